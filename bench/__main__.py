@@ -1,0 +1,172 @@
+"""`python -m bench`: measure Headrace beside nginx, print a table, write JSON and a chart."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import signal
+import subprocess
+import sys
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench import machine, peers
+from bench.chart import chart
+from bench.measure import LoadError, measure
+from bench.peers import PeerError, Starter, Upstream
+from bench.report import report, table, to_json
+from bench.scenarios import GROUPS, QUICK, SCENARIOS, Scale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BUILT_IN = ("bare", "nginx", "headrace")
+PACKAGES = ("aiohttp", "uvloop", "httptools", "msgspec")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        return _measure(options)
+    except (PeerError, LoadError) as error:
+        say(f"bench: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="bench", description=__doc__)
+    add = made.add_argument
+    add("what", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} or all (default)")
+    add("--rounds", type=int, help=f"interleaved rounds (default {Scale().rounds})")
+    add("--seconds", type=float, help=f"length of one measurement (default {Scale().seconds:g})")
+    add("--quick", action="store_true", help="one short, small round: does everything work?")
+    add("--peers", default=",".join(BUILT_IN), help="which of bare,nginx,headrace, in this order")
+    add(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help="measure another proxy too; {port}, {upstream}, {folder} and {key} are filled in",
+    )
+    add(
+        "--target",
+        action="append",
+        default=[],
+        metavar="[NAME=]URL[,PID]",
+        help="measure a proxy that already runs; with PID its CPU time and memory as well",
+    )
+    add("--key", default=peers.KEY, help="the bearer key for --target")
+    add("--upstream", metavar="HOST:PORT", help="use a simulator that already runs")
+    add("--nice", type=int, default=0, help="priority of all processes; below 0 needs privileges")
+    add("--json", type=Path, metavar="FILE", help="write all figures ('-': standard output)")
+    add("--chart", type=Path, metavar="FILE.svg", help="draw the ratios")
+    add("--assert", action="store_true", dest="must", help="exit 1 when a goal is missed")
+    return made
+
+
+def _measure(options: argparse.Namespace) -> int:
+    machine.raise_file_limit()
+    os.nice(options.nice)
+    cores = machine.share_out_cores()
+    if not cores.measured:
+        say("bench: only one core: nothing is pinned, and the figures disturb each other")
+    scale = _scale(options)
+    facts = _facts(scale)
+    wanted = _groups(options.what)
+    chosen = [scenario for scenario in SCENARIOS if scenario.group in wanted]
+    upstream = (
+        nullcontext(_address(options.upstream)) if options.upstream else peers.simulator(cores)
+    )
+    with upstream as address:
+        starters = _starters(options, address, cores)
+        outcomes = measure(chosen, starters, cores, scale, say)
+    result = report(chosen, outcomes, facts)
+    say("\n" + table(result))
+    if options.json:
+        _write(options.json, to_json(result))
+    if options.chart:
+        _write(options.chart, chart(result).encode())
+    return 1 if options.must and (result.missed or result.complaints) else 0
+
+
+def _groups(names: Sequence[str]) -> set[str]:
+    unknown = sorted(set(names) - {*GROUPS, "all"})
+    if unknown:
+        raise PeerError(f"no such group: {', '.join(unknown)}")
+    return set(names or GROUPS) - {"all"} if "all" not in names else set(GROUPS)
+
+
+def _scale(options: argparse.Namespace) -> Scale:
+    scale = QUICK if options.quick else Scale()
+    if options.rounds is not None:
+        scale = msgspec.structs.replace(scale, rounds=max(options.rounds, 1))
+    if options.seconds is not None:
+        scale = msgspec.structs.replace(scale, seconds=options.seconds)
+    return scale
+
+
+def _starters(
+    options: argparse.Namespace, upstream: Upstream, cores: machine.Cores
+) -> dict[str, Starter]:
+    known: dict[str, Starter] = {
+        "bare": partial(peers.bare, upstream),
+        "nginx": partial(peers.nginx, upstream, cores),
+        "headrace": partial(peers.headrace, upstream, cores),
+    }
+    names = [name for name in options.peers.split(",") if name]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise PeerError(f"no such peer: {', '.join(unknown)}")
+    starters = {name: known[name] for name in names}
+    for text in options.peer:
+        name, _, command = text.partition("=")
+        starters[name] = partial(peers.command, name, command, upstream, cores)
+    for text in options.target:
+        name, equals, rest = text.partition("=")
+        url, _, pid = (rest if equals else text).partition(",")
+        name = name if equals else "target"
+        starters[name] = partial(peers.target, name, url, int(pid) if pid else None, options.key)
+    if not starters:
+        raise PeerError("nothing to measure")
+    return starters
+
+
+def _address(text: str) -> Upstream:
+    host, _, port = text.rpartition(":")
+    return Upstream(host or "127.0.0.1", int(port))
+
+
+def _facts(scale: Scale) -> dict[str, str]:
+    facts = machine.facts()
+    facts["packages"] = " ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    program = peers.nginx_program()
+    if program:
+        said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr
+        facts["nginx"] = said.strip().rpartition("/")[2].join(("nginx ", ""))
+    facts["rounds"] = f"{scale.rounds} rounds of {scale.seconds:g} s"
+    return facts
+
+
+def _write(path: Path, content: bytes) -> None:
+    if str(path) == "-":
+        sys.stdout.buffer.write(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    # What was started is stopped on SIGTERM too: it is told like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main())

@@ -1,0 +1,303 @@
+"""Starts and stops what is measured: nginx, Headrace, any command, and the simulator behind them.
+
+Each peer is a context manager: inside it the peer answers on its port, after it its processes
+are gone. Everything a peer writes goes to a directory of its own that is deleted with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
+
+from bench.machine import Cores, is_alive, pin, tree
+
+ROOT = Path(__file__).resolve().parent.parent
+PATH = "/v1/chat/completions"
+KEY = "sk-headrace-bench-0123456789abcdef"
+START_S = 30.0
+STOP_S = 10.0
+
+
+class PeerError(Exception):
+    """A peer did not start; the message ends with what it last wrote."""
+
+
+class Peer(Struct, frozen=True):
+    """Something that answers chat requests. Without `pid` it is not asked for CPU time and memory."""
+
+    name: str
+    host: str
+    port: int
+    pid: int | None = None
+    key: str = KEY
+    path: str = PATH
+
+
+class Upstream(Struct, frozen=True):
+    """Where the simulator listens."""
+
+    host: str
+    port: int
+
+
+Starter = Callable[[], AbstractContextManager[Peer]]
+
+
+@contextmanager
+def simulator(cores: Cores) -> Iterator[Upstream]:
+    """Headrace's own simulated provider, on a free port."""
+    command = [sys.executable, "-m", "proxy", "simulate", "--port", "0"]
+    with workdir() as folder, running(command, folder, cores.simulator) as process:
+        address = _listening_line(process, folder / "log")
+        yield Upstream(address.hostname or "127.0.0.1", address.port or 0)
+
+
+@contextmanager
+def bare(upstream: Upstream) -> Iterator[Peer]:
+    """No proxy at all: what the simulator and the load generator cost by themselves."""
+    yield Peer("bare", upstream.host, upstream.port)
+
+
+NGINX = """\
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+worker_rlimit_nofile {files};
+events {{ worker_connections 16384; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  client_body_buffer_size 64k;
+  keepalive_requests 100000000;
+  upstream simulator {{
+    server {host}:{port};
+    keepalive 4096;
+    keepalive_requests 100000000;
+  }}
+  server {{
+    listen 127.0.0.1:{listen} backlog=4096;
+    location / {{
+      proxy_pass http://simulator;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+      proxy_read_timeout 1h;
+    }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx(upstream: Upstream, cores: Cores) -> Iterator[Peer]:
+    """nginx as an unbuffered reverse proxy with one worker, kept-alive upstream connections, no log."""
+    program = nginx_program()
+    if program is None:
+        raise PeerError("nginx was found neither on PATH nor in /usr/sbin")
+    port = free_port()
+    with workdir() as folder:
+        conf = folder / "nginx.conf"
+        files = os.sysconf("SC_OPEN_MAX")
+        conf.write_text(
+            NGINX.format(
+                folder=folder, files=files, host=upstream.host, port=upstream.port, listen=port
+            )
+        )
+        command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(conf)]
+        with running(command, folder, cores.measured) as process:
+            wait_for_port(port, process, folder)
+            yield Peer("nginx", "127.0.0.1", port, process.pid)
+
+
+def nginx_program() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+
+HEADRACE = """\
+server: {{host: 127.0.0.1, port: {port}, workers: 1}}
+admin: {{host: 127.0.0.1, port: {admin_port}, token: bench-admin-token}}
+store: {{url: "sqlite:///{folder}/headrace.db"}}
+logging: {{level: info, requests: true}}
+providers:
+  lab:
+    dialects: {{openai.chat: /v1/chat/completions}}
+    base_url: "http://{host}:{upstream_port}"
+    credentials: [upstream-key]
+    allow_private: true
+models:
+  "sim*": {{deployments: [{{provider: lab, model: "sim*"}}]}}
+keys:
+  - {{name: bench, key: {key}, models: ["*"]}}
+"""
+
+
+@contextmanager
+def headrace(upstream: Upstream, cores: Cores) -> Iterator[Peer]:
+    """This repository's proxy as users run it: one worker, one key, request log."""
+    port, admin_port = free_port(), free_port()
+    with workdir() as folder:
+        conf = folder / "headrace.yaml"
+        conf.write_text(
+            HEADRACE.format(
+                port=port,
+                admin_port=admin_port,
+                folder=folder,
+                host=upstream.host,
+                upstream_port=upstream.port,
+                key=KEY,
+            )
+        )
+        command = [sys.executable, "-m", "proxy", "serve", "--config", str(conf)]
+        with running(command, folder, cores.measured) as process:
+            wait_for_ready(port, process, folder)
+            yield Peer("headrace", "127.0.0.1", port, process.pid)
+
+
+@contextmanager
+def command(name: str, template: str, upstream: Upstream, cores: Cores) -> Iterator[Peer]:
+    """Any other proxy: `{port}`, `{upstream}` (a URL) and `{folder}` in the command are filled in."""
+    port = free_port()
+    with workdir() as folder:
+        url = f"http://{upstream.host}:{upstream.port}"
+        words = shlex.split(template.format(port=port, upstream=url, folder=folder, key=KEY))
+        with running(words, folder, cores.measured) as process:
+            wait_for_port(port, process, folder)
+            yield Peer(name, "127.0.0.1", port, process.pid)
+
+
+@contextmanager
+def target(name: str, url: str, pid: int | None, key: str) -> Iterator[Peer]:
+    """A proxy that somebody else started, with a simulator behind it."""
+    parts = urlsplit(url)
+    path = parts.path if parts.path not in ("", "/") else PATH
+    yield Peer(name, parts.hostname or "127.0.0.1", parts.port or 80, pid, key, path)
+
+
+@contextmanager
+def workdir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
+        Path(name).chmod(0o755)  # a root nginx runs its worker as another user
+        yield Path(name)
+
+
+@contextmanager
+def running(
+    words: list[str], folder: Path, cores: frozenset[int]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, its output in `folder/log`; ended with all it started."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with (folder / "log").open("wb") as log:
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=pin(cores),
+            )
+        except OSError as error:
+            raise PeerError(f"{words[0]}: {error}") from error
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    started = tree(process.pid)
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    # Children that outlived their parent: the session is this process's own, so they are ours.
+    for pid in started[1:]:
+        try:
+            if os.getsid(pid) == process.pid:
+                os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    deadline = time.monotonic() + STOP_S
+    while any(map(is_alive, started)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+    def answers() -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    _wait(answers, process, folder)
+
+
+def wait_for_ready(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+    def ready() -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
+                probe.sendall(b"GET /health/ready HTTP/1.1\r\nHost: bench\r\n\r\n")
+                return probe.recv(64).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+    _wait(ready, process, folder)
+
+
+def _wait(answers: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while not answers():
+        _check(process, folder, deadline)
+        time.sleep(0.05)
+
+
+def _listening_line(process: subprocess.Popen[bytes], log: Path) -> SplitResult:
+    deadline = time.monotonic() + START_S
+    while True:
+        for line in log.read_text(errors="replace").splitlines(keepends=True):
+            _, found, address = line.partition("listening on ")
+            if found and address.endswith("\n"):
+                return urlsplit(f"//{address.strip()}")
+        _check(process, log.parent, deadline)
+        time.sleep(0.02)
+
+
+def _check(process: subprocess.Popen[bytes], folder: Path, deadline: float) -> None:
+    if process.poll() is None and time.monotonic() < deadline:
+        return
+    said = "\n".join(
+        line
+        for name in ("log", "error.log")
+        if (folder / name).exists()
+        for line in (folder / name).read_text(errors="replace").splitlines()[-15:]
+    )
+    state = "is not ready" if process.poll() is None else f"ended with {process.returncode}"
+    raise PeerError(f"{shlex.join(map(str, process.args))} {state}:\n{said}")  # type: ignore[arg-type]

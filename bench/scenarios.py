@@ -1,0 +1,211 @@
+"""What is measured: each scenario is one load and the figures read from its outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from bench.load import Load, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SMALL_BODY = 250
+LARGE_BODY = 20_000
+NOISY_PERCENT = 10.0
+
+
+class Goal(Struct, frozen=True):
+    """The most a figure of Headrace may be: `limit` times the baseline's, or `limit` itself."""
+
+    limit: float
+    is_ratio: bool = True
+
+
+class Metric(Struct, frozen=True):
+    """One row of the report; less is better unless it only informs."""
+
+    name: str
+    label: str
+    unit: str
+    value: Callable[[Outcome], float | None]
+    goal: Goal | None = None
+    is_cost: bool = True
+
+
+class Scale(Struct, frozen=True):
+    """How much of everything: full by default, small with --quick."""
+
+    rounds: int = 3
+    attempts: int = 3
+    seconds: float = 4.0
+    warm: float = 1.0
+    streams: int = 100
+    arrivals: int = 1000
+    held: tuple[int, ...] = (1000, 2000)
+
+
+QUICK = Scale(rounds=1, attempts=1, seconds=0.6, warm=0.3, streams=20, arrivals=50, held=(50, 100))
+
+
+class Scenario(Struct, frozen=True):
+    """`fresh`: each round gets a new process, because memory and connections do not come back."""
+
+    name: str
+    group: str
+    about: str
+    load: Callable[[Scale], Load]
+    metrics: tuple[Metric, ...]
+    fresh: bool = False
+
+
+def cpu_per_request(outcome: Outcome) -> float | None:
+    return outcome.cpu_us / outcome.requests if outcome.cpu_us and outcome.requests else None
+
+
+def cpu_per_token(outcome: Outcome) -> float | None:
+    return outcome.cpu_us / outcome.tokens if outcome.cpu_us and outcome.tokens else None
+
+
+def busy_percent(outcome: Outcome) -> float | None:
+    return outcome.cpu_us / outcome.seconds / 1e4 if outcome.cpu_us else None
+
+
+def others_percent(outcome: Outcome) -> float | None:
+    return outcome.others_cpu_us / outcome.seconds / 1e4 if outcome.cpu_us else None
+
+
+def held_kb(outcome: Outcome) -> float | None:
+    if not outcome.held or not outcome.memory_before_kb:
+        return None
+    most = outcome.held[-1]
+    return (most.memory_kb - outcome.memory_before_kb) / most.streams
+
+
+def _requests(connections: int, body_bytes: int) -> Callable[[Scale], Load]:
+    return lambda scale: Load(
+        model="sim-n16-d0-f0-s4",
+        connections=connections,
+        seconds=scale.seconds,
+        warm=scale.warm,
+        body_bytes=body_bytes,
+    )
+
+
+def _streams(connections: int | None, model: str) -> Callable[[Scale], Load]:
+    return lambda scale: Load(
+        model=model,
+        stream=True,
+        connections=min(connections or scale.streams, scale.streams),
+        seconds=scale.seconds,
+        warm=scale.warm,
+        body_bytes=SMALL_BODY,
+    )
+
+
+SCENARIOS = (
+    Scenario(
+        name="request",
+        group="request",
+        about=f"16 connections, {SMALL_BODY} byte chat, answers at once",
+        load=_requests(16, SMALL_BODY),
+        metrics=(
+            Metric("request", "CPU a request", "µs", cpu_per_request, Goal(6)),
+            Metric(
+                "request_rate",
+                "requests",
+                "a second",
+                lambda outcome: outcome.requests / outcome.seconds,
+                is_cost=False,
+            ),
+            Metric("request_busy", "its core busy", "%", busy_percent, is_cost=False),
+        ),
+    ),
+    Scenario(
+        name="large",
+        group="request",
+        about=f"16 connections, {LARGE_BODY // 1000} KB chat",
+        load=_requests(16, LARGE_BODY),
+        metrics=(Metric("request_20k", "CPU a 20 KB request", "µs", cpu_per_request),),
+    ),
+    Scenario(
+        name="latency",
+        group="request",
+        about="one connection, one request after the other",
+        load=_requests(1, SMALL_BODY),
+        metrics=(
+            Metric("latency_p50", "latency p50", "µs", lambda outcome: outcome.latency.p50),
+            Metric("latency_p99", "latency p99", "µs", lambda outcome: outcome.latency.p99),
+        ),
+    ),
+    Scenario(
+        name="token",
+        group="token",
+        about="100 streams of 64 tokens, one each 20 ms",
+        load=_streams(None, "sim-n64-d20-f0-s4-t"),
+        metrics=(
+            Metric("token", "CPU a paced token", "µs", cpu_per_token, Goal(2)),
+            Metric("token_delay_p50", "token delay p50", "µs", lambda o: o.token_delay.p50),
+            Metric("token_delay_p99", "token delay p99", "µs", lambda o: o.token_delay.p99),
+        ),
+    ),
+    Scenario(
+        name="burst",
+        group="burst",
+        about="16 streams of 256 tokens, one each millisecond",
+        load=_streams(16, "sim-n256-d1-f0-s4-t"),
+        metrics=(Metric("burst", "CPU a burst token", "µs", cpu_per_token),),
+    ),
+    Scenario(
+        name="bulk",
+        group="burst",
+        about="16 streams of 256 tokens, all at once",
+        load=_streams(16, "sim-n256-d0-f0-s4-t"),
+        metrics=(Metric("bulk", "CPU a token in bulk", "µs", cpu_per_token),),
+    ),
+    Scenario(
+        name="ttft",
+        group="ttft",
+        about="1,000 streams asked for at one instant",
+        load=lambda scale: Load(
+            model="sim-n4-d20-f0-s4-t",
+            shape="arrive",
+            stream=True,
+            connections=scale.arrivals,
+            warm=scale.warm,
+        ),
+        metrics=(
+            Metric("ttft_p50", "first token p50", "µs", lambda o: o.first_token.p50),
+            Metric("ttft_p99", "first token p99", "µs", lambda o: o.first_token.p99),
+        ),
+        fresh=True,
+    ),
+    Scenario(
+        name="held",
+        group="held",
+        about="2,000 streams, silent after their first token",
+        load=lambda scale: Load(
+            model="sim-n1000-d600000-f0-s4-t",
+            shape="hold",
+            stream=True,
+            hold=list(scale.held),
+            warm=scale.warm,
+        ),
+        metrics=(Metric("held", "memory a held stream", "KB", held_kb, Goal(40, is_ratio=False)),),
+        fresh=True,
+    ),
+)
+
+GROUPS = tuple(dict.fromkeys(scenario.group for scenario in SCENARIOS))
+
+
+def warm_up(scale: Scale) -> Load:
+    """What a fresh process answers before it is measured, so that code and caches are in place."""
+    return Load(
+        model="sim-n16-d1-f0-s4-t",
+        stream=True,
+        connections=8,
+        seconds=scale.warm / 2,
+        warm=scale.warm / 2,
+    )

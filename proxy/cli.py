@@ -1,0 +1,230 @@
+"""The command line. What a person reads goes to stderr; answers a program may read go to stdout.
+
+Exit codes: 0, 1 for a failure at run time, 2 for a configuration or a command that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from proxy import __version__
+
+if TYPE_CHECKING:
+    from proxy.core.model import Snapshot
+
+RUNTIME, CONFIGURATION = 1, 2
+CANDIDATES = ("conf/headrace.yaml", "/etc/headrace/headrace.yaml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return _fail(RUNTIME, str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="headrace", description="An LLM API proxy for applications that count milliseconds."
+    )
+    parser.add_argument("--version", action="version", version=f"headrace {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve the API from a configuration file")
+    _config_option(serve)
+    serve.add_argument("--host", help="listen address (server.host)")
+    serve.add_argument("--port", type=int, help="API port (server.port); 0 picks a free one")
+    serve.add_argument("--workers", help="number of worker processes, or 'auto' (server.workers)")
+    serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser(
+        "demo", help="serve a built-in simulated provider: no keys, no configuration"
+    )
+    demo.add_argument("--host", default="127.0.0.1")
+    demo.add_argument("--port", type=int, help="API port (default 8000, or a free one)")
+    demo.set_defaults(run=_demo)
+
+    simulate = commands.add_parser("simulate", help="run the simulated provider alone")
+    simulate.add_argument("--host", default="127.0.0.1")
+    simulate.add_argument("--port", type=int, default=9100, help="0 picks a free one")
+    simulate.set_defaults(run=_simulate)
+
+    config = commands.add_parser("config", help="look at a configuration without serving it")
+    actions = config.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="list every problem with its line")
+    _config_option(check)
+    check.set_defaults(run=_config_check)
+    show = actions.add_parser("show", help="print the compiled result, secrets masked")
+    _config_option(show)
+    show.add_argument("--json", action="store_true", help="JSON instead of YAML")
+    show.set_defaults(run=_config_show)
+    schema = actions.add_parser("schema", help="print the JSON Schema of the file, for editors")
+    schema.set_defaults(run=_config_schema)
+    return parser
+
+
+def _config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="configuration file; else $HEADRACE_CONFIG, else " + ", else ".join(CANDIDATES),
+    )
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"headrace: {message}", file=sys.stderr)
+    return code
+
+
+def _config_path(given: Path | None) -> Path:
+    """The file to read. Exits with 2 when none is given and none is where it is looked for."""
+    if given is not None:
+        return given
+    named = os.environ.get("HEADRACE_CONFIG")
+    if named:
+        return Path(named)
+    for candidate in CANDIDATES:
+        if Path(candidate).is_file():
+            return Path(candidate)
+    _exit(
+        CONFIGURATION,
+        "no configuration: pass --config FILE or set HEADRACE_CONFIG; 'headrace demo' needs none",
+    )
+
+
+def _exit(code: int, message: str) -> NoReturn:
+    sys.exit(_fail(code, message))
+
+
+def _load(path: Path, *, quiet: bool = False) -> Snapshot:
+    """The compiled file. Raises ConfigError (a ValueError) that lists every problem."""
+    from proxy.core.config import load
+    from proxy.state.snapshot import compile_snapshot
+
+    loaded = load(path)
+    if not quiet:
+        for warning in loaded.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    return compile_snapshot(loaded.config)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from msgspec.structs import replace
+
+    path = _config_path(options.config)
+
+    def load() -> Snapshot:
+        snapshot = _load(path)
+        given = {
+            name: value
+            for name, value in (
+                ("host", options.host),
+                ("port", options.port),
+                ("workers", _workers(options.workers)),
+            )
+            if value is not None
+        }
+        return replace(snapshot, server=replace(snapshot.server, **given))
+
+    try:
+        snapshot = load()
+    except ValueError as error:
+        return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
+    return _run(snapshot, load)
+
+
+def _workers(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if not text.isdecimal() or int(text) < 1:
+        _exit(CONFIGURATION, f"--workers takes a number above 0 or 'auto', not {text!r}")
+    return int(text)
+
+
+def _run(
+    snapshot: Snapshot,
+    load: Callable[[], Snapshot] | None,
+    announce: Callable[[str], None] | None = None,
+) -> int:
+    from proxy import supervisor, worker
+    from proxy.core import log
+
+    log.configure(snapshot.logging)
+    server, admin_settings = snapshot.server, snapshot.admin
+    api = worker.listen(server.host, server.port)
+    port = api.getsockname()[1]
+    admin = None
+    if admin_settings.port != server.port or server.port == 0:
+        admin = worker.listen(admin_settings.host, admin_settings.port)
+    host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def ready() -> None:
+        print(f"listening on {address}", file=sys.stderr)
+        if admin is not None:
+            admin_host, admin_port = admin.getsockname()[:2]
+            print(f"admin on http://{admin_host}:{admin_port}", file=sys.stderr)
+        if announce is not None:
+            announce(address)
+        sys.stderr.flush()
+
+    if server.workers == 1:
+        worker.serve(snapshot, api, admin, load, ready=ready)
+        log.close()
+        return 0
+    ready()
+
+    def serve(name: str) -> None:
+        log.configure(snapshot.logging)
+        worker.serve(snapshot, api, admin, load, name=name)
+        log.close()
+
+    return supervisor.supervise(server.workers, serve)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from proxy import demo
+
+    return demo.run(options.host, options.port, _load, _run)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from proxy.simulator import server
+
+    server.main(options.host, options.port)
+    return 0
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    from proxy.core.config import report
+
+    return report.check(_config_path(options.config))
+
+
+def _config_show(options: argparse.Namespace) -> int:
+    from proxy.core.config import ConfigError, report
+
+    try:
+        print(report.show(_config_path(options.config), as_json=options.json))
+    except ConfigError as error:
+        return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
+    return 0
+
+
+def _config_schema(_options: argparse.Namespace) -> int:
+    from proxy.core.config import report
+
+    sys.stdout.write(report.schema().decode() + "\n")
+    return 0

@@ -1,0 +1,191 @@
+"""What the health pages say: is this process alive, should it get requests, and how are its providers.
+
+Everything is read from memory: a health page never calls a provider. Anyone may ask, so by default there are counts
+and no names; `detail` is for those who have shown who they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from proxy import __version__
+from proxy.core.clock import monotonic
+from proxy.core.errors import Cause
+from proxy.state.health import OPEN
+
+if TYPE_CHECKING:
+    from proxy.core.metrics import Metrics
+    from proxy.core.model import Deployment, Provider, Snapshot
+    from proxy.core.series import Reading
+    from proxy.state.credentials import CredentialState
+    from proxy.state.live import Live
+
+Answer = tuple[int, dict[str, Any]]
+"""HTTP status and JSON body."""
+
+USABLE, COOLING, BAD = "usable", "cooling", "bad"
+HEALTHY, DEGRADED, UNHEALTHY, UNUSED = "healthy", "degraded", "unhealthy", "unused"
+
+
+def live() -> Answer:
+    """The process answers, and that is all: a restart would not help a provider."""
+    return 200, {"status": "alive"}
+
+
+def ready(snapshot: Snapshot | None, live: Live, *, draining: bool = False) -> Answer:
+    """Requests may come: a configuration is loaded and at least one deployment may be used."""
+    if draining:
+        return 503, {"status": "draining"}
+    if snapshot is None:
+        return 503, {"status": "no configuration"}
+    now = monotonic()
+    if not any(_usable(deployment, live, now) for deployment in _deployments(snapshot)):
+        return 503, {"status": "no usable deployment"}
+    return 200, {"status": "ready"}
+
+
+def health(
+    snapshot: Snapshot | None,
+    live: Live,
+    metrics: Metrics,
+    started_at: float,
+    *,
+    draining: bool = False,
+    detail: bool = False,
+) -> Answer:
+    """The overview. 200 as long as requests are served: a sick provider is no reason to restart us."""
+    now = monotonic()
+    providers = _providers(snapshot, live, now) if snapshot is not None else {}
+    states = Tally(provider["status"] for provider in providers.values())
+    keys = sum((Tally(provider["keys"]) for provider in providers.values()), Tally[str]())
+    content: dict[str, Any] = {
+        "status": "draining" if draining else _overall(states),
+        "version": __version__,
+        "uptime": round(now - started_at, 3),
+        "providers": providers
+        if detail
+        else {state: states[state] for state in (HEALTHY, DEGRADED, UNHEALTHY, UNUSED)},
+        "keys": {state: keys[state] for state in (USABLE, COOLING, BAD)},
+        "stats": stats(metrics),
+    }
+    return (503 if draining else 200), content
+
+
+def stats(metrics: Metrics) -> dict[str, Any]:
+    """What this worker has done since it began."""
+    statuses: Tally[str] = Tally()
+    column = metrics.requests.labels.index("status")
+    for labels, counter in metrics.requests.children().items():
+        statuses[_outcome(labels[column])] += int(counter.value)
+    tokens: Tally[str] = Tally()
+    column = metrics.tokens.labels.index("type")
+    for labels, counter in metrics.tokens.children().items():
+        tokens[labels[column]] += int(counter.value)
+    return {
+        "requests": statuses.total(),
+        "succeeded": statuses["succeeded"],
+        "failed": statuses["failed"],
+        "refused": statuses["refused"],
+        "client_gone": statuses["client_gone"],
+        "inflight": int(sum(gauge.value for gauge in metrics.inflight.children().values())),
+        "tokens": dict(tokens),
+    }
+
+
+def watch(metrics: Metrics, live: Live) -> None:
+    """Let the gauges of deployments and credentials read `live` at each scrape."""
+    metrics.target_health.watch(
+        lambda: [((id,), target.health) for id, target in live.deployments.items()]
+    )
+    metrics.circuit_state.watch(
+        lambda: [((id,), target.phase) for id, target in live.deployments.items()]
+    )
+    metrics.provider_keys.watch(lambda: _key_readings(live))
+
+
+def _providers(snapshot: Snapshot, live: Live, now: float) -> dict[str, dict[str, Any]]:
+    """Each provider as its deployments and credentials show it."""
+    shown: dict[str, dict[str, float]] = {name: {} for name in snapshot.providers}
+    for deployment in _deployments(snapshot):
+        state = live.deployments.get(deployment.id)
+        healths = shown.setdefault(deployment.provider.name, {})
+        healths[deployment.id] = 1.0 if state is None else state.health
+    return {
+        name: {
+            "status": _grade(healths.values()),
+            "keys": _keys(snapshot.providers.get(name), live, now),
+            "deployments": {id: _grade([health]) for id, health in healths.items()},
+        }
+        for name, healths in shown.items()
+    }
+
+
+def _keys(provider: Provider | None, live: Live, now: float) -> dict[str, int]:
+    tally = Tally({USABLE: 0, COOLING: 0, BAD: 0})
+    for credential in provider.credentials if provider is not None else ():
+        state = live.credentials.get(credential.id)
+        tally[USABLE if state is None else _key_state(state, now)] += 1
+    return dict(tally)
+
+
+def _key_state(state: CredentialState, now: float) -> str:
+    if state.until <= now:
+        return USABLE
+    return COOLING if state.reason is Cause.RATE_LIMIT else BAD
+
+
+def _key_readings(live: Live) -> Iterable[Reading]:
+    now = monotonic()
+    tally: Tally[tuple[str, str]] = Tally()
+    for id, state in live.credentials.items():
+        name = id.rpartition("#")[0]
+        # All three, so that a state nobody is in any more goes to 0 instead of away.
+        for each in (USABLE, COOLING, BAD):
+            tally[name, each] += 0
+        tally[name, _key_state(state, now)] += 1
+    return tally.items()
+
+
+def _usable(deployment: Deployment, live: Live, now: float) -> bool:
+    state = live.deployments.get(deployment.id)
+    if state is not None and state.phase == OPEN and state.until > now:
+        return False
+    keys = _keys(deployment.provider, live, now)
+    # One that cools is back in a moment; that is no reason to take the whole process out of rotation.
+    return not deployment.provider.credentials or keys[BAD] < len(deployment.provider.credentials)
+
+
+def _deployments(snapshot: Snapshot) -> Iterator[Deployment]:
+    models = dict.fromkeys(snapshot.models.values())
+    models.update((model, None) for _, model in snapshot.wildcards)
+    for model in models:
+        for tier in model.tiers:
+            yield from tier
+
+
+def _grade(healths: Iterable[float]) -> str:
+    values = list(healths)
+    if not values:
+        return UNUSED
+    if min(values) >= 1.0:
+        return HEALTHY
+    return DEGRADED if max(values) > 0.0 else UNHEALTHY
+
+
+def _overall(states: Tally[str]) -> str:
+    used = states.total() - states[UNUSED]
+    if not used:
+        return "unavailable"
+    if states[HEALTHY] == used:
+        return "ok"
+    return "unavailable" if states[UNHEALTHY] == used else "degraded"
+
+
+def _outcome(status: str) -> str:
+    if status == "499":
+        return "client_gone"
+    if status == "200_truncated" or status.startswith("5"):
+        return "failed"
+    return "succeeded" if status.startswith(("2", "3")) else "refused"

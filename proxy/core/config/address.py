@@ -1,0 +1,162 @@
+"""Where a base URL leads, as far as its text tells.
+
+Names are resolved, and the addresses vetted again, when a connection is made; this catches what can be seen before:
+literal addresses in every spelling an operating system accepts, names of this machine, metadata services. The
+grammar is narrow on purpose, so that no two URL parsers can read two different hosts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import Enum
+
+from msgspec import Struct
+
+
+class Place(Enum):
+    """What kind of host it is."""
+
+    PUBLIC = "a public address"
+    NAME = "a name"
+    PRIVATE = "a private or local address"
+    METADATA = "a metadata or link-local address"
+
+
+class Fault(Struct, frozen=True):
+    """Why a base URL cannot be used. `found` is a fixed text: an address may hold a password."""
+
+    expected: str
+    found: str
+    advice: str
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[!$-;=@-\[\]^_a-z{}~]*)?",
+    re.IGNORECASE,
+)
+_METADATA_NAMES = frozenset(
+    {
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "instance-data",
+        "instance-data.ec2.internal",
+    }
+)
+_METADATA_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "169.254.0.0/16",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+        "fe80::/10",
+        "fd00:ec2::/32",
+        "fd20:ce::254/128",
+    )
+)
+_LOCAL_SUFFIXES = (".localhost", ".localdomain", ".local", ".internal", ".home.arpa")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def fault(url: str, *, allow_private: bool, allow_http: bool) -> Fault | None:
+    """What is wrong with a provider's base URL, if anything."""
+    match = _URL.fullmatch(url)
+    if match is None or int(match["port"] or 1) not in range(1, 65536):
+        return _malformed(url)
+    host = match["host"].strip("[]").lower()
+    place = classify(host)
+    if place is None:
+        return Fault("a host", "a number that is no address", "write it as a name or as 192.0.2.1")
+    if place is Place.METADATA:
+        return Fault("an address of a provider", place.value, "such addresses are never allowed")
+    if place is Place.PRIVATE and not allow_private:
+        return Fault("a public address", place.value, "set allow_private: true if that is meant")
+    if match["scheme"].lower() == "http" and not allow_http:
+        inside = place is Place.PRIVATE or (place is Place.NAME and allow_private)
+        if not inside:
+            advice = "use https, or set allow_http: true to send credentials unencrypted"
+            return Fault("https", "plain http to a public address", advice)
+    return None
+
+
+def _malformed(url: str) -> Fault:
+    scheme, separator, rest = url.partition("://")
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    if not separator or scheme.lower() not in ("http", "https"):
+        return Fault("a URL that begins with https://", "another one", "other schemes are not used")
+    if "@" in authority:
+        return Fault("a URL without user and password", "both or one", "use credentials: [...]")
+    if "?" in rest:
+        return Fault("a URL without '?'", "a query", "put it under query: {name: value}")
+    if "#" in rest:
+        return Fault("a URL without '#'", "a fragment", "remove it")
+    if not authority.isascii():
+        return Fault("an ASCII host name", "another one", "write it in Punycode: xn--…")
+    return Fault(
+        "a URL such as https://api.example.com/v1", "something else", "check host and port"
+    )
+
+
+def classify(host: str) -> Place | None:
+    """What kind of place a host (lower case, no brackets) is; None for numbers that are no address."""
+    host = host.removesuffix(".")
+    if ":" in host:
+        try:
+            return _place(ipaddress.IPv6Address(host))
+        except ValueError:
+            return None
+    labels = host.split(".")
+    if re.fullmatch(r"0x[0-9a-f]*|[0-9]+", labels[-1]):
+        number = _inet_aton(labels)
+        return None if number is None else _place(ipaddress.IPv4Address(number))
+    if "" in labels:
+        return None
+    if host in _METADATA_NAMES:
+        return Place.METADATA
+    if len(labels) == 1 or host.endswith(_LOCAL_SUFFIXES):
+        return Place.PRIVATE
+    return Place.NAME
+
+
+def _inet_aton(labels: list[str]) -> int | None:
+    """`127.1`, `0x7f.1`, `0177.0.0.1`, `2130706433`: what the C library makes of one to four numbers."""
+    if len(labels) > 4:
+        return None
+    numbers: list[int] = []
+    for label in labels:
+        base = 16 if label.startswith("0x") else 8 if label.startswith("0") else 10
+        try:
+            numbers.append(int(label.removeprefix("0x") or "0", base))
+        except ValueError:
+            return None
+    *heads, tail = numbers
+    if any(head > 255 for head in heads) or tail >= 256 ** (4 - len(heads)):
+        return None
+    return sum(head << (24 - 8 * index) for index, head in enumerate(heads)) + tail
+
+
+def _place(address: Address) -> Place:
+    inner = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
+    if inner is not None:
+        return _place(inner)
+    if any(address in network for network in _METADATA_NETWORKS):
+        return Place.METADATA
+    if address.is_global and not address.is_multicast:
+        return Place.PUBLIC
+    return Place.PRIVATE
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address a connection would end at: mapped, 6to4, NAT64 or the old compatible form."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    low = int(address) & 0xFFFFFFFF
+    if address in _NAT64 or (int(address) >> 32 == 0 and low > 1):
+        return ipaddress.IPv4Address(low)
+    return None

@@ -1,0 +1,403 @@
+"""Errors that span several values: names that lead nowhere, clashes, cycles, addresses that may not be used.
+
+These read the plain data, not the schema's objects, so that they are found in the same run as a misspelt field
+elsewhere. A value of the wrong kind is somebody else's error: here it counts as absent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Any
+
+from proxy.core import surfaces
+from proxy.core.config import address
+from proxy.core.config.explain import describe
+from proxy.core.config.presets import presets
+from proxy.core.config.problem import Path, Problem, printable, sentence, suggestion
+from proxy.core.config.values import HEADER_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.core.config.document import Document
+
+Table = dict[str, Any]
+
+_FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
+_OURS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that belong to the connection: a value from outside would break it."""
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_TOKEN = re.compile(r"[\x21-\x7e]*")
+_PLACEHOLDER = re.compile(r"://[^/]*[A-Z]{4}")
+
+
+# --- reading data of any shape ---
+
+
+def table(value: Any) -> Table:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def texts(value: Any) -> Iterator[tuple[int, str]]:
+    """The texts of a list, with their positions."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, str):
+                yield index, item
+
+
+def tables(value: Any) -> Iterator[tuple[int, Table]]:
+    """The mappings of a list, with their positions."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                yield index, item
+
+
+def is_true(value: Any) -> bool:
+    """Whether the schema will read it as true."""
+    return value is True or (
+        isinstance(value, str) and value.casefold() in ("true", "yes", "on", "1", "y", "t")
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
+
+
+class Check:
+    """One run over one document. Every method adds to `problems`."""
+
+    __slots__ = ("_document", "aliases", "data", "models", "problems", "providers")
+
+    def __init__(self, data: Table, document: Document) -> None:
+        self.data = data
+        self._document = document
+        self.providers = table(data.get("providers"))
+        self.models = table(data.get("models"))
+        self.aliases: dict[str, str] = {}
+        self.problems: list[Problem] = []
+
+    def run(self) -> list[Problem]:
+        self._admin()
+        self._store()
+        self._auth()
+        for name, block in self.providers.items():
+            self._name(("providers", name))
+            self._provider(("providers", name), table(block))
+        for name, block in self.models.items():
+            self._name(("models", name))
+            self._model(name, table(block))
+        self._aliases()
+        self._fallbacks()
+        self._keys()
+        return self.problems
+
+    def _report(
+        self, path: Path, expected: str, found: str = "", advice: str = "", *, key: bool = False
+    ) -> None:
+        self.problems.append(
+            self._document.problem(path, sentence(expected, found, advice), key=key)
+        )
+
+    def _line(self, path: Path) -> int:
+        return self._document.position(path, key=True)[0]
+
+    def _shown(self, path: Path, value: Any) -> str:
+        return describe(self._document, path, value)
+
+    def _name(self, path: Path) -> None:
+        name = str(path[-1])
+        if not name.isprintable() or name != name.strip():
+            self._report(path, "a name without spaces around it and control characters", key=True)
+
+    # --- sections ---
+
+    def _admin(self) -> None:
+        admin, server = table(self.data.get("admin")), table(self.data.get("server"))
+        if isinstance(token := admin.get("token"), str) and token.strip():
+            return
+        host, path = str(admin.get("host") or "127.0.0.1"), ("admin", "host")
+        port = str(admin.get("port", 8001))
+        if port != "0" and port == str(server.get("port", 8000)):
+            # One listener serves both, and it is the server's.
+            host, path = str(server.get("host") or "0.0.0.0"), ("admin", "port")  # noqa: S104 - the default
+        if not is_loopback(host):
+            expected = "admin.token, because this listener is reachable from other machines"
+            self._report(path, expected, "none", "set a token, or listen on 127.0.0.1")
+
+    def _store(self) -> None:
+        url = table(self.data.get("store")).get("url")
+        if not isinstance(url, str):
+            return
+        scheme = url.partition("://")[0].casefold() if "://" in url else ""
+        if scheme in ("sqlite", "postgresql", "postgres"):
+            return
+        databases = "SQLite (sqlite:///data/headrace.db) or PostgreSQL (postgresql://user:password@host/name)"
+        mysql = scheme.startswith(("mysql", "mariadb"))
+        found = f"{scheme.partition('+')[0]}, which is not supported" if mysql else "another URL"
+        self._report(("store", "url"), databases, found, "choose one of the two")
+
+    def _auth(self) -> None:
+        for index, path in texts(table(self.data.get("auth")).get("exempt")):
+            if not path.startswith("/"):
+                where: Path = ("auth", "exempt", index)
+                self._report(where, "a path that begins with '/'", self._shown(where, path))
+
+    # --- providers ---
+
+    def _provider(self, path: Path, block: Table) -> None:
+        self._base_url(path, block)
+        self._dialects((*path, "dialects"), block.get("dialects"))
+        for name in table(block.get("auth")):
+            if name not in surfaces.AUTH:
+                advice = suggestion(name, surfaces.AUTH)
+                self._report(
+                    (*path, "auth", name),
+                    "a dialect family",
+                    repr(printable(name)),
+                    advice,
+                    key=True,
+                )
+        for name, value in table(block.get("headers")).items():
+            self._header((*path, "headers", name), name, value)
+        credentials = block.get("credentials")
+        listed = credentials if isinstance(credentials, list) else [credentials]
+        for index, item in enumerate(listed):
+            self._token((*path, "credentials", index), table(item).get("key", item))
+
+    def _base_url(self, path: Path, block: Table) -> None:
+        url = block.get("base_url")
+        if not isinstance(url, str):
+            return
+        where = (*path, "base_url")
+        if _PLACEHOLDER.search(url):
+            advice = "set base_url; host names are written in lower case"
+            self._report(where, "your own address", "a placeholder in capitals", advice)
+            return
+        wrong = address.fault(
+            url.strip(),
+            allow_private=is_true(block.get("allow_private")),
+            allow_http=is_true(block.get("allow_http")),
+        )
+        if wrong is not None:
+            self._report(where, wrong.expected, wrong.found, wrong.advice)
+
+    def _dialects(self, path: Path, dialects: Any) -> None:
+        if dialects in ([], {}):
+            self._report(path, "at least one dialect", "none", "leave it out for all of openai.*")
+        for index, name in texts(dialects):
+            if name not in surfaces.DIALECTS:
+                advice = suggestion(name, surfaces.DIALECTS)
+                self._report((*path, index), "a dialect", repr(printable(name)), advice)
+        for name, root in table(dialects).items():
+            where = (*path, name)
+            if name not in surfaces.DIALECTS:
+                advice = suggestion(name, surfaces.DIALECTS)
+                self._report(where, "a dialect", repr(printable(name)), advice, key=True)
+            elif isinstance(root, str) and not _is_root(root):
+                self._report(where, "a path such as /v1/chat/completions", self._shown(where, root))
+
+    def _header(self, path: Path, name: str, value: Any) -> None:
+        if not HEADER_NAME.fullmatch(name):
+            self._report(path, "the name of a header", repr(printable(name)), key=True)
+        elif name.casefold() in _OURS:
+            self._report(
+                path,
+                "a header that may be set",
+                repr(name),
+                "remove it: it belongs to the connection",
+                key=True,
+            )
+        elif isinstance(value, str) and not _HEADER_VALUE.fullmatch(value):
+            self._report(path, "text that may stand in a header", "line ends or other characters")
+
+    def _token(self, path: Path, value: Any) -> None:
+        if isinstance(value, str) and not _TOKEN.fullmatch(value.strip()):
+            self._report(path, "a key of visible ASCII characters", "spaces or others")
+
+    # --- models ---
+
+    def _model(self, name: str, block: Table) -> None:
+        path: Path = ("models", name)
+        wildcard = name.endswith("*")
+        if "*" in name[:-1]:
+            self._report(
+                path, "at most one '*', at the end of the name", repr(printable(name)), key=True
+            )
+        for index, item in tables(block.get("deployments")):
+            self._deployment((*path, "deployments", index), item, wildcard)
+
+    def _deployment(self, path: Path, block: Table, wildcard: bool) -> None:
+        provider = block.get("provider")
+        if isinstance(provider, str) and provider not in self.providers:
+            where = (*path, "provider")
+            advice = suggestion(provider, self.providers, "configured providers")
+            if provider in presets():
+                advice = f"add it under providers: {provider}: {{preset: {provider}}}"
+            self._report(where, "a provider of this file", self._shown(where, provider), advice)
+        upstream = block.get("model")
+        if isinstance(upstream, str) and upstream.count("*") > int(wildcard):
+            where = (*path, "model")
+            expected = "at most one '*'" if wildcard else "a name without '*'"
+            advice = "" if wildcard else "'*' stands for what the '*' of the public name matched"
+            self._report(where, expected, self._shown(where, upstream), advice)
+        if is_true(block.get("preferred")) and block.get("priority") is not None:
+            self._report(
+                (*path, "preferred"),
+                "preferred or priority",
+                "both",
+                "remove one: preferred is priority 0",
+            )
+
+    def _aliases(self) -> None:
+        for name, block in self.models.items():
+            for index, alias in texts(table(block).get("aliases")):
+                path: Path = ("models", name, "aliases", index)
+                if alias in self.models:
+                    line = self._line(("models", alias))
+                    found = f"the name of the model on line {line}"
+                elif alias in self.aliases:
+                    line = self._line(("models", self.aliases[alias]))
+                    found = f"an alias of {printable(self.aliases[alias])!r} on line {line}"
+                elif not alias or alias.endswith("*") != name.endswith("*") or "*" in alias[:-1]:
+                    kind = (
+                        "a beginning followed by '*'"
+                        if name.endswith("*")
+                        else "a name without '*'"
+                    )
+                    self._report(path, f"{kind}, as the model's own name", self._shown(path, alias))
+                    continue
+                else:
+                    self.aliases[alias] = name
+                    continue
+                self._report(
+                    path,
+                    "a name of its own",
+                    f"{self._shown(path, alias)}, {found}",
+                    "rename or remove one",
+                )
+
+    def resolved(self, name: str) -> str | None:
+        """The model a request for `name` would reach."""
+        if name in self.models:
+            return name
+        if name in self.aliases:
+            return self.aliases[name]
+        patterns = [*self.models, *self.aliases]
+        found = max(
+            (
+                pattern
+                for pattern in patterns
+                if pattern.endswith("*") and name.startswith(pattern[:-1])
+            ),
+            key=len,
+            default=None,
+        )
+        return None if found is None else self.aliases.get(found, found)
+
+    def _fallbacks(self) -> None:
+        edges: dict[str, list[tuple[str, Path]]] = {}
+        for name, block in self.models.items():
+            for kind in _FALLBACKS:
+                for index, other in texts(table(block).get(kind)):
+                    path: Path = ("models", name, kind, index)
+                    target = None if other.endswith("*") else self.resolved(other)
+                    if target is None:
+                        advice = suggestion(
+                            other, [*self.models, *self.aliases], "configured models"
+                        )
+                        self._report(path, "a model of this file", self._shown(path, other), advice)
+                    else:
+                        edges.setdefault(name, []).append((target, path))
+        for chain, path in cycles(edges):
+            shown = " -> ".join(printable(name) for name in chain)
+            self._report(path, "fallbacks that end", f"a cycle: {shown}", "remove one of them")
+
+    # --- keys ---
+
+    def _keys(self) -> None:
+        names: dict[str, int] = {}
+        secrets: dict[str, int] = {}
+        for index, block in tables(self.data.get("keys")):
+            path: Path = ("keys", index)
+            if isinstance(name := block.get("name"), str):
+                first = names.setdefault(name, index)
+                if first != index:
+                    self._again((*path, "name"), "a name", first)
+            if isinstance(key := block.get("key"), str):
+                key = key.strip()
+                if not key:
+                    self._report((*path, "key"), "a key", "an empty value")
+                    continue
+                self._token((*path, "key"), key)
+                first = secrets.setdefault(key, index)
+                if first != index:
+                    self._again((*path, "key"), "a key", first)
+            for position, pattern in texts(block.get("models")):
+                if "*" in pattern[:-1] or not pattern:
+                    where = (*path, "models", position)
+                    self._report(
+                        where, "a name, or a beginning followed by '*'", self._shown(where, pattern)
+                    )
+
+    def _again(self, path: Path, what: str, first: int) -> None:
+        line = self._line(("keys", first, path[-1]))
+        self._report(
+            path, f"{what} of its own", f"the one of keys[{first}] on line {line}", "change one"
+        )
+
+
+def _is_root(root: str) -> bool:
+    """A path under a base URL: absolute, no query, no way up, no other braces than `{model}`."""
+    plain = root.replace("{model}", "m")
+    return bool(re.fullmatch(r"(?:/[\w.~!$&'()*+,;=:@-]+)+", plain, re.ASCII)) and not any(
+        segment in (".", "..") for segment in plain.split("/")
+    )
+
+
+def cycles(edges: dict[str, list[tuple[str, Path]]]) -> Iterator[tuple[list[str], Path]]:
+    """Each cycle once: the chain of names, and the edge that closes it. No recursion: chains may be long."""
+    done: set[str] = set()
+    for start in edges:
+        if start in done:
+            continue
+        chain = [start]
+        places = {start: 0}
+        walks = [iter(edges[start])]
+        while walks:
+            step = next(walks[-1], None)
+            if step is None:
+                walks.pop()
+                name = chain.pop()
+                del places[name]
+                done.add(name)
+                continue
+            target, path = step
+            if target in places:
+                yield [*chain[places[target] :], target], path
+            elif target not in done:
+                places[target] = len(chain)
+                chain.append(target)
+                walks.append(iter(edges.get(target, ())))

@@ -1,0 +1,160 @@
+"""From a file to a checked configuration: every problem at once, or none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from pydantic import ValidationError
+
+from proxy.core.config import explain
+from proxy.core.config.checks import Check, table, texts
+from proxy.core.config.document import Document, Leaf, compose, resolve
+from proxy.core.config.later import remove_later
+from proxy.core.config.presets import Block, merged, presets
+from proxy.core.config.problem import ConfigError, Path, Problem, dotted, sentence, suggestion
+from proxy.core.config.references import References, Unresolved
+from proxy.core.config.remarks import Remarks
+from proxy.core.config.schema import Config
+from proxy.core.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Loaded(Struct, frozen=True, eq=False):
+    """A configuration that can be used, and what should be said about it."""
+
+    config: Config
+    warnings: tuple[Problem, ...]
+    source: str
+    hidden: tuple[Secret, ...] = ()
+    """What files and variables held that are secret by their name or by their place: never to be shown."""
+
+
+def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Loaded:
+    """Read and check a file. Raises ConfigError with every problem there is."""
+    file = FilePath(path)
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise ConfigError(
+            [Problem(str(file), 1, 1, "", f"{reason}: name another file with --config")]
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            [Problem(str(file), line, 1, "", "not UTF-8: save the file as UTF-8")]
+        ) from None
+    return parse(text, str(file), env, file.parent)
+
+
+def parse(
+    text: str,
+    file: str = "configuration",
+    env: Mapping[str, str] | None = None,
+    folder: FilePath | None = None,
+) -> Loaded:
+    """Check a text. Raises ConfigError. Names of files in it are relative to `folder`."""
+    document = compose(text, file)
+    reading = _Reading(
+        document, References(os.environ if env is None else env, folder or FilePath())
+    )
+    config = reading.config()
+    remarks = Remarks(config, document, reading.unset).run()
+    hidden = tuple(
+        Secret(value) for value in sorted(reading.references.hidden, key=len, reverse=True)
+    )
+    return Loaded(config, tuple(sorted(remarks, key=lambda problem: problem.line)), file, hidden)
+
+
+class _Reading:
+    """One document on its way to a Config."""
+
+    def __init__(self, document: Document, references: References) -> None:
+        self.references = references
+        self.unset: dict[str, list[str]] = {}
+        """Provider to the variables its credentials would have come from."""
+        self._document = document
+        self._problems = list(document.problems)
+        self._unresolved: set[str] = set()
+
+    def config(self) -> Config:
+        data = self._document.build(self._scalar)
+        data = {} if data is None else data
+        if not isinstance(data, dict):
+            message = sentence("a mapping with sections such as providers and models")
+            raise ConfigError([*self._problems, self._document.problem((), message)])
+        # `x-…` is for anchors and for other programs.
+        data = {name: value for name, value in data.items() if not name.startswith("x-")}
+        self._problems += remove_later(data, self._document)
+        self._merge_presets(data)
+        config: Config | None = None
+        found: list[Problem] = []
+        try:
+            config = Config.model_validate(data)
+        except ValidationError as error:
+            found += explain.explain(error, self._document)
+        found += Check(data, self._document).run()
+        # Whatever else is wrong with a value that could not be read follows from that.
+        self._problems += (item for item in found if item.path not in self._unresolved)
+        if config is None or self._problems:
+            raise ConfigError(self._problems)
+        return config
+
+    def _scalar(self, path: Path, leaf: Leaf) -> str | int | float | bool | None:
+        text = leaf.text
+        if "$" not in text and not text.startswith("file:"):
+            return resolve(text) if leaf.plain else text
+        try:
+            value = self.references.resolve(text)
+        except Unresolved as error:
+            if error.variable and _is_credential(path):
+                self.unset.setdefault(str(path[1]), []).append(error.variable)
+                return ""
+            message = sentence(error.expected, error.found, error.advice)
+            self._problems.append(self._document.problem(path, message))
+            self._unresolved.add(dotted(path))
+            return ""
+        if explain.is_secret(path):
+            self.references.hide(value)
+        # The schema turns text into numbers where it wants them; parameters have no schema.
+        return resolve(value) if leaf.plain and _is_param(path) else value
+
+    def _merge_presets(self, data: Block) -> None:
+        blocks = table(data.get("providers"))
+        for name, block in blocks.items():
+            if not isinstance(block, dict):
+                continue
+            preset = block.get("preset")
+            if isinstance(preset, str) and preset in presets():
+                block = blocks[name] = merged(presets()[preset], block)
+            elif isinstance(preset, str):
+                path: Path = ("providers", name, "preset")
+                found = explain.describe(self._document, path, preset)
+                message = sentence("a preset", found, suggestion(preset, presets(), "presets"))
+                self._problems.append(self._document.problem(path, message))
+                # That base_url is missing follows from this.
+                self._unresolved.add(dotted(("providers", name)))
+            if block.get("credentials") is None:
+                self._credential_from_env(name, block)
+
+    def _credential_from_env(self, provider: str, block: Block) -> None:
+        names = block.get("credential_env")
+        for _, variable in texts([names] if isinstance(names, str) else names):
+            value = self.references.variable(variable)
+            if value:
+                block["credentials"] = [value]
+                return
+            self.unset.setdefault(provider, []).append(variable)
+
+
+def _is_credential(path: Path) -> bool:
+    return len(path) > 3 and path[0] == "providers" and path[2] == "credentials"
+
+
+def _is_param(path: Path) -> bool:
+    return "param_defaults" in path or "param_overrides" in path

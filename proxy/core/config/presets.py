@@ -1,0 +1,51 @@
+"""Presets: what is known of a vendor, under what a user's own block says."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from proxy.core.config.document import Leaf, compose, resolve
+from proxy.core.config.problem import ConfigError
+from proxy.core.config.problem import Path as Where
+from proxy.core.paths import PRESETS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Block = dict[str, Any]
+
+_MERGED = frozenset(
+    {"auth", "headers", "param_defaults", "param_overrides", "query", "retry", "timeouts"}
+)
+"""Mappings that add to the preset's instead of replacing it."""
+
+
+def _value(path: Where, leaf: Leaf) -> str | int | float | bool | None:
+    return resolve(leaf.text) if leaf.plain else leaf.text
+
+
+@cache
+def presets(file: Path = PRESETS) -> dict[str, Block]:
+    """Every block of the presets' file, as written."""
+    document = compose(file.read_text("utf-8"), str(file))
+    if document.problems:
+        raise ConfigError(document.problems)
+    blocks: dict[str, Block] = document.build(_value)
+    return blocks
+
+
+def merged(preset: Block, own: Block) -> Block:
+    """The block over its preset. In a merged mapping, null takes away what the preset has."""
+    result = dict(preset)
+    for name, value in own.items():
+        base = preset.get(name)
+        if name in _MERGED and isinstance(base, dict) and isinstance(value, dict):
+            keep_null = name.startswith("param_")
+            both = {**base, **value}
+            result[name] = {
+                key: item for key, item in both.items() if item is not None or keep_null
+            }
+        elif value is not None or name not in preset:
+            result[name] = value
+    return result

@@ -1,0 +1,139 @@
+"""Warnings: a configuration that works, and perhaps not as meant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from proxy.core.config.checks import is_loopback
+from proxy.core.config.problem import Path, Problem, nearest, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from proxy.core.config.document import Document
+    from proxy.core.config.schema import Config, Key, Params
+
+SHORT_KEY = 8
+SHORT_TOKEN = 16
+IGNORED_PARAMS = ("model", "stream")
+"""Whom a request is for, and in what form, is the client's to say."""
+
+
+class Remarks:
+    """One run over one valid configuration. Every method adds to `problems`."""
+
+    __slots__ = ("_config", "_document", "_known", "_unset", "problems")
+
+    def __init__(self, config: Config, document: Document, unset: Mapping[str, list[str]]) -> None:
+        self._config = config
+        self._document = document
+        self._unset = unset
+        self._known = {"*": True}
+        self.problems: list[Problem] = []
+
+    def run(self) -> list[Problem]:
+        self._access()
+        self._params(("defaults",), self._config.defaults)
+        self._providers()
+        self._models()
+        now = datetime.now(UTC).timestamp()
+        for index, key in enumerate(self._config.keys):
+            self._key(("keys", index), key, now)
+        return self.problems
+
+    def _say(self, path: Path, message: str, *, key: bool = False) -> None:
+        self.problems.append(self._document.problem(path, message, key=key))
+
+    def _access(self) -> None:
+        config = self._config
+        require = config.auth.require
+        if require is True and not config.keys:
+            self._say(
+                ("auth", "require"), "keys are required and there is none: every request is refused"
+            )
+        elif require is False and config.keys:
+            self._say(
+                ("auth", "require"), "keys are not required: requests without one are served too"
+            )
+        elif require is None and not config.keys and not is_loopback(config.server.host):
+            message = (
+                "there is no key: everybody who reaches this port is served; add one under keys"
+            )
+            self._say(
+                ("auth", "require") if "auth" in config.model_fields_set else ("keys",), message
+            )
+        token = config.admin.token
+        if token is not None and len(token.reveal()) < SHORT_TOKEN:
+            self._say(("admin", "token"), f"shorter than {SHORT_TOKEN} characters: easy to guess")
+
+    def _params(self, path: Path, section: object) -> None:
+        for field in ("param_defaults", "param_overrides"):
+            params: Params = getattr(section, field)
+            for name in IGNORED_PARAMS:
+                if name in params:
+                    self._say((*path, field, name), "never taken from here; remove it", key=True)
+
+    def _providers(self) -> None:
+        for name, provider in self._config.providers.items():
+            path: Path = ("providers", name)
+            self._params(path, provider)
+            if not provider.verify_tls:
+                self._say(
+                    (*path, "verify_tls"),
+                    "certificates are not checked: anybody between can read along",
+                )
+            if provider.enabled and not provider.usable:
+                variables = ", ".join(self._unset.get(name, ()))
+                reason = f" ({variables} not set)" if variables else ""
+                self._say(path, f"no credential{reason}: its deployments are left out", key=True)
+
+    def _models(self) -> None:
+        providers = self._config.providers
+        for name, model in self._config.models.items():
+            path: Path = ("models", name)
+            self._params(path, model)
+            left = 0
+            for index, deployment in enumerate(model.deployments):
+                self._params((*path, "deployments", index), deployment)
+                left += (
+                    deployment.enabled
+                    and deployment.weight > 0
+                    and providers[deployment.provider].usable
+                )
+            if not left:
+                self._say(path, "no deployment is left: it is not served", key=True)
+        if not self._config.models:
+            self._say(("models",), "there are no models: nothing is served")
+
+    def _key(self, path: Path, key: Key, now: float) -> None:
+        if len(key.key.reveal()) < SHORT_KEY:
+            self._say((*path, "key"), f"shorter than {SHORT_KEY} characters: easy to guess")
+        if key.expires is not None and key.expires <= now:
+            self._say((*path, "expires"), "this date is past: the key is refused")
+        for index, pattern in enumerate(key.models):
+            if not self._matches(pattern):
+                match = nearest(pattern, self._names())
+                advice = f"; did you mean {match!r}?" if match else ""
+                self._say(
+                    (*path, "models", index), f"no model is called {printable(pattern)!r}{advice}"
+                )
+
+    def _names(self) -> Iterable[str]:
+        for name, model in self._config.models.items():
+            yield name
+            yield from model.aliases
+
+    def _matches(self, pattern: str) -> bool:
+        """Whether the pattern of a key allows any model. Remembered: ten thousand keys repeat a few patterns."""
+        if pattern not in self._known:
+            self._known[pattern] = any(_meet(pattern, name) for name in self._names())
+        return self._known[pattern]
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two names, each perhaps with a trailing `*`, can mean the same model."""
+    if one.endswith("*"):
+        start = one[:-1]
+        return other.startswith(start) or (other.endswith("*") and start.startswith(other[:-1]))
+    return other == one or (other.endswith("*") and one.startswith(other[:-1]))

@@ -1,0 +1,507 @@
+"""The configuration as it may be written: one class a section, one field an option.
+
+Defaults come from `proxy.core.model`, so they exist once. A null is as good as leaving the line out. What is checked
+here is one value at a time; what spans several is in `checks`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+
+from proxy.core import model, surfaces
+from proxy.core.config import values
+from proxy.core.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SERVER = model.Server()
+_ADMIN = model.Admin()
+_HEALTH = model.Health()
+_LOGGING = model.Logging()
+_TIMEOUTS = model.Timeouts()
+_RETRY = model.Retry()
+_SNAPSHOT = model.Snapshot()
+
+
+# --- kinds of values ---
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _blank_is_none(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _secret(value: object) -> Secret:
+    if isinstance(value, str):
+        return Secret(value.strip())
+    raise values.Unfit("text", "put it in quotes")
+
+
+def _credential(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, str):
+        return {"key": value}
+    raise values.Unfit("a key as text, or {key: …, weight: …}", "put it in quotes")
+
+
+def _some(value: object) -> object:
+    """One word where a list is usual."""
+    return [value] if isinstance(value, str) else value
+
+
+def _dialects(value: object) -> object:
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return {name: surfaces.DIALECTS.get(name, "") for name in value}
+    if isinstance(value, dict):
+        return {
+            name: surfaces.DIALECTS.get(name, "") if path is None else path
+            for name, path in value.items()
+        }
+    raise values.Unfit("a list of dialects, or a mapping of dialects to paths")
+
+
+def _auth(value: object) -> dict[str, model.Auth]:
+    if isinstance(value, dict):
+        return {name: values.auth(place) for name, place in value.items()}
+    return dict.fromkeys(surfaces.AUTH, values.auth(value))
+
+
+def _require(value: object) -> object:
+    return None if _lower(value) == "auto" else value
+
+
+_DURATION = {
+    "anyOf": [
+        {"type": "number", "minimum": 0},
+        {"type": "string", "pattern": r"^[0-9.]+ ?(ms|s|m|h|d)?$"},
+    ]
+}
+_DIALECT_NAMES = {"enum": list(surfaces.DIALECTS)}
+
+Duration = Annotated[float, BeforeValidator(values.seconds), WithJsonSchema(_DURATION)]
+Limit = Annotated[float, BeforeValidator(values.limit), WithJsonSchema(_DURATION)]
+Size = Annotated[
+    int,
+    BeforeValidator(values.size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": "^[0-9]+ ?([KMGkmg]i?)?[Bb]?$"},
+            ]
+        }
+    ),
+]
+Workers = Annotated[
+    int,
+    PlainValidator(values.workers),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
+Strategy = Annotated[
+    model.Strategy,
+    PlainValidator(values.strategy),
+    WithJsonSchema({"enum": [str(name) for name in model.Strategy]}),
+]
+Moment = Annotated[
+    float,
+    PlainValidator(values.moment),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}),
+]
+Hidden = Annotated[Secret, PlainValidator(_secret), WithJsonSchema({"type": "string"})]
+Require = Annotated[
+    bool | None, BeforeValidator(_require), WithJsonSchema({"enum": ["auto", True, False]})
+]
+Dialects = Annotated[
+    dict[str, str],
+    BeforeValidator(_dialects),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": _DIALECT_NAMES},
+                {
+                    "type": "object",
+                    "propertyNames": _DIALECT_NAMES,
+                    "additionalProperties": {"type": ["string", "null"], "pattern": "^/"},
+                },
+            ]
+        }
+    ),
+]
+_PLACE = {"type": "string", "pattern": "^(bearer|none|header:.+|query:.+)$"}
+Place = Annotated[
+    dict[str, Any],  # values are model.Auth, which pydantic does not know
+    PlainValidator(_auth),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _PLACE,
+                {
+                    "type": "object",
+                    "propertyNames": {"enum": list(surfaces.AUTH)},
+                    "additionalProperties": _PLACE,
+                },
+            ]
+        }
+    ),
+]
+Names = list[str]
+# What a parameter may be is for the provider to say.
+Params = dict[str, Any]
+
+
+class Section(BaseModel):
+    """A mapping of the file. Unknown names are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or None not in data.values():
+            return data
+        known = cls.model_fields
+        return {
+            name: value for name, value in data.items() if value is not None or name not in known
+        }
+
+
+def _section(kind: type[Section], description: str = "") -> Any:
+    """A section that may be left out."""
+    factory: Callable[[], Section] = kind
+    return Field(default_factory=factory, description=description or None)
+
+
+# --- sections ---
+
+
+class Server(Section):
+    """The listener for clients."""
+
+    host: str = Field(_SERVER.host, description="Address to listen on.", min_length=1)
+    port: int = Field(_SERVER.port, description="Port; 0 takes a free one.", ge=0, le=65535)
+    workers: Workers = Field(_SERVER.workers, description="Processes, or auto: one a processor.")
+    drain: Duration = Field(
+        _SERVER.drain, description="How long running requests may go on after a stop signal."
+    )
+    max_body: Size = Field(_SERVER.max_body, description="Largest request body.")
+    metrics: bool = Field(_SERVER.metrics, description="Serve /metrics on this port too.")
+    timing: bool = Field(
+        _SERVER.timing, description="Send Server-Timing on every answer, not only when asked."
+    )
+    head_timeout: Limit = Field(_SERVER.head_timeout, description="For a request's headers.")
+    body_idle_timeout: Limit = Field(
+        _SERVER.body_idle_timeout, description="Between two pieces of a request body."
+    )
+    body_timeout: Limit = Field(_SERVER.body_timeout, description="For a whole request body.")
+    keepalive: Limit = Field(_SERVER.keepalive, description="How long an idle client stays.")
+    write_timeout: Limit = Field(
+        _SERVER.write_timeout, description="How long a client may not read what is sent to it."
+    )
+
+
+class Admin(Section):
+    """The listener for operators."""
+
+    host: str = Field(_ADMIN.host, description="Address to listen on.", min_length=1)
+    port: int = Field(
+        _ADMIN.port, description="Port; the one of server serves both.", ge=0, le=65535
+    )
+    token: Annotated[Hidden | None, BeforeValidator(_blank_is_none)] = Field(
+        None, description="What an operator presents; without one, one is printed at the start."
+    )
+
+
+class Store(Section):
+    """The database."""
+
+    url: str = Field(
+        _SNAPSHOT.store_url,
+        description="sqlite:///path/to/file.db or postgresql://user:password@host/name.",
+    )
+
+
+class Auth(Section):
+    """Which requests need a virtual key."""
+
+    require: Require = Field(
+        None, description="auto: as soon as one key exists.", validate_default=False
+    )
+    exempt: Names = Field(
+        ["/", "/health", "/docs"], description="Paths that never need a key, compared exactly."
+    )
+
+
+class Timeouts(Section):
+    """Limits of one attempt at a provider. What is left out comes from the next wider section."""
+
+    connect: Limit | None = Field(
+        None, description=f"DNS, TCP and TLS. Usually {_TIMEOUTS.connect:g} s."
+    )
+    ttft: Limit | None = Field(
+        None, description=f"Until the first content. Usually {_TIMEOUTS.ttft:g} s."
+    )
+    idle: Limit | None = Field(
+        None, description=f"Between two reads of a stream. Usually {_TIMEOUTS.idle:g} s."
+    )
+    event: Limit | None = Field(
+        None, description=f"For one event to become complete. Usually {_TIMEOUTS.event:g} s."
+    )
+    total: Limit | None = Field(
+        None, description=f"For a whole stream. Usually {_TIMEOUTS.total:g} s."
+    )
+    request: Limit | None = Field(
+        None, description=f"For an answer that is not streamed. Usually {_TIMEOUTS.request:g} s."
+    )
+    content: Limit | None = Field(
+        None,
+        description="How long comments and pings alone keep a stream alive. "
+        f"Usually {_TIMEOUTS.content:g} s.",
+    )
+
+
+class Retry(Section):
+    """When one request is tried again. What is left out comes from the next wider section."""
+
+    count: int | None = Field(
+        None, description=f"Further tries of one deployment. Usually {_RETRY.count}.", ge=0, le=20
+    )
+    base: Duration | None = Field(
+        None, description=f"First pause, doubled each time. Usually {_RETRY.base:g} s."
+    )
+    cap: Duration | None = Field(None, description=f"Longest pause. Usually {_RETRY.cap:g} s.")
+    max_attempts: int | None = Field(
+        None,
+        description=f"Tries of one request, over all deployments. Usually {_RETRY.max_attempts}.",
+        ge=1,
+        le=100,
+    )
+    retry_after_max: Duration | None = Field(
+        None,
+        description=f"Longest Retry-After that is waited for. Usually {_RETRY.retry_after_max:g} s.",
+    )
+    budget: float | None = Field(
+        None,
+        description=f"Retries for each request, as a share. Usually {_RETRY.budget:g}.",
+        ge=0,
+        le=10,
+    )
+
+
+class Defaults(Section):
+    """What applies where a provider, model or deployment says nothing else."""
+
+    strategy: Strategy = Field(
+        model.Strategy.P2C, description="How one of several equal deployments is chosen."
+    )
+    timeouts: Timeouts = _section(Timeouts)
+    retry: Retry = _section(Retry)
+    param_defaults: Params = Field(
+        default_factory=dict, description="Put into a request that does not have them."
+    )
+    param_overrides: Params = Field(
+        default_factory=dict, description="Put into every request; null removes a parameter."
+    )
+    force_usage: bool = Field(
+        True, description="Ask providers for usage, and hide it from clients that did not."
+    )
+
+
+class Health(Section):
+    """When a deployment is taken out, and when it comes back."""
+
+    enabled: bool = Field(_HEALTH.enabled, description="Probe deployments that have no traffic.")
+    interval: Limit = Field(_HEALTH.interval, description="Between two probes.")
+    max_errors: int = Field(
+        _HEALTH.max_errors, description="Failures in a row that take a deployment out.", ge=1
+    )
+    recover_after: int = Field(
+        _HEALTH.recover_after, description="Successes in a row that bring it back.", ge=1
+    )
+    open_base: Limit = Field(
+        _HEALTH.open_base, description="How long it is out the first time; doubled each time."
+    )
+    open_max: Limit = Field(_HEALTH.open_max, description="How long it is out at most.")
+    mask_above: float | None = Field(
+        None, description="Never probe what costs more than this, in USD a million tokens.", ge=0
+    )
+
+
+class Logging(Section):
+    """Where log lines go."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", description="The least important lines that are written."
+    )
+    format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
+        "auto", description="auto: console on a terminal, else json."
+    )
+    requests: bool = Field(_LOGGING.requests, description="One line a request.")
+    detailed: bool = Field(_LOGGING.detailed, description="Write bodies into it: they are private.")
+    max_content: int = Field(
+        _LOGGING.max_content, description="Characters of a body that are written.", ge=0
+    )
+    file: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+        None, description="Write to this file instead of standard error."
+    )
+
+
+class Credential(Section):
+    """What is presented to a provider. Text alone is the key."""
+
+    key: Hidden = Field(description="The provider's key; ${NAME} is left out when NAME is not set.")
+    weight: int = Field(1, description="Its share among the credentials.", ge=1, le=1_000_000)
+
+
+class Provider(Section):
+    """A vendor account."""
+
+    preset: str | None = Field(None, description="A block of conf/providers.yaml to start from.")
+    note: str | None = Field(None, description="For people; not used.")
+    enabled: bool = Field(True, description="false leaves out all its deployments.")
+    base_url: str = Field(description="Where it is; may or may not end in /v1.")
+    dialects: Dialects = Field(
+        default_factory=lambda: {name: surfaces.DIALECTS[name] for name in surfaces.OPENAI},
+        description="What it speaks: a list, or a mapping to paths. Usually all of openai.*",
+    )
+    credentials: Annotated[
+        list[Annotated[Credential, BeforeValidator(_credential)]], BeforeValidator(_some)
+    ] = Field(
+        default_factory=list, description="Several share the load and stand in for each other."
+    )
+    credential_env: Annotated[Names, BeforeValidator(_some)] = Field(
+        default_factory=list,
+        description="Without credentials: the first of these variables that is set is the one.",
+    )
+    auth: Place = Field(
+        default_factory=dict,
+        description="bearer, header:NAME, query:NAME or none; a mapping for each family.",
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
+    query: dict[str, str] = Field(default_factory=dict, description="Added to every URL.")
+    force_usage: bool | None = Field(None, description="As in defaults.")
+    allow_private: bool = Field(False, description="Its address may be private or local.")
+    allow_http: bool = Field(False, description="Its address may be public and plain http.")
+    verify_tls: bool = Field(True, description="Check its certificate.")
+    proxy: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+        None,
+        description="HTTP proxy on the way to it: http://host:port.",
+        pattern=r"^https?://[^\s/?#]+/?$",
+    )
+    max_connections: int = Field(0, description="Connections at once; 0 is no limit.", ge=0)
+    timeouts: Timeouts = _section(Timeouts)
+    retry: Retry = _section(Retry)
+    param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
+    param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request can be sent to it: not switched off, and with a credential where one is needed."""
+        if not self.enabled:
+            return False
+        return any(item.key.reveal() for item in self.credentials) or not self.needs_credential
+
+    @property
+    def needs_credential(self) -> bool:
+        """Whether any dialect it speaks wants one."""
+        families = {surfaces.family(dialect) for dialect in self.dialects}
+        return any(self.place(name).scheme != "none" for name in families)
+
+    def place(self, family: str) -> model.Auth:
+        """Where the credential goes in a request of this family."""
+        place: model.Auth = self.auth.get(family, surfaces.AUTH[family])
+        return place
+
+
+class Deployment(Section):
+    """One way to serve a model."""
+
+    provider: str = Field(description="Name of a provider.")
+    model: str | None = Field(
+        None,
+        description="Its name there, usually the same; * stands for what the wildcard matched.",
+        min_length=1,
+    )
+    enabled: bool = Field(True, description="false leaves it out.")
+    priority: int = Field(1, description="Smaller is tried first.", ge=0, le=1_000_000)
+    weight: int = Field(
+        10, description="Its share among equal priorities; 0 leaves it out.", ge=0, le=1_000_000
+    )
+    preferred: bool = Field(False, description="The same as priority: 0.")
+    timeouts: Timeouts = _section(Timeouts)
+    retry: Retry = _section(Retry)
+    param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
+    param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
+
+
+class Model(Section):
+    """A name clients ask for."""
+
+    aliases: Names = Field(default_factory=list, description="Further names for it.")
+    strategy: Strategy | None = Field(None, description="As in defaults.")
+    fallbacks: Names = Field(
+        default_factory=list, description="Models to try when all its deployments failed."
+    )
+    fallbacks_context: Names = Field(
+        default_factory=list, description="Models to try when the prompt is too long for it."
+    )
+    fallbacks_content: Names = Field(
+        default_factory=list, description="Models to try when its content filter refused."
+    )
+    echo_alias: bool = Field(
+        False, description="Answer with the name the client asked for, not the provider's."
+    )
+    force_usage: bool | None = Field(None, description="As in defaults.")
+    timeouts: Timeouts = _section(Timeouts)
+    retry: Retry = _section(Retry)
+    param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
+    param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
+    deployments: list[Deployment] = Field(default_factory=list, description="Where it is served.")
+
+
+class Key(Section):
+    """A virtual key: what a client presents."""
+
+    name: str = Field(description="Its name in logs and metrics.", min_length=1, max_length=200)
+    key: Hidden = Field(description="The key itself.")
+    models: Names = Field(["*"], description="Names, or beginnings of names followed by *.")
+    enabled: bool = Field(True, description="false refuses it.")
+    expires: Moment | None = Field(
+        None, description="Refused from then on. UTC unless it says else."
+    )
+
+
+class Config(Section):
+    """Headrace configuration."""
+
+    server: Server = _section(Server, "The listener for clients.")
+    admin: Admin = _section(Admin, "The listener for operators.")
+    store: Store = _section(Store, "The database.")
+    auth: Auth = _section(Auth, "Which requests need a virtual key.")
+    defaults: Defaults = _section(Defaults, "What applies where nothing else is said.")
+    health: Health = _section(Health, "When deployments are taken out.")
+    logging: Logging = _section(Logging, "Where log lines go.")
+    providers: dict[str, Provider] = Field(default_factory=dict, description="Vendor accounts.")
+    models: dict[str, Model] = Field(default_factory=dict, description="Names clients ask for.")
+    keys: list[Key] = Field(default_factory=list, description="Virtual keys.")

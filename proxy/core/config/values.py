@@ -1,0 +1,152 @@
+"""Values people write in a form of their own: durations, sizes, strategies, dates, the place of a credential."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from proxy.core.config.problem import suggestion
+from proxy.core.model import Auth, Strategy
+
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+
+
+class Unfit(ValueError):
+    """Not such a value. Holds what was expected and what to do, never the value."""
+
+    def __init__(self, expected: str, advice: str = "") -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.advice = advice
+
+
+# --- durations and sizes ---
+
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_SIZE = re.compile(r"([0-9]{1,15}) ?([kmg]i?b|b)?", re.IGNORECASE)
+_BYTES = {
+    "b": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+
+
+def seconds(value: object) -> float:
+    """Seconds as a number, or text such as `500ms`, `2s`, `5m`, `1.5h`, `7d`."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if 0 <= value < 1e12 and math.isfinite(value):
+            return float(value)
+    elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return float(match[1]) * _SECONDS[match[2] or "s"]
+    raise Unfit("a duration", "write seconds (5) or 500ms, 2s, 5m, 1h, 7d")
+
+
+def limit(value: object) -> float:
+    """A duration that is not zero."""
+    time = seconds(value)
+    if time <= 0:
+        raise Unfit("a duration above 0", "write seconds (5) or 500ms, 2s, 5m, 1h, 7d")
+    return time
+
+
+def size(value: object) -> int:
+    """Bytes as a number, or text such as `512KiB`, `32MiB`, `10MB`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if 0 < value < 2**50:
+            return value
+    elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        number = int(match[1]) * _BYTES[(match[2] or "b").lower()]
+        if 0 < number < 2**50:
+            return number
+    raise Unfit("a size", "write bytes (1048576) or 512KiB, 32MiB, 10MB")
+
+
+# --- words ---
+
+_NOT_YET = ("performance", "cost", "pareto", "ttft", "least_inflight", "sticky", "prefix")
+
+
+def _folded(word: str) -> str:
+    return re.sub(r"[\s_-]", "", word).casefold()
+
+
+_STRATEGIES = {_folded(strategy): strategy for strategy in Strategy}
+_STRATEGIES_NOT_YET = frozenset(map(_folded, _NOT_YET))
+
+
+def strategy(value: object) -> Strategy:
+    """A strategy in any spelling: case, space, `-` and `_` do not matter."""
+    word = _folded(value) if isinstance(value, str) else ""
+    known = _STRATEGIES.get(word)
+    if known is not None:
+        return known
+    names = ", ".join(Strategy)
+    if word in _STRATEGIES_NOT_YET:
+        raise Unfit(
+            "a strategy of this version", f"it is not implemented yet; choose one of {names}"
+        )
+    raise Unfit("a strategy", f"choose one of {names}")
+
+
+def auth(value: object) -> Auth:
+    """`bearer`, `header:NAME`, `query:NAME` or `none`."""
+    text = value.strip() if isinstance(value, str) else ""
+    scheme, colon, name = text.partition(":")
+    if scheme in ("bearer", "none") and not colon:
+        return Auth(scheme)
+    if scheme in ("header", "query") and HEADER_NAME.fullmatch(name.strip()):
+        return Auth(scheme, name.strip().lower() if scheme == "header" else name.strip())
+    words = ("bearer", "none", "header:NAME", "query:NAME")
+    raise Unfit("a place for the credential", suggestion(text, words, "write one of"))
+
+
+def moment(value: object) -> float:
+    """A point in time as Unix seconds: a number, or an ISO 8601 date or date and time (UTC unless it says else)."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if 0 < value < 1e11:
+            return float(value)
+    elif isinstance(value, str):
+        try:
+            parsed = datetime.fromisoformat(value.strip())
+            return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            pass
+    raise Unfit("a date", "write 2027-01-31 or 2027-01-31T12:00:00Z")
+
+
+# --- the machine ---
+
+
+def workers(value: object) -> int:
+    """A number of processes; `auto` is one for each processor this process may use."""
+    if isinstance(value, str) and value.strip().casefold() == "auto":
+        return processors()
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value.strip()):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024:
+        return value
+    raise Unfit("a number of workers from 1 to 1024, or auto")
+
+
+def processors(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Processors we may use. A container's share counts: two of 64 are two, not 64."""
+    try:
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        available = os.cpu_count() or 1
+    try:
+        share, period = quota.read_text("ascii").split()[:2]
+        if share != "max":
+            available = min(available, math.ceil(int(share) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        pass
+    return max(1, available)

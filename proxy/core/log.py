@@ -1,0 +1,331 @@
+"""The log: stdlib logging and request lines, written by a thread of its own.
+
+The event loop only appends to a queue. One thread takes lines out, in batches so that the two do not fight over the
+interpreter, turns them into bytes and writes them. When the sink does not take them (a pipe nobody reads, a full
+disk) the queue fills up to its limit and new lines are dropped and counted: neither requests nor memory notice.
+
+`configure` is called once a process, after a fork again. Until then warnings go where stdlib logging sends them and
+request lines nowhere.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import select
+import stat
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+
+from proxy.core import model
+from proxy.core.clock import now
+from proxy.core.lines import (
+    Entry,
+    Line,
+    RequestLine,
+    clip,
+    clip_error,
+    clip_message,
+    to_console,
+    to_json,
+)
+
+logger = logging.getLogger("headrace")
+
+QUEUE_LINES = 10_000
+QUEUE_CHARACTERS = 16 * 1024 * 1024
+"""Of messages and tracebacks together; a line of them can be long."""
+BATCH_SECONDS = 0.05
+CLOSE_SECONDS = 2.0
+
+
+class Losses:
+    """Lines that were not written. Each number is changed by one thread only."""
+
+    __slots__ = ("refused", "unwritten")
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self.unwritten = 0
+
+
+_losses = Losses()
+
+
+class Output:
+    """Where bytes go: a descriptor that is ours to use, or a file that is opened again when it was moved away."""
+
+    __slots__ = ("_fd", "_identity", "_path", "batch")
+
+    def __init__(self, fd: int | None = None, path: str | None = None) -> None:
+        self._path = path
+        self._fd = -1 if fd is None else fd
+        self._identity: tuple[int, int] | None = None
+        if path is not None:
+            self._open(path)
+        mode = os.fstat(self._fd).st_mode
+        # What a pipe takes in one piece (PIPE_BUF): lines of several workers do not end up inside each other.
+        self.batch = 4096 if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else 64 * 1024
+
+    def write(self, data: bytes, give_up: Callable[[], bool]) -> None:
+        """Write all of it, however long that takes, unless `give_up` says otherwise."""
+        if self._path is not None:
+            self._follow(self._path)
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BlockingIOError:
+                # Whoever shares a terminal or pipe with us may have made it non-blocking.
+                poll = select.poll()
+                poll.register(self._fd, select.POLLOUT)
+                if not poll.poll(500) and give_up():
+                    raise
+
+    def close(self) -> None:
+        if self._path is not None:
+            os.close(self._fd)
+
+    def _open(self, path: str) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        status = os.fstat(fd)
+        self._identity = status.st_dev, status.st_ino
+
+    def _follow(self, path: str) -> None:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            self._open(path)
+            return
+        if (status.st_dev, status.st_ino) != self._identity:
+            self._open(path)
+
+
+class Sink:
+    """The queue and the thread that empties it."""
+
+    def __init__(self, output: Output, encode: Callable[[Line], bytes]) -> None:
+        self._output = output
+        self._encode = encode
+        self._queue: deque[Line | threading.Event] = deque()
+        self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self._closing = False
+        self._lock = threading.Lock()
+        # Characters of messages, ever: the first changes under the lock, the second in the thread.
+        self._taken = 0
+        self._given = 0
+        self._reported = _losses.refused
+        self._thread = threading.Thread(target=self._run, name="headrace-log", daemon=True)
+        self._thread.start()
+
+    def put(self, line: Line) -> None:
+        """Queue a line, or drop it. Never waits."""
+        queue = self._queue
+        if len(queue) >= QUEUE_LINES:
+            _losses.refused += 1
+            return
+        queue.append(line)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def put_entry(self, entry: Entry) -> None:
+        """The same for a message; these may be long, so characters are limited too."""
+        size = len(entry.message) + len(entry.error)
+        with self._lock:
+            if self._taken - self._given + size > QUEUE_CHARACTERS:
+                _losses.refused += 1
+                return
+            self._taken += size
+        self.put(entry)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what is queued now is written; False when it took too long."""
+        done = threading.Event()
+        self._queue.append(done)
+        self._hurry.set()
+        self._wake.set()
+        written = done.wait(timeout)
+        self._hurry.clear()
+        return written
+
+    def close(self, timeout: float) -> None:
+        """Write what is queued, for so long at most, and end the thread."""
+        self._closing = True
+        self._hurry.set()
+        self._wake.set()
+        self._thread.join(timeout)
+        if not self._thread.is_alive():
+            self._output.close()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            # Let lines gather: a hundred in one batch cost the loop one change of threads, not a hundred.
+            self._hurry.wait(BATCH_SECONDS)
+            self._wake.clear()
+            self._drain()
+            if self._closing:
+                return
+
+    def _drain(self) -> None:
+        batch: list[bytes] = []
+        size = 0
+        while self._queue:
+            line = self._queue.popleft()
+            if isinstance(line, threading.Event):
+                self._write(batch)
+                batch, size = [], 0
+                line.set()
+                continue
+            data = self._bytes(line)
+            if size + len(data) > self._output.batch and batch:
+                self._write(batch)
+                batch, size = [], 0
+            batch.append(data)
+            size += len(data)
+        self._write(batch)
+        refused = _losses.refused - self._reported
+        if refused:
+            self._reported += refused
+            self._write([self._encode(_refusal(refused))])
+
+    def _bytes(self, line: Line) -> bytes:
+        if isinstance(line, Entry):
+            self._given += len(line.message) + len(line.error)
+        try:
+            return self._encode(line)
+        except Exception:
+            # The thread must live on, and there is no log to tell of a line that cannot be written.
+            _losses.unwritten += 1
+            return b""
+
+    def _write(self, batch: list[bytes]) -> None:
+        if not batch:
+            return
+        try:
+            self._output.write(b"".join(batch), lambda: self._closing)
+        except OSError:
+            _losses.unwritten += len(batch)
+
+
+class Queued(logging.Handler):
+    """Hands records of stdlib logging to the sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Formatted here: the arguments may change, and an exception must not keep its frames in the queue.
+        try:
+            message = record.getMessage()
+        except Exception:
+            message = f"{record.msg} (its arguments do not fit)"
+        error = ""
+        if record.exc_info and record.exc_info[0] is not None:
+            error = "".join(traceback.format_exception(*record.exc_info))
+        if record.stack_info:
+            error = f"{error}{record.stack_info}\n"
+        self._sink.put_entry(
+            Entry(
+                record.created,
+                record.levelname.lower(),
+                record.name,
+                clip_message(message),
+                clip_error(error),
+            )
+        )
+
+
+_sink: Sink | None = None
+_request_sink: Sink | None = None
+_handler: Queued | None = None
+
+
+def configure(settings: model.Logging, fd: int = 2) -> None:
+    """Send everything to `settings.file`, or to this descriptor (stderr). A second call replaces the first."""
+    global _sink, _request_sink, _handler
+    close()
+    output = Output(path=settings.file) if settings.file else Output(fd)
+    terminal = not settings.file and os.isatty(fd)
+    console = settings.format == "console" or (settings.format == "auto" and terminal)
+    colour = terminal and not os.environ.get("NO_COLOR")
+    _sink = Sink(output, partial(to_console, colour=colour) if console else to_json)
+    _request_sink = _sink if settings.requests else None
+    _handler = Queued(_sink)
+    root = logging.getLogger()
+    root.addHandler(_handler)
+    root.setLevel(settings.level.upper())
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    atexit.register(close)
+
+
+def request(line: RequestLine) -> None:
+    """One line for one request."""
+    sink = _request_sink
+    if sink is not None:
+        clip(line)
+        sink.put(line)
+
+
+def dropped() -> int:
+    """Lines lost since the process began."""
+    return _losses.refused + _losses.unwritten
+
+
+def flush(timeout: float = CLOSE_SECONDS) -> bool:
+    """Wait until everything logged so far is written; False when it took too long."""
+    return _sink is None or _sink.flush(timeout)
+
+
+def close(timeout: float = CLOSE_SECONDS) -> None:
+    """Write what is queued, for so long at most, and undo `configure`."""
+    global _sink, _request_sink, _handler
+    sink = _sink
+    if _handler is not None:
+        logging.getLogger().removeHandler(_handler)
+        logging.captureWarnings(False)
+        sys.excepthook = sys.__excepthook__
+        atexit.unregister(close)
+    _sink = _request_sink = _handler = None
+    if sink is not None:
+        sink.close(timeout)
+
+
+def _refusal(lines: int) -> Entry:
+    return Entry(
+        now(),
+        "warning",
+        "headrace.log",
+        f"{lines} lines dropped, they could not be written in time",
+    )
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    # The interpreter would print it as it is, with any secret in its text.
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logger.critical("the program failed", exc_info=(kind, error, trace))
+
+
+def _after_fork() -> None:
+    # The thread stayed with the parent; so does what it had queued.
+    global _sink, _request_sink, _handler
+    if _handler is not None:
+        logging.getLogger().removeHandler(_handler)
+    _sink = _request_sink = _handler = None
+
+
+os.register_at_fork(after_in_child=_after_fork)

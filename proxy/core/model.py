@@ -1,0 +1,204 @@
+"""What a worker knows about providers, models and keys: plain values, compiled once, never changed.
+
+Configuration is compiled into these records; the data plane reads them and nothing else. A change of
+configuration makes a new `Snapshot` and swaps one pointer, so a running request keeps the one it began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, field
+
+from proxy.core.secret import Secret
+
+
+class Strategy(StrEnum):
+    """How one deployment is chosen among the equal ones of a tier."""
+
+    P2C = "p2c"
+    ROUND_ROBIN = "round_robin"
+    WEIGHTED_ROUND_ROBIN = "weighted_round_robin"
+    RANDOM = "random"
+    WEIGHTED_RANDOM = "weighted_random"
+    LEAST_USED = "least_used"
+
+
+class Timeouts(Struct, frozen=True):
+    """Limits of one attempt, in seconds."""
+
+    connect: float = 5.0
+    ttft: float = 60.0
+    idle: float = 60.0
+    event: float = 300.0
+    total: float = 3600.0
+    request: float = 600.0
+    content: float = 600.0
+    """How long comments and pings alone keep a stream alive."""
+
+
+class Retry(Struct, frozen=True):
+    """How often, and after what pause (seconds), one request may be tried again."""
+
+    count: int = 2
+    base: float = 0.25
+    cap: float = 2.0
+    max_attempts: int = 6
+    retry_after_max: float = 3.0
+    budget: float = 0.2
+
+
+class Health(Struct, frozen=True):
+    """When a deployment is taken out, and for how long (seconds)."""
+
+    enabled: bool = True
+    interval: float = 300.0
+    max_errors: int = 5
+    recover_after: int = 2
+    open_base: float = 1.0
+    open_max: float = 3600.0
+    mask_above: float | None = None
+
+
+class Auth(Struct, frozen=True):
+    """Where a credential goes in an upstream request: `bearer`, `header`, `query` or `none`."""
+
+    scheme: str = "bearer"
+    name: str = ""
+
+
+class Credential(Struct, frozen=True):
+    """What we present to a provider. `id` is safe to print: `<provider>#<position>`."""
+
+    id: str
+    secret: Secret
+    weight: int = 1
+
+
+class Provider(Struct, frozen=True, eq=False):
+    """A vendor account: where it is, what it speaks, how it is paid."""
+
+    name: str
+    base_url: str
+    """`scheme://host[:port][/path]` without a trailing slash."""
+    dialects: Mapping[str, str]
+    """Dialect name to root path under `base_url`; may hold `{model}`."""
+    credentials: tuple[Credential, ...] = ()
+    auth: Mapping[str, Auth] = field(default_factory=dict)
+    """Dialect family (`openai`, `anthropic`, `gemini`) to the place of the credential."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    force_usage: bool = True
+    allow_private: bool = False
+    verify_tls: bool = True
+    proxy: str | None = None
+    max_connections: int = 0
+    """Connections to one host at once; 0 is no limit."""
+    timeouts: Timeouts = Timeouts()
+    param_defaults: Mapping[str, Any] = field(default_factory=dict)
+    param_overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Deployment(Struct, frozen=True, eq=False):
+    """One routable thing: a provider and the name a model has there."""
+
+    id: str
+    """`<public model>/<position>:<provider>`, unique in a snapshot; used in logs and metrics."""
+    provider: Provider
+    model: str
+    """The upstream's name; `*` is whatever the wildcard of the public name matched."""
+    priority: int = 1
+    weight: int = 10
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    param_defaults: Mapping[str, Any] = field(default_factory=dict)
+    param_overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Both already merged: global < provider < deployment."""
+    force_usage: bool = True
+
+
+class Model(Struct, frozen=True, eq=False):
+    """A public name clients ask for. `tiers` are sorted, the smallest priority first."""
+
+    name: str
+    tiers: tuple[tuple[Deployment, ...], ...]
+    strategy: Strategy = Strategy.P2C
+    fallbacks: tuple[str, ...] = ()
+    fallbacks_context: tuple[str, ...] = ()
+    fallbacks_content: tuple[str, ...] = ()
+    echo_alias: bool = False
+    retry: Retry = Retry()
+
+
+class VirtualKey(Struct, frozen=True, eq=False):
+    """What a client presents to us. Only the SHA-256 of the key is kept."""
+
+    name: str
+    digest: bytes
+    models: tuple[str, ...] = ("*",)
+    """Names or patterns with one trailing `*`."""
+    enabled: bool = True
+    expires: float | None = None
+    """Unix time."""
+
+
+class Server(Struct, frozen=True):
+    """The API listener."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a server listens
+    port: int = 8000
+    workers: int = 1
+    drain: float = 600.0
+    max_body: int = 32 * 1024 * 1024
+    metrics: bool = True
+    """Serve `/metrics` on the API port too."""
+    timing: bool = False
+    """Send `Server-Timing` and `x-headrace-overhead-ms` on every answer, not only when asked."""
+    head_timeout: float = 10.0
+    body_idle_timeout: float = 30.0
+    body_timeout: float = 120.0
+    keepalive: float = 75.0
+    write_timeout: float = 60.0
+
+
+class Admin(Struct, frozen=True):
+    """The admin listener. Without a token it is bound to loopback."""
+
+    host: str = "127.0.0.1"
+    port: int = 8001
+    token: Secret | None = None
+    username: str = "admin"
+    password: Secret | None = None
+
+
+class Logging(Struct, frozen=True):
+    """Where log lines go. `format` is `json`, `console` or `auto` (console on a terminal)."""
+
+    level: str = "info"
+    format: str = "auto"
+    requests: bool = True
+    detailed: bool = False
+    max_content: int = 1000
+    file: str | None = None
+
+
+class Snapshot(Struct, frozen=True, eq=False):
+    """Everything compiled. Swapped whole, never changed."""
+
+    server: Server = Server()
+    admin: Admin = Admin()
+    logging: Logging = Logging()
+    health: Health = Health()
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    """Public name, and every alias, to its model."""
+    wildcards: tuple[tuple[str, Model], ...] = ()
+    """(prefix, model) for each `prefix*`, longest prefix first."""
+    keys: Mapping[bytes, VirtualKey] = field(default_factory=dict)
+    """SHA-256 digest of the key to the key."""
+    require_auth: bool = False
+    exempt: frozenset[str] = frozenset({"/", "/health", "/docs"})
+    owned_by: str = "headrace"
+    store_url: str = "sqlite:///data/headrace.db"

@@ -1,0 +1,182 @@
+"""Takes secrets out of text before it is written anywhere.
+
+Two nets. What we know is searched for literally: every secret of the configuration is `register`ed when it is read.
+What we do not know, a client's key in a message say, is found by its looks: the prefixes vendors give their keys,
+tokens that announce themselves (`Bearer`, `x-api-key:`, `?key=`, passwords in URLs), JSON Web Tokens, private keys.
+
+Better one mask too many than one too few: a masked word costs a moment, a written key costs an incident.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import quote, quote_plus
+
+import orjson
+
+from proxy.core.secret import Secret
+
+MASK = "***"
+SHORTEST = 6
+"""Shorter secrets are not searched for: masking every `x` would leave no log to read."""
+
+# Every pattern is linear: it starts at fixed words, its repeats cannot overlap, and what it began to read it masks.
+# A client may send us 60 KB of `api_key="api_key="...`, and some thread has to read it.
+
+_NAMES = (
+    r"(?:api[-_]?keys?|token|secret(?:[-_]?access)?(?:[-_]?keys?)?|passw(?:or)?d|passphrase"
+    r"|private[-_]?key|authorization|signature)"
+)
+_NAME = re.compile(rf"(?i){_NAMES}\Z")
+# `"api_key": "`, `\"api_key\": \"`, `api_key='`, `(b'x-api-key', b'`: a name, a sign, an opening quote.
+_QUOTED = (
+    rf"(?i)({_NAMES}\\{{0,3}}[\"']?\s{{0,4}}(?:[:=]|(?<=[\"']),)\s{{0,4}})"
+    r"([bru]?(\\{0,3}[\"']))"
+)
+# `x-api-key: `, `password=`: what follows a quoted name without quotes is a number or null.
+_BARE = rf"(?i)({_NAMES}\s{{0,4}}[:=]\s{{0,4}})"
+_SCHEME = r"(?:bearer|basic|token)(?:\s|%20|\+){1,4}"
+
+
+class Look(NamedTuple):
+    """One kind of secret. The pattern only runs on a text that holds one of the words, in lower case."""
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+    mask: str
+
+
+_NAME_WORDS = ("key", "token", "secret", "passw", "passphrase", "authorization", "signature")
+
+_LOOKS: tuple[Look, ...] = (
+    Look(
+        ("-----begin",),
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?!-----)[\s\S])*(?:-----END [A-Z ]*-----)?"
+        ),
+        f"-----PRIVATE KEY {MASK}-----",
+    ),
+    # postgresql://user:password@host, https://token@host
+    Look(("://",), re.compile(r"(?<=://)[^\s/?#\"'\\]*@"), f"{MASK}@"),
+    Look(
+        ("cookie",),
+        re.compile(r"(?i)(cookie[\"']?\s{0,4}[:=,]\s{0,4}[bru]?[\"']?)[^\n\"'\\]+"),
+        rf"\1{MASK}",
+    ),
+    # A value in quotes ends at the same quote; inside, a backslash takes the next character along.
+    Look(
+        _NAME_WORDS,
+        re.compile(_QUOTED + r"(?:(?!\3)(?:\\.|[^\n]))*"),
+        rf"\1\2{MASK}",
+    ),
+    Look(
+        _NAME_WORDS,
+        re.compile(_BARE + rf"(?:{_SCHEME})?" + r"[^\s\"',;&})\]\\]+"),
+        rf"\1{MASK}",
+    ),
+    Look(
+        ("=",),
+        re.compile(r"(?i)((?:^|[?&;])(?:key|sig|auth|code|pwd|x-amz-[\w-]+)=)[^&\s\"'#<>\\]+"),
+        rf"\1{MASK}",
+    ),
+    Look(
+        ("bearer", "basic"),
+        re.compile(r"(?i)\b((?:bearer|basic)(?:\s|%20|\+){1,4})[^\s\"',;\\]{4,}"),
+        rf"\1{MASK}",
+    ),
+    # What vendors put in front. No letter or digit may stand before it, so that `task-force-one` keeps its tail.
+    Look(
+        ("-", "_", "akia", "asia", "aiza", "ya29", "eyj"),
+        re.compile(
+            r"(?<![A-Za-z0-9])(?:"
+            r"(?:sk|pk|rk|sess|csk|xai|pplx|nvapi|tvly|glpat)[-_][\w-]{8,}"
+            r"|(?:gsk|hf|r8|fw|ghp|gho|ghs|ghu|ghr|github_pat|npm)_\w{8,}"
+            r"|xox[a-z]-[\w-]{8,}"
+            r"|AIza[\w-]{16,}|ya29\.[\w.-]{8,}|GOCSPX-[\w-]{8,}"
+            r"|(?:AKIA|ASIA)[A-Z0-9]{12,}"
+            r"|eyJ[\w-]{16,}(?:\.[\w-]*)*|eyJ[\w-]{4,15}\.[\w-]{8,}[\w.-]*"
+            r")"
+        ),
+        MASK,
+    ),
+)
+
+_forms: set[str] = set()
+_needles: tuple[str, ...] | None = ()
+"""The same, the longest first: a secret may hold another one. None: to be sorted again."""
+
+
+def register(secret: str | Secret) -> None:
+    """From now on this secret is masked wherever it turns up, also quoted for a URL or in JSON."""
+    global _needles
+    secret = (secret if isinstance(secret, str) else secret.reveal()).strip()
+    if len(secret) < SHORTEST or secret in _forms:
+        return
+    _forms.update((secret, quote(secret, safe=""), quote_plus(secret), _json(secret)))
+    _needles = None
+    redact_name.cache_clear()
+
+
+def forget() -> None:
+    """Drop all registered secrets. For tests."""
+    global _needles
+    _forms.clear()
+    _needles = ()
+    redact_name.cache_clear()
+
+
+def redact(text: str) -> str:
+    """`text` without anything that is, or looks like, a secret."""
+    for needle in _sorted():
+        if needle in text:
+            text = text.replace(needle, MASK)
+    lower = text.lower()
+    for words, pattern, mask in _LOOKS:
+        for word in words:
+            if word in lower:
+                text = pattern.sub(mask, text)
+                break
+    return text
+
+
+def _sorted() -> tuple[str, ...]:
+    global _needles
+    needles = _needles
+    if needles is None:
+        needles = _needles = tuple(sorted(_forms, key=len, reverse=True))
+    return needles
+
+
+@lru_cache(maxsize=2048)
+def redact_name(text: str) -> str:
+    """The same, remembered: for short texts that come again and again, such as a model's name."""
+    return redact(text)
+
+
+def redact_bytes(body: bytes) -> bytes:
+    """The same for a body on its way to a client: what was JSON stays JSON, what is clean stays as it is."""
+    text = body.decode("utf-8", "surrogateescape")
+    masked = redact(text)
+    if masked == text:
+        return body
+    try:
+        return orjson.dumps(_masked(orjson.loads(body)))
+    except (ValueError, RecursionError):
+        return masked.encode("utf-8", "surrogateescape")
+
+
+def _masked(value: Any, name: str = "") -> Any:
+    """A JSON value with its strings masked; below a telling name any string is."""
+    if isinstance(value, str):
+        return MASK if _NAME.search(name) else redact(value)
+    if isinstance(value, dict):
+        return {redact(key): _masked(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, name) for item in value]
+    return value
+
+
+def _json(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,36 @@
+"""What providers can speak: every dialect with its usual path, and where each family expects a credential."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.core.model import Auth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DIALECTS: Mapping[str, str] = {
+    "openai.chat": "/v1/chat/completions",
+    "openai.completions": "/v1/completions",
+    "openai.responses": "/v1/responses",
+    "openai.embeddings": "/v1/embeddings",
+    "openai.images": "/v1/images",
+    "openai.audio": "/v1/audio",
+    "openai.moderations": "/v1/moderations",
+    "openai.rerank": "/v1/rerank",
+    "anthropic.messages": "/v1/messages",
+    "gemini.generate": "/v1beta/models",
+}
+
+OPENAI = tuple(name for name in DIALECTS if name.startswith("openai."))
+
+AUTH: Mapping[str, Auth] = {
+    "openai": Auth("bearer"),
+    "anthropic": Auth("header", "x-api-key"),
+    "gemini": Auth("header", "x-goog-api-key"),
+}
+
+
+def family(dialect: str) -> str:
+    """The part before the dot: decides error shape and usual auth."""
+    return dialect.partition(".")[0]

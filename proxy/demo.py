@@ -1,0 +1,82 @@
+"""The first minute: a simulated provider, a gateway in front of it, and a line to paste."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from proxy.core.paths import CONF
+
+if TYPE_CHECKING:
+    from proxy.core.model import Snapshot
+
+KEY = "sk-headrace-demo"
+PORT = 8000
+_LISTENING = re.compile(r"listening on .*:(\d+)")
+
+Load = Callable[[Path], "Snapshot"]
+Run = Callable[["Snapshot", None, Callable[[str], None]], int]
+
+
+def run(host: str, port: int | None, load: Load, serve: Run) -> int:
+    """Start the simulated provider as a process of its own, serve, and stop it again; the exit code."""
+    print("starting the simulated provider …", file=sys.stderr, flush=True)
+    provider = subprocess.Popen(
+        [sys.executable, "-m", "proxy", "simulate", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert provider.stderr is not None
+        found = _LISTENING.search(provider.stderr.readline())
+        if found is None:
+            print("headrace: the simulated provider did not start", file=sys.stderr)
+            return 1
+        os.environ["HEADRACE_DEMO_PORT"] = found[1]
+        os.environ["HEADRACE_DEMO_KEY"] = KEY
+        snapshot = load(CONF / "demo.yaml")
+        chosen = _free_port(host, PORT) if port is None else port
+        snapshot = replace(
+            snapshot,
+            server=replace(snapshot.server, host=host, port=chosen),
+            admin=replace(snapshot.admin, port=_free_port("127.0.0.1", snapshot.admin.port)),
+        )
+        return serve(snapshot, None, _announce)
+    finally:
+        provider.terminate()
+        provider.wait()
+
+
+def _free_port(host: str, wanted: int) -> int:
+    """`wanted` when nobody listens there, else 0."""
+    try:
+        with socket.create_server((host, wanted)):
+            return wanted
+    except OSError:
+        return 0
+
+
+def _announce(address: str) -> None:
+    print(
+        f"""
+Try it, in another terminal (an answer streams in):
+
+  curl -N {address}/v1/chat/completions -H 'Authorization: Bearer {KEY}' -H 'Content-Type: application/json' -d '{{"model": "demo", "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+Other dialects, same key:
+
+  curl -N {address}/v1/messages -H 'x-api-key: {KEY}' -H 'Content-Type: application/json' -d '{{"model": "demo", "max_tokens": 64, "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+  curl -N '{address}/v1beta/models/demo:streamGenerateContent?alt=sse' -H 'x-goog-api-key: {KEY}' -H 'Content-Type: application/json' -d '{{"contents": [{{"parts": [{{"text": "Hello"}}]}}]}}'
+
+  {address}/health   {address}/metrics   Ctrl-C stops.
+""",
+        file=sys.stderr,
+    )

@@ -1,0 +1,47 @@
+"""Reading JSON that is odd, damaged, or only partly there. For what goes wrong, never for every event."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+_decode = msgspec.json.Decoder().decode
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def object_at(raw: bytes) -> dict[str, object] | None:
+    """The object `raw` is the JSON text of; None if it is anything else."""
+    try:
+        found = _decode(raw)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def is_idle(data: bytes) -> bool:
+    """Whether an event says nothing at all. Some send one to keep the connection alive."""
+    return not data.strip()
+
+
+def mended(raw: bytes) -> bytes:
+    """`raw` with what is wrong inside its strings replaced: broken UTF-8, halves of surrogate pairs.
+
+    Providers that cut text anywhere send both. Escapes that look like surrogates are all replaced, and by escapes,
+    so that whatever else was well-formed still is.
+    """
+    text = raw.decode("utf-8", "replace").encode()
+    return _SURROGATE.sub(rb"\\u0020", text)
+
+
+def last_object(tail: bytes, key: str) -> bytes | None:
+    """The last object in `tail`, the end of a longer JSON text, that stands at `key`, nested three levels at most."""
+    pattern = rb'(?<!\\)"%b"\s*:\s*(\{(?:[^{}]++|\{(?:[^{}]++|\{[^{}]*+\})*+\})*+\})' % key.encode()
+    found: list[bytes] = re.findall(pattern, tail)
+    return found[-1] if found else None
+
+
+def last_word(tail: bytes, key: str) -> str | None:
+    """The last plain string in `tail` that stands at `key`."""
+    found: list[bytes] = re.findall(rb'(?<!\\)"%b"\s*:\s*"(\w+)"' % key.encode(), tail)
+    return found[-1].decode("ascii") if found else None

@@ -1,0 +1,168 @@
+"""Token reports of every convention, made disjoint.
+
+OpenAI's and Google's prompt counts include the cached tokens, Anthropic's does not; Google counts thoughts beside the
+answer, OpenAI inside it, and some who speak OpenAI's dialect do as Google does. Where a total is given it settles
+which. No figure is believed beyond reason: a negative or absurd one is 0, and the report is marked.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from proxy.dialects.base import Usage
+
+ABSURD = 10**9
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Report:
+    """One usage object, read with suspicion."""
+
+    __slots__ = ("fields", "suspect")
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        self.fields = fields
+        self.suspect = False
+
+    @classmethod
+    def read(cls, raw: Raw | bytes) -> Report | None:
+        """The report in a JSON text; None when that is no object with anything in it."""
+        try:
+            fields = _decode(raw)
+        except (ValueError, RecursionError):
+            return None
+        return cls(fields) if isinstance(fields, dict) and fields else None
+
+    def has(self, *names: str) -> bool:
+        """Whether any of these is given."""
+        return any(self.fields.get(name) is not None for name in names)
+
+    def count(self, *names: str) -> int:
+        """The first of these that is given; 0 if none is."""
+        for name in names:
+            value = self.fields.get(name)
+            if value is not None:
+                return self._sane(value)
+        return 0
+
+    def detail(self, group: str, *names: str) -> int:
+        """The same, inside an object of details."""
+        fields = self.fields.get(group)
+        if not isinstance(fields, dict):
+            return 0
+        inner = Report(fields)
+        found = inner.count(*names)
+        self.suspect |= inner.suspect
+        return found
+
+    def _sane(self, value: object) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= ABSURD:
+            return value
+        self.suspect = True
+        return 0
+
+
+def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
+    """`usage` of any OpenAI endpoint, and of the many that imitate one."""
+    report = Report.read(raw)
+    if report is None:
+        return Usage(images=images) if images else None
+    prompt = report.count("prompt_tokens", "input_tokens")
+    output = report.count("completion_tokens", "output_tokens")
+    total = report.count("total_tokens")
+    cached = (
+        report.detail("prompt_tokens_details", "cached_tokens")
+        or report.detail("input_tokens_details", "cached_tokens")
+        or report.count("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+    )
+    written = (
+        report.detail("prompt_tokens_details", "cache_write_tokens", "cache_creation_tokens")
+        or report.detail("input_tokens_details", "cache_write_tokens")
+        or report.count("cache_creation_input_tokens")
+    )
+    reasoning = report.detail("completion_tokens_details", "reasoning_tokens") or report.detail(
+        "output_tokens_details", "reasoning_tokens"
+    )
+    if total and not prompt and not output:
+        prompt = total  # rerankers report nothing else
+    beside = total - prompt - output
+    if beside > 0 and beside in (reasoning, cached + written):
+        # A total larger than its parts: what fills the gap was not counted in them.
+        if beside == reasoning:
+            output += beside
+        else:
+            prompt += beside
+    elif beside > 0 and not reasoning:
+        output += beside  # Google's own imitation: thoughts are in the total and nowhere else
+        reasoning = beside
+    return _disjoint(report, prompt, cached, written, output, reasoning, images)
+
+
+def anthropic(start: Raw | bytes, delta: Raw | bytes) -> Usage | None:
+    """`usage` of a message: the report at its start, overridden by whatever the last later one states."""
+    first, last = Report.read(start), Report.read(delta)
+    if first is None or last is None:
+        report = first or last
+        if report is None:
+            return None
+    else:
+        if not any(last.count(name) for name in _PROMPT):
+            # A later report without a prompt says nothing about it, even where it says 0.
+            last = Report({k: v for k, v in last.fields.items() if k not in _PROMPT})
+        given = {name: value for name, value in last.fields.items() if value is not None}
+        report = Report({**first.fields, **given})
+    uncached, cached, written = (report.count(name) for name in _PROMPT)
+    output = report.count("output_tokens")
+    reasoning = report.detail("output_tokens_details", "thinking_tokens")
+    return _disjoint(report, uncached + cached + written, cached, written, output, reasoning)
+
+
+_PROMPT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def gemini(raw: Raw | bytes) -> Usage | None:
+    """`usageMetadata`: thoughts come beside the answer, results of the provider's own tools beside the prompt."""
+    report = Report.read(raw)
+    if report is None or not report.has(
+        "promptTokenCount", "candidatesTokenCount", "totalTokenCount"
+    ):
+        return None
+    prompt = report.count("promptTokenCount") + report.count("toolUsePromptTokenCount")
+    cached = report.count("cachedContentTokenCount")
+    reasoning = report.count("thoughtsTokenCount")
+    output = report.count("candidatesTokenCount", "responseTokenCount") + reasoning
+    return _disjoint(report, prompt, cached, 0, output, reasoning)
+
+
+def _disjoint(
+    report: Report,
+    prompt: int,
+    cached: int,
+    written: int,
+    output: int,
+    reasoning: int,
+    images: int = 0,
+) -> Usage:
+    seconds = report.fields.get("seconds")
+    suspect = report.suspect or cached + written > prompt or reasoning > output
+    cached = min(cached, prompt)
+    written = min(written, prompt - cached)
+    return Usage(
+        input=prompt - cached - written,
+        cache_read=cached,
+        cache_write=written,
+        output=output,
+        reasoning=min(reasoning, output),
+        suspect=suspect,
+        images=images,
+        seconds=_seconds(seconds),
+    )
+
+
+def _seconds(value: object) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= ABSURD else 0.0  # type: ignore[arg-type, operator]

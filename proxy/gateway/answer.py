@@ -1,0 +1,300 @@
+"""The first-content gate: a response is held back until it is known to be an answer.
+
+Status, headers and lifecycle events wait for the first content event, at most 4 KiB and only while another
+candidate is left, so an error inside a 200 still fails over and the client sees a true status. A body that is no
+stream waits for its end, so that a broken one never gets as far as a status line. What the gate lets through has
+not been changed; whoever relays it takes over the connection and the bytes held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from enum import Enum
+
+from proxy.core.errors import Cause, UpstreamError
+from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY, Dialect, Tap
+from proxy.gateway.endpoints import Endpoint
+from proxy.upstream.connection import Headers
+from proxy.wire.sse import events, last_boundary
+
+HOLD = 4096
+"""Bytes of lifecycle events held while another candidate is left."""
+UNFRAMED = 64 * 1024
+"""Bytes of one unfinished event held before it is passed on as it comes."""
+MAX_WHOLE = 64 * 1024 * 1024
+MAX_ERROR_BODY = 256 * 1024
+_FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:", b"\n", b"\r", b"\xef\xbb\xbf")
+_LONGEST_FIELD = 6
+
+
+class Kind(Enum):
+    """How a body is read."""
+
+    EVENTS = "events"
+    WHOLE = "whole"
+    BYTES = "bytes"
+    ERROR = "error"
+
+
+class Gate:
+    """Consumes one attempt's response until it opens or fails.
+
+    `done` is resolved once: then either `error` is set, or `held` begins with `scanned` bytes of whole, checked
+    events (EVENTS), is the whole body (WHOLE), or the bytes so far (BYTES). `ended` and `lost_error` tell what
+    happened to the message in the meantime.
+    """
+
+    __slots__ = (
+        "array",
+        "content_type",
+        "dialect",
+        "done",
+        "eager",
+        "encoding",
+        "ended",
+        "endpoint",
+        "error",
+        "headers",
+        "held",
+        "hide_usage",
+        "kind",
+        "lost_error",
+        "opened",
+        "scanned",
+        "status",
+        "stream",
+        "tap",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        dialect: Dialect,
+        *,
+        stream: bool,
+        eager: bool,
+        array: bool,
+        hide_usage: bool,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.endpoint = endpoint
+        self.dialect = dialect
+        self.tap: Tap = dialect.tap()
+        self.stream = stream
+        self.eager = eager
+        self.array = array
+        self.hide_usage = hide_usage
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.status = 0
+        self.headers: Headers = []
+        self.content_type = b""
+        self.encoding = b""
+        self.kind = Kind.WHOLE
+        self.held = b""
+        self.scanned = 0
+        self.opened = False
+        self.ended = False
+        self.error: UpstreamError | None = None
+        self.lost_error: UpstreamError | None = None
+
+    # Consumer
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Decide from status and content type how the body is to be read."""
+        self.status = status
+        self.headers = headers
+        for name, value in headers:
+            if name == b"content-type":
+                self.content_type = value.partition(b";")[0].strip().lower()
+            elif name == b"content-encoding":
+                self.encoding = value.strip().lower()
+        if status < 200 or status >= 300:
+            self.kind = Kind.ERROR
+        else:
+            self.kind = self._kind_of_success()
+
+    def _kind_of_success(self) -> Kind:
+        kind = self.content_type
+        if kind == b"text/html":
+            return Kind.ERROR
+        if kind == b"text/event-stream":
+            return Kind.EVENTS
+        if kind == b"application/json":
+            return Kind.BYTES if self.array else Kind.WHOLE
+        if self.stream:
+            return Kind.EVENTS
+        return Kind.WHOLE if self.endpoint.expects_json else Kind.BYTES
+
+    def body(self, data: bytes) -> None:
+        """Hold `data`, and look whether it opens the gate."""
+        self.held = self.held + data if self.held else data
+        if self.opened or self.error is not None:
+            return
+        if self.kind is Kind.EVENTS:
+            self._scan()
+        elif self.kind is Kind.BYTES:
+            self._begin_bytes()
+        elif len(self.held) > (MAX_WHOLE if self.kind is Kind.WHOLE else MAX_ERROR_BODY):
+            if self.kind is Kind.ERROR:
+                self.held = self.held[:MAX_ERROR_BODY]
+                self.end()
+            else:
+                self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+
+    def end(self) -> None:
+        """The message is complete as far as its framing can say."""
+        self.ended = True
+        if self.opened or self.error is not None:
+            return
+        if self.kind is Kind.ERROR:
+            self.fail(self._refusal())
+        elif self.kind is Kind.EVENTS:
+            self._end_events()
+        elif self.kind is Kind.WHOLE:
+            self._end_whole()
+        else:
+            self._end_bytes()
+
+    def lost(self, error: UpstreamError) -> None:
+        """The connection broke. Once open that is the relay's to tell."""
+        if self.opened:
+            self.lost_error = error
+        elif self.kind is Kind.ERROR and self.status:
+            self.fail(self._refusal())
+        else:
+            self.fail(error)
+
+    def expire(self) -> None:
+        """No first content in time."""
+        self.fail(UpstreamError(Cause.TIMEOUT_TTFT, status=self.status))
+
+    # decisions
+
+    def fail(self, error: UpstreamError) -> None:
+        """This attempt gives no answer."""
+        if self.error is None and not self.opened:
+            self.error = error
+            if not self.done.done():
+                self.done.set_result(None)
+
+    def _open(self) -> None:
+        self.opened = True
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _refusal(self) -> UpstreamError:
+        if 200 <= self.status < 300:
+            return UpstreamError(Cause.MALFORMED, status=self.status)
+        return self.dialect.parse_error(self.status, self.headers, self.held)
+
+    def _scan(self) -> None:
+        held = self.held
+        if self.encoding not in (b"", b"identity"):
+            self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+            return
+        if self.scanned == 0 and not _begins_as_stream(held):
+            self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+            return
+        end = last_boundary(held)
+        if end > self.scanned:
+            seen = self._check(end)
+            if self.error is not None:
+                return
+            if seen & (CONTENT | FINISH) or (self.eager and seen >= 0) or self.scanned > HOLD:
+                self._open()
+        elif len(held) > UNFRAMED:
+            self._open()
+
+    def _check(self, end: int) -> int:
+        """Show the tap every event up to `end`; the flags seen, or -1 when there were only comments."""
+        seen = -1
+        base = self.scanned
+        hidden: list[tuple[int, int]] = []
+        for event in events(self.held[base:end]):
+            if not event.is_sse:
+                self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+                return 0
+            if event.data is None:
+                continue
+            flags = self.tap.event(event.name, event.data)
+            if flags & ERROR:
+                self.fail(self.tap.error or UpstreamError(Cause.IN_BAND, status=502))
+                return 0
+            if flags & BAD:
+                self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+                return 0
+            if flags & USAGE_ONLY and self.hide_usage:
+                hidden.append((base + event.start, base + event.end))
+            seen = flags if seen < 0 else seen | flags
+        for start, stop in reversed(hidden):
+            self.held = self.held[:start] + self.held[stop:]
+            end -= stop - start
+        self.scanned = end
+        return seen
+
+    def _end_events(self) -> None:
+        if not self.held.strip():
+            self.fail(UpstreamError(Cause.EMPTY, status=self.status))
+            return
+        if self.scanned < len(self.held):
+            self._scan()
+        if self.error is not None or self.opened:
+            return
+        if self.tap.complete():
+            self._open()
+        else:
+            self.fail(UpstreamError(Cause.TRUNCATED, status=self.status))
+
+    def _end_whole(self) -> None:
+        if not self.held and self.status != 204:
+            self.fail(UpstreamError(Cause.EMPTY, status=self.status))
+            return
+        if self.encoding not in (b"", b"identity") and not self._inflate():
+            self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+            return
+        flags = self.tap.body(self.held) if self.held else 0
+        if flags & ERROR:
+            self.fail(self.tap.error or UpstreamError(Cause.IN_BAND, status=502))
+        elif flags & BAD:
+            self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+        else:
+            self._open()
+
+    def _inflate(self) -> bool:
+        """Undo a compression nobody asked for, within MAX_WHOLE."""
+        if self.encoding not in (b"gzip", b"deflate"):
+            return False
+        inflate = zlib.decompressobj(31 if self.encoding == b"gzip" else 15)
+        try:
+            plain = inflate.decompress(self.held, MAX_WHOLE)
+        except zlib.error:
+            return False
+        self.held = plain
+        return inflate.eof
+
+    def _begin_bytes(self) -> None:
+        if not self.array:
+            self._open()
+            return
+        start = self.held.lstrip()[:64]
+        if start[:1] == b"[" and len(start) > 1:
+            if b'"error"' in start:
+                self.kind = Kind.ERROR
+            else:
+                self._open()
+        elif start and start[:1] != b"[":
+            self.kind = Kind.WHOLE
+
+    def _end_bytes(self) -> None:
+        if self.held:
+            self._open()
+        else:
+            self.fail(UpstreamError(Cause.EMPTY, status=self.status))
+
+
+def _begins_as_stream(held: bytes) -> bool:
+    """Whether these first bytes can be the start of an event stream."""
+    if held.startswith(_FIELDS):
+        return True
+    return len(held) < _LONGEST_FIELD and any(field.startswith(held) for field in _FIELDS)

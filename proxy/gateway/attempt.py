@@ -1,0 +1,142 @@
+"""One try at one deployment: connect, send, and wait for the gate."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.core.errors import Cause, UpstreamError
+from proxy.dialects import DIALECTS
+from proxy.gateway import outbound
+from proxy.gateway.answer import Gate, Kind
+
+if TYPE_CHECKING:
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.plan import Candidate
+    from proxy.gateway.relay import Relay
+    from proxy.upstream.connection import UpstreamConnection
+    from proxy.upstream.pool import Upstream
+
+CONNECT_WITH_ALTERNATIVES = 2.0
+"""Seconds to connect while another candidate is left."""
+
+
+class End(StrEnum):
+    """How a response ended; the closed label set of `headrace_stream_terminations_total`."""
+
+    DONE = "done"
+    FINISH_NO_DONE = "finish_no_done"
+    TRUNCATED = "truncated"
+    STALLED = "stalled"
+    CLIENT_GONE = "client_gone"
+    ERROR_EVENT = "error_event"
+    DEADLINE = "deadline"
+    MALFORMED = "malformed"
+
+
+class Attempt:
+    """The unit of retry, metrics and blame."""
+
+    __slots__ = (
+        "answered_at",
+        "candidate",
+        "connected_at",
+        "error",
+        "exchange",
+        "gate",
+        "relay",
+        "started",
+        "upstream",
+    )
+
+    gate: Gate
+    upstream: UpstreamConnection
+
+    def __init__(self, exchange: Exchange, candidate: Candidate) -> None:
+        self.exchange = exchange
+        self.candidate = candidate
+        self.error: UpstreamError | None = None
+        self.relay: Relay | None = None
+        self.started = monotonic()
+        self.connected_at = 0.0
+        self.answered_at = 0.0
+
+    async def run(self, upstream: Upstream, ttft_limit: float, *, eager: bool) -> bool:
+        """Whether this deployment gives an answer; `error` says why not.
+
+        A reused connection that closes before a byte of the response was merely stale: the request is sent once
+        more on a new one, which is no failure of the provider's.
+        """
+        try:
+            head, body, hide_usage = outbound.render(self.exchange, self.candidate, upstream)
+            await self._send(upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage)
+            error = self.gate.error
+            if error is not None and error.cause is Cause.STALE:
+                upstream.drop_idle()
+                await self._send(
+                    upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage
+                )
+                error = self.gate.error
+            self.error = error
+        except UpstreamError as error:
+            self.error = error
+        self.answered_at = monotonic()
+        return self.error is None
+
+    async def _send(
+        self,
+        upstream: Upstream,
+        head: bytes,
+        body: bytes,
+        ttft_limit: float,
+        *,
+        eager: bool,
+        hide_usage: bool,
+    ) -> None:
+        exchange = self.exchange
+        endpoint = exchange.endpoint
+        timeouts = self.candidate.deployment.timeouts
+        connect = timeouts.connect if eager else min(timeouts.connect, CONNECT_WITH_ALTERNATIVES)
+        connection, release = await upstream.connect(connect)
+        self.connected_at = monotonic()
+        loop = asyncio.get_running_loop()
+        gate = self.gate = Gate(
+            endpoint,
+            DIALECTS[endpoint.dialect],
+            stream=exchange.stream,
+            eager=eager,
+            array=endpoint.family == "gemini"
+            and exchange.stream
+            and "alt=sse" not in exchange.query,
+            hide_usage=hide_usage,
+            loop=loop,
+        )
+        self.upstream = connection
+        try:
+            connection.exchange(head, body, gate, release)
+        except UpstreamError:
+            release()
+            raise
+        timer = loop.call_later(ttft_limit if exchange.stream else timeouts.request, gate.expire)
+        try:
+            await gate.done
+        finally:
+            timer.cancel()
+            if not gate.opened and connection.consumer is gate:
+                connection.cancel()
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever happened; safe to call twice."""
+        relay = self.relay
+        if relay is not None:
+            if not relay.done.done():
+                relay.gone()
+        elif self.connected_at and self.upstream.consumer is self.gate:
+            self.upstream.cancel()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer is relayed as it comes."""
+        return self.error is None and self.gate.kind is not Kind.WHOLE

@@ -1,0 +1,74 @@
+"""Walking the plan until a deployment answers."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.core.errors import Cause, UpstreamError
+from proxy.gateway.attempt import Attempt, End
+
+if TYPE_CHECKING:
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.meter import Meter
+    from proxy.gateway.plan import Plan
+    from proxy.upstream.pool import UpstreamPool
+
+CUT = {
+    End.TRUNCATED: Cause.TRUNCATED,
+    End.STALLED: Cause.TIMEOUT_IDLE,
+    End.DEADLINE: Cause.TIMEOUT_TOTAL,
+    End.MALFORMED: Cause.MALFORMED,
+    End.ERROR_EVENT: Cause.IN_BAND,
+}
+"""Ends of a stream that are the provider's doing."""
+
+
+async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter: Meter) -> Attempt:
+    """The first attempt whose gate opened; its connection is the caller's to finish or close.
+
+    Raises ProxyError (nothing left to try: whose fault, and when to come back) or UpstreamError (a provider's
+    refusal of this very request, to be passed on).
+    """
+    candidate = plan.first(monotonic())
+    if plan.pause > 0:
+        await asyncio.sleep(plan.pause)
+    while True:
+        attempt = Attempt(exchange, candidate)
+        try:
+            answered = await attempt.run(
+                pool.of(candidate.deployment.provider),
+                plan.ttft_limit(candidate),
+                eager=not plan.alternatives,
+            )
+        except BaseException:
+            attempt.close()
+            plan.ended(candidate)
+            meter.cancelled(attempt)
+            raise
+        now = attempt.answered_at
+        if answered:
+            plan.succeeded(candidate, now, now - attempt.started)
+            meter.answered(attempt)
+            return attempt
+        assert attempt.error is not None
+        plan.ended(candidate)
+        step = plan.failed(candidate, attempt.error, now)
+        meter.failed(attempt, step)
+        if step.candidate is None:
+            assert step.error is not None
+            raise step.error
+        if step.delay > 0:
+            await asyncio.sleep(step.delay)
+        candidate = step.candidate
+
+
+def ended(plan: Plan, attempt: Attempt) -> None:
+    """The response of an attempt that had answered is over; a stream cut short counts against its deployment."""
+    candidate = attempt.candidate
+    plan.ended(candidate)
+    relay = attempt.relay
+    cause = None if relay is None else CUT.get(relay.reason)
+    if cause is not None:
+        plan.cut(candidate, UpstreamError(cause), monotonic())

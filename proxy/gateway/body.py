@@ -1,0 +1,115 @@
+"""A request's body, read whole: within its size, its deadlines and its encodings.
+
+Everything is decided that can be before a byte is asked for: a body declared too large is refused at the head, and
+`Expect: 100-continue` is answered only now, after the key was accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from proxy.core.errors import ProxyError
+from proxy.gateway.connection import CONTINUE
+
+if TYPE_CHECKING:
+    from aiohttp.streams import StreamReader
+    from aiohttp.web_request import BaseRequest
+
+    from proxy.core.model import Server
+
+SLOWEST = 1024
+"""Bytes a second a body must average after GRACE seconds."""
+GRACE = 10.0
+LINGER_BYTES = 64 * 1024
+LINGER_SECONDS = 1.0
+_CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Content coding to zlib's window bits."""
+
+
+async def read(request: BaseRequest, transport: asyncio.Transport, limits: Server) -> bytes:
+    """The body, decoded.
+
+    Raises ProxyError: too_big, slow_req, bad_enc (unknown content coding), bad_http (broken framing or gzip).
+    """
+    declared = request.headers.get("Content-Length")
+    if declared is not None and int(declared) > limits.max_body:
+        raise ProxyError("too_big", _too_big(limits.max_body))
+    payload = request.content
+    if payload.is_eof():
+        try:
+            body = payload.read_nowait()
+        except (HttpProcessingError, RequestPayloadError) as error:
+            raise ProxyError("bad_http") from error
+    else:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            transport.write(CONTINUE)
+        body = await _read_slowly(payload, limits)
+    if len(body) > limits.max_body:
+        raise ProxyError("too_big", _too_big(limits.max_body))
+    coding = request.headers.get("Content-Encoding")
+    return body if coding is None else _decode(body, coding.strip().lower(), limits.max_body)
+
+
+def _too_big(limit: int) -> str:
+    return f"The request body is larger than the {limit} bytes this gateway accepts."
+
+
+async def _read_slowly(payload: StreamReader, limits: Server) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    start = monotonic()
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(limits.body_idle_timeout) as deadline:
+            while part := await payload.readany():
+                parts.append(part)
+                size += len(part)
+                if size > limits.max_body:
+                    raise ProxyError("too_big", _too_big(limits.max_body))
+                elapsed = monotonic() - start
+                if elapsed > limits.body_timeout or size < (elapsed - GRACE) * SLOWEST:
+                    raise ProxyError("slow_req")
+                left = limits.body_timeout - elapsed
+                deadline.reschedule(loop.time() + min(limits.body_idle_timeout, left))
+    except TimeoutError as error:
+        raise ProxyError("slow_req") from error
+    except (HttpProcessingError, RequestPayloadError) as error:
+        raise ProxyError("bad_http") from error
+    return b"".join(parts)
+
+
+def _decode(body: bytes, coding: str, limit: int) -> bytes:
+    if coding in ("", "identity"):
+        return body
+    bits = _CODINGS.get(coding)
+    if bits is None:
+        raise ProxyError(
+            "bad_enc", f"Send the body uncompressed or as gzip, not as {coding[:32]!r}."
+        )
+    inflate = zlib.decompressobj(bits)
+    try:
+        plain = inflate.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise ProxyError("bad_enc", "The body is not valid gzip.") from error
+    if len(plain) > limit:
+        raise ProxyError("too_big", _too_big(limit))
+    if not inflate.eof:
+        raise ProxyError("bad_enc", "The compressed body is cut short.")
+    return plain
+
+
+async def linger(payload: StreamReader) -> None:
+    """Read a little of a body nobody wants, so that the client reads our answer before the socket closes."""
+    size = 0
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while size < LINGER_BYTES and (part := await payload.readany()):
+                size += len(part)
+    except (TimeoutError, HttpProcessingError, RequestPayloadError):
+        return

@@ -1,0 +1,201 @@
+"""One client request and the response owed.
+
+The exchange knows how to put bytes on the client's connection: heads built here, written straight to the
+transport, framed as the client's HTTP version needs. aiohttp parses the request and keeps the connection; it never
+sees the response.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from time import time, time_ns
+from typing import TYPE_CHECKING
+
+from proxy.core.model import VirtualKey
+from proxy.gateway.endpoints import Endpoint
+from proxy.wire import multipart
+from proxy.wire.envelope import Envelope
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiohttp.web_request import BaseRequest
+
+Headers = list[tuple[bytes, bytes]]
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_ALWAYS = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nx-accel-buffering: no\r\n"
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_UNSAFE_VALUE = re.compile(rb"[\r\n\0]")
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def new_request_id() -> str:
+    """A UUIDv7 (RFC 9562): sorts by time, unique over workers and hosts."""
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 68) << 64
+    value |= 0b10 << 62 | (random & 0x3FFF_FFFF_FFFF_FFFF)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class _Clock:
+    """The `date` header, made once a second."""
+
+    __slots__ = ("line", "second")
+
+    def __init__(self) -> None:
+        self.second = 0
+        self.line = b""
+
+    def now(self) -> bytes:
+        second = int(time())
+        if second != self.second:
+            from email.utils import formatdate
+
+            self.second = second
+            self.line = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self.line
+
+
+_date = _Clock()
+
+
+def render_response(
+    status: int, headers: Headers, body: bytes, request_id: str, *, close: bool
+) -> bytes:
+    """A whole response, head and body, for what is no exchange: pages, and errors before there is one."""
+    parts = [
+        _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+        _date.now(),
+        b"x-request-id: %b\r\n" % request_id.encode(),
+        _ALWAYS,
+    ]
+    parts += [b"%b: %b\r\n" % header for header in headers]
+    parts.append(b"content-length: %d\r\n" % len(body))
+    if close:
+        parts.append(b"connection: close\r\n")
+    return b"".join((*parts, b"\r\n", body))
+
+
+class Exchange:
+    """Request on one side, response on the other; lives from the request's head to the response's last byte."""
+
+    __slots__ = (
+        "body",
+        "bytes_out",
+        "chunked",
+        "client_address",
+        "endpoint",
+        "envelope",
+        "form",
+        "head_sent",
+        "http10",
+        "id",
+        "keep_alive",
+        "key",
+        "model",
+        "must_reemit",
+        "params",
+        "query",
+        "request",
+        "started",
+        "status",
+        "stream",
+        "timing",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        request: BaseRequest,
+        transport: asyncio.Transport,
+        endpoint: Endpoint,
+        params: Mapping[str, str],
+        query: str,
+        started: float,
+    ) -> None:
+        self.started = started
+        """Monotonic time of the read that completed the request's head."""
+        self.request = request
+        self.transport = transport
+        self.endpoint = endpoint
+        self.params = params
+        self.query = query
+        asked = request.headers.get("x-request-id")
+        self.id = asked if asked and _SAFE_ID.fullmatch(asked) else new_request_id()
+        self.http10 = request.version[1] == 0
+        self.keep_alive = request.keep_alive
+        self.body = b""
+        self.envelope: Envelope | None = None
+        self.form: multipart.Form | None = None
+        self.must_reemit = False
+        """A rule read the body: what goes upstream must be what that rule saw, not the bytes that came."""
+        self.model = params.get("model", "")
+        self.stream = bool(endpoint.stream)
+        self.key: VirtualKey | None = None
+        self.status = 0
+        self.bytes_out = 0
+        self.head_sent = False
+        self.chunked = False
+        self.timing = False
+
+    def head(self, status: int, headers: Headers, length: int | None) -> bytes:
+        """The response head. `length` None: the body is chunked (HTTP/1.1) or ends with the connection (HTTP/1.0).
+
+        Headers whose value could split the head are left out.
+        """
+        self.status = status
+        self.head_sent = True
+        parts = [
+            _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+            _date.now(),
+            b"x-request-id: %b\r\n" % self.id.encode(),
+            _ALWAYS,
+        ]
+        for name, value in headers:
+            if not _UNSAFE_VALUE.search(value):
+                parts.append(b"%b: %b\r\n" % (name, value))
+        if length is not None:
+            parts.append(b"content-length: %d\r\n" % length)
+        elif self.http10:
+            self.keep_alive = False
+        else:
+            self.chunked = True
+            parts.append(b"transfer-encoding: chunked\r\n")
+        if not self.keep_alive:
+            parts.append(b"connection: close\r\n")
+        elif self.http10:
+            parts.append(b"connection: keep-alive\r\n")
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+    def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole response in one write."""
+        head = self.head(status, headers, len(body))
+        self.bytes_out += len(body)
+        self.transport.write(head if self.request.method == "HEAD" else head + body)
+
+    def frame(self, data: bytes) -> bytes:
+        """`data` as the body framing needs it."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
+
+    def finish(self, last: bytes = b"") -> None:
+        """End a streamed body as complete, `last` being framed bytes that go before the end."""
+        if self.chunked:
+            self.transport.write(last + LAST_CHUNK)
+        elif last:
+            self.transport.write(last)
+
+    def abandon(self) -> None:
+        """End a streamed body as incomplete: what was written is flushed, then the socket closes, no last chunk.
+
+        A FIN and not a reset, so that an in-band error is not discarded from the client's receive queue.
+        """
+        self.keep_alive = False
+        self.transport.close()

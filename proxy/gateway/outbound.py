@@ -1,0 +1,162 @@
+"""What a provider receives: the client's request, different only where configuration says so.
+
+Those places are the model's name, `param_defaults` and `param_overrides`, the credential, and `stream_options`
+where usage is asked for on the client's behalf. When none of them applies the body goes out as the bytes that came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import orjson
+
+from proxy import __version__
+from proxy.core.errors import ProxyError
+from proxy.core.model import Credential, Provider
+from proxy.core.surfaces import AUTH
+from proxy.core.url import join
+from proxy.wire import multipart
+from proxy.wire.headers import to_upstream
+
+if TYPE_CHECKING:
+    from proxy.gateway.endpoints import Endpoint
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.plan import Candidate
+    from proxy.upstream.pool import Upstream
+    from proxy.wire.envelope import Envelope
+
+_OURS = frozenset({"key", "api_key", "api-version"})
+"""Query parameters that are between the client and us."""
+_USER_AGENT = f"headrace/{__version__}"
+_MAX_FIXED = 4096
+_VERSION = b"anthropic-version"
+_REPORTS_USAGE = frozenset({"chat", "completions"})
+"""Operations whose streams report usage only when asked."""
+
+
+def render(
+    exchange: Exchange, candidate: Candidate, upstream: Upstream
+) -> tuple[bytes, bytes, bool]:
+    """(head, body, hide usage) of the request to `candidate`.
+
+    Raises ProxyError bad_req when the model's name cannot stand in the provider's path.
+    """
+    body, hide_usage = _body(exchange, candidate)
+    return _head(exchange, candidate, upstream, len(body)), body, hide_usage
+
+
+def _head(exchange: Exchange, candidate: Candidate, upstream: Upstream, length: int) -> bytes:
+    endpoint = exchange.endpoint
+    model = candidate.upstream_model
+    named = (
+        "{model}" in upstream.provider.dialects[endpoint.dialect] or "{model}" in endpoint.suffix
+    )
+    key = (endpoint, candidate.credential, model if named else "")
+    fixed = upstream.heads.get(key)
+    if fixed is None:
+        if len(upstream.heads) >= _MAX_FIXED:
+            upstream.heads.clear()
+        fixed = _fixed(upstream.provider, candidate.credential, endpoint, model)
+        upstream.heads[key] = fixed
+    target, lines = fixed
+    if exchange.params and "id" in exchange.params:
+        target = target.replace(b"{id}", exchange.params["id"].encode())
+    query = _query(exchange.query, upstream.provider, endpoint, candidate.credential)
+    if query:
+        target += b"?" + query
+    forwarded = to_upstream(exchange.request.raw_headers)
+    parts = [b"%b %b HTTP/1.1\r\n" % (endpoint.method.encode(), target), lines]
+    parts += [b"%b: %b\r\n" % header for header in forwarded]
+    if endpoint.family == "anthropic" and all(name != _VERSION for name, _ in forwarded):
+        parts.append(_VERSION + b": 2023-06-01\r\n")
+    if length or endpoint.method == "POST":
+        parts.append(b"content-length: %d\r\n" % length)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _fixed(
+    provider: Provider, credential: Credential | None, endpoint: Endpoint, model: str
+) -> tuple[bytes, bytes]:
+    """(request target, header lines) that are the same for every request of a kind."""
+    if any(part in (".", "..") for part in model.split("/")):
+        raise ProxyError("bad_req", "The model's name is not usable.", param="model")
+    root = provider.dialects[endpoint.dialect]
+    quoted = quote(model, safe="/-._~:@")
+    path = (join(provider.base_url, root) + endpoint.suffix).replace("{model}", quoted)
+    parts = urlsplit(path)
+    target = path if provider.proxy and parts.scheme == "http" else parts.path
+    headers = {"host": parts.netloc, "user-agent": _USER_AGENT, "accept-encoding": "identity"}
+    auth = provider.auth.get(endpoint.family) or AUTH[endpoint.family]
+    if credential is not None and auth.scheme == "bearer":
+        headers["authorization"] = f"Bearer {credential.secret.reveal()}"
+    elif credential is not None and auth.scheme == "header":
+        headers[auth.name] = credential.secret.reveal()
+    headers.update({name.lower(): value for name, value in provider.headers.items()})
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return target.encode(), lines.encode()
+
+
+def _query(
+    query: str, provider: Provider, endpoint: Endpoint, credential: Credential | None
+) -> bytes:
+    auth = provider.auth.get(endpoint.family)
+    by_query = auth is not None and auth.scheme == "query" and credential is not None
+    if not query and not provider.query and not by_query:
+        return b""
+    pairs = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in _OURS]
+    pairs += provider.query.items()
+    if by_query:
+        assert auth is not None
+        assert credential is not None
+        pairs.append((auth.name, credential.secret.reveal()))
+    return urlencode(pairs).encode()
+
+
+def _body(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bool]:
+    """(body, whether usage was asked for on the client's behalf)."""
+    deployment = candidate.deployment
+    endpoint = exchange.endpoint
+    envelope = exchange.envelope
+    model = candidate.upstream_model
+    if envelope is None:
+        if exchange.form and model != exchange.model:
+            return multipart.replace_model(exchange.body, exchange.form, model), False
+        return exchange.body, False
+    renamed = endpoint.family != "gemini" and (endpoint.model_in_path or model != exchange.model)
+    ask_usage = (
+        exchange.stream
+        and deployment.force_usage
+        and endpoint.operation in _REPORTS_USAGE
+        and not _asks_usage(envelope)
+    )
+    params = deployment.param_defaults or deployment.param_overrides
+    if not (renamed or ask_usage or params or exchange.must_reemit):
+        return exchange.body, False
+    edited = envelope.copy()
+    if deployment.param_defaults:
+        edited.merge_defaults(deployment.param_defaults)
+    if deployment.param_overrides:
+        edited.merge_overrides(deployment.param_overrides)
+    if renamed:
+        edited.set("model", orjson.dumps(model))
+    if ask_usage:
+        edited.set("stream_options", _with_usage(edited.raw("stream_options")))
+    return edited.encode(), ask_usage
+
+
+def _asks_usage(envelope: Envelope) -> bool:
+    raw = envelope.raw("stream_options")
+    if raw is None:
+        return False
+    try:
+        options = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return True
+    return not isinstance(options, dict) or options.get("include_usage") is True
+
+
+def _with_usage(raw: bytes | None) -> bytes:
+    options = orjson.loads(raw) if raw is not None else {}
+    return orjson.dumps({**options, "include_usage": True})

@@ -1,0 +1,127 @@
+"""The line: one client request to an upstream, and its answer back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from proxy.core.errors import ProxyError, UpstreamError
+from proxy.core.log import logger
+from proxy.gateway import attempts, body, models, relay, routing
+from proxy.gateway.auth import authenticate
+from proxy.gateway.endpoints import Body
+from proxy.gateway.meter import Meter
+from proxy.wire import multipart
+from proxy.wire.envelope import Envelope
+
+if TYPE_CHECKING:
+    from proxy.gateway.connection import ClientConnection
+    from proxy.gateway.exchange import Exchange, Headers
+    from proxy.state.state import State
+    from proxy.upstream.pool import UpstreamPool
+
+JSON: Headers = [(b"content-type", b"application/json; charset=utf-8")]
+_LISTS = frozenset({"models", "model"})
+
+
+async def serve(
+    exchange: Exchange, client: ClientConnection, state: State, pool: UpstreamPool
+) -> None:
+    """Carry one request to an upstream and its answer back."""
+    meter = Meter(exchange, state)
+    snapshot = state.snapshot
+    try:
+        exchange.key = authenticate(exchange.request.headers, exchange.query, snapshot)
+        if exchange.endpoint.operation in _LISTS:
+            exchange.respond(200, JSON, _models(exchange, state))
+            return
+        await _read(exchange, client, state)
+        meter.ready_at = client.received_at
+        plan = _plan(exchange, state)
+        attempt = await attempts.first_answer(exchange, plan, pool, meter)
+        try:
+            extra = meter.timing_headers() if exchange.timing else []
+            meter.relay = await relay.respond(
+                exchange, attempt, client, snapshot.server.write_timeout, extra
+            )
+        finally:
+            meter.relay = attempt.relay
+            attempt.close()
+            attempts.ended(plan, attempt)
+    except ProxyError as error:
+        meter.rejected(error)
+        relay.reject(exchange, error)
+    except UpstreamError as error:
+        meter.passed_on(error)
+        relay.pass_on(exchange, error)
+    except asyncio.CancelledError:
+        meter.client_gone()
+        raise
+    except Exception:
+        logger.exception("request %s failed", exchange.id)
+        oops = ProxyError("oops")
+        meter.rejected(oops)
+        if exchange.head_sent:
+            exchange.abandon()
+        else:
+            relay.reject(exchange, oops)
+    finally:
+        meter.settle()
+
+
+async def _read(exchange: Exchange, client: ClientConnection, state: State) -> None:
+    """The body, and from it what routing must know: the model's name and whether to stream."""
+    endpoint = exchange.endpoint
+    request = exchange.request
+    if endpoint.body is Body.NONE:
+        return
+    exchange.body = await body.read(request, exchange.transport, state.snapshot.server)
+    if client.half_closed:
+        await client.confirm_client()
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if endpoint.body is Body.FORM or (endpoint.body is not Body.JSON and "form-data" in kind):
+        exchange.form = multipart.Form.parse(exchange.body, request.headers.get("Content-Type", ""))
+        exchange.model = exchange.model or exchange.form.text("model") or ""
+        exchange.stream = exchange.form.text("stream") == "true"
+    else:
+        if kind in _SIMPLE:
+            raise ProxyError("bad_enc", f"Send 'content-type: application/json', not {kind!r}.")
+        envelope = exchange.envelope = Envelope.parse(exchange.body)
+        if endpoint.stream is None:
+            exchange.stream = envelope.flag("stream")
+        if not endpoint.model_in_path:
+            exchange.model = envelope.text("model") or ""
+    if not exchange.model:
+        raise ProxyError(
+            "bad_req", "The field 'model' is missing.", code="missing_field", param="model"
+        )
+    if exchange.envelope is not None:
+        # Two readers of a key given twice could see two requests; a rule and the provider must see one.
+        restricted = exchange.key is not None and exchange.key.models != ("*",)
+        exchange.must_reemit = restricted or exchange.envelope.duplicates
+
+
+_SIMPLE = frozenset({"text/plain", "multipart/form-data", "application/x-www-form-urlencoded"})
+"""What a page may send to another site without asking: never a request for us."""
+
+
+def _plan(exchange: Exchange, state: State) -> routing.Plan:
+    if exchange.endpoint.operation == "stored":
+        return routing.plan_stored(state.snapshot, state.live, exchange.endpoint.dialect, state.rng)
+    return routing.plan(
+        state.snapshot,
+        state.live,
+        exchange.model,
+        exchange.key,
+        exchange.endpoint.dialect,
+        state.rng,
+    )
+
+
+def _models(exchange: Exchange, state: State) -> bytes:
+    family = exchange.endpoint.family
+    if family == "openai" and "anthropic-version" in exchange.request.headers:
+        family = "anthropic"
+    if exchange.endpoint.operation == "models":
+        return models.listing(state.snapshot, exchange.key, family)
+    return models.one(state.snapshot, exchange.key, family, exchange.model)

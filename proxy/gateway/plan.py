@@ -1,0 +1,229 @@
+"""One request's way through the deployments that could serve it, decided step by step without I/O.
+
+The caller asks `first`, sends, and reports `succeeded` or `failed`; the answer to `failed` is what to do next. Each
+candidate that was handed out, by `first` or in a `Step`, counts as in flight until `ended` is called with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from proxy.core.errors import Cause, ProxyError, UpstreamError
+from proxy.gateway.search import Search, last_resort, nobody
+from proxy.gateway.verdict import (
+    RULES,
+    Attempt,
+    Rule,
+    cause_of,
+    harm_of_cut,
+    last_word,
+    without_retry,
+)
+from proxy.state.credentials import CredentialState, Refusal
+from proxy.state.health import CLOSED, NO_PROBE, PANIC, PROBE
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from proxy.core.model import Credential, Deployment, Model
+    from proxy.gateway.selection import Kind, Move, Route, Slot
+    from proxy.state.live import DeploymentState
+
+_TTFT_FACTOR, _TTFT_MIN, _TTFT_MAX = 3.0, 2.0, 12.0
+
+
+class Candidate(Struct, gc=False):
+    """One attempt to make. A new one for each, also on the same deployment."""
+
+    model: Model
+    deployment: Deployment
+    credential: Credential | None
+    upstream_model: str
+    state: DeploymentState
+    credential_state: CredentialState | None
+    """None where the provider needs no credential."""
+    slot: Slot
+    held: CredentialState
+    """What a refusal cools: the credential, or the deployment's stand-in for one."""
+    started: float
+    """When it is to be sent."""
+    probe: int
+    streak: float = 0.0
+    in_flight: bool = True
+
+
+class Step(Struct, frozen=True, gc=False):
+    """What to do after a failure: wait `delay` and try `candidate`, or give up with `error`."""
+
+    candidate: Candidate | None
+    delay: float
+    error: ProxyError | UpstreamError | None
+    kind: Kind
+
+
+class Plan:
+    """See the module. `pause` is how long the first candidate has to wait: 0, but for a short rate limit."""
+
+    __slots__ = (
+        "_alternatives",
+        "_causes",
+        "_now",
+        "_rng",
+        "_route",
+        "_search",
+        "_slot",
+        "attempts",
+        "model",
+        "pause",
+    )
+
+    def __init__(self, route: Route, matched: str, rng: Random) -> None:
+        self.model = route.model
+        """The model that was asked for; a candidate's own may be a fallback."""
+        self.pause = 0.0
+        self.attempts: list[Attempt] = []
+        self._alternatives: bool | None = None
+        self._causes: list[Cause] = []
+        self._route = route
+        self._search = Search(route, matched, rng)
+        self._rng = rng
+        self._now = 0.0
+        self._slot: Slot | None = None
+
+    def first(self, now: float) -> Candidate:
+        """Raises ProxyError (no_up, limit, up_auth, up_spent) when there is nobody to ask."""
+        self._now = now
+        route = self._route
+        route.budget.deposit(now, route.model.retry.budget)
+        sole = route.sole
+        if sole is not None and sole.slot.state.until <= now and sole.key[1].until <= now:
+            return self._begin(sole, now)
+        move = self._search.first(now)
+        if move is None:
+            move = last_resort(route, now)
+            if move is None:
+                raise nobody(route, now)
+            return self._begin(move, now, PANIC)
+        self.pause = move.delay
+        return self._begin(move, now + move.delay)
+
+    def failed(self, candidate: Candidate, error: UpstreamError, now: float) -> Step:
+        """The attempt failed before the client saw anything of it."""
+        self._now = now
+        cause = cause_of(error)
+        rule = RULES[cause]
+        self.attempts.append(Attempt(candidate.deployment.id, error.cause, error.status))
+        self._causes.append(cause)
+        self._blame(candidate, cause, rule, error, now)
+        move = None
+        if len(self.attempts) < self.model.retry.max_attempts:
+            move = self._search.next(candidate.slot, cause, rule, now)
+        if move is not None and (not rule.worked or self._route.budget.take(now)):
+            return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
+        left = self._search.rate_limit_left(now)
+        word = last_word(self.attempts, self._causes, error, left)
+        if move is not None:
+            word = without_retry(word, self.attempts)
+        return Step(None, 0.0, word, "stop")
+
+    def succeeded(self, candidate: Candidate, now: float, ttft: float | None) -> None:
+        """The first content, or the whole body, is here."""
+        state = candidate.state
+        candidate.streak = state.streak
+        state.good(now, candidate.probe)
+        candidate.probe = NO_PROBE
+        candidate.held.worked(candidate.started)
+        if ttft is not None:
+            state.latency.observe(now, ttft)
+
+    def cut(self, candidate: Candidate, error: UpstreamError, now: float) -> None:
+        """The answer broke off after the client had seen some of it."""
+        harm = harm_of_cut(error)
+        if harm:
+            candidate.state.cut(now, harm, candidate.streak, self._rng)
+            candidate.state.penalise(now)
+        elif RULES[cause_of(error)].key:
+            self._cool(candidate, cause_of(error), error, now)
+
+    def ended(self, candidate: Candidate) -> None:
+        """The attempt holds nothing any more. Once for each candidate; again does no harm."""
+        if candidate.in_flight:
+            candidate.in_flight = False
+            candidate.state.inflight -= 1
+            candidate.held.inflight -= 1
+            if candidate.probe == PROBE:
+                candidate.state.release_probe()
+
+    @property
+    def alternatives(self) -> bool:
+        """Another deployment or model could still take over, should the current attempt fail."""
+        if self._alternatives is None:  # asked more than once about each attempt
+            more = len(self.attempts) + 1 < self.model.retry.max_attempts
+            self._alternatives = more and self._search.alternatives(self._slot, self._now)
+        return self._alternatives
+
+    def ttft_limit(self, candidate: Candidate) -> float:
+        """How long to wait for the first content, in seconds: not long while somebody else could serve."""
+        limit = candidate.deployment.timeouts.ttft
+        if not self.alternatives:
+            return limit
+        p95 = candidate.state.latency.p95
+        adaptive = _TTFT_MAX if p95 is None else max(_TTFT_FACTOR * p95, _TTFT_MIN)
+        return min(adaptive, _TTFT_MAX, limit)
+
+    # --- what comes of a failure ---
+
+    def _blame(
+        self, candidate: Candidate, cause: Cause, rule: Rule, error: UpstreamError, now: float
+    ) -> None:
+        state = candidate.state
+        if rule.key:
+            self._cool(candidate, cause, error, now)
+        if rule.harm:
+            state.penalise(now)
+        if cause is Cause.TIMEOUT_TTFT:
+            # It would have taken longer still; without this a p95 never learns that a provider got slower.
+            state.latency.observe(now, max(now - candidate.started, 0.0))
+        if rule.harm or (cause is Cause.RATE_LIMIT and candidate.probe == PROBE):
+            state.bad(now, rule.harm, candidate.probe, self._rng)
+        elif candidate.probe == PROBE:
+            state.release_probe()
+        candidate.probe = NO_PROBE
+
+    def _cool(self, candidate: Candidate, cause: Cause, error: UpstreamError, now: float) -> None:
+        held = candidate.held
+        last = not any(
+            state is not held and state.until <= now for _, state in candidate.slot.pool.keys
+        )
+        refusal = Refusal(cause, candidate.started, error.status, error.retry_after, last)
+        held.cool(refusal, now, self._rng)
+        if cause is Cause.RATE_LIMIT:
+            candidate.state.penalise(now, error.retry_after or 0.0)
+
+    def _begin(self, move: Move, now: float, probe: int = NO_PROBE) -> Candidate:
+        slot, (credential, held) = move.slot, move.key
+        state = slot.state
+        if probe == NO_PROBE and state.phase != CLOSED:
+            state.take_probe()
+            probe = PROBE
+        state.inflight += 1
+        state.used += 1
+        held.inflight += 1
+        held.used += 1
+        state.last_used = held.last_used = now
+        self._slot, self._alternatives = slot, None
+        search = self._search
+        return Candidate(
+            search.route.model,
+            slot.deployment,
+            credential,
+            slot.name(search.matched),
+            state,
+            held if credential is not None else None,
+            slot,
+            held,
+            now,
+            probe,
+        )

@@ -1,0 +1,512 @@
+"""The answer on its way to the client: one write for every read, made from the upstream socket's own callback.
+
+Streams are forwarded event by event as received. What ends well is what its protocol says has ended well; anything
+else gets one in-band error, no terminal event and a socket closed without the last chunk, because a clean end is
+read as success by every client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import orjson
+
+from proxy.core.errors import Cause, ProxyError, UpstreamError
+from proxy.core.redact import redact_bytes
+from proxy.dialects.render import render_error
+from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY
+from proxy.gateway.answer import UNFRAMED, Gate, Kind
+from proxy.gateway.attempt import Attempt, End
+from proxy.gateway.connection import CONTINUE
+from proxy.wire.headers import to_client
+from proxy.wire.sse import events, last_boundary, single
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.core.model import Timeouts
+    from proxy.gateway.connection import ClientConnection
+    from proxy.gateway.exchange import Exchange
+    from proxy.upstream.connection import Headers, UpstreamConnection
+
+AFTER_FINISH = 5.0
+"""Seconds a provider may take to close a stream whose terminal event it has sent."""
+COMMENT = b":\n\n"
+
+
+_BROKEN = {
+    End.TRUNCATED: ("upstream_truncated", "The provider ended the stream before it was complete."),
+    End.STALLED: ("upstream_idle_timeout", "The provider stopped sending before the end."),
+    End.DEADLINE: ("stream_limit", "The stream exceeded its time limit."),
+    End.MALFORMED: ("upstream_bad_response", "The provider sent something that is no event."),
+}
+
+
+class Relay:
+    """Consumes the rest of a response whose gate has opened: flow control, deadlines, the end.
+
+    Subclasses say what to do with bytes. All methods are synchronous; `done` is awaited by nobody but `respond`.
+    """
+
+    __slots__ = (
+        "client",
+        "done",
+        "exchange",
+        "first_written",
+        "gate",
+        "last_read",
+        "loop",
+        "paused_at",
+        "paused_size",
+        "reason",
+        "started",
+        "timeouts",
+        "timer",
+        "transport",
+        "upstream",
+        "write_timeout",
+    )
+
+    def __init__(
+        self, exchange: Exchange, attempt: Attempt, client: ClientConnection, write_timeout: float
+    ) -> None:
+        self.exchange = exchange
+        self.gate: Gate = attempt.gate
+        self.client = client
+        self.upstream: UpstreamConnection = attempt.upstream
+        self.transport = exchange.transport
+        self.loop = attempt.gate.done.get_loop()
+        self.done: asyncio.Future[None] = self.loop.create_future()
+        self.reason = End.TRUNCATED
+        self.timeouts: Timeouts = attempt.candidate.deployment.timeouts
+        self.timer: asyncio.TimerHandle | None = None
+        self.write_timeout = write_timeout
+        self.paused_at = 0.0
+        self.paused_size = 0
+        self.started = self.last_read = self.first_written = monotonic()
+
+    # Consumer
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Never called: the gate has had it."""
+
+    def body(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        raise NotImplementedError
+
+    def lost(self, error: UpstreamError) -> None:
+        """The provider's connection broke, or what came on it was no HTTP."""
+        self.break_off(End.MALFORMED if error.cause is Cause.MALFORMED else End.TRUNCATED)
+
+    # Flow: what the client's connection asks
+
+    def pause(self) -> None:
+        """The client does not keep up: stop reading from the provider."""
+        self.upstream.hold()
+        self.paused_at = monotonic()
+        self.paused_size = self.transport.get_write_buffer_size()
+        self._arm(self.write_timeout)
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        self.paused_at = 0.0
+        self.last_read = monotonic()
+        self.upstream.unhold()
+
+    def gone(self) -> None:
+        """The client's connection is lost; the provider must stop at once."""
+        self.reason = End.DONE if self.is_complete() else End.CLIENT_GONE
+        self.stop()
+
+    def probe(self) -> bytes:
+        """Bytes that do no harm in the middle of this response."""
+        return CONTINUE if not self.exchange.head_sent else b""
+
+    # the end
+
+    def is_complete(self) -> bool:
+        """Whether what was relayed so far is a whole answer."""
+        return False
+
+    def begin(self, headers: Headers) -> None:
+        """Write the head with all that is held, and take over the connection."""
+        gate = self.gate
+        exchange = self.exchange
+        whole, rest = gate.held[: gate.scanned], gate.held[gate.scanned :]
+        gate.held = b""
+        head = exchange.head(gate.status, headers, None)
+        self.transport.write(head + exchange.frame(whole) if whole else head)
+        self.first_written = monotonic()
+        exchange.bytes_out += len(whole)
+        self.client.flow = self
+        if not gate.ended and gate.lost_error is None:
+            self.upstream.consumer = self
+            self._arm(self.due(self.started)[0] - self.started)
+        if rest:
+            self.body(rest)
+        if not self.done.done():
+            if gate.lost_error is not None:
+                self.lost(gate.lost_error)
+            elif gate.ended:
+                self.end()
+
+    def complete(self, reason: End, closing: bytes = b"") -> None:
+        """End the client's response as whole."""
+        self.reason = reason
+        self.exchange.finish(self.exchange.frame(closing) if closing else b"")
+        self.stop()
+
+    def break_off(self, reason: End) -> None:
+        """End the client's response so that nobody takes it for whole."""
+        self.reason = reason
+        self.exchange.abandon()
+        self.stop()
+
+    def stop(self) -> None:
+        """Let go of both sides."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.client.flow is self:
+            self.client.flow = None
+        if self.upstream.consumer is self:
+            self.upstream.cancel()
+        if not self.done.done():
+            self.done.set_result(None)
+
+    # deadlines: one timer a response, moved lazily, no timer work for a chunk
+
+    def due(self, now: float) -> tuple[float, End]:
+        """When this response is overdue unless something happens, and what it is then."""
+        idle = self.last_read + self.timeouts.idle
+        total = self.started + self.timeouts.total
+        return (idle, End.STALLED) if idle < total else (total, End.DEADLINE)
+
+    def _arm(self, delay: float) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(max(delay, 0.001), self._check)
+
+    def _check(self) -> None:
+        self.timer = None
+        now = monotonic()
+        if self.paused_at:
+            size = self.transport.get_write_buffer_size()
+            if size != self.paused_size:
+                self.paused_size, self.paused_at = size, now
+            if now - self.paused_at >= self.write_timeout:
+                self.reason = End.CLIENT_GONE
+                self.transport.abort()
+                self.stop()
+                return
+            self._arm(self.paused_at + self.write_timeout - now)
+            return
+        due, reason = self.due(now)
+        if due > now:
+            self._arm(due - now)
+        elif self.is_complete():
+            self.complete(End.DONE)
+        else:
+            self.break_off(reason)
+
+
+class BytesRelay(Relay):
+    """A body that is no event stream: audio, or a JSON array that grows. Forwarded as it comes."""
+
+    __slots__ = ("tail",)
+
+    def __init__(
+        self, exchange: Exchange, attempt: Attempt, client: ClientConnection, write_timeout: float
+    ) -> None:
+        super().__init__(exchange, attempt, client, write_timeout)
+        self.tail = b""
+
+    def body(self, data: bytes) -> None:
+        """One read, one write."""
+        self.last_read = monotonic()
+        self.tail = data[-64:]
+        self.exchange.bytes_out += len(data)
+        self.transport.write(self.exchange.frame(data))
+
+    def end(self) -> None:
+        """Complete as far as framing can say; a JSON array must also be closed."""
+        if self.gate.array and not self.tail.rstrip().endswith(b"]"):
+            self.break_off(End.TRUNCATED)
+        else:
+            self.complete(End.DONE)
+
+
+class EventRelay(Relay):
+    """A server-sent event stream, forwarded up to the last whole event at once.
+
+    Only an unfinished event is held, at most UNFRAMED bytes of it; a longer one goes out raw as it comes and
+    alignment returns with its end.
+    """
+
+    __slots__ = (
+        "cut_tail",
+        "dialect",
+        "event_count",
+        "first_content",
+        "held",
+        "last_content",
+        "last_event",
+        "max_gap",
+        "seen",
+        "tap",
+        "unaligned",
+        "unaligned_head",
+    )
+
+    def __init__(
+        self, exchange: Exchange, attempt: Attempt, client: ClientConnection, write_timeout: float
+    ) -> None:
+        super().__init__(exchange, attempt, client, write_timeout)
+        self.tap = attempt.gate.tap
+        self.dialect = attempt.gate.dialect
+        self.seen: Callable[[bytes, bytes], int] = self.tap.event
+        self.held = b""
+        self.unaligned = False
+        self.unaligned_head = b""
+        self.cut_tail = b""
+        self.first_content = self.last_content = self.last_event = self.started
+        self.event_count = 0
+        self.max_gap = 0.0
+
+    def body(self, data: bytes) -> None:
+        """One read: the common case is one whole event, shown to the tap and written in one write."""
+        now = monotonic()
+        if now - self.last_read > self.max_gap:
+            self.max_gap = now - self.last_read
+        self.last_read = now
+        if self.held:
+            data = self.held + data
+            self.held = b""
+        elif self.unaligned:
+            data = self._realign(data)
+            if not data:
+                return
+        one = single(data)
+        if one is not None:
+            flags = self.seen(one[0], one[1])
+            if flags <= CONTENT:
+                self.event_count += flags
+                self.last_event = now
+                if flags:
+                    self.last_content = now
+                self.exchange.bytes_out += len(data)
+                self.transport.write(
+                    b"%x\r\n%b\r\n" % (len(data), data) if self.exchange.chunked else data
+                )
+                return
+            self._special(data, flags, 0, len(data), now)
+        else:
+            self._several(data, now)
+
+    def _several(self, data: bytes, now: float) -> None:
+        end = last_boundary(data)
+        if end < len(data):
+            self.held = data[end:]
+        start = 0
+        for event in events(data[:end]):
+            if not event.is_sse:
+                self._write(data[start : event.start])
+                self.break_off(End.MALFORMED)
+                return
+            if event.data is None:
+                continue
+            flags = self.seen(event.name, event.data)
+            if flags > CONTENT:
+                start = self._special(data, flags, start, event.end, now, event.start)
+                if self.done.done():
+                    return
+            elif flags:
+                self.event_count += 1
+                self.last_content = now
+        if end:
+            self.last_event = now
+            self._write(data[start:end])
+        if len(self.held) > UNFRAMED:
+            self._go_raw()
+
+    def _special(
+        self, data: bytes, flags: int, start: int, end: int, now: float, begin: int = 0
+    ) -> int:
+        """An event that is more than content: writes or drops `data[start:end]` as it must; the next start.
+
+        `begin` is where the event itself starts: what lies between `start` and it has been approved already.
+        """
+        if flags & BAD:
+            self._write(data[start:begin])
+            self.break_off(End.MALFORMED)
+            return end
+        self.last_event = now
+        if flags & CONTENT:
+            self.last_content = now
+            self.event_count += 1
+        if flags & USAGE_ONLY and self.gate.hide_usage:
+            self._write(data[start:begin])
+            return end
+        self._write(data[start:end])
+        if flags & ERROR and not flags & FINISH:
+            # The client has its error event, in the provider's own words. Whatever follows could only
+            # make the stream look whole.
+            self.reason = End.ERROR_EVENT
+            self.exchange.abandon()
+            self.stop()
+        elif flags & FINISH and self.timer is not None:
+            self._arm(AFTER_FINISH)
+        return end
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self.exchange.bytes_out += len(data)
+            self.transport.write(self.exchange.frame(data))
+
+    def _go_raw(self) -> None:
+        """Too long to hold: forward the unfinished event as it comes."""
+        self.unaligned = True
+        self.unaligned_head = self.held[:UNFRAMED]
+        self.cut_tail = self.held[-UNFRAMED:]
+        self._write(self.held)
+        self.held = b""
+
+    def _realign(self, data: bytes) -> bytes:
+        """Forward the raw event up to its end; what follows it is whole events again."""
+        # A blank line may be split between two reads, so the search begins in the bytes already sent.
+        context = self.cut_tail[-3:]
+        end = _first_boundary(context + data) - len(context)
+        if end <= 0:
+            self._write(data)
+            self.cut_tail = (self.cut_tail + data)[-UNFRAMED:]
+            return b""
+        self._write(data[:end])
+        tail = (self.cut_tail + data[:end])[-UNFRAMED:]
+        flags = self.tap.oversized(self.unaligned_head, tail)
+        self.unaligned = False
+        self.unaligned_head = self.cut_tail = b""
+        self.last_event = self.last_content = self.last_read
+        if flags & FINISH:
+            self._arm(AFTER_FINISH)
+        return data[end:]
+
+    def end(self) -> None:
+        """The message ended: whole if the protocol said so, with the terminal event added if only that is missing."""
+        if self.held:
+            self._end_of_held()
+            if self.done.done():
+                return
+        if self.unaligned or not self.tap.complete():
+            self.break_off(End.TRUNCATED)
+            return
+        closing = self.tap.closing
+        self.complete(End.FINISH_NO_DONE if closing else End.DONE, closing)
+
+    def _end_of_held(self) -> None:
+        """A last event without its blank line: forwarded if it is one, dropped if it is half of one."""
+        held, self.held = self.held, b""
+        found = events(held + b"\n\n")
+        for event in found:
+            if not event.is_sse or event.data is None:
+                continue
+            flags = self.seen(event.name, event.data)
+            if flags & BAD:
+                return
+            if flags & USAGE_ONLY and self.gate.hide_usage:
+                return
+        if self.tap.closing:
+            held += b"\n\n"  # our own terminal event follows and must not be glued to it
+        self._write(held)
+
+    def is_complete(self) -> bool:
+        return not self.unaligned and not self.held and self.tap.complete()
+
+    def break_off(self, reason: End) -> None:
+        """One in-band error in the client's dialect, then a close that cannot be mistaken for the end."""
+        code, message = _BROKEN[reason]
+        event = self.dialect.render_stream_error(code, message, self.exchange.id, self.tap.sequence)
+        self._write(b"\n\n" + event if self.unaligned else event)
+        super().break_off(reason)
+
+    def probe(self) -> bytes:
+        return b"" if self.unaligned else self.exchange.frame(COMMENT)
+
+    def due(self, now: float) -> tuple[float, End]:
+        timeouts = self.timeouts
+        if self.tap.complete() and not self.unaligned:
+            return self.last_read + min(AFTER_FINISH, timeouts.idle), End.STALLED
+        quiet = min(
+            self.last_read + timeouts.idle,
+            self.last_event + timeouts.event,
+            self.last_content + timeouts.content,
+        )
+        total = self.started + timeouts.total
+        return (quiet, End.STALLED) if quiet < total else (total, End.DEADLINE)
+
+
+def _first_boundary(data: bytes) -> int:
+    """Index just past the first blank line in `data`; 0 when there is none."""
+    found = [
+        index + len(mark)
+        for mark in (b"\n\n", b"\r\n\r\n", b"\r\r")
+        if (index := data.find(mark)) >= 0
+    ]
+    return min(found, default=0)
+
+
+async def respond(
+    exchange: Exchange,
+    attempt: Attempt,
+    client: ClientConnection,
+    write_timeout: float,
+    extra: Headers,
+) -> Relay | None:
+    """Give the client what `attempt` found; returns when the response has ended, well or not.
+
+    Returns the relay that carried a stream (its `reason` says how it ended), None for a whole body.
+    """
+    gate = attempt.gate
+    headers = to_client(gate.headers) + extra
+    if gate.kind is Kind.WHOLE:
+        exchange.respond(gate.status, headers, gate.held)
+        return None
+    make = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
+    relay: Relay = make(exchange, attempt, client, write_timeout)
+    attempt.relay = relay
+    relay.begin(headers)
+    if not relay.done.done():
+        await relay.done
+    return relay
+
+
+def reject(exchange: Exchange, error: ProxyError) -> None:
+    """Answer with an error of our own, in the dialect of the route."""
+    if error.row.close:
+        exchange.keep_alive = False
+    status, headers, body = render_error(exchange.endpoint.family, error, exchange.id)
+    exchange.respond(status, headers, body)
+
+
+def pass_on(exchange: Exchange, error: UpstreamError) -> None:
+    """Answer with a provider's own refusal of this request, less anything in it that looks like a credential.
+
+    Only a JSON object is passed on: a page of HTML or a stack trace tells of the provider's inside.
+    """
+    if 400 <= error.status < 600 and _is_object(error.body):
+        headers = to_client(list(error.headers))
+        exchange.respond(error.status, headers, redact_bytes(error.body))
+        return
+    refusal = ProxyError("bad_req" if 400 <= error.status < 500 else "bad_up")
+    status, headers, body = render_error(exchange.endpoint.family, refusal, exchange.id)
+    exchange.respond(error.status if 400 <= error.status < 500 else status, headers, body)
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except orjson.JSONDecodeError:
+        return False

@@ -1,0 +1,236 @@
+"""Who is next for one request: its position among deployments, credentials and fallback models.
+
+    another credential -> the same deployment again -> a sibling -> the end of a short rate limit -> another model
+
+Nothing is begun here and no health is recorded: `plan.py` does both with what it is given.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from proxy.core.errors import Cause, ProxyError
+from proxy.gateway.selection import Kind, Move, Route, Slot
+from proxy.gateway.verdict import Rule, limited, out_of_quota
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+_PANIC_INTERVAL = 1.0
+_STRETCH = 1.2
+"""A cooldown is up to this much longer than the provider asked; `retry_after_max` is about what it asked."""
+
+
+class Search:
+    """Where one request has been. Each model is visited once, each deployment until it is given up."""
+
+    __slots__ = (
+        "_again",
+        "_explicit",
+        "_failed",
+        "_pending",
+        "_rng",
+        "_visited",
+        "_waits",
+        "matched",
+        "route",
+    )
+
+    def __init__(self, route: Route, matched: str, rng: Random) -> None:
+        self.route = route
+        """Of the model being tried now."""
+        self.matched = matched
+        self._rng = rng
+        self._failed: list[Slot] = []
+        self._visited: tuple[Route, ...] = (route,)
+        self._pending = route.fallbacks
+        self._again = 0
+        self._waits = 0
+        self._explicit = False
+        """A provider refused the content: only models named for this case may see it."""
+
+    def first(self, now: float) -> Move | None:
+        """Where to begin. None: everything is out."""
+        move = self._pick(now, probes=True)
+        if move is not None:
+            return move
+        move = self._wait(now)
+        if move is not None:
+            # A guess never takes the last credential away; the provider's word does, for as long as it said.
+            move.delay = 0.0 if move.key[1].soft else move.delay
+            return move
+        begun_with = self.route
+        return self._fallback(now) or _use_guess(begun_with, now)
+
+    def next(self, slot: Slot, cause: Cause, rule: Rule, now: float) -> Move | None:
+        """After a failure on `slot`."""
+        move = self._other_key(slot, rule, now) or self._retry(slot, rule, now)
+        if move is not None:
+            return move
+        if not rule.key:  # with its credentials cooling it is out of the way until they are not
+            self._failed.append(slot)
+        self._again = 0
+        if rule.sibling:
+            move = self._pick(now)
+        if move is None and cause is Cause.RATE_LIMIT:
+            move = self._wait(now)
+        if move is None and rule.fallback:
+            self._narrow(cause)
+            move = self._fallback(now)
+        if move is None and rule.sibling:
+            move = self._wait(now)
+        if move is not None and move.slot is slot:
+            move.kind = "retry"
+        return move
+
+    def alternatives(self, current: Slot | None, now: float) -> bool:
+        """Somebody other than `current` could take over."""
+        for slot in self.route.slots:
+            if slot is not current and slot not in self._failed and slot.usable(now):
+                return True
+        return self._fallback_ready(now)
+
+    def rate_limit_left(self, now: float) -> float:
+        """Seconds until the first rate limit of the models visited ends; 1 when none is known."""
+        moves = [_soonest(route, now) for route in self._visited]
+        return min((move.delay for move in moves if move is not None), default=1.0)
+
+    def _other_key(self, slot: Slot, rule: Rule, now: float) -> Move | None:
+        if not rule.key or slot.state.until > now:
+            return None
+        return _take(slot, "switch", now)
+
+    def _retry(self, slot: Slot, rule: Rule, now: float) -> Move | None:
+        """The same deployment, after a random pause."""
+        retry = slot.deployment.retry
+        allowed = retry.count if rule.alone else 0
+        for other in self.route.slots:
+            if other is not slot and other not in self._failed and other.healthy(now):
+                allowed = min(allowed, rule.again)
+                break
+        if self._again >= allowed or slot.state.until > now:
+            return None
+        move = _take(slot, "retry", now)
+        if move is not None:
+            move.delay = self._rng.uniform(0.0, min(retry.cap, retry.base * 2.0**self._again))
+            self._again += 1
+        return move
+
+    def _pick(self, now: float, *, probes: bool = False) -> Move | None:
+        slot = self.route.pick(now, self._rng, without=self._failed, probes=probes)
+        return _take(slot, "switch", now) if slot is not None else None
+
+    def _wait(self, now: float) -> Move | None:
+        """Until a rate limit ends, if that is soon: once, or about `retry.count` times when there is no other model.
+
+        How long a provider rests that gave no hint is a guess of ours: without another way it is not taken literally.
+        """
+        move = _soonest(self.route, now, without=self._failed)
+        if move is None:
+            return None
+        retry = self.route.model.retry
+        guessed, otherwise = move.key[1].soft, self._fallback_ready(now)
+        if self._waits >= (1 if otherwise else max(retry.count, 1) + guessed):
+            return None
+        if move.delay > retry.retry_after_max * _STRETCH:
+            if otherwise or not guessed:
+                return None
+            move.delay = retry.retry_after_max
+        self._waits += 1
+        return move
+
+    def _narrow(self, cause: Cause) -> None:
+        """Some refusals may only go to models that are named for them."""
+        if cause is Cause.CONTENT:
+            self._pending, self._explicit = self.route.fallbacks_content, True
+        elif cause is Cause.CONTEXT and self.route.fallbacks_context and not self._explicit:
+            self._pending = self.route.fallbacks_context
+
+    def _fallback(self, now: float) -> Move | None:
+        """The next model that has somebody to ask. Fallbacks of fallbacks come after all of its own."""
+        while self._pending:
+            (route, matched), self._pending = self._pending[0], self._pending[1:]
+            if route in self._visited:
+                continue
+            self._visited += (route,)
+            if not self._explicit:
+                self._pending += route.fallbacks
+            slot = route.pick(now, self._rng, probes=False)
+            move = _take(slot, "fallback", now) if slot is not None else _use_guess(route, now)
+            if move is not None:
+                move.kind = "fallback"
+                self.route, self.matched = route, matched
+                self._again = self._waits = 0
+                return move
+        return None
+
+    def _fallback_ready(self, now: float) -> bool:
+        return any(route not in self._visited and route.usable(now) for route, _ in self._pending)
+
+
+def last_resort(route: Route, now: float) -> Move | None:
+    """With everything out, the deployment whose timer ends first, each at most once a second.
+
+    Circuits, refused credentials and spent accounts may be tried so; a rate limit that a provider announced may not.
+    """
+    best: Move | None = None
+    for slot in route.slots:
+        if slot.state.panic_at > now:
+            continue
+        for key in slot.pool.keys:
+            held = key[1]
+            if held.until > now and held.reason is Cause.RATE_LIMIT and not held.soft:
+                continue
+            delay = max(slot.state.until, held.until) - now
+            if best is None or delay < best.delay:
+                best = Move(slot, key, "switch", delay)
+    if best is not None:
+        best.slot.state.panic_at = now + _PANIC_INTERVAL
+        best.delay = 0.0
+    return best
+
+
+def nobody(route: Route, now: float) -> ProxyError:
+    """Why there is nobody to ask, and when there may be."""
+    limit = _soonest(route, now)
+    if limit is not None:
+        return limited(limit.delay)
+    out = [slot.state.until for slot in route.slots if slot.state.until > now]
+    if not out:
+        reasons = {held.reason for slot in route.slots for _, held in slot.pool.keys}
+        return out_of_quota() if reasons == {Cause.QUOTA} else ProxyError("up_auth")
+    # An infinite timer is a probe under way: its outcome is known soon.
+    wait = min(until - now if until < inf else 0.0 for until in out)
+    return ProxyError("no_up", retry_after=min(max(wait, 1.0), 60.0))
+
+
+def _take(slot: Slot, kind: Kind, now: float) -> Move | None:
+    key = slot.pool.pick(now)
+    return Move(slot, key, kind) if key is not None else None
+
+
+def _use_guess(route: Route, now: float) -> Move | None:
+    """A credential that rests on a guess of ours only, used at once because nothing else is left."""
+    move = _soonest(route, now, guesses=True)
+    if move is not None:
+        move.delay = 0.0
+    return move
+
+
+def _soonest(
+    route: Route, now: float, *, without: Sequence[Slot] = (), guesses: bool = False
+) -> Move | None:
+    """The credential whose rate limit (or, with `guesses`, any pause we guessed) ends first; `delay` says when."""
+    best: Move | None = None
+    for slot in route.slots:
+        if slot.state.until > now or slot in without:
+            continue
+        for key in slot.pool.keys:
+            held = key[1]
+            if held.until <= now or not (held.soft if guesses else held.reason is Cause.RATE_LIMIT):
+                continue
+            if best is None or held.until - now < best.delay:
+                best = Move(slot, key, "switch", held.until - now)
+    return best

@@ -1,0 +1,162 @@
+"""The API listener: from a parsed request head to an `Exchange`, and the few pages that are no exchanges."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
+
+from proxy.core.errors import ProxyError
+from proxy.core.log import logger
+from proxy.dialects.render import render_error
+from proxy.gateway import body, pipeline
+from proxy.gateway.connection import CLOSE, KEEP, ClientConnection
+from proxy.gateway.endpoints import allowed, family_of, match
+from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
+
+if TYPE_CHECKING:
+    from aiohttp.web_request import BaseRequest
+    from aiohttp.web_response import StreamResponse
+
+    from proxy.state.state import State
+    from proxy.upstream.pool import UpstreamPool
+
+Page = Callable[[], tuple[int, str, bytes]]
+"""() to (status, content type, body)."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]*(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.%]+\](?::[0-9]{1,5})?")
+_VERSIONS = (HttpVersion10, HttpVersion11)
+TIMING = "x-headrace-timing"
+
+
+class Gateway:
+    """Handles every request of one API listener."""
+
+    __slots__ = ("_connect", "_pages", "_pool", "_server", "_state")
+
+    def __init__(self, state: State, pool: UpstreamPool, pages: Mapping[str, Page]) -> None:
+        self._state = state
+        self._pool = pool
+        self._pages = pages
+        self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+
+    def connection(self) -> ClientConnection:
+        """The protocol of a new client connection: the factory a listener is made with."""
+        limits = self._state.snapshot.server
+        return ClientConnection(
+            self._server,
+            loop=asyncio.get_running_loop(),
+            reject=_reject,
+            head_timeout=limits.head_timeout,
+            keepalive=limits.keepalive,
+        )
+
+    @property
+    def connections(self) -> int:
+        """Client connections open now."""
+        return len(self._server.connections)
+
+    async def drain(self, timeout: float) -> None:
+        """Close what is idle, let the rest finish within `timeout` seconds, then cut it."""
+        self._server.pre_shutdown()
+        await self._server.shutdown(timeout)
+
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
+        client = request.protocol
+        assert isinstance(client, ClientConnection)
+        try:
+            keep_alive = await self._answer(request, client)
+        finally:
+            client.answered += 1
+        return KEEP if keep_alive else CLOSE
+
+    async def _answer(self, request: BaseRequest, client: ClientConnection) -> bool:
+        """Answer `request`; whether its connection can carry another."""
+        transport = client.transport
+        if transport is None:
+            return False
+        target = request.raw_path
+        path, _, query = target.partition("?")
+        try:
+            self._check(request)
+        except ProxyError as error:
+            transport.write(_render(error, family_of(path), close=True))
+            return False
+        page = self._pages.get(path)
+        if page is not None and request.method in ("GET", "HEAD"):
+            return self._page(request, transport, page)
+        found = match(request.method, path)
+        if found is None:
+            transport.write(_nothing(path, close=not request.content.is_eof()))
+            return request.content.is_eof() and request.keep_alive
+        exchange = Exchange(request, transport, found[0], found[1], query, client.received_at)
+        if self._state.draining or client.half_closed:
+            exchange.keep_alive = False
+        exchange.timing = self._state.snapshot.server.timing or TIMING in request.headers
+        inflight = self._state.metrics.inflight.child(
+            found[0].route, "true" if exchange.stream else "false"
+        )
+        inflight.inc()
+        try:
+            await pipeline.serve(exchange, client, self._state, self._pool)
+        finally:
+            inflight.dec()
+        if not request.content.is_eof():
+            await body.linger(request.content)
+            return False
+        return exchange.keep_alive and not client.half_closed
+
+    def _check(self, request: BaseRequest) -> None:
+        """What aiohttp lets through and a proxy must not.
+
+        HTTP/0.9 and invented versions; a `Host` that is missing, double or no host, from which a careless reader
+        would build another URL than the one asked for.
+        """
+        if request.version not in _VERSIONS:
+            raise ProxyError("bad_http")
+        hosts = request.headers.getall("Host", ())
+        if len(hosts) > 1 or (not hosts and request.version is not HttpVersion10):
+            raise ProxyError("bad_http")
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            raise ProxyError("bad_http")
+
+    def _page(self, request: BaseRequest, transport: asyncio.Transport, page: Page) -> bool:
+        status, kind, content = page()
+        keep_alive = request.keep_alive and request.content.is_eof()
+        response = render_response(
+            status,
+            [(b"content-type", kind.encode())],
+            content,
+            new_request_id(),
+            close=not keep_alive,
+        )
+        transport.write(response if request.method == "GET" else response[: -len(content) or None])
+        return keep_alive
+
+
+def _nothing(path: str, *, close: bool) -> bytes:
+    methods = allowed(path)
+    if not methods:
+        return _render(ProxyError("no_route"), family_of(path), close=close)
+    error = ProxyError("bad_method", f"This path takes {', '.join(methods)}.")
+    return _render(
+        error, family_of(path), close=close, extra=[(b"allow", ", ".join(methods).encode())]
+    )
+
+
+def _render(error: ProxyError, family: str, *, close: bool, extra: Headers | None = None) -> bytes:
+    """A whole response for an error outside of any exchange."""
+    request_id = new_request_id()
+    status, headers, content = render_error(family, error, request_id)
+    return render_response(status, headers + (extra or []), content, request_id, close=close)
+
+
+def _reject(ref: str, request_line: str) -> bytes:
+    """A whole response for a request that could not be parsed; logs the reason's code, never the bytes."""
+    target = request_line.split(" ")[1] if request_line.count(" ") else ""
+    logger.info("malformed request: %s", ref)
+    return _render(ProxyError(ref), family_of(target.partition("?")[0]), close=True)

@@ -1,0 +1,177 @@
+"""What a worker learns while it serves: load, health and cooldowns, by the id of a deployment or credential.
+
+A `Snapshot` is swapped whole; `Live` outlives it. State is kept while an id means the same thing (the same address,
+the same secret), and begins anew when it does not.
+"""
+
+from __future__ import annotations
+
+from math import exp, inf
+from typing import TYPE_CHECKING, Any
+
+from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
+from proxy.state.credentials import CredentialState, Pool
+from proxy.state.health import Circuit, Latency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PENALTY, _PENALTY_DECAY, _PENALTY_HOLD_MAX = 5.0, 10.0, 60.0
+_BUDGET_LIFE, _BUDGET_FLOOR = 10.0, 1.0
+
+
+class DeploymentState(Circuit):
+    """One deployment: its circuit, its load and its pace."""
+
+    __slots__ = (
+        "_penalty_at",
+        "cooldown",
+        "current",
+        "id",
+        "inflight",
+        "last_used",
+        "latency",
+        "meaning",
+        "panic_at",
+        "turn",
+        "used",
+    )
+
+    def __init__(self, deployment: Deployment, rules: Health) -> None:
+        super().__init__(rules)
+        self.id = deployment.id
+        self.meaning = _meaning(deployment)
+        self.inflight = 0
+        self.used = 0
+        self.last_used = 0.0
+        self.latency = Latency()
+        self.cooldown = CredentialState(deployment.id)
+        """Stands in where the provider has no credential."""
+        self.turn = 0.0
+        """For least_used: how often it was chosen, raised to the others' when it was away."""
+        self.current = 0.0
+        """For smooth weighted round robin."""
+        self.panic_at = 0.0
+        """As a last resort it is used at most once a second; not before this."""
+        self._penalty_at = -inf
+
+    @property
+    def ewma_ttft(self) -> float:
+        return self.latency.value
+
+    def penalise(self, now: float, hold: float = 0.0) -> None:
+        """Make it look 5 s slower, for `hold` seconds in full and then fading, so that others go first."""
+        self._penalty_at = max(self._penalty_at, now + min(hold, _PENALTY_HOLD_MAX))
+
+    def cost(self, now: float) -> float:
+        """What one more request here is expected to wait, in seconds, before its weight is considered."""
+        seconds = self.latency.estimate(now)
+        age = now - self._penalty_at
+        if age < 8.0 * _PENALTY_DECAY:
+            seconds += _PENALTY * exp(min(0.0, -age) / _PENALTY_DECAY)
+        return (self.inflight + 1) * seconds
+
+
+class RetryBudget:
+    """How many retries one model may still make: a share of its requests, and one a second in any case.
+
+    Tokens live about 10 s: the level fades towards what the floor alone would give.
+    """
+
+    __slots__ = ("_at", "_level")
+
+    def __init__(self) -> None:
+        self._level = _BUDGET_FLOOR * _BUDGET_LIFE
+        self._at = -inf
+
+    def deposit(self, now: float, share: float) -> None:
+        """A request came in."""
+        if now - self._at > 0.1:
+            self._fade(now)
+        self._level += share
+
+    def take(self, now: float) -> bool:
+        """One retry, if there is one left."""
+        self._fade(now)
+        if self._level < 1.0:
+            return False
+        self._level -= 1.0
+        return True
+
+    @property
+    def level(self) -> float:
+        return self._level
+
+    def _fade(self, now: float) -> None:
+        rest = _BUDGET_FLOOR * _BUDGET_LIFE
+        self._level = rest + (self._level - rest) * exp(min(0.0, self._at - now) / _BUDGET_LIFE)
+        self._at = now
+
+
+class Live:
+    """All state of one worker. Call `swap` whenever the snapshot is replaced."""
+
+    __slots__ = ("_pools", "budgets", "credentials", "deployments", "routes", "rules", "snapshot")
+
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
+        self.snapshot: Snapshot | None = None
+        self.rules = Health()
+        self.deployments: dict[str, DeploymentState] = {}
+        self.credentials: dict[str, CredentialState] = {}
+        self.budgets: dict[str, RetryBudget] = {}
+        self.routes: dict[Any, Any] = {}
+        """What routing has worked out for this snapshot; kept here because it dies with it."""
+        self._pools: dict[Provider, Pool] = {}
+        if snapshot is not None:
+            self.swap(snapshot)
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Keep the state of what the new snapshot still has, forget the rest."""
+        self.snapshot, self.rules = snapshot, snapshot.health
+        self.routes, self._pools = {}, {}
+        models = list(_models(snapshot))
+        deployments = [one for model in models for tier in model.tiers for one in tier]
+        keys = [key for one in snapshot.providers.values() for key in one.credentials]
+        keys += [key for one in deployments for key in one.provider.credentials]
+        self.deployments = {one.id: self.deployment(one) for one in deployments}
+        self.credentials = {key.id: self.credential(key) for key in keys}
+        self.budgets = {model.name: self.budget(model) for model in models}
+
+    def deployment(self, deployment: Deployment) -> DeploymentState:
+        """Its state; a new one when the id is new or means something else now."""
+        state = self.deployments.get(deployment.id)
+        if state is None or state.meaning != _meaning(deployment):
+            return DeploymentState(deployment, self.rules)
+        state.rules = self.rules
+        return state
+
+    def credential(self, credential: Credential) -> CredentialState:
+        """Its state; a new one when the id is new or the secret was changed."""
+        state = self.credentials.get(credential.id)
+        if state is None or state.secret != credential.secret:
+            return CredentialState(credential.id, credential.secret)
+        return state
+
+    def pool(self, deployment: Deployment, state: DeploymentState) -> Pool:
+        """The credentials a deployment draws from, shared by all deployments of its provider."""
+        provider = deployment.provider
+        if not provider.credentials:
+            return Pool(((None, state.cooldown),))
+        pool = self._pools.get(provider)
+        if pool is None:
+            pool = Pool(tuple((key, self.credential(key)) for key in provider.credentials))
+            self._pools[provider] = pool
+        return pool
+
+    def budget(self, model: Model) -> RetryBudget:
+        return self.budgets.get(model.name) or RetryBudget()
+
+
+def _meaning(deployment: Deployment) -> tuple[str, str]:
+    return deployment.provider.base_url, deployment.model
+
+
+def _models(snapshot: Snapshot) -> Iterator[Model]:
+    yield from dict.fromkeys(snapshot.models.values())
+    for _, model in snapshot.wildcards:
+        yield model

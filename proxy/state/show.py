@@ -1,0 +1,150 @@
+"""What `headrace config show` prints: the compiled configuration, every secret masked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import yaml
+from msgspec.structs import asdict
+
+from proxy.core.url import join
+from proxy.state.snapshot import compile_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.core import model
+    from proxy.core.config.loading import Loaded
+
+MASK = "***"
+_SHORTEST = 4
+"""A hidden value shorter than this would mask half of every word."""
+_SECRET_NAME = re.compile(r"auth|key|token|secret|passw|cookie|credential", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
+
+
+def show(loaded: Loaded, *, as_json: bool = False) -> str:
+    """The compiled configuration as YAML or JSON."""
+    report = _masked(_report(loaded), [item.reveal() for item in loaded.hidden])
+    if as_json:
+        return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
+    text: str = yaml.dump(
+        report, Dumper=yaml.SafeDumper, sort_keys=False, allow_unicode=True, width=120
+    )
+    return text.rstrip("\n")
+
+
+def _report(loaded: Loaded) -> dict[str, Any]:
+    snapshot = compile_snapshot(loaded.config)
+    admin = snapshot.admin
+    return {
+        "source": loaded.source,
+        "server": asdict(snapshot.server),
+        "admin": {"host": admin.host, "port": admin.port, "token": admin.token and MASK},
+        "store": {"url": _PASSWORD.sub(f"{MASK}@", snapshot.store_url)},
+        "auth": {"require": snapshot.require_auth, "exempt": sorted(snapshot.exempt)},
+        "health": asdict(snapshot.health),
+        "logging": asdict(snapshot.logging),
+        "providers": {name: _provider(item) for name, item in snapshot.providers.items()},
+        "models": _models(snapshot),
+        "keys": [_key(key) for key in snapshot.keys.values()],
+        "warnings": [str(problem) for problem in loaded.warnings],
+    }
+
+
+def _provider(provider: model.Provider) -> dict[str, Any]:
+    return {
+        "base_url": provider.base_url,
+        "dialects": _urls(provider),
+        "auth": {
+            family: f"{place.scheme}:{place.name}" if place.name else place.scheme
+            for family, place in provider.auth.items()
+        },
+        "credentials": [
+            {"id": item.id, "key": MASK, "weight": item.weight} for item in provider.credentials
+        ],
+        "headers": _named(provider.headers),
+        "query": _named(provider.query),
+        "allow_private": provider.allow_private,
+        "verify_tls": provider.verify_tls,
+        "proxy": provider.proxy and _PASSWORD.sub(f"{MASK}@", provider.proxy),
+        "max_connections": provider.max_connections,
+    }
+
+
+def _urls(provider: model.Provider, name: str = "{model}") -> dict[str, str]:
+    """Dialect to the whole URL."""
+    return {
+        dialect: join(provider.base_url, root).replace("{model}", name)
+        for dialect, root in provider.dialects.items()
+    }
+
+
+def _named(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: MASK if _SECRET_NAME.search(name) else value for name, value in values.items()}
+
+
+def _models(snapshot: model.Snapshot) -> dict[str, Any]:
+    """Each model once, under its own name."""
+    public: dict[str, list[str]] = {}
+    models: dict[str, model.Model] = {}
+    wildcards = ((f"{prefix}*", item) for prefix, item in snapshot.wildcards)
+    for name, item in (*snapshot.models.items(), *wildcards):
+        models[item.name] = item
+        if name != item.name:
+            public.setdefault(item.name, []).append(name)
+    return {
+        name: {
+            "aliases": public.get(name, []),
+            "strategy": str(item.strategy),
+            "fallbacks": list(item.fallbacks),
+            "fallbacks_context": list(item.fallbacks_context),
+            "fallbacks_content": list(item.fallbacks_content),
+            "echo_alias": item.echo_alias,
+            "retry": asdict(item.retry),
+            "deployments": [_deployment(each) for tier in item.tiers for each in tier],
+        }
+        for name, item in models.items()
+    }
+
+
+def _deployment(deployment: model.Deployment) -> dict[str, Any]:
+    return {
+        "id": deployment.id,
+        "provider": deployment.provider.name,
+        "model": deployment.model,
+        "priority": deployment.priority,
+        "weight": deployment.weight,
+        "urls": _urls(deployment.provider, deployment.model),
+        "timeouts": asdict(deployment.timeouts),
+        "retry": asdict(deployment.retry),
+        "param_defaults": dict(deployment.param_defaults),
+        "param_overrides": dict(deployment.param_overrides),
+        "force_usage": deployment.force_usage,
+    }
+
+
+def _key(key: model.VirtualKey) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "key": MASK,
+        "models": list(key.models),
+        "enabled": key.enabled,
+        "expires": key.expires,
+    }
+
+
+def _masked(value: Any, hidden: list[str]) -> Any:
+    """The same without anything that came from a secret file or variable, wherever it stands."""
+    if isinstance(value, str):
+        for secret in hidden:
+            if secret == value or (len(secret) >= _SHORTEST and secret in value):
+                value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, dict):
+        return {name: _masked(item, hidden) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, hidden) for item in value]
+    return value

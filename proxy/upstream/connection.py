@@ -1,0 +1,227 @@
+"""One connection to a provider: HTTP/1.1 responses parsed by llhttp and handed on as they arrive.
+
+`aiohttp.ClientSession` owns the connections (TLS, DNS, pools, proxies); its request path is the largest cost of a
+proxied call, so the exchange itself is spoken here. A pooled connection carries a `Consumer` while a response is
+owed; every read becomes at most one `Consumer.body` call, made from the socket's own callback. Without a consumer
+the class behaves as aiohttp's `ResponseHandler`, so plain `session.request` works on the same pool.
+
+What is refused here: a second response nobody asked for, bytes behind a message, conflicting lengths, any
+malformed framing. Such a connection is closed, never pooled, and the next request cannot read its stale bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+
+from aiohttp.client_proto import ResponseHandler
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from proxy.core.errors import Cause, UpstreamError
+
+Headers = list[tuple[bytes, bytes]]
+
+MAX_HEAD = 64 * 1024
+MAX_INTERIM = 32
+"""1xx answers accepted before the real one."""
+COPY_LIMIT = 64 * 1024
+"""A body up to this size is joined to its head: one write, one packet train."""
+
+
+class Consumer(Protocol):
+    """Who receives a response. Calls come in order: head, body*, then end or lost."""
+
+    def head(self, status: int, headers: Headers) -> None: ...
+
+    def body(self, data: bytes) -> None:
+        """All body bytes of one read."""
+
+    def end(self) -> None:
+        """The message ended as its framing said, or at a clean end of file where nothing else delimits it."""
+
+    def lost(self, error: UpstreamError) -> None:
+        """The response will not be completed."""
+
+
+class UpstreamConnection(ResponseHandler):
+    """A pooled connection that can carry one lean exchange at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.consumer: Consumer | None = None
+        self.served = 0
+        """Responses completed: above 0 the connection was reused and may have gone stale."""
+        self.last_read = 0.0
+        self._llhttp: HttpResponseParser | None = None
+        self._headers: Headers = []
+        self._head_size = 0
+        self._parts: list[bytes] = []
+        self._status = 0
+        self._touched = False
+        self._complete = False
+        self._delimited = False
+        self._interim = 0
+        self._keep_alive = False
+        self._release: Callable[[], None] | None = None
+
+    def exchange(
+        self, head: bytes, body: bytes, consumer: Consumer, release: Callable[[], None]
+    ) -> None:
+        """Write a request and hand its response to `consumer`; `release` gives the connection back to the pool."""
+        transport = self.transport
+        if transport is None:
+            raise UpstreamError(Cause.STALE, sent=False)
+        self._begin()
+        self.consumer = consumer
+        self._release = release
+        if self._llhttp is None:
+            self._llhttp = HttpResponseParser(self)
+        if len(body) > COPY_LIMIT:
+            transport.write(head)
+            transport.write(body)
+        else:
+            transport.write(head + body)
+
+    def _begin(self) -> None:
+        self._headers = []
+        self._head_size = 0
+        self._status = 0
+        self._touched = False
+        self._complete = False
+        self._delimited = False
+        self._interim = 0
+
+    def cancel(self) -> None:
+        """Nobody wants the rest: close the socket at once, so that the provider stops working."""
+        self.consumer = None
+        self._should_close = True
+        if self.transport is not None:
+            self.transport.abort()
+        self._give_back()
+
+    def hold(self) -> None:
+        """Stop reading: the client is slower than the provider."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def unhold(self) -> None:
+        """Read again."""
+        if self.transport is not None:
+            self.transport.resume_reading()
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        consumer = self.consumer
+        if consumer is None:
+            if self._parser is None:
+                # An unasked answer on an idle connection: whatever it is, nobody may read it.
+                self._should_close = True
+                if self.transport is not None:
+                    self.transport.abort()
+                return
+            super().data_received(data)
+            return
+        self._touched = True
+        self.last_read = monotonic()
+        failed = False
+        try:
+            self._llhttp.feed_data(data)  # type: ignore[union-attr]
+        except (HttpParserError, HttpParserUpgrade):
+            failed = True
+        parts = self._parts
+        if parts:
+            # The consumer may have been replaced by the head callback.
+            consumer = self.consumer
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._parts = []
+            if consumer is not None:
+                consumer.body(data)
+        if self._complete:
+            self._finish(reusable=not failed)
+        elif failed:
+            self._fail(UpstreamError(Cause.MALFORMED))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        consumer = self.consumer
+        self.consumer = None
+        super().connection_lost(exc)
+        if consumer is None:
+            return
+        if self._status and not self._delimited and exc is None:
+            consumer.end()
+        elif self._status:
+            consumer.lost(UpstreamError(Cause.TRUNCATED, status=self._status))
+        elif self.served and not self._touched:
+            consumer.lost(UpstreamError(Cause.STALE))
+        else:
+            consumer.lost(UpstreamError(Cause.CONNECT))
+        self._give_back()
+
+    def _finish(self, *, reusable: bool) -> None:
+        consumer = self.consumer
+        self.consumer = None
+        self.served += 1
+        transport = self.transport
+        # An answer before we have sent all of the request leaves the rest of it in the way.
+        if not (reusable and self._keep_alive) or (
+            transport is not None and transport.get_write_buffer_size()
+        ):
+            self._should_close = True
+        self._give_back()
+        if consumer is not None:
+            consumer.end()
+
+    def _fail(self, error: UpstreamError) -> None:
+        consumer = self.consumer
+        self.cancel()
+        if consumer is not None:
+            consumer.lost(error)
+
+    def _give_back(self) -> None:
+        release = self._release
+        if release is not None:
+            self._release = None
+            release()
+
+    # llhttp callbacks
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise UpstreamError(Cause.MALFORMED)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value)
+        if self._head_size > MAX_HEAD:
+            raise UpstreamError(Cause.MALFORMED)
+        name = name.lower()
+        if name == b"content-length" or name == b"transfer-encoding":
+            self._delimited = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._llhttp.get_status_code()  # type: ignore[union-attr]
+        if status < 200:
+            self._interim += 1
+            if status == 101 or self._interim > MAX_INTERIM:
+                raise UpstreamError(Cause.MALFORMED)
+            return
+        if status in (204, 304):
+            self._delimited = True
+        self._status = status
+        if self.consumer is not None:
+            self.consumer.head(status, self._headers)
+
+    def on_body(self, data: bytes) -> None:
+        if not self._complete:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._status == 0:  # an interim response
+            self._headers = []
+            return
+        self._complete = True
+        # Only here: llhttp forgets the message's version and headers when the callback returns.
+        self._keep_alive = self._llhttp.should_keep_alive()  # type: ignore[union-attr]

@@ -1,0 +1,156 @@
+"""Pooled connections to each provider, borrowed for one exchange at a time.
+
+One `ClientSession` a provider owns its connector: TLS, DNS cache, happy eyeballs, per-host limits, HTTP proxies,
+keep-alive. `Upstream.connect` borrows a connection from it; `UpstreamConnection.exchange` speaks on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+from collections.abc import Callable
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from yarl import URL
+
+from proxy.core.errors import Cause, UpstreamError
+from proxy.core.model import Provider
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.resolver import VettingResolver
+
+KEEPALIVE = 15.0
+"""Seconds an idle connection stays pooled: below every known provider's own limit."""
+DNS_TTL = 60
+
+Release = Callable[[], None]
+
+
+class Upstream:
+    """The connections to one provider."""
+
+    __slots__ = (
+        "_connector",
+        "_origin",
+        "_session",
+        "_timeouts",
+        "busy",
+        "heads",
+        "opened",
+        "provider",
+    )
+
+    def __init__(self, provider: Provider) -> None:
+        loop = asyncio.get_running_loop()
+        self.provider = provider
+        self.busy = 0
+        self.opened = 0
+        self.heads: dict[object, tuple[bytes, bytes]] = {}
+        """Rendered request targets and header lines, kept by whoever renders them."""
+        tls: ssl.SSLContext | bool = True if provider.verify_tls else False
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            limit_per_host=provider.max_connections,
+            ttl_dns_cache=DNS_TTL,
+            keepalive_timeout=KEEPALIVE,
+            resolver=VettingResolver(allow_private=provider.allow_private),
+            ssl=tls,
+        )
+        # The connector makes its protocols through this factory; ours is a ResponseHandler that can also
+        # carry a lean exchange. tests/upstream/test_contract.py holds every aiohttp release to this.
+        connector._factory = functools.partial(UpstreamConnection, loop=loop)
+        self._connector = connector
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        proxy = None if provider.proxy is None else URL(provider.proxy)
+        self._origin = ClientRequest(
+            "POST", URL(provider.base_url), loop=loop, session=self._session, proxy=proxy
+        )
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """For what is rare and not hot: health probes, for example."""
+        return self._session
+
+    @property
+    def idle(self) -> int:
+        """Connections pooled and waiting."""
+        return sum(len(pooled) for pooled in self._connector._conns.values())
+
+    async def connect(self, timeout: float) -> tuple[UpstreamConnection, Release]:
+        """Borrow a connection within `timeout` seconds (DNS, TCP and TLS together).
+
+        Raises UpstreamError with cause CONNECT, TLS, TIMEOUT_CONNECT or POOL; nothing was sent.
+        """
+        limit = self._timeouts.get(timeout)
+        if limit is None:
+            limit = aiohttp.ClientTimeout(connect=timeout, ceil_threshold=3600)
+            self._timeouts[timeout] = limit
+        try:
+            connection = await self._connector.connect(self._origin, [], limit)
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
+            raise UpstreamError(Cause.TLS, sent=False) from error
+        except TimeoutError as error:
+            raise UpstreamError(Cause.TIMEOUT_CONNECT, sent=False) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamError(Cause.CONNECT, sent=False) from error
+        protocol = connection.protocol
+        assert isinstance(protocol, UpstreamConnection)
+        self.busy += 1
+        if protocol.served == 0:
+            self.opened += 1
+        return protocol, functools.partial(self._give_back, connection)
+
+    def _give_back(self, connection: aiohttp.connector.Connection) -> None:
+        self.busy -= 1
+        connection.release()
+
+    def drop_idle(self) -> None:
+        """Close every pooled connection: one proved stale, so its siblings are suspect too."""
+        pools = self._connector._conns
+        for key in list(pools):
+            for protocol, _ in pools.pop(key):
+                protocol.close()
+
+    async def close(self) -> None:
+        """Close the session; exchanges still running lose their connection."""
+        await self._session.close()
+
+
+class UpstreamPool:
+    """An `Upstream` for each provider in use; a provider changed by a reload gets a new one."""
+
+    __slots__ = ("_upstreams",)
+
+    def __init__(self) -> None:
+        self._upstreams: dict[Provider, Upstream] = {}
+
+    def of(self, provider: Provider) -> Upstream:
+        """The upstream of `provider`, made at first use."""
+        upstream = self._upstreams.get(provider)
+        if upstream is None:
+            upstream = self._upstreams[provider] = Upstream(provider)
+        return upstream
+
+    def upstreams(self) -> list[Upstream]:
+        """Those made so far, for metrics."""
+        return list(self._upstreams.values())
+
+    async def retire(self, current: frozenset[Provider]) -> None:
+        """Close the upstreams of providers no longer configured, once their last exchange has ended."""
+        for provider, upstream in list(self._upstreams.items()):
+            if provider not in current and upstream.busy == 0:
+                del self._upstreams[provider]
+                await upstream.close()
+
+    async def close(self) -> None:
+        """Close everything."""
+        upstreams, self._upstreams = self._upstreams, {}
+        for upstream in upstreams.values():
+            await upstream.close()

@@ -1,0 +1,205 @@
+"""The top level of a JSON request body, every value left as the bytes it came in.
+
+Only the outermost object is taken apart, so a large body costs little, and what nobody edits (big integers, the
+spelling of floats, escapes) stays byte for byte the same. A key given twice, in whatever spelling, collapses to its
+last value as soon as the envelope is written out again: what a rule has read is then what the provider reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import chain
+
+import msgspec
+from msgspec import Raw
+
+from proxy.core.errors import ProxyError
+
+MAX_DEPTH = 64
+
+_decode_top = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_items = msgspec.json.Decoder(list[Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
+_decode_text = msgspec.json.Decoder(str).decode
+_decode_integer = msgspec.json.Decoder(int).decode
+_encode = msgspec.json.Encoder().encode
+
+_TRUE = Raw(b"true")
+_SMALL = 512
+"""Values up to this many bytes are decoded once, to refuse numbers nobody can represent."""
+_NUMBER_STARTS = b"-0123456789"
+_INTRICATE_LEVELS, _INTRICATE = 8, 64 * 1024
+"""So many brackets above the lowest levels are no request; peeling them all would hold up everybody else."""
+_LIST = ord("[")
+_OPENERS = b"[{"
+_CLOSERS = b"]}"
+_NOT_OPENERS = bytes(byte for byte in range(256) if byte not in _OPENERS)
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in _OPENERS + _CLOSERS)
+_NOT_MARKS = bytes(byte for byte in _NOT_BRACKETS if byte != ord('"'))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_KEY = re.compile(rb'\s*[{,]\s*"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*:\s*', re.DOTALL)
+_CLOSE = re.compile(rb"\s*\}\s*")
+
+
+class Envelope:
+    """A request body: its top-level keys in order, each with the bytes of its value."""
+
+    __slots__ = ("_fields", "body", "edited")
+
+    def __init__(self, body: bytes, fields: dict[str, Raw]) -> None:
+        self.body = body
+        """The bytes as they came, whatever has been edited since."""
+        self.edited = False
+        self._fields = fields
+
+    @classmethod
+    def parse(cls, body: bytes) -> Envelope:
+        """Take `body` apart. Raises ProxyError bad_json unless it is one well-formed JSON object.
+
+        Well-formed includes: UTF-8 without a byte order mark, no lone surrogates, at most MAX_DEPTH levels, and no
+        number beyond a double or beyond 4,300 digits in any small value (large values are not looked into).
+        """
+        try:
+            # First, because its own recursion limit stops a tower of brackets after a thousand of them.
+            fields = _decode_top(body)
+            if not body.isascii():
+                body.decode()  # values nobody decodes have not been checked
+            for value in fields.values():
+                if len(value) <= _SMALL or memoryview(value)[0] in _NUMBER_STARTS:
+                    _decode_any(value)
+        except (ValueError, RecursionError):
+            raise ProxyError("bad_json") from None
+        if _is_too_deep(body, fields):
+            raise ProxyError("bad_json")
+        return cls(body, fields)
+
+    def copy(self) -> Envelope:
+        """The same envelope, to be edited apart from this one."""
+        other = Envelope(self.body, self._fields.copy())
+        other.edited = self.edited
+        return other
+
+    @property
+    def duplicates(self) -> bool:
+        """Whether a key occurs twice in `body`, in whatever spelling: then two readers could see two requests."""
+        fields = self._fields
+        # `{"key":value,…}`: four bytes a field beside key and value, less one comma, plus two braces. No text that
+        # decodes to these fields is shorter, and with a second value for one of them none is as short.
+        shortest = sum(map(len, chain(fields, fields.values()))) + 4 * len(fields) + 1
+        body = self.body
+        if len(body) == max(shortest, 2):
+            return False
+        at = 0
+        for value in fields.values():
+            key = _KEY.match(body, at)
+            if key is None or not body.startswith(value, key.end()):
+                return True
+            at = key.end() + len(value)
+        return bool(fields) and _CLOSE.fullmatch(body, at) is None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fields
+
+    def raw(self, name: str) -> bytes | None:
+        """The bytes of one value; None when the key is absent."""
+        value = self._fields.get(name)
+        return None if value is None else bytes(value)
+
+    def text(self, name: str) -> str | None:
+        """A string; None when absent or of another type."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        try:
+            return _decode_text(value)
+        except ValueError:
+            return None
+
+    def integer(self, name: str) -> int | None:
+        """A whole number; None when absent or of another type."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        try:
+            return _decode_integer(value)
+        except ValueError:
+            return None
+
+    def flag(self, name: str) -> bool:
+        """Whether the value is `true`."""
+        return self._fields.get(name) == _TRUE
+
+    def set(self, name: str, raw: bytes) -> None:
+        """Put the JSON text `raw` at `name`, in its old place if it had one."""
+        self._fields[name] = Raw(raw)
+        self.edited = True
+
+    def drop(self, name: str) -> None:
+        """Take `name` out, if it is there."""
+        if self._fields.pop(name, None) is not None:
+            self.edited = True
+
+    def merge_defaults(self, values: Mapping[str, object]) -> None:
+        """Set each value whose key the client did not send. An explicit `null` counts as sent."""
+        for name, value in values.items():
+            if name not in self._fields:
+                self.set(name, _encode(value))
+
+    def merge_overrides(self, values: Mapping[str, object]) -> None:
+        """Set each value, whatever the client sent; None takes the key out."""
+        for name, value in values.items():
+            if value is None:
+                self.drop(name)
+            else:
+                self.set(name, _encode(value))
+
+    def encode(self) -> bytes:
+        """The body written out again: keys in order, each once, nested bytes as they are."""
+        return _encode(self._fields)
+
+
+def _is_too_deep(body: bytes, fields: dict[str, Raw]) -> bool:
+    """Whether `body`, known to be JSON, nests deeper than MAX_DEPTH.
+
+    Usually a count decides: what has few opening brackets cannot be deep. Only a value that has many, and of a
+    long list only an item that has many, is scanned properly.
+    """
+    if len(body.translate(None, _NOT_OPENERS)) <= MAX_DEPTH:
+        return False
+    for value in fields.values():
+        if len(value) <= 2 * MAX_DEPTH:  # every level takes two bytes
+            continue
+        if memoryview(value)[0] != _LIST:
+            if _exceeds(value, MAX_DEPTH - 1):
+                return True
+        elif any(
+            len(item) > 2 * MAX_DEPTH and _exceeds(item, MAX_DEPTH - 2)
+            for item in _decode_items(value)
+        ):
+            return True
+    return False
+
+
+def _exceeds(value: Raw, levels: int) -> bool:
+    """Whether `value` nests deeper than `levels`: peel the innermost pairs off, that many times."""
+    raw = bytes(value)
+    if raw.count(b"{") + raw.count(b"[") <= levels:
+        return False
+    left = _brackets(raw)
+    tower = b"[" * (levels + 1)
+    for peeled in range(levels):
+        if tower in left or (peeled == _INTRICATE_LEVELS and len(left) > _INTRICATE):
+            return True
+        left = left.replace(b"[]", b"")
+        if not left:
+            return False
+    return True
+
+
+def _brackets(raw: bytes) -> bytes:
+    """The brackets of a JSON text that are not inside a string, curly ones made square."""
+    if b"\\" in raw:
+        return _STRING.sub(b"", raw).translate(_ONE_KIND, _NOT_BRACKETS)
+    return b"".join(raw.translate(_ONE_KIND, _NOT_MARKS).split(b'"')[::2])

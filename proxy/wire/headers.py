@@ -1,0 +1,110 @@
+"""Which headers may pass, in each direction: a short list of what does, never a list of what does not.
+
+Names come out in lower case. What frames a body (length, transfer and content coding) and what authenticates is the
+caller's to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Headers = list[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Meant for the next hop only; they never pass, not even when a caller asks for them."""
+
+TO_UPSTREAM = frozenset(
+    {
+        b"accept",
+        b"anthropic-beta",
+        b"anthropic-version",
+        b"content-type",
+        b"idempotency-key",
+        b"openai-beta",
+        b"traceparent",
+    }
+)
+
+TO_CLIENT = frozenset(
+    {
+        b"content-type",
+        b"openai-processing-ms",
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-should-retry",
+    }
+)
+
+_REQUEST_IDS = frozenset({b"request-id", b"x-request-id"})
+UPSTREAM_REQUEST_ID = b"x-upstream-request-id"
+"""Where the provider's own request id goes: `x-request-id` is ours."""
+_RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_HARMLESS = frozenset({b"keep-alive", b"Keep-Alive", b"close"})
+"""What `Connection` nearly always says: it names no header."""
+_NONE: frozenset[bytes] = frozenset()
+
+
+def to_upstream(headers: Iterable[tuple[bytes, bytes]], extra: frozenset[bytes] = _NONE) -> Headers:
+    """The client's headers that a provider gets: TO_UPSTREAM and the lower-case names in `extra`."""
+    passed: Headers = []
+    connection = b""
+    for name, value in headers:
+        name = name.lower()
+        if name in TO_UPSTREAM or name in extra:
+            passed.append((name, value))
+        elif name == b"connection" and value not in _HARMLESS:
+            connection += b"," + value
+    return _fit(passed, connection, extra)
+
+
+def to_client(
+    headers: Iterable[tuple[bytes, bytes]],
+    extra: frozenset[bytes] = _NONE,
+    *,
+    rate_limits: bool = False,
+) -> Headers:
+    """The provider's headers that a client gets: TO_CLIENT and the lower-case names in `extra`.
+
+    `rate_limits` lets the provider's own limits through; they are the account's, so only for a single tenant.
+    """
+    passed: Headers = []
+    connection = b""
+    request_id: bytes | None = None
+    for name, value in headers:
+        name = name.lower()
+        if name in TO_CLIENT or name in extra or (rate_limits and name.startswith(_RATE_LIMITS)):
+            passed.append((name, value))
+        elif name in _REQUEST_IDS:
+            request_id = request_id or value
+        elif name == b"connection" and value not in _HARMLESS:
+            connection += b"," + value
+    if request_id:
+        passed.append((UPSTREAM_REQUEST_ID, request_id))
+    return _fit(passed, connection, extra)
+
+
+def _fit(passed: Headers, connection: bytes, extra: frozenset[bytes]) -> Headers:
+    """`passed` without what `Connection` claims for this hop, odd names, and values that would end the line."""
+    if connection or extra:
+        listed = {token.strip().lower() for token in connection.split(b",")} | HOP_BY_HOP
+        passed = [pair for pair in passed if pair[0] not in listed and b"_" not in pair[0]]
+    for _, value in passed:
+        if b"\n" in value or b"\r" in value or b"\0" in value:
+            return [pair for pair in passed if not _ends_line(pair[1])]
+    return passed
+
+
+def _ends_line(value: bytes) -> bool:
+    return b"\n" in value or b"\r" in value or b"\0" in value

@@ -1,0 +1,89 @@
+"""Rounds: the peers take turns at going first, and a fresh scenario gets a fresh process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import measure
+from bench.load import Load, Outcome
+from bench.machine import Cores
+from bench.measure import complaint, quiet
+from bench.peers import Peer, Starter
+from bench.scenarios import SCENARIOS, Scale, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOWHERE = Cores(frozenset(), frozenset(), frozenset())
+
+
+@pytest.fixture
+def diary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What `measure` does, with loads that are only noted."""
+    noted: list[str] = []
+
+    def run(load: Load, peer: Peer, cores: Cores) -> Outcome:
+        noted.append(f"{peer.name} {load.shape}")
+        return Outcome(requests=1, seconds=1.0)
+
+    monkeypatch.setattr(measure, "run", run)
+    return noted
+
+
+def starters(diary: list[str]) -> dict[str, Starter]:
+    @contextmanager
+    def start(name: str) -> Iterator[Peer]:
+        diary.append(f"{name} starts")
+        yield Peer(name, "127.0.0.1", 1)
+        diary.append(f"{name} ends")
+
+    return {name: partial(start, name) for name in ("a", "b")}
+
+
+def scenario(name: str) -> Scenario:
+    return next(scenario for scenario in SCENARIOS if scenario.name == name)
+
+
+def test_peers_take_turns_at_going_first(diary: list[str]) -> None:
+    measure.measure(
+        [scenario("request")], starters(diary), NOWHERE, Scale(rounds=2), lambda line: None
+    )
+
+    assert diary == [
+        "a starts", "a loop", "b starts", "b loop", "b loop", "a loop", "b ends", "a ends"
+    ]  # fmt: skip
+
+
+def test_a_fresh_scenario_starts_each_peer_anew_and_warms_it_up(diary: list[str]) -> None:
+    measure.measure(
+        [scenario("held")], starters(diary), NOWHERE, Scale(rounds=1), lambda line: None
+    )
+
+    assert diary == [
+        "a starts", "a loop", "a hold", "a ends", "b starts", "b loop", "b hold", "b ends"
+    ]  # fmt: skip
+
+
+def test_an_outcome_without_faults_has_no_complaint() -> None:
+    assert complaint(Outcome(requests=1)) == ""
+
+
+def noisy(percent: float) -> Outcome:
+    return Outcome(requests=1, seconds=1.0, cpu_us=1.0, others_cpu_us=percent * 1e4)
+
+
+def test_a_noisy_measurement_is_repeated_until_a_quiet_one() -> None:
+    attempts = iter([noisy(50), noisy(2), noisy(0)])
+
+    assert quiet(lambda: next(attempts), 3) == noisy(2)
+    assert next(attempts) == noisy(0)
+
+
+def test_the_quietest_is_kept_when_all_are_noisy() -> None:
+    attempts = iter([noisy(50), noisy(20), noisy(30)])
+
+    assert quiet(lambda: next(attempts), 3) == noisy(20)

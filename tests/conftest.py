@@ -1,0 +1,25 @@
+"""What every test has: uvloop, a guard against blocking it, and clocks that can be held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from proxy.core import clock
+
+pytest_plugins = ["tests.guards.plugin"]
+
+# Only the clock of a busy machine decides these two. The rest is as hypothesis has it, which knows CI by itself.
+settings.register_profile(
+    "house", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")
+
+
+@pytest.fixture
+def hands() -> Iterator[clock.Hands]:
+    """Both clocks stand still; `hands.advance(seconds)` moves them."""
+    with clock.held() as hands:
+        yield hands

@@ -1,0 +1,931 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import fields
+
+from proxy.core import model
+from proxy.core.config import Config, ConfigError, Loaded, load, parse, schema
+from proxy.core.config.explain import section_at
+from proxy.core.config.later import LATER
+from proxy.core.config.problem import dotted, nearest, printable, suggestion
+from proxy.core.config.values import processors
+from proxy.core.model import Auth, Strategy
+
+PROVIDER = 'providers: {p: {base_url: "https://api.example.com", credentials: [sk-upstream]}}\n'
+
+
+def read(text: str, **env: str) -> Config:
+    return parse(text, "h.yaml", env).config
+
+
+def problems(text: str, **env: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "h.yaml", env)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def only(text: str, **env: str) -> str:
+    found = problems(text, **env)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def warnings(text: str, **env: str) -> list[str]:
+    return [str(problem) for problem in parse(text, "h.yaml", env).warnings]
+
+
+def provider(**block: Any) -> str:
+    whole = {"base_url": "https://api.example.com", "credentials": ["sk-upstream"], **block}
+    return yaml.safe_dump({"providers": {"p": whole}})
+
+
+def about(lines: list[str], words: str) -> bool:
+    return any(words in line for line in lines)
+
+
+# --- the example of the design ---
+
+DESIGN = """
+server:   {host: 0.0.0.0, port: 8000, workers: 1, drain: 600, max_body: 32MiB}
+admin:    {host: 127.0.0.1, port: 8001, token: "${HEADRACE_ADMIN_TOKEN:-}", username: admin, password: null}
+store:    {url: "sqlite:///data/headrace.db"}
+shared:   {url: null}
+auth:     {require: auto, exempt: [/, /health, /docs]}
+defaults:
+  strategy: p2c
+  timeouts: {connect: 5, ttft: 60, idle: 60, total: 3600, request: 600}
+  retry:    {count: 2, base: 0.25, cap: 2, max_attempts: 6, retry_after_max: 3, budget: 0.2}
+  param_defaults: {}
+  param_overrides: {}
+health:   {enabled: true, interval: 300, max_errors: 5, recover_after: 2, open_base: 1, open_max: 3600, mask_above: null}
+logging:  {level: info, requests: true, detailed: false, max_content: 1000, file: null}
+providers:
+  openai: {preset: openai, credentials: ["${OPENAI_API_KEY}"]}
+  lab:    {dialects: {openai.chat: /v1/chat/completions}, base_url: "http://127.0.0.1:9100", credentials: [x], allow_private: true}
+models:
+  gpt-4o:
+    aliases: [gpt-4o-latest]
+    strategy: p2c
+    fallbacks: [claude-sonnet]
+    hedge: {enabled: false}
+    deployments:
+      - {provider: openai, model: gpt-4o, priority: 1, weight: 10, quota: null}
+  claude-sonnet: {deployments: [{provider: lab}]}
+  "openai/*": {deployments: [{provider: openai, model: "*"}]}
+keys:
+  - {name: my-app, key: "${APP_KEY}", models: ["*"], rpm: null, tpm: null, concurrency: null, budget: null}
+"""
+
+
+def test_the_example_of_the_design_loads_with_what_is_not_built_yet_switched_off() -> None:
+    loaded = parse(DESIGN, "h.yaml", {"OPENAI_API_KEY": "sk-1", "APP_KEY": "sk-application"})
+
+    config = loaded.config
+    assert loaded.warnings == ()
+    assert config.server.max_body == 32 * 1024 * 1024
+    assert config.admin.token is None
+    assert config.auth.require is None
+    assert config.models["gpt-4o"].strategy is Strategy.P2C
+    assert config.keys[0].key.reveal() == "sk-application"
+
+
+def test_what_is_not_built_yet_is_refused_when_it_is_used() -> None:
+    text = DESIGN.replace("quota: null", "quota: {requests: 5}").replace("rpm: null", "rpm: 100")
+    text = text.replace("shared:   {url: null}", 'shared: {url: "redis://h"}')
+
+    found = problems(text, OPENAI_API_KEY="x", APP_KEY="sk-application")
+
+    assert [line.split(": ")[1] for line in found] == [
+        "shared",
+        "models.gpt-4o.deployments[0].quota",
+        "keys[0].rpm",
+    ]
+    assert all("which this version does not have yet; remove it" in line for line in found)
+
+
+def test_nothing_that_is_built_is_listed_as_not_built() -> None:
+    for place, options in LATER.items():
+        section = section_at(tuple(0 if part == "*" else part for part in place))
+        assert section is not None
+        assert not options.keys() & section.model_fields.keys()
+
+
+def test_an_empty_file_gives_every_default() -> None:
+    config = read("")
+
+    assert config.server == schema.Server()
+    assert config.health == schema.Health()
+    assert config.providers == config.models == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "struct"),
+    [
+        (schema.Server, model.Server),
+        (schema.Health, model.Health),
+        (schema.Logging, model.Logging),
+        (schema.Timeouts, model.Timeouts),
+        (schema.Retry, model.Retry),
+    ],
+)
+def test_a_section_has_the_fields_of_its_struct_and_no_others(section: Any, struct: Any) -> None:
+    assert set(section.model_fields) == {field.name for field in fields(struct)}
+
+
+# --- every problem at once ---
+
+BROKEN = """\
+server: {port: 80000, prot: 1}
+admin: {host: 0.0.0.0}
+store: {url: "mysql+asyncmy://u:hunter2@h/db"}
+defaults: {strategy: Pareto, timeouts: {conect: 1, ttft: abc}}
+providers:
+  openai: {preset: opnai}
+  x: {base_url: "http://0x7f.1/v1", credentials: [5], dialects: [openai.cat]}
+  y: {credentials: [a]}
+models:
+  a: {aliases: [b, a1], fallbacks: [b], deployments: [{provider: z}, {provider: x, weight: -1}]}
+  b: {aliases: [a1], fallbacks: [a, qq]}
+keys:
+  - {name: a, key: "${NO_SUCH_KEY}"}
+  - {name: a, key: sk-ABCDEFGHIJKLMN}
+  - {name: c, key: sk-ABCDEFGHIJKLMN, expires: nope}
+"""
+
+
+def test_every_problem_is_listed_at_once_with_its_place() -> None:
+    found = problems(BROKEN)
+
+    assert [line.split(" ")[0] + " " + line.split(" ")[1].rstrip(":") for line in found] == [
+        "h.yaml:1:16: server.port",
+        "h.yaml:1:23: server.prot",
+        "h.yaml:2:15: admin.host",
+        "h.yaml:3:14: store.url",
+        "h.yaml:4:22: defaults.strategy",
+        "h.yaml:4:41: defaults.timeouts.conect",
+        "h.yaml:4:58: defaults.timeouts.ttft",
+        "h.yaml:6:20: providers.openai.preset",
+        "h.yaml:7:17: providers.x.base_url",
+        "h.yaml:7:51: providers.x.credentials[0]",
+        "h.yaml:7:66: providers.x.dialects[0]",
+        "h.yaml:8:3: providers.y",
+        "h.yaml:10:17: models.a.aliases[0]",
+        "h.yaml:10:66: models.a.deployments[0].provider",
+        "h.yaml:10:92: models.a.deployments[1].weight",
+        "h.yaml:11:17: models.b.aliases[0]",
+        "h.yaml:11:34: models.b.fallbacks[0]",
+        "h.yaml:11:37: models.b.fallbacks[1]",
+        "h.yaml:13:20: keys[0].key",
+        "h.yaml:14:12: keys[1].name",
+        "h.yaml:15:20: keys[2].key",
+        "h.yaml:15:48: keys[2].expires",
+    ]
+
+
+def test_every_problem_says_what_was_expected() -> None:
+    assert all(": expected " in line for line in problems(BROKEN))
+
+
+def test_syntax_errors_come_with_their_line() -> None:
+    assert only("server:\n  port: [1\nadmin: {}\n").startswith("h.yaml:3:")
+
+
+def test_the_top_has_to_be_a_mapping() -> None:
+    assert "expected a mapping with sections" in only("- a\n- b\n")
+
+
+def test_duplicates_are_found_beside_other_problems() -> None:
+    found = problems("server: {port: 1, port: 2, prot: 3}\n")
+
+    assert about(found, "server.port: expected a name that occurs once")
+    assert about(found, "server.prot")
+
+
+def test_a_file_that_is_not_there_or_not_text_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"server: {}\n\xff\n")
+
+    for name, words in (
+        ("none", "No such file"),
+        ("binary", ":2:1: not UTF-8"),
+        (".", "directory"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load(tmp_path / name, {})
+
+
+def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
+    (tmp_path / "h.yaml").write_bytes(b"\xef\xbb\xbfserver: {port: 1}\n")
+
+    assert load(tmp_path / "h.yaml", {}).config.server.port == 1
+
+
+# --- unknown names ---
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("sever: {}", "did you mean 'server'?"),
+        ("server: {max-body: 1}", "did you mean 'max_body'?"),
+        ("server: {zzz: 1}", "known here: host, port, workers"),
+        ("server: {zzz: null}", "known here: host, port, workers"),
+        ("database: {}", "did you mean 'store'?"),
+        ("providers: {p: {preset: openai, api_key: x}}", "did you mean 'credentials'?"),
+        ("providers: {p: {preset: openai, endpoint: x}}", "did you mean 'base_url'?"),
+        ("models: {m: {targets: []}}", "did you mean 'deployments'?"),
+        ("providers: {p: {preset: openai, timeouts: {tfft: 1}}}", "did you mean 'ttft'?"),
+        ("keys: [{name: a, key: sk-12345678, model: []}]", "did you mean 'models'?"),
+    ],
+)
+def test_an_unknown_field_comes_with_the_nearest_known_one(text: str, advice: str) -> None:
+    line = only(text)
+
+    assert "expected a known field" in line
+    assert advice in line
+
+
+def test_fields_for_anchors_are_allowed_at_the_top() -> None:
+    text = "x-common: &c {ttft: 7}\ndefaults: {timeouts: *c}\n"
+
+    assert read(text).defaults.timeouts.ttft == 7
+
+
+FIELDS = sorted(schema.Provider.model_fields)
+
+
+@given(st.sampled_from(FIELDS), st.data())
+def test_a_field_with_one_slip_is_recognised(field: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(field) - 1))
+    slip = data.draw(
+        st.sampled_from(
+            [
+                field[:at] + field[at + 1 :],
+                field[:at] + "x" + field[at:],
+                field.upper(),
+                field.replace("_", "-"),
+            ]
+        )
+    )
+
+    if len(field) > 4:
+        assert nearest(slip, FIELDS) == field
+
+
+@given(st.text(max_size=200), st.lists(st.text(max_size=20), max_size=5))
+def test_a_suggestion_is_one_of_the_known_names(word: str, known: list[str]) -> None:
+    match = nearest(word, known)
+
+    assert match is None or match in known
+    assert suggestion(word, known)
+
+
+@given(st.text())
+def test_what_is_printed_is_one_short_line(text: str) -> None:
+    assert printable(text).isprintable()
+    assert len(printable(text)) <= 60
+    assert dotted(("models", text, 0)).isprintable()
+
+
+# --- kinds of values ---
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("server: {port: many}", "expected a whole number, found 'many'"),
+        ("server: {port: 1.5}", "expected a whole number, found 1.5"),
+        ("server: {port: -1}", "expected a number of at least 0, found -1"),
+        ("server: {metrics: maybe}", "expected true or false, found 'maybe'"),
+        ("server: {host: 5}", "expected text, found 5; put it in quotes"),
+        ("server: {host: ''}", "expected text that is not empty, found an empty value"),
+        ("server: {max_body: 32 potatoes}", "expected a size, found '32 potatoes'"),
+        ("server: {workers: several}", "expected a number of workers from 1 to 1024, or auto"),
+        ("server: 8000", "expected a mapping, found 8000; write name: value"),
+        ("providers: [a]", "expected a mapping, found a list"),
+        ("keys: {name: a}", "expected a list, found a mapping; write [a, b]"),
+        ("logging: {level: verbose}", "expected one of debug, info, warning, error"),
+        ("logging: {format: jsn}", "did you mean 'json'?"),
+        ("defaults: {timeouts: {ttft: 0}}", "expected a duration above 0, found 0"),
+        ("defaults: {retry: {count: 99}}", "expected a number of at most 20, found 99"),
+        ("defaults: {retry: {budget: .inf}}", "expected a number, found '.inf'"),
+        ("health: {mask_above: [1]}", "expected a number, found a list"),
+        ("auth: {require: perhaps}", "expected true or false, found 'perhaps'"),
+        ("auth: {exempt: [docs]}", "expected a path that begins with '/', found 'docs'"),
+        ("models: {m: {deployments: [x]}}", "expected a mapping, found 'x'"),
+        ("models: {m: {deployments: [{}]}}", "expected the field 'provider', found none; add it"),
+        ("models: {m: {aliases: a}}", "expected a list, found 'a'"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_explained(text: str, message: str) -> None:
+    assert message in only(text)
+
+
+def test_switches_take_the_words_people_use() -> None:
+    for word, expected in (
+        ("yes", True),
+        ("on", True),
+        ("no", False),
+        ("off", False),
+        ("'true'", True),
+    ):
+        assert read(f"server: {{metrics: {word}}}").server.metrics is expected
+
+
+def test_null_is_as_good_as_leaving_it_out() -> None:
+    config = read(
+        "server: null\nproviders:\nkeys: ~\nauth: {require: null}\nlogging: {level: null}\n"
+    )
+
+    assert config.server == schema.Server()
+    assert config.keys == []
+    assert config.logging.level == "info"
+
+
+def test_values_are_converted_from_text_because_variables_are_text() -> None:
+    config = read(
+        "server: {port: '${PORT}', metrics: '${M}', drain: ${D:-2m}, max_body: ${B:-1KiB}, workers: ${W:-auto}}".replace(
+            "${D:-2m}", "'${D:-2m}'"
+        )
+        .replace("${B:-1KiB}", "'${B:-1KiB}'")
+        .replace("${W:-auto}", "'${W:-auto}'"),
+        PORT="9000",
+        M="false",
+    )
+
+    server = config.server
+    assert (server.port, server.metrics, server.drain, server.max_body) == (9000, False, 120, 1024)
+    assert server.workers == processors()
+
+
+def test_an_unquoted_reference_in_parameters_is_a_number_and_a_quoted_one_text() -> None:
+    text = "defaults:\n  param_defaults:\n    temperature: ${T:-0.5}\n    stop: '${T:-0.5}'\n    n: ${N}\n"
+
+    assert read(text, N="3").defaults.param_defaults == {"temperature": 0.5, "stop": "0.5", "n": 3}
+
+
+def test_strategies_are_read_in_the_spellings_of_other_programs() -> None:
+    assert read("defaults: {strategy: Round Robin}").defaults.strategy is Strategy.ROUND_ROBIN
+    assert "p2c, round_robin" in only("defaults: {strategy: pareto}")
+
+
+# --- references and secrets ---
+
+
+def test_an_unset_variable_is_named_with_line_and_path() -> None:
+    line = only("server:\n  host: ${HOST_NAME}\n")
+
+    assert line.startswith("h.yaml:2:9: server.host: ")
+    assert "HOST_NAME" in line
+
+
+def test_what_follows_from_an_unset_variable_is_not_reported() -> None:
+    assert "NOPE" in only('providers: {p: {base_url: "${NOPE}", credentials: [x]}}')
+    assert "NOPE" in only('server: {port: "${NOPE}"}')
+
+
+def test_files_are_read_from_where_the_configuration_is(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-a-file-0123456789\n")
+    (tmp_path / "h.yaml").write_text("admin: {token: 'file:token'}\n")
+
+    token = load(tmp_path / "h.yaml", {}).config.admin.token
+
+    assert token is not None
+    assert token.reveal() == "from-a-file-0123456789"
+
+
+def test_a_missing_secret_file_is_an_error_even_for_a_credential() -> None:
+    assert "/nowhere/x" in only(provider(credentials=["file:/nowhere/x"]))
+
+
+SECRET = "sk-THIS-MUST-NOT-BE-SEEN-0123456789"
+
+WRONG_PLACES = [
+    "server: {port: '%s'}",
+    "server: {'%s': 1}",
+    "'%s': {}",
+    "server: '%s'",
+    "keys: '%s'",
+    "keys: ['%s']",
+    "keys: [{name: a, key: {'%s': 1}}]",
+    "keys: [{name: a, key: '%s'}, {name: b, key: '%s'}]",
+    "keys: [{name: '%s', key: ''}]",
+    "keys: [{name: a, key: '%s x'}]",
+    "providers: {p: {base_url: '%s'}}",
+    "providers: {p: {base_url: 'https://%s@h.example/'}}",
+    "providers: {p: {base_url: 'https://h.example/?key=%s'}}",
+    "providers: {p: {preset: '%s'}}",
+    "providers: {p: {preset: openai, credentials: {key: '%s'}}}",
+    "providers: {p: {preset: openai, credentials: [{key: '%s', weight: x}]}}",
+    "providers: {p: {preset: openai, credentials: [['%s']]}}",
+    "providers: {p: {preset: openai, credentials: ['%s and more']}}",
+    "providers: {p: {preset: openai, auth: '%s'}}",
+    'providers: {p: {preset: openai, headers: {x: ["%s"]}}}',
+    'providers: {p: {preset: openai, headers: {x: "a\\n%s"}}}',
+    "providers: {p: {preset: openai, proxy: 'socks://%s'}}",
+    "providers: {p: {preset: openai, timeouts: {ttft: '%s'}}}",
+    "store: {url: '%s'}",
+    "store: {url: 'mysql://u:%s@h/db'}",
+    "admin: {token: ['%s']}",
+    "admin: {host: '0.0.0.0', token: '', port: '%s'}",
+    "logging: {level: '%s'}",
+    "defaults: {strategy: '%s'}",
+    "models: {m: {fallbacks: ['%s']}}",
+    "models: {m: {aliases: ['%s*']}}",
+    "models: {m: {deployments: [{provider: '%s'}]}}",
+]
+
+
+@pytest.mark.parametrize("text", WRONG_PLACES)
+def test_no_error_repeats_a_secret_written_or_referred_to(text: str) -> None:
+    for secret in (SECRET, "${MY_API_KEY}"):
+        written = "\n".join(problems(text.replace("%s", secret), MY_API_KEY=SECRET))
+        assert "MUST-NOT" not in written
+
+
+def test_nothing_that_was_loaded_shows_a_secret() -> None:
+    text = (
+        "admin: {token: '%s'}\nkeys: [{name: a, key: '%s'}]\n"
+        "providers: {p: {preset: openai, credentials: ['%s']}}\n"
+    ).replace("%s", SECRET)
+
+    assert "MUST-NOT" not in repr(parse(text, "h.yaml", {}))
+
+
+# --- providers ---
+
+
+def test_a_provider_without_dialects_speaks_all_of_openai() -> None:
+    config = read(PROVIDER)
+
+    assert set(config.providers["p"].dialects) == {
+        "openai.chat",
+        "openai.completions",
+        "openai.responses",
+        "openai.embeddings",
+        "openai.images",
+        "openai.audio",
+        "openai.moderations",
+        "openai.rerank",
+    }
+    assert config.providers["p"].place("openai") == Auth("bearer")
+
+
+def test_dialects_are_a_list_or_a_mapping() -> None:
+    listed = read(provider(dialects=["openai.chat", "anthropic.messages"])).providers["p"]
+    mapped = read(provider(dialects={"openai.chat": "/x/{model}/chat", "gemini.generate": None}))
+
+    assert listed.dialects == {
+        "openai.chat": "/v1/chat/completions",
+        "anthropic.messages": "/v1/messages",
+    }
+    assert mapped.providers["p"].dialects == {
+        "openai.chat": "/x/{model}/chat",
+        "gemini.generate": "/v1beta/models",
+    }
+
+
+@pytest.mark.parametrize(
+    ("dialects", "message"),
+    [
+        (["openai.chta"], "did you mean 'openai.chat'?"),
+        ({"anthropic": "/v1/messages"}, "did you mean 'anthropic.messages'?"),
+        ({"openai.chat": "v1/chat"}, "expected a path such as"),
+        ({"openai.chat": "/v1/chat?x=1"}, "expected a path such as"),
+        ({"openai.chat": "/v1/../admin"}, "expected a path such as"),
+        ({"openai.chat": "/v1/{name}"}, "expected a path such as"),
+        ({"openai.chat": "//evil.example/v1"}, "expected a path such as"),
+        ([], "expected at least one dialect"),
+        ("openai.chat", "expected a list of dialects"),
+    ],
+)
+def test_wrong_dialects_are_explained(dialects: Any, message: str) -> None:
+    assert message in only(provider(dialects=dialects))
+
+
+def test_the_place_of_the_credential_is_one_for_all_or_one_a_family() -> None:
+    one = read(provider(auth="header:api-key")).providers["p"]
+    each = read(provider(auth={"anthropic": "bearer"})).providers["p"]
+
+    assert one.place("openai") == one.place("gemini") == Auth("header", "api-key")
+    assert each.place("anthropic") == Auth("bearer")
+    assert each.place("gemini") == Auth("header", "x-goog-api-key")
+
+
+def test_wrong_places_of_the_credential_are_explained() -> None:
+    assert "write one of: bearer, none" in only(provider(auth="sigv4"))
+    assert "did you mean 'anthropic'?" in only(provider(auth={"antropic": "bearer"}))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "x"},
+        {"content-length": "1"},
+        {"Connection": "x"},
+        {"a b": "x"},
+        {"x": "a\nb"},
+        {"": "x"},
+    ],
+)
+def test_headers_that_would_break_the_connection_are_refused(headers: dict[str, str]) -> None:
+    assert problems(provider(headers=headers))
+
+
+def test_credentials_are_text_or_mappings_and_several_make_a_pool() -> None:
+    config = read(provider(credentials=["a", {"key": "b", "weight": 3}, " c\n"]))
+
+    assert [(item.key.reveal(), item.weight) for item in config.providers["p"].credentials] == [
+        ("a", 1),
+        ("b", 3),
+        ("c", 1),
+    ]
+
+
+def test_a_credential_whose_variable_is_not_set_is_left_out() -> None:
+    text = provider(credentials=["${A}", "${B}", "x-${C}", "${D:-}"])
+
+    config = read(text, B="second")
+
+    assert [item.key.reveal() for item in config.providers["p"].credentials] == [
+        "",
+        "second",
+        "",
+        "",
+    ]
+    assert config.providers["p"].usable
+
+
+def test_a_provider_left_without_credentials_is_a_warning_that_names_the_variables() -> None:
+    found = warnings(provider(credentials=["${A_KEY}", {"key": "${B_KEY}"}]))
+
+    assert about(found, "providers.p: no credential (A_KEY, B_KEY not set)")
+
+
+def test_a_provider_that_needs_no_credential_is_used_without_one() -> None:
+    text = provider(credentials=[], auth="none")
+
+    assert read(text).providers["p"].usable
+    assert not about(warnings(text), "no credential")
+    assert not read(provider(credentials=[])).providers["p"].usable
+
+
+def test_the_first_variable_of_a_preset_that_is_set_is_its_credential() -> None:
+    text = "providers: {g: {preset: gemini}}"
+
+    config = read(text, GOOGLE_API_KEY="from-google")
+
+    assert [item.key.reveal() for item in config.providers["g"].credentials] == ["from-google"]
+    assert about(warnings(text), "(GEMINI_API_KEY, GOOGLE_API_KEY not set)")
+
+
+def test_credentials_of_the_file_win_over_the_variable_of_the_preset() -> None:
+    config = read("providers: {o: {preset: openai, credentials: [mine]}}", OPENAI_API_KEY="theirs")
+
+    assert [item.key.reveal() for item in config.providers["o"].credentials] == ["mine"]
+
+
+def test_a_block_goes_over_its_preset_and_mappings_are_merged() -> None:
+    config = read(
+        "providers: {a: {preset: openrouter, base_url: 'https://eu.example/v1', auth: {openai: 'header:x'},"
+        " headers: {x-title: me}, dialects: [openai.chat, anthropic.messages], credentials: [k]}}"
+    )
+
+    block = config.providers["a"]
+    assert block.base_url == "https://eu.example/v1"
+    assert block.place("openai") == Auth("header", "x")
+    assert block.place("anthropic") == Auth("bearer")
+    assert set(block.dialects) == {"openai.chat", "anthropic.messages"}
+
+
+def test_a_placeholder_in_a_base_url_has_to_be_replaced() -> None:
+    assert "expected your own address" in only(
+        "providers: {a: {preset: azure-openai, credentials: [k]}}"
+    )
+    assert read(
+        "providers: {a: {preset: azure-openai, base_url: 'https://mine.openai.azure.com/openai', credentials: [k]}}"
+    )
+
+
+def test_addresses_are_checked_with_what_the_provider_allows() -> None:
+    private = {"base_url": "http://10.0.0.7:9000"}
+
+    assert "set allow_private: true" in only(provider(**private))
+    assert read(provider(**private, allow_private=True))
+    assert read(provider(**private, allow_private="yes"))
+    assert "allow_http: true" in only(provider(base_url="http://api.example.com"))
+    assert read(provider(base_url="http://api.example.com", allow_http=True))
+    assert "never allowed" in only(provider(base_url="http://169.254.169.254", allow_private=True))
+
+
+def test_certificates_that_are_not_checked_are_a_warning() -> None:
+    assert about(warnings(provider(verify_tls=False)), "providers.p.verify_tls")
+
+
+# --- models ---
+
+
+def models(block: str) -> str:
+    return PROVIDER + "models:\n" + "".join(f"  {line}\n" for line in block.splitlines())
+
+
+def test_an_unknown_provider_comes_with_the_nearest_or_with_a_preset_to_add() -> None:
+    assert "configured providers: p" in only(models("m: {deployments: [{provider: zzz}]}"))
+    assert "{preset: groq}" in only(models("m: {deployments: [{provider: groq}]}"))
+
+
+def test_an_alias_that_clashes_names_both_lines() -> None:
+    text = models("one: {aliases: [two, x]}\ntwo: {aliases: [x]}")
+
+    first, second = problems(text)
+
+    assert first.startswith("h.yaml:3:19: models.one.aliases[0]")
+    assert "the name of the model on line 4" in first
+    assert second.startswith("h.yaml:4:19: models.two.aliases[0]")
+    assert "an alias of 'one' on line 3" in second
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "'a*b': {}",
+        "'*a': {}",
+        "m: {aliases: ['m*']}",
+        "'m*': {aliases: [m]}",
+        "m: {deployments: [{provider: p, model: 'x*'}]}",
+        "'m*': {deployments: [{provider: p, model: '*x*'}]}",
+        "' m': {}",
+        '"a\\nb": {}',
+    ],
+)
+def test_a_star_stands_at_the_end_and_names_are_plain(block: str) -> None:
+    assert only(models(block))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "'openai/*': {deployments: [{provider: p, model: '*'}]}",
+        "'*': {deployments: [{provider: p}]}",
+        "'sim*': {aliases: ['fake*'], deployments: [{provider: p, model: 'pre/*'}]}",
+        "'all*': {deployments: [{provider: p, model: one}]}",
+        "'gpt 4 turbo/x': {deployments: [{provider: p}]}",
+    ],
+)
+def test_wildcards_and_odd_names_are_fine(block: str) -> None:
+    assert read(models(block)).models
+
+
+def test_a_fallback_has_to_be_a_model_an_alias_or_covered_by_a_wildcard() -> None:
+    text = models(
+        "a: {fallbacks: [c1, x/y], deployments: [{provider: p}]}\n"
+        "c: {aliases: [c1], deployments: [{provider: p}]}\n"
+        "'x/*': {deployments: [{provider: p}]}"
+    )
+
+    assert read(text)
+    assert "did you mean 'c1'?" in only(text.replace("[c1, x/y]", "[cl]"))
+    assert "expected a model of this file" in only(text.replace("x/y", "'x/*'"))
+
+
+@pytest.mark.parametrize(
+    ("block", "chain"),
+    [
+        ("a: {fallbacks: [a]}", "a -> a"),
+        ("a: {fallbacks: [b]}\nb: {fallbacks: [c]}\nc: {fallbacks: [a]}", "a -> b -> c -> a"),
+        ("a: {fallbacks: [b]}\nb: {fallbacks_context: [a]}", "a -> b -> a"),
+        ("a: {fallbacks: [b1]}\nb: {aliases: [b1], fallbacks_content: [a]}", "a -> b -> a"),
+        ("a: {fallbacks: [x/1]}\n'x/*': {fallbacks: [a]}", "a -> x/* -> a"),
+        ("s: {fallbacks: [a]}\na: {fallbacks: [b]}\nb: {fallbacks: [a]}", "a -> b -> a"),
+    ],
+)
+def test_a_cycle_of_fallbacks_is_shown_as_a_chain(block: str, chain: str) -> None:
+    assert f"a cycle: {chain};" in only(models(block))
+
+
+def test_a_long_chain_of_fallbacks_is_no_cycle_and_no_deep_stack() -> None:
+    block = "\n".join(f"m{n}: {{fallbacks: [m{n + 1}]}}" for n in range(3000)) + "\nm3000: {}"
+
+    assert read(models(block))
+
+
+def test_two_ways_to_the_same_fallback_are_no_cycle() -> None:
+    block = "a: {fallbacks: [b, c]}\nb: {fallbacks: [d]}\nc: {fallbacks: [d]}\nd: {}"
+
+    assert read(models(block))
+
+
+def test_preferred_and_priority_exclude_each_other() -> None:
+    assert "preferred is priority 0" in only(
+        models("m: {deployments: [{provider: p, preferred: true, priority: 2}]}")
+    )
+
+
+def test_a_model_that_is_not_served_is_a_warning() -> None:
+    found = warnings(
+        models(
+            "none: {}\noff: {deployments: [{provider: p, enabled: false}]}\n"
+            "drained: {deployments: [{provider: p, weight: 0}]}\nok: {deployments: [{provider: p}]}"
+        )
+    )
+
+    assert [
+        name for name in ("none", "off", "drained", "ok") if about(found, f"models.{name}: no dep")
+    ] == [
+        "none",
+        "off",
+        "drained",
+    ]
+
+
+def test_the_name_of_the_model_among_the_parameters_is_a_warning() -> None:
+    text = models(
+        "m: {param_overrides: {model: x}, deployments: [{provider: p, param_defaults: {stream: true}}]}"
+    )
+
+    found = warnings(text)
+
+    assert about(found, "models.m.param_overrides.model: never taken from here")
+    assert about(found, "models.m.deployments[0].param_defaults.stream")
+
+
+# --- keys, access, stores ---
+
+
+def test_keys_have_names_and_values_of_their_own() -> None:
+    first, second = problems(
+        "keys:\n  - {name: a, key: sk-11111111}\n  - {name: a, key: sk-22222222}\n  - {name: c, key: sk-11111111}\n"
+    )
+
+    assert "keys[1].name" in first
+    assert "keys[0] on line 2" in first
+    assert "keys[2].key" in second
+
+
+@pytest.mark.parametrize(
+    "key", ["''", "'  '", "'a b c d e'", "schlüssel-12345", '"a\\tb-12345678"']
+)
+def test_a_key_is_visible_ascii_and_not_empty(key: str) -> None:
+    assert "keys[0].key" in only(f"keys: [{{name: a, key: {key}}}]")
+
+
+def test_a_key_that_looks_like_a_number_has_to_be_quoted() -> None:
+    assert "put it in quotes" in only("keys: [{name: a, key: 123456789}]")
+    assert read("keys: [{name: a, key: '123456789'}]")
+    assert read('keys: [{name: a, key: "${K}"}]', K="123456789")
+
+
+def test_patterns_of_a_key_end_in_a_star() -> None:
+    assert "keys[0].models[0]" in only("keys: [{name: a, key: sk-12345678, models: ['a*b']}]")
+
+
+def test_weak_expired_and_aimless_keys_are_warnings() -> None:
+    text = models("gpt-4o: {aliases: [best], deployments: [{provider: p}]}\n'x/*': {}") + (
+        "keys:\n  - {name: a, key: short, expires: 2001-01-01, models: [gpt-40, best, x/7, 'gpt*', 'no/*']}\n"
+    )
+
+    found = warnings(text)
+
+    assert about(found, "keys[0].key: shorter than 8")
+    assert about(found, "keys[0].expires")
+    assert about(found, "keys[0].models[0]: no model is called 'gpt-40'; did you mean 'gpt-4o'?")
+    assert about(found, "keys[0].models[4]")
+    assert not any(about(found, f"keys[0].models[{index}]") for index in (1, 2, 3))
+
+
+def test_who_may_use_the_api_is_said_when_it_may_surprise() -> None:
+    keys = "keys: [{name: a, key: sk-12345678}]\n"
+
+    assert about(warnings("auth: {require: true}"), "every request is refused")
+    assert about(warnings("auth: {require: false}\n" + keys), "requests without one are served")
+    assert about(warnings(""), "everybody who reaches this port is served")
+    assert not about(warnings("server: {host: 127.0.0.1}"), "everybody")
+    assert not about(warnings(keys), "everybody")
+    assert not about(warnings("auth: {require: false}"), "everybody")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "admin: {host: 0.0.0.0}",
+        "admin: {host: '::', token: '  '}",
+        "admin: {host: 192.168.1.5, token: '${T:-}'}",
+        "admin: {host: admin.example.com}",
+        "admin: {port: 8000}",
+        "server: {port: '9000'}\nadmin: {port: 9000}",
+    ],
+)
+def test_an_admin_listener_others_can_reach_needs_a_token(text: str) -> None:
+    assert "expected admin.token" in only(text)
+    assert (
+        read(text.replace("admin: {", "admin: {token: 0123456789abcdef, ", 1))
+        if "token" not in text
+        else True
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "admin: {host: localhost}",
+        "admin: {host: '::1'}",
+        "admin: {host: 127.8.8.8}",
+        "server: {host: 127.0.0.1, port: 0}\nadmin: {port: 0}",
+        "server: {host: 127.0.0.1}\nadmin: {port: 8000}",
+        "admin: {host: 0.0.0.0, token: 0123456789abcdef}",
+    ],
+)
+def test_an_admin_listener_of_this_machine_needs_none(text: str) -> None:
+    assert read(text)
+
+
+def test_a_short_admin_token_is_a_warning() -> None:
+    assert about(warnings("admin: {token: hunter2}"), "admin.token: shorter than 16")
+
+
+@pytest.mark.parametrize("url", ["mysql://u:p@h/db", "mysql+asyncmy://h/db", "mariadb://h/db"])
+def test_mysql_is_an_error_that_names_the_two_databases(url: str) -> None:
+    line = only(f"store: {{url: '{url}'}}")
+
+    assert "SQLite" in line
+    assert "PostgreSQL" in line
+    assert "which is not supported" in line
+
+
+def test_both_databases_are_accepted_and_others_are_not() -> None:
+    for url in ("sqlite:///data/x.db", "postgresql://u:p@h/db", "postgres://h/db"):
+        assert read(f"store: {{url: '{url}'}}").store.url == url
+    for url in ("redis://h", "data/x.db", ""):
+        assert "store.url" in only(f"store: {{url: '{url}'}}")
+
+
+# --- anything at all ---
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 99999)
+    | st.text(max_size=8)
+    | st.sampled_from(
+        [
+            "p",
+            "m",
+            "a*",
+            "*",
+            "${X}",
+            "file:x",
+            "openai",
+            "https://api.example.com",
+            "http://127.1",
+            "p2c",
+        ]
+    )
+)
+known = st.sampled_from(
+    sorted(
+        {
+            name
+            for section in (
+                schema.Config,
+                schema.Provider,
+                schema.Model,
+                schema.Deployment,
+                schema.Key,
+                schema.Auth,
+            )
+            for name in section.model_fields
+        }
+        | {"p", "m", "x-y", "hedge", "quota", "rpm"}
+    )
+)
+wild = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(known, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*schema.Config.model_fields, "shared", "zzz"]), wild, max_size=6
+    )
+)
+def test_any_document_loads_or_is_explained(content: dict[str, Any]) -> None:
+    text = orjson.dumps(content).decode()
+
+    try:
+        loaded = parse(text, "h.yaml", {})
+    except ConfigError as error:
+        lines = [str(problem) for problem in error.problems]
+        assert lines
+        assert all(re.match(r"h\.yaml:\d+:\d+: ", line) for line in lines)
+        assert not about(lines, "another value (")
+    else:
+        assert isinstance(loaded, Loaded)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from proxy.core import surfaces
+
+
+def test_every_dialect_has_a_path_and_a_family_with_a_place_for_the_credential() -> None:
+    for name, root in surfaces.DIALECTS.items():
+        assert root.startswith("/v1")
+        assert surfaces.family(name) in surfaces.AUTH
+
+
+def test_the_openai_dialects_are_those_of_the_family() -> None:
+    assert set(surfaces.OPENAI) == {
+        name for name in surfaces.DIALECTS if surfaces.family(name) == "openai"
+    }
+    assert len(surfaces.OPENAI) == 8

@@ -1,0 +1,128 @@
+"""The hot path's price in Python function calls, held to a budget.
+
+`budget.json` holds what a request and a streamed token may cost. More than 5 % above it fails; so does 5 % below, so
+that a gain is written down and not lost again. Whoever raises the budget says why in the commit.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.line.harness import KEY, ROOT, Simulator, config, request
+
+BUDGET = Path(__file__).with_name("budget.json")
+TOLERANCE = 0.05
+REQUESTS = 50
+SHORT, LONG = 20, 120
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Counted:
+    """The counting worker."""
+
+    def __init__(self, content: dict[str, Any], folder: Path) -> None:
+        path = folder / "counted.yaml"
+        path.write_text(yaml.safe_dump(content))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cost.counted", str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    def calls(self) -> int:
+        """How many so far."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.communicate(timeout=20)
+
+
+@pytest.fixture
+def sim() -> Any:
+    simulator = Simulator()
+    yield simulator
+    simulator.stop()
+
+
+def ask(connection: Any, model: str, *, stream: bool) -> bytes:
+    """One chat completion on a kept connection; the bytes of its answer."""
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    connection.sendall(request("POST", "/v1/chat/completions", json.dumps(body).encode()))
+    received = b""
+    end = b"0\r\n\r\n" if stream else b'"finish_reason"'
+    while not (received.endswith(end) if stream else _whole(received)):
+        part = connection.recv(1 << 16)
+        assert part
+        received += part
+    assert received.startswith(b"HTTP/1.1 200")
+    return received
+
+
+def _whole(received: bytes) -> bool:
+    head, mark, body = received.partition(b"\r\n\r\n")
+    if not mark:
+        return False
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return len(body) == int(length)
+
+
+def test_the_hot_path_stays_within_its_budget(sim: Simulator, tmp_path: Path) -> None:
+    import socket
+
+    worker = Counted(config(sim.url), tmp_path)
+    try:
+        with socket.create_connection(("127.0.0.1", worker.port)) as connection:
+            measured = {
+                "calls per request": _per_request(worker, connection),
+                "calls per streamed token": _per_token(worker, connection),
+            }
+    finally:
+        worker.stop()
+
+    budget = json.loads(BUDGET.read_text())[VERSION]
+    for name, calls in measured.items():
+        allowed = budget[name]
+        assert calls <= allowed * (1 + TOLERANCE), (
+            f"{name}: {calls:.2f}, budget {allowed}. A dearer hot path needs a reason: "
+            f"raise {BUDGET.name} in a commit that gives it."
+        )
+        assert calls >= allowed * (1 - TOLERANCE) - 0.05, (
+            f"{name}: {calls:.2f}, budget {allowed}. It became cheaper: lower {BUDGET.name} to keep it so."
+        )
+
+
+def _per_request(worker: Counted, connection: Any) -> float:
+    for _ in range(5):
+        ask(connection, "sim-n4", stream=False)
+    before = worker.calls()
+    for _ in range(REQUESTS):
+        ask(connection, "sim-n4", stream=False)
+    return (worker.calls() - before) / REQUESTS
+
+
+def _per_token(worker: Counted, connection: Any) -> float:
+    costs = []
+    for tokens in (SHORT, LONG):
+        ask(connection, f"sim-n{tokens}-d3", stream=True)
+        before = worker.calls()
+        ask(connection, f"sim-n{tokens}-d3", stream=True)
+        costs.append(worker.calls() - before)
+    return (costs[1] - costs[0]) / (LONG - SHORT)

@@ -1,0 +1,1 @@
+"""What watches every test: nobody may block the event loop."""

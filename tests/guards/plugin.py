@@ -1,0 +1,70 @@
+"""Runs every coroutine test on uvloop, and fails the one that blocks it for more than 50 ms.
+
+A test with a reason to block says so: `@pytest.mark.allow_blocking("hashes a password on purpose")`.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.guards.watch import Watch
+
+MARK = "allow_blocking"
+
+watch = Watch()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARK}(reason): this test may block the event loop")
+    if not config.getoption("usepdb"):  # a person at a prompt takes longer
+        watch.start()
+
+
+def pytest_unconfigure() -> None:
+    watch.stop()
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], Any]]:
+    return {"uvloop": watch.new_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers(MARK):
+            if not (mark.args or mark.kwargs.get("reason")):
+                raise pytest.UsageError(f"{item.nodeid}: {MARK} needs a reason")
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported out of the collector's work: a full collection of it would block the loop."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    return (yield from _guarded(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    return (yield from _guarded(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    return (yield from _guarded(item))
+
+
+def _guarded(item: pytest.Item) -> Generator[None]:
+    watch.take()
+    yield  # a test that fails by itself has said enough
+    blocks = watch.take()
+    if blocks and item.get_closest_marker(MARK) is None:
+        pytest.fail("\n".join(map(str, blocks)), pytrace=False)

@@ -1,0 +1,158 @@
+"""A refused credential rests for as long as the refusal deserves; the others are used in turn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from proxy.core.errors import Cause
+from proxy.core.model import Credential
+from proxy.core.secret import Secret
+from proxy.state.credentials import CredentialState, Pool, Refusal
+
+
+def limit(started: float = 0.0, hint: float | None = None, *, last: bool = False) -> Refusal:
+    return Refusal(Cause.RATE_LIMIT, started, 429, hint, last)
+
+
+def rest(*refusals: Refusal, seed: int = 3) -> float:
+    """How long a credential rests after these, each of an attempt sent when the rest before was over."""
+    state, rng, now = CredentialState("p#0"), Random(seed), 100.0
+    for refusal in refusals:
+        now = max(now, state.until) + 1.0
+        state.cool(
+            Refusal(refusal.reason, now, refusal.status, refusal.hint, refusal.last), now, rng
+        )
+    return state.until - now
+
+
+def pool(*weights: int) -> Pool:
+    return Pool(
+        tuple(
+            (Credential(f"p#{at}", Secret(str(at)), weight), CredentialState(f"p#{at}"))
+            for at, weight in enumerate(weights)
+        )
+    )
+
+
+def test_a_hint_is_kept_to_and_stretched_by_at_most_a_fifth() -> None:
+    rests = [rest(limit(hint=2.0), seed=seed) for seed in range(50)]
+
+    assert min(rests) >= 2.0
+    assert max(rests) <= 2.4
+    assert len(set(rests)) > 10
+
+
+@pytest.mark.parametrize(
+    ("hint", "last", "least", "most"),
+    [
+        (1e12, False, 300.0, 300.0),
+        (1e12, True, 60.0, 60.0),
+        (-5.0, False, 0.25, 0.3),
+        (0.0, True, 0.25, 0.3),
+        (float("nan"), False, 1.0, 2.0),
+        (float("inf"), False, 1.0, 2.0),
+    ],
+)
+def test_a_hostile_hint_is_bounded(hint: float, last: bool, least: float, most: float) -> None:
+    assert least <= rest(limit(hint=hint, last=last)) <= most
+
+
+def test_without_a_hint_the_rest_doubles_from_under_two_seconds_to_thirty() -> None:
+    rests = [rest(*[limit()] * count) for count in range(1, 9)]
+
+    assert 1.0 <= rests[0] <= 2.0
+    assert all(2.0**at <= value <= 2.0 ** (at + 1) for at, value in enumerate(rests[:4]))
+    assert rests[-1] == 30.0
+
+
+def test_many_refusals_of_one_wave_count_once() -> None:
+    state, rng = CredentialState("p#0"), Random(1)
+
+    for at in range(50):
+        state.cool(limit(started=99.0), 100.0 + at / 1000, rng)
+
+    assert state.remaining(100.0) <= 2.0
+
+
+def test_a_success_begun_after_the_rest_clears_it_and_an_older_one_does_not() -> None:
+    state, rng = CredentialState("p#0"), Random(1)
+    state.cool(Refusal(Cause.AUTH, 9.0, 401), 10.0, rng)
+
+    state.worked(9.5)
+    assert state.remaining(10.0) == 300.0
+
+    state.worked(11.0)
+    assert state.remaining(11.0) == 0.0
+    assert state.reason is None
+
+
+def test_a_refused_key_rests_five_minutes_then_thirty() -> None:
+    refused = Refusal(Cause.AUTH, 0.0, 401)
+
+    assert [rest(*[refused] * count) for count in (1, 2, 3)] == [300.0, 1800.0, 1800.0]
+
+
+def test_a_spent_account_rests_ten_minutes_to_an_hour() -> None:
+    spent = Refusal(Cause.QUOTA, 0.0, 402)
+
+    assert [rest(*[spent] * count) for count in (1, 2, 3, 4)] == [600.0, 1200.0, 2400.0, 3600.0]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "soft"),
+    [
+        (limit(), True),
+        (limit(hint=3.0), False),
+        (Refusal(Cause.AUTH, 0.0, 401), False),
+        (Refusal(Cause.AUTH, 0.0, 403), True),
+        (Refusal(Cause.QUOTA, 0.0, 402), False),
+    ],
+)
+def test_only_a_guess_is_soft(refusal: Refusal, soft: bool) -> None:
+    state = CredentialState("p#0")
+
+    state.cool(Refusal(refusal.reason, 5.0, refusal.status, refusal.hint), 5.0, Random(1))
+
+    assert state.soft is soft
+
+
+def test_keys_are_used_in_turn() -> None:
+    keys = pool(1, 1, 1)
+
+    picked = [key[1].id for key in (keys.pick(0.0) for _ in range(6)) if key is not None]
+
+    assert picked == ["p#0", "p#1", "p#2"] * 2
+
+
+def test_a_heavier_key_is_used_in_proportion() -> None:
+    keys = pool(1, 3)
+
+    picked = Counter(key[1].id for key in (keys.pick(0.0) for _ in range(400)) if key is not None)
+
+    assert picked == {"p#0": 100, "p#1": 300}
+
+
+def test_a_resting_key_is_skipped_and_does_not_make_up_for_it() -> None:
+    keys = pool(1, 1)
+    keys.keys[0][1].until = 50.0
+    for _ in range(100):
+        key = keys.pick(10.0)
+        assert key is not None
+        assert key[1].id == "p#1"
+
+    picked = Counter(key[1].id for key in (keys.pick(60.0) for _ in range(20)) if key is not None)
+
+    assert abs(picked["p#0"] - picked["p#1"]) <= 2
+
+
+def test_a_pool_at_rest_gives_nothing() -> None:
+    keys = pool(1, 1)
+    for _, state in keys.keys:
+        state.until = 50.0
+
+    assert keys.pick(10.0) is None
+    assert not keys.ready(10.0)
+    assert keys.ready(50.0)

@@ -1,0 +1,148 @@
+"""State outlives a snapshot for as long as its id means the same thing."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
+from proxy.core.secret import Secret
+from proxy.state.live import DeploymentState, Live, RetryBudget
+
+
+def snapshot(
+    secret: str = "one",
+    upstream: str = "up",
+    model: str = "m",
+    health: Health | None = None,
+    *,
+    wild: bool = False,
+) -> Snapshot:
+    provider = Provider("p", "http://p.invalid", {}, (Credential("p#0", Secret(secret)),))
+    one = Model(model, ((Deployment(f"{model}/0:p", provider, upstream),),))
+    return Snapshot(
+        models={} if wild else {model: one, "alias": one},
+        wildcards=((model, one),) if wild else (),
+        providers={"p": provider},
+        health=health or Health(),
+    )
+
+
+def test_everything_configured_has_a_state_from_the_start() -> None:
+    live = Live(snapshot())
+
+    assert list(live.deployments) == ["m/0:p"]
+    assert list(live.credentials) == ["p#0"]
+    assert list(live.budgets) == ["m"]
+
+
+def test_deployments_behind_wildcards_have_one_too() -> None:
+    assert list(Live(snapshot(wild=True)).deployments) == ["m/0:p"]
+
+
+def test_a_swap_keeps_what_is_still_there() -> None:
+    live = Live(snapshot())
+    before = live.deployments["m/0:p"], live.credentials["p#0"], live.budgets["m"]
+
+    live.swap(snapshot())
+
+    assert (live.deployments["m/0:p"], live.credentials["p#0"], live.budgets["m"]) == before
+
+
+def test_a_swap_forgets_what_is_gone() -> None:
+    live = Live(snapshot())
+
+    live.swap(snapshot(model="other"))
+
+    assert list(live.deployments) == ["other/0:p"]
+    assert list(live.budgets) == ["other"]
+
+
+def test_a_new_secret_begins_anew() -> None:
+    live = Live(snapshot(secret="revoked"))
+    live.credentials["p#0"].until = 1e9
+
+    live.swap(snapshot(secret="fresh"))
+
+    assert live.credentials["p#0"].until == 0.0
+
+
+def test_another_upstream_model_begins_anew() -> None:
+    live = Live(snapshot())
+    live.deployments["m/0:p"].until = 1e9
+
+    live.swap(snapshot(upstream="other"))
+
+    assert live.deployments["m/0:p"].until == 0.0
+
+
+def test_a_swap_brings_new_health_rules_and_drops_compiled_routes() -> None:
+    live = Live(snapshot())
+    live.routes["something"] = object()
+
+    live.swap(snapshot(health=Health(max_errors=1)))
+
+    assert live.deployments["m/0:p"].rules.max_errors == 1
+    assert live.routes == {}
+
+
+def test_deployments_of_one_provider_share_its_credentials() -> None:
+    provider = Provider("p", "http://p.invalid", {}, (Credential("p#0", Secret("x")),))
+    one, two = (Deployment(f"{name}/0:p", provider, "up") for name in "ab")
+    live = Live()
+
+    assert live.pool(one, live.deployment(one)) is live.pool(two, live.deployment(two))
+
+
+def test_a_deployment_without_credentials_cools_by_itself() -> None:
+    deployment = Deployment("m/0:p", Provider("p", "http://p.invalid", {}), "up")
+    live = Live()
+    state = live.deployment(deployment)
+
+    assert live.pool(deployment, state).keys == ((None, state.cooldown),)
+
+
+def test_a_penalty_holds_and_then_fades() -> None:
+    state = DeploymentState(Deployment("d", Provider("p", "http://p.invalid", {}), "up"), Health())
+    state.latency.observe(0.0, 1.0)
+
+    state.penalise(0.0, hold=20.0)
+
+    extra = [state.cost(at) - state.latency.estimate(at) for at in (0.0, 20.0, 40.0, 200.0)]
+    assert extra[:2] == pytest.approx([5.0, 5.0])
+    assert 0.5 < extra[2] < 1.0
+    assert extra[3] == 0.0
+
+
+def test_a_penalty_is_not_held_longer_than_a_minute() -> None:
+    state = DeploymentState(Deployment("d", Provider("p", "http://p.invalid", {}), "up"), Health())
+
+    state.penalise(0.0, hold=1e9)
+
+    assert state.cost(200.0) == state.latency.estimate(200.0)
+
+
+def test_a_retry_budget_starts_with_ten_and_grows_by_one_a_second() -> None:
+    budget = RetryBudget()
+
+    assert sum(budget.take(0.0) for _ in range(50)) == 10
+    assert sum(budget.take(1.0) for _ in range(50)) in (0, 1)
+    assert sum(budget.take(60.0) for _ in range(50)) in (9, 10)
+
+
+def test_a_retry_budget_allows_a_share_of_the_requests() -> None:
+    budget, retries, now = RetryBudget(), 0, 0.0
+
+    for _ in range(20_000):  # 200 s at 100 a second, every one of them failing
+        now += 0.01
+        budget.deposit(now, 0.2)
+        retries += budget.take(now)
+
+    assert 0.19 <= (retries - 10 - 200) / 20_000 <= 0.21
+
+
+def test_deposits_do_not_pile_up() -> None:
+    budget = RetryBudget()
+    for at in range(100_000):
+        budget.deposit(at / 100, 0.2)
+
+    assert budget.level <= 100 * 0.2 * 10 + 10 + 5
