@@ -40,7 +40,10 @@ text { fill: #e6edf3 }
 
 def chart(result: Report) -> str:
     """Bars of cost against the baseline's: shorter is better, the line at 1 is the baseline."""
-    rows = [row for row in result.rows if row.is_cost and _bars(row)]
+    # Tails are in the table: one disturbed round would stretch the scale for every other bar.
+    rows = [
+        row for row in result.rows if row.is_cost and not row.metric.endswith("_p99") and _bars(row)
+    ]
     scale = (WIDTH - LEFT - RIGHT) / max((_reach(row) for row in rows), default=1.0)
     body: list[str] = []
     at = TOP

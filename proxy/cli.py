@@ -146,11 +146,12 @@ def _serve(options: argparse.Namespace) -> int:
 def _workers(text: str | None) -> int | None:
     if text is None:
         return None
-    if text == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if not text.isdecimal() or int(text) < 1:
-        _exit(CONFIGURATION, f"--workers takes a number above 0 or 'auto', not {text!r}")
-    return int(text)
+    from proxy.core.config import values
+
+    try:
+        return values.workers(text)
+    except ValueError as error:
+        _exit(CONFIGURATION, f"--workers: {error}")
 
 
 def _run(
@@ -214,10 +215,11 @@ def _config_check(options: argparse.Namespace) -> int:
 
 
 def _config_show(options: argparse.Namespace) -> int:
-    from proxy.core.config import ConfigError, report
+    from proxy.core.config import ConfigError, load
+    from proxy.state.show import show
 
     try:
-        print(report.show(_config_path(options.config), as_json=options.json))
+        print(show(load(_config_path(options.config)), as_json=options.json))
     except ConfigError as error:
         return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     return 0

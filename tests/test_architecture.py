@@ -97,12 +97,16 @@ def test_importing_asks_the_network_for_nothing() -> None:
 
 
 def own_test(module: Path) -> list[Path]:
-    """Where the test of a module may be: in its mirror, or in that of the package it is a part of."""
+    """Where the test of a module may be: in its mirror, or, for a package in a room, beside the room's other tests."""
     inside = module.relative_to(PROXY)
     room = ROOT / "tests" / inside.parent
     allowed = [room / f"test_{inside.stem}.py"]
     if len(inside.parts) > 2:
-        allowed.append(room.parent / f"test_{inside.parent.name}.py")
+        package = inside.parent.name
+        allowed += [
+            room.parent / f"test_{package}_{inside.stem}.py",
+            room.parent / f"test_{package}.py",
+        ]
     return allowed
 
 

@@ -25,16 +25,8 @@ from types import TracebackType
 
 from proxy.core import model
 from proxy.core.clock import now
-from proxy.core.lines import (
-    Entry,
-    Line,
-    RequestLine,
-    clip,
-    clip_error,
-    clip_message,
-    to_console,
-    to_json,
-)
+from proxy.core.lines import Entry, Line, clip, clip_error, clip_message, to_console, to_json
+from proxy.core.lines import RequestLine as RequestLine
 
 logger = logging.getLogger("headrace")
 

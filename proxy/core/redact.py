@@ -73,17 +73,19 @@ _LOOKS: tuple[Look, ...] = (
     ),
     Look(
         _NAME_WORDS,
-        re.compile(_BARE + rf"(?:{_SCHEME})?" + r"[^\s\"',;&})\]\\]+"),
+        re.compile(_BARE + rf"(?:{_SCHEME})*" + r"[^\s\"',;&})\]\\]+"),
         rf"\1{MASK}",
     ),
     Look(
         ("=",),
-        re.compile(r"(?i)((?:^|[?&;])(?:key|sig|auth|code|pwd|x-amz-[\w-]+)=)[^&\s\"'#<>\\]+"),
+        re.compile(
+            r"(?i)((?:(?<![\w-])(?:key|sig|auth|pwd)|[?&;](?:code|x-amz-[\w-]+))=)[^&\s\"'#<>\\]+"
+        ),
         rf"\1{MASK}",
     ),
     Look(
         ("bearer", "basic"),
-        re.compile(r"(?i)\b((?:bearer|basic)(?:\s|%20|\+){1,4})[^\s\"',;\\]{4,}"),
+        re.compile(r"(?i)\b((?:(?:bearer|basic)(?:\s|%20|\+){1,4})+)[^\s\"',;\\]{4,}"),
         rf"\1{MASK}",
     ),
     # What vendors put in front. No letter or digit may stand before it, so that `task-force-one` keeps its tail.

@@ -125,13 +125,12 @@ class MessagesTap:
         if found is None:
             self.bad += 1
             found = object_at(mended(data))
-        kind = found.get("type") if found is not None else None
-        if b"error" in (name, str(kind).encode()) or (found is not None and found.get("error")):
+        kind = (found and found.get("type")) or name.decode("latin-1")
+        if "error" in (kind, name.decode("latin-1")) or (found and found.get("error")):
             self.error = in_band(data)
             return ERROR
         if found is None:
             return BAD
-        kind = kind or name.decode("latin-1")
         if kind == "message_stop":
             self._done = True
             return FINISH

@@ -80,10 +80,6 @@ class ChoicesTap:
             self._ended.add(index)
         return 0
 
-    def report(self, usage: Raw | bytes) -> None:
-        """A later report replaces an earlier one; it is read when asked for."""
-        self._report = usage
-
     def fail(self, data: bytes) -> int:
         """An error event."""
         self.error = in_band(data)

@@ -128,7 +128,7 @@ class ResponsesTap:
             return ERROR
         if found is None:
             return BAD
-        kind = found.get("type") or name.decode("latin-1")
+        kind = str(found.get("type") or name.decode("latin-1"))
         response = found.get("response")
         if kind in _TERMINAL:
             fields = response if isinstance(response, dict) else {}

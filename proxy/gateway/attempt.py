@@ -76,7 +76,7 @@ class Attempt:
             if error is not None and error.cause is Cause.STALE:
                 upstream.drop_idle()
                 await self._send(
-                    upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage
+                    upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage, fresh=True
                 )
                 error = self.gate.error
             self.error = error
@@ -94,12 +94,13 @@ class Attempt:
         *,
         eager: bool,
         hide_usage: bool,
+        fresh: bool = False,
     ) -> None:
         exchange = self.exchange
         endpoint = exchange.endpoint
         timeouts = self.candidate.deployment.timeouts
         connect = timeouts.connect if eager else min(timeouts.connect, CONNECT_WITH_ALTERNATIVES)
-        connection, release = await upstream.connect(connect)
+        connection, release = await upstream.connect(connect, fresh=fresh)
         self.connected_at = monotonic()
         loop = asyncio.get_running_loop()
         gate = self.gate = Gate(

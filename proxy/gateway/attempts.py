@@ -12,7 +12,7 @@ from proxy.gateway.attempt import Attempt, End
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.meter import Meter
-    from proxy.gateway.plan import Plan
+    from proxy.gateway.plan import Candidate, Plan
     from proxy.upstream.pool import UpstreamPool
 
 CUT = {
@@ -32,9 +32,10 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
     refusal of this very request, to be passed on).
     """
     candidate = plan.first(monotonic())
-    if plan.pause > 0:
-        await asyncio.sleep(plan.pause)
+    delay = plan.pause
     while True:
+        if delay > 0:
+            await _pause(plan, candidate, delay)
         attempt = Attempt(exchange, candidate)
         try:
             answered = await attempt.run(
@@ -49,7 +50,7 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
             raise
         now = attempt.answered_at
         if answered:
-            plan.succeeded(candidate, now, now - attempt.started)
+            plan.succeeded(candidate, now, now - attempt.started if attempt.is_stream else None)
             meter.answered(attempt)
             return attempt
         assert attempt.error is not None
@@ -59,9 +60,17 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
         if step.candidate is None:
             assert step.error is not None
             raise step.error
-        if step.delay > 0:
-            await asyncio.sleep(step.delay)
         candidate = step.candidate
+        delay = step.delay
+
+
+async def _pause(plan: Plan, candidate: Candidate, delay: float) -> None:
+    """Wait before an attempt; a client that leaves meanwhile gives its candidate back."""
+    try:
+        await asyncio.sleep(delay)
+    except BaseException:
+        plan.ended(candidate)
+        raise
 
 
 def ended(plan: Plan, attempt: Attempt) -> None:

@@ -118,8 +118,12 @@ class Meter:
         if self.relay is not None and self.relay.reason in (End.DONE, End.FINISH_NO_DONE):
             return  # it left after the terminal event: it has everything
         self.outcome = "client_gone"
-        stage = "relay" if self.relay else "waiting" if self.attempts else "queued"
-        self.state.metrics.client_gone.child(stage).inc()
+        self.state.metrics.client_gone.child(self._stage()).inc()
+
+    def _stage(self) -> str:
+        if self.relay is not None:
+            return "write_stall" if self.relay.stalled else "relay"
+        return "waiting" if self.attempts else "queued"
 
     def overhead(self) -> float:
         """Seconds so far that were not spent waiting for a provider."""

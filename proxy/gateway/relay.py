@@ -61,6 +61,7 @@ class Relay:
         "paused_at",
         "paused_size",
         "reason",
+        "stalled",
         "started",
         "timeouts",
         "timer",
@@ -85,6 +86,8 @@ class Relay:
         self.write_timeout = write_timeout
         self.paused_at = 0.0
         self.paused_size = 0
+        self.stalled = False
+        """The client was there but took nothing for too long."""
         self.started = self.last_read = self.first_written = monotonic()
 
     # Consumer
@@ -200,6 +203,7 @@ class Relay:
                 self.paused_size, self.paused_at = size, now
             if now - self.paused_at >= self.write_timeout:
                 self.reason = End.CLIENT_GONE
+                self.stalled = True
                 self.transport.abort()
                 self.stop()
                 return

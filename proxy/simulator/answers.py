@@ -70,6 +70,11 @@ def decoded(raw: Raw) -> Any:
     return msgspec.json.decode(raw) if bytes(raw) else None
 
 
+def member(value: Any, camel: str, snake: str) -> Any:
+    """A member of a JSON object in Gemini's dialect, where either spelling is right."""
+    return value.get(camel, value.get(snake)) if isinstance(value, dict) else None
+
+
 class Call(Struct, frozen=True, eq=False):
     """What an operation needs to know to answer."""
 

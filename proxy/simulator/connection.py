@@ -17,9 +17,10 @@ import orjson
 
 from proxy.simulator import errors, routes
 from proxy.simulator.answers import Act, Ask, Call, Step, Whole
-from proxy.simulator.faults import FAULTS, LEGAL, Take, head, sized
+from proxy.simulator.faults import FAULTS, LEGAL
 from proxy.simulator.http import CONTINUE, Chunks, Malformed, body_length, field, form
 from proxy.simulator.ledger import Exchange
+from proxy.simulator.take import Take, head, sized
 from proxy.simulator.world import World, early_model, steering_header
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
             self.timer = self.loop.call_later(_SLOW, self._resume_reading)
         elif fault == "early_413":
-            exchange.keep(b"".join(self.parts))
+            self.world.ledger.keep(exchange, b"".join(self.parts))
             self.transport.pause_reading()
             self._say_no(exchange, "openai", "413", close=True)
             self._book(exchange, "faulted")
@@ -216,7 +217,7 @@ class Connection(asyncio.Protocol):
     # Answering.
 
     def _serve(self, exchange: Exchange, body: bytes) -> None:
-        exchange.keep(body)
+        self.world.ledger.keep(exchange, body)
         path, _, query = exchange.target.partition(b"?")
         route = routes.find(exchange.method, path)
         if route is None:

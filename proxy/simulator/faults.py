@@ -7,197 +7,21 @@ response head to `framed`; a *wire* fault yields every byte itself. `FAULTS` map
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from proxy.simulator import errors
-from proxy.simulator.answers import Act, Answer, Step, Stream, Whole
-from proxy.simulator.http import LAST_CHUNK, chunk, date, status_line
+from proxy.simulator.answers import Act, Step, Stream, Whole
+from proxy.simulator.http import LAST_CHUNK, chunk
+from proxy.simulator.refusals import error_in_200, redirect, refusal
+from proxy.simulator.take import Fault, Take, answered, framed, head, sized
 
 if TYPE_CHECKING:
-    from proxy.simulator.grammar import Steer
+    from collections.abc import Callable, Iterable, Iterator
 
 TICK = 0.02
 """Seconds between the bytes of `drip` and the pings of `pings`."""
 SLICE = 65536
-
-
-class Take:
-    """One answer being given: the script, and how far it has got."""
-
-    __slots__ = ("answer", "family", "head", "held", "location", "serial", "steer", "steps")
-
-    def __init__(
-        self, answer: Answer, steer: Steer, family: str, serial: bytes, location: bytes = b""
-    ) -> None:
-        self.answer = answer
-        self.steer = steer
-        self.family = family
-        self.serial = serial
-        self.location = location
-        self.held: Step | None = None
-        self.steps: Iterator[Step] = answer.steps(steer)
-
-    @property
-    def cut(self) -> int:
-        """Tokens before the fault."""
-        tokens = self.answer.tokens
-        return tokens // 2 if self.steer.at < 0 else min(self.steer.at, tokens)
-
-    def until_cut(self) -> Iterator[Step]:
-        """Play up to the cut; the next event stays in `held`."""
-        cut = self.cut
-        for step in self.steps:
-            if self.answer.sent > cut:
-                self.held = step
-                return
-            yield step
-
-    def half(self) -> bytes:
-        """Half of the held event."""
-        held = self.held if isinstance(self.held, bytes) else b""
-        return held[: len(held) // 2]
-
-    def rest(self) -> Iterator[Step]:
-        """Play on after the cut."""
-        if self.held is not None:
-            yield self.held
-            self.held = None
-        yield from self.steps
-
-    def tokens_sent(self) -> int:
-        if self.held is not None:
-            return self.cut
-        return min(self.answer.sent, self.answer.tokens)
-
-    def body(self) -> bytes:
-        """The whole body at once, without pauses."""
-        return b"".join(step for step in self.rest() if isinstance(step, bytes))
-
-    def opening(self, extra: bytes = b"") -> bytes:
-        """Status line and headers, without the framing and the empty line."""
-        return head(self.family, 200, self.answer.content_type, self.serial) + extra
-
-
-Fault = Callable[[Take], Iterator[Step]]
-
-
-def head(family: str, status: int, content_type: bytes, serial: bytes) -> bytes:
-    """A response head without framing and empty line."""
-    name = b"request-id" if family == "anthropic" else b"x-request-id"
-    return b"%bcontent-type: %b\r\n%b: req_%b\r\n" % (
-        status_line(status),
-        content_type,
-        name,
-        serial,
-    )
-
-
-def sized(opening: bytes, body: bytes, length: int | None = None) -> bytes:
-    """A complete response of known (or pretended) length."""
-    return b"%bcontent-length: %d\r\n\r\n%b" % (
-        opening,
-        len(body) if length is None else length,
-        body,
-    )
-
-
-def framed(
-    take: Take, body: Iterable[Step], extra: bytes = b"", *, last: bool = True
-) -> Iterator[Step]:
-    """A body in chunks behind its head."""
-    yield take.opening(extra) + b"transfer-encoding: chunked\r\n\r\n"
-    split = take.steer.split
-    for step in body:
-        if not isinstance(step, bytes):
-            yield step
-        elif not split:
-            if step:
-                yield chunk(step)
-        else:
-            for start in range(0, len(step), split):
-                yield chunk(step[start : start + split])
-                yield Act.TURN
-    if last:
-        yield LAST_CHUNK
-
-
-def normal(take: Take) -> Iterator[Step]:
-    """Nothing goes wrong."""
-    return answered(take)
-
-
-def answered(take: Take, extra: bytes = b"") -> Iterator[Step]:
-    """The whole good answer, with `extra` header lines."""
-    answer = take.answer
-    if isinstance(answer, Stream) or take.steer.split:
-        yield from framed(take, take.steps, extra)
-        return
-    if take.steer.first:
-        yield take.steer.first
-    answer.sent = answer.tokens + 1
-    yield sized(take.opening(extra), answer.body)
-
-
-# Answers that say no.
-
-
-def refusal(word: str) -> Fault:
-    """An error status with a body in the dialect's shape."""
-
-    def play(take: Take) -> Iterator[Step]:
-        hints = dict(take.steer.hints)
-        status, body = errors.body(take.family, word, hints.get("rainfo", ""))
-        lines = retry_headers(take)
-        opening = head(take.family, status, b"application/json", take.serial)
-        yield sized(opening + lines, body)
-
-    return play
-
-
-def retry_headers(take: Take) -> bytes:
-    """What the `ra…` words ask for. `Date` is there so that a date can be read against it."""
-    hints = dict(take.steer.hints)
-    skew = _number(hints.get("raskew", "0"))
-    lines = [f"date: {date(skew)}"]
-    if "ra" in hints:
-        lines.append(f"retry-after: {hints['ra']}")
-    if "radate" in hints:
-        lines.append(f"retry-after: {date(skew + _number(hints['radate']))}")
-    if "rams" in hints:
-        lines.append(f"retry-after-ms: {hints['rams']}")
-    if "ratwo" in hints:
-        lines += ["retry-after: 1", "retry-after: 4"]
-    if "rareset" in hints:
-        lines += _reset_headers(take.family, hints["rareset"])
-    return "".join([line + "\r\n" for line in lines]).encode()
-
-
-def _reset_headers(family: str, value: str) -> list[str]:
-    if family == "anthropic":
-        return [
-            "anthropic-ratelimit-requests-remaining: 0",
-            f"anthropic-ratelimit-requests-reset: {value}",
-        ]
-    return ["x-ratelimit-remaining-requests: 0", f"x-ratelimit-reset-requests: {value}"]
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
-
-
-def redirect(take: Take) -> Iterator[Step]:
-    location = take.location or b"http://127.0.0.1:9/"
-    opening = head(take.family, 302, b"text/plain", take.serial)
-    yield sized(opening + b"location: " + location + b"\r\n", b"moved")
-
-
-def error_in_200(take: Take) -> Iterator[Step]:
-    opening = head(take.family, 200, b"application/json", take.serial)
-    yield sized(opening, errors.inside_200(take.family))
+"""Bytes of a huge event in one step."""
 
 
 # Connections that break or never speak.
@@ -555,7 +379,7 @@ def body(play: Fault) -> Fault:
 
 
 FAULTS: dict[str, Fault] = {
-    "": normal,
+    "": answered,
     **{str(status): refusal(str(status)) for status in errors.STATUSES},
     **{word: refusal(word) for word in errors.NAMED},
     "302": redirect,
@@ -604,8 +428,8 @@ FAULTS: dict[str, Fault] = {
     "badenc": unknown_coding,
     "after_done": body(after_done),
     "dup_usage": body(dup_usage),
-    "no_usage": normal,
-    "slow_read": normal,
+    "no_usage": answered,
+    "slow_read": answered,
     "early_413": refusal("413"),
     "crlf": rewritten(lambda event: event.replace(b"\n", b"\r\n")),
     "cr": rewritten(lambda event: event.replace(b"\n", b"\r")),

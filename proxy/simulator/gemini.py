@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from proxy.simulator import words
-from proxy.simulator.answers import Answer, Block, Call, Stream, Whole, decoded, wrapped
+from proxy.simulator.answers import Answer, Block, Call, Stream, Whole, decoded, member, wrapped
 from proxy.simulator.errors import gemini_event
 from proxy.simulator.shape import Shape, call_id, shape
 from proxy.simulator.vectors import vector
@@ -75,8 +75,9 @@ _VERBS: dict[str, Callable[[Call], Answer]] = {
 
 
 def _asks_for_thoughts(call: Call) -> bool:
-    thinking = (decoded(call.ask.generation_config) or {}).get("thinkingConfig") or {}
-    return bool(thinking.get("includeThoughts"))
+    config = decoded(call.ask.generation_config)
+    thinking = member(config, "thinkingConfig", "thinking_config")
+    return bool(member(thinking, "includeThoughts", "include_thoughts"))
 
 
 def _finish(steer: Steer) -> str:

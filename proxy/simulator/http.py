@@ -111,12 +111,9 @@ class Chunks:
 
 def _size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip()
-    if not digits or not digits.isalnum():
+    if not digits or digits.strip(b"0123456789abcdefABCDEF"):
         raise Malformed
-    try:
-        return int(digits, 16)
-    except ValueError:
-        raise Malformed from None
+    return int(digits, 16)
 
 
 def form(body: bytes, content_type: bytes) -> dict[str, str]:

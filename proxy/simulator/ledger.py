@@ -9,8 +9,9 @@ from typing import Any
 
 from proxy.simulator.http import pairs
 
-_KEPT_BODY = 1 << 20
-"""Bytes of a request body that are kept; `body_size` tells how many there were."""
+_KEPT_REQUESTS = 1000
+_KEPT_BODIES = 64 << 20
+"""Bytes of request bodies kept in all; the oldest go first, and only their `body_size` stays."""
 
 
 class Exchange:
@@ -38,10 +39,6 @@ class Exchange:
         self.tokens = 0
         self.epoch = -1
 
-    def keep(self, body: bytes) -> None:
-        self.body_size = len(body)
-        self.body = body if len(body) <= _KEPT_BODY else body[:_KEPT_BODY]
-
     def record(self) -> dict[str, Any]:
         """As `GET /ledger` shows it."""
         return {
@@ -65,11 +62,14 @@ class Ledger:
     """Counters since the last reset, and the last thousand requests."""
 
     __slots__ = (
-        "aborted", "begun", "connections", "epoch", "faulted", "finished", "recent", "tokens",
+        "aborted", "begun", "connections", "epoch", "faulted", "finished", "kept", "kept_bytes",
+        "recent", "tokens",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.recent: deque[Exchange] = deque(maxlen=1000)
+        self.recent: deque[Exchange] = deque(maxlen=_KEPT_REQUESTS)
+        self.kept: deque[Exchange] = deque()
+        """Requests whose bodies are held."""
         self.epoch = 0
         self.reset()
 
@@ -79,11 +79,25 @@ class Ledger:
         self.begun = self.finished = self.aborted = self.faulted = 0
         self.tokens = self.connections = 0
         self.recent.clear()
+        self.kept.clear()
+        self.kept_bytes = 0
 
     def begin(self, exchange: Exchange) -> None:
         self.begun += 1
         exchange.epoch = self.epoch
         self.recent.append(exchange)
+
+    def keep(self, exchange: Exchange, body: bytes) -> None:
+        """Hold the body of a request, for as long as there is room."""
+        exchange.body = body
+        exchange.body_size = len(body)
+        kept = self.kept
+        kept.append(exchange)
+        self.kept_bytes += len(body)
+        while self.kept_bytes > _KEPT_BODIES or len(kept) > _KEPT_REQUESTS:
+            oldest = kept.popleft()
+            self.kept_bytes -= len(oldest.body)
+            oldest.body = b""
 
     def end(self, exchange: Exchange, outcome: str) -> None:
         exchange.ended = monotonic()
@@ -98,7 +112,7 @@ class Ledger:
         else:
             self.faulted += 1
 
-    def report(self, last: int = 1000) -> dict[str, Any]:
+    def report(self, last: int = _KEPT_REQUESTS) -> dict[str, Any]:
         """The whole ledger, with at most `last` requests, oldest first."""
         recent = list(self.recent)[-last:] if last else []
         return {

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from proxy.simulator.answers import Call, decoded
+from proxy.simulator.answers import Call, decoded, member
 
 
 class Shape(Struct, frozen=True):
@@ -57,9 +57,9 @@ def _names(call: Call) -> list[str]:
 
 def _names_of(tool: dict[str, Any]) -> list[str]:
     """OpenAI chat nests under `function`, Gemini lists `functionDeclarations`, the others are flat."""
-    for key in ("functionDeclarations", "function_declarations"):
-        if isinstance(tool.get(key), list):
-            return [str(entry.get("name")) for entry in tool[key]]
+    declared = member(tool, "functionDeclarations", "function_declarations")
+    if isinstance(declared, list):
+        return [str(member(entry, "name", "name")) for entry in declared]
     inner = tool.get("function", tool)
     name = inner.get("name") if isinstance(inner, dict) else None
     return [name] if isinstance(name, str) else []
@@ -69,6 +69,6 @@ def _forbidden(call: Call) -> bool:
     choice = decoded(call.ask.tool_choice)
     if isinstance(choice, dict):
         choice = choice.get("type")
-    config = decoded(call.ask.tool_config) or {}
-    mode = (config.get("functionCallingConfig") or {}).get("mode")
-    return choice == "none" or mode == "NONE"
+    config = decoded(call.ask.tool_config)
+    calling = member(config, "functionCallingConfig", "function_calling_config")
+    return bool(choice == "none" or member(calling, "mode", "mode") == "NONE")

@@ -72,7 +72,8 @@ class UpstreamConnection(ResponseHandler):
         """Write a request and hand its response to `consumer`; `release` gives the connection back to the pool."""
         transport = self.transport
         if transport is None:
-            raise UpstreamError(Cause.STALE, sent=False)
+            # Only a new connection can be lost before it is used: the pool looks at those it keeps.
+            raise UpstreamError(Cause.CONNECT, sent=False)
         self._begin()
         self.consumer = consumer
         self._release = release

@@ -83,8 +83,10 @@ class Upstream:
         """Connections pooled and waiting."""
         return sum(len(pooled) for pooled in self._connector._conns.values())
 
-    async def connect(self, timeout: float) -> tuple[UpstreamConnection, Release]:
-        """Borrow a connection within `timeout` seconds (DNS, TCP and TLS together).
+    async def connect(
+        self, timeout: float, *, fresh: bool = False
+    ) -> tuple[UpstreamConnection, Release]:
+        """Borrow a connection within `timeout` seconds (DNS, TCP and TLS together); `fresh`: one never used.
 
         Raises UpstreamError with cause CONNECT, TLS, TIMEOUT_CONNECT or POOL; nothing was sent.
         """
@@ -93,15 +95,20 @@ class Upstream:
             limit = aiohttp.ClientTimeout(connect=timeout, ceil_threshold=3600)
             self._timeouts[timeout] = limit
         try:
-            connection = await self._connector.connect(self._origin, [], limit)
+            while True:
+                connection = await self._connector.connect(self._origin, [], limit)
+                protocol = connection.protocol
+                assert isinstance(protocol, UpstreamConnection)
+                if not (fresh and protocol.served):
+                    break
+                # Who waited for a slot was handed the connection of the one who left.
+                connection.close()
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
             raise UpstreamError(Cause.TLS, sent=False) from error
         except TimeoutError as error:
             raise UpstreamError(Cause.TIMEOUT_CONNECT, sent=False) from error
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(Cause.CONNECT, sent=False) from error
-        protocol = connection.protocol
-        assert isinstance(protocol, UpstreamConnection)
         self.busy += 1
         if protocol.served == 0:
             self.opened += 1

@@ -168,24 +168,25 @@ def _is_too_deep(body: bytes, fields: dict[str, Raw]) -> bool:
     """
     if len(body.translate(None, _NOT_OPENERS)) <= MAX_DEPTH:
         return False
-    for value in fields.values():
-        if len(value) <= 2 * MAX_DEPTH:  # every level takes two bytes
-            continue
-        if memoryview(value)[0] != _LIST:
-            if _exceeds(value, MAX_DEPTH - 1):
-                return True
-        elif any(
-            len(item) > 2 * MAX_DEPTH and _exceeds(item, MAX_DEPTH - 2)
-            for item in _decode_items(value)
-        ):
-            return True
-    return False
+    return any(map(_value_exceeds, fields.values()))
+
+
+def _value_exceeds(value: Raw) -> bool:
+    levels = MAX_DEPTH - 1
+    if len(value) <= 2 * levels:  # every level takes two bytes
+        return False
+    if memoryview(value)[0] != _LIST:
+        return _exceeds(value, levels)
+    if len(bytes(value).translate(None, _NOT_OPENERS)) <= levels:
+        return False
+    levels -= 1
+    return any(len(item) > 2 * levels and _exceeds(item, levels) for item in _decode_items(value))
 
 
 def _exceeds(value: Raw, levels: int) -> bool:
     """Whether `value` nests deeper than `levels`: peel the innermost pairs off, that many times."""
     raw = bytes(value)
-    if raw.count(b"{") + raw.count(b"[") <= levels:
+    if len(raw.translate(None, _NOT_OPENERS)) <= levels:
         return False
     left = _brackets(raw)
     tower = b"[" * (levels + 1)

@@ -53,11 +53,13 @@ def single(data: bytes) -> tuple[bytes, bytes] | None:
     lines = data.splitlines()
     count = len(lines)
     if count == 2:
-        if not lines[1] and lines[0].startswith(b"data: "):
-            return b"", lines[0][6:]
-    elif count == 3 and not lines[2]:
-        if lines[0].startswith(b"event: ") and lines[1].startswith(b"data: "):
-            return lines[0][7:], lines[1][6:]
+        data_line, blank = lines
+        if not blank and data_line.startswith(b"data: "):
+            return b"", data_line[6:]
+    elif count == 3:
+        event_line, data_line, blank = lines
+        if not blank and event_line.startswith(b"event: ") and data_line.startswith(b"data: "):
+            return event_line[7:], data_line[6:]
     return None
 
 

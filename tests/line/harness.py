@@ -122,10 +122,13 @@ class Proxy:
         self.worker = worker
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        self.clients: list[Raw] = []
 
     async def raw(self) -> Raw:
-        """A raw connection to it."""
-        return await Raw.open(self.port)
+        """A raw connection to it, closed with the proxy at the latest."""
+        client = await Raw.open(self.port)
+        self.clients.append(client)
+        return client
 
     async def post(
         self, path: str, body: Any, headers: dict[str, str] | None = None, *, key: str | None = KEY
@@ -173,9 +176,12 @@ async def serving(content: dict[str, Any], folder: Path) -> AsyncIterator[Proxy]
     worker = Worker(compile_snapshot(load(path).config))
     api = listen("127.0.0.1", 0)
     await worker.start(api, None)
+    proxy = Proxy(worker, api.getsockname()[1])
     try:
-        yield Proxy(worker, api.getsockname()[1])
+        yield proxy
     finally:
+        for client in proxy.clients:
+            client.close()
         await worker.close(0.2)
 
 

@@ -13,6 +13,8 @@ from tests.line.harness import KEY, Proxy, Simulator, config, serving
 HELLO = [{"role": "user", "content": "Hello"}]
 TOOLS = [{"name": "get_weather", "input_schema": {"type": "object", "properties": {}}}]
 
+pytestmark = pytest.mark.allow_blocking("client libraries build TLS contexts and models in the loop")
+
 
 @pytest.fixture
 async def proxy(sim: Simulator, tmp_path: Path) -> AsyncIterator[Proxy]:

@@ -11,6 +11,12 @@ from google.genai import errors, types
 
 from tests.line.harness import KEY, Proxy, Simulator, config, serving
 
+pytestmark = [
+    pytest.mark.allow_blocking("client libraries build TLS contexts and models in the loop"),
+    # Google's client inherits from aiohttp's session.
+    pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning"),
+]
+
 
 @pytest.fixture
 async def proxy(sim: Simulator, tmp_path: Path) -> AsyncIterator[Proxy]:

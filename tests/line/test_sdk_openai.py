@@ -22,6 +22,8 @@ TOOLS = [
 ]
 HELLO = [{"role": "user", "content": "Hello"}]
 
+pytestmark = pytest.mark.allow_blocking("client libraries build TLS contexts and models in the loop")
+
 
 @pytest.fixture
 async def proxy(sim: Simulator, tmp_path: Path) -> AsyncIterator[Proxy]:
@@ -176,6 +178,7 @@ async def test_speech(client: openai.AsyncOpenAI) -> None:
     assert answer.content
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 async def test_transcription_and_translation(client: openai.AsyncOpenAI) -> None:
     file = ("a.wav", b"RIFF----WAVE", "audio/wav")
     said = await client.audio.transcriptions.create(model="sim", file=file)

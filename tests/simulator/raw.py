@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PROGRAM = "from proxy.simulator.server import main; main('127.0.0.1', 0)"
 _ids = itertools.count(1)
@@ -35,10 +38,10 @@ class Simulator:
         self.url = f"http://127.0.0.1:{self.port}"
         self.own = Wire(self.port)
 
-    def stop(self) -> tuple[int, str]:
-        """End it; its exit status and what it complained about."""
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """End it with a signal; its exit status and what it complained about."""
         self.own.close()
-        self.process.terminate()
+        self.process.send_signal(number)
         assert self.process.stderr is not None
         with self.process.stderr as stderr:
             said = stderr.read()
@@ -92,18 +95,18 @@ class Simulator:
         raw = b""
         with self.wire() as wire:
             wire.send(ask)
-            ending, quiet = "", 0
+            ending, known, quiet = "", "", 0
             while not ending:
                 if wire.ready(0.002):
-                    quiet = 0
                     data = wire.receive()
                     raw += data or b""
                     ending = "" if data else "fin" if data is not None else "rst"
                     continue
                 # Each look at the ledger is a turn of the simulator's loop in which it did not speak.
-                entry = self.find(model=model)
-                quiet += entry is not None and entry["bytes_sent"] == len(raw)
-                if entry and quiet > (_PATIENCE if entry["outcome"] == "open" else 1):
+                entry = self.find(model=model) or {"bytes_sent": -1, "outcome": ""}
+                same = entry["bytes_sent"] == len(raw) and entry["outcome"] == known
+                known, quiet = entry["outcome"], quiet + 1 if same else 0
+                if quiet > (_PATIENCE if known == "open" else 1):
                     ending = "open"
             outcome = self.record(model=model)["outcome"]
         return Seen(raw, ending, outcome, self.ended(model=model))
@@ -214,6 +217,7 @@ class Wire:
     def until(self, mark: bytes, start: int = 0) -> int:
         """Read on until `mark` is in the buffer; where it ends."""
         while (found := self.buffer.find(mark, start)) < 0:
+            start = max(start, len(self.buffer) - len(mark))
             data = self.receive()
             assert data, f"ended without {mark!r}: {self.buffer[-300:]!r}"
             self.buffer += data
@@ -234,10 +238,9 @@ class Wire:
                 self.buffer += data
             body, self.buffer = self.buffer[: lengths[0]], self.buffer[lengths[0] :]
         else:
+            end = 0
             while not (found := dechunk(self.buffer))[1]:
-                data = self.receive()
-                assert data, "ended inside the body"
-                self.buffer += data
+                end = self.until(b"0\r\n\r\n", end)
             body, _, self.buffer = found
         return Answer(int(lines[0].split()[1]), headers, body)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -653,58 +653,6 @@ def test_body_pieces_are_as_long_as_asked(sim: Simulator, good: dict[str, Seen])
     assert sizes.count(7) > 100
 
 
-def test_a_redirect_goes_where_the_request_says(sim: Simulator) -> None:
-    answer = sim.post(
-        "/v1/chat/completions", {"model": "sim-302"}, **{"x-sim-location": "http://other/"}
-    )
-
-    assert (answer.status, answer.header("location")) == (302, "http://other/")
-
-
-@pytest.mark.parametrize(
-    ("words", "wanted"),
-    [
-        ("ra2", {"retry-after": ["2"]}),
-        ("ra-5", {"retry-after": ["-5"]}),
-        ("ra1e12", {"retry-after": ["1e12"]}),
-        ("rasoon", {"retry-after": ["soon"]}),
-        ("rams300", {"retry-after-ms": ["300"]}),
-        ("ratwo", {"retry-after": ["1", "4"]}),
-        ("ra1-rams20", {"retry-after": ["1"], "retry-after-ms": ["20"]}),
-        ("rareset6m0s", {"x-ratelimit-reset-requests": ["6m0s"]}),
-    ],
-)
-def test_a_refusal_says_when_to_come_back(
-    sim: Simulator, words: str, wanted: dict[str, list[str]]
-) -> None:
-    answer = sim.post("/v1/chat/completions", {"model": f"sim-429-{words}"})
-
-    for name, values in wanted.items():
-        assert [value for key, value in answer.headers if key == name] == values
-
-
-@pytest.mark.parametrize("skew", [0, 3600, -3600])
-def test_a_date_to_come_back_is_relative_to_the_date_of_the_answer(
-    sim: Simulator, skew: int
-) -> None:
-    true = sim.post("/v1/messages", {"model": "sim-429"})
-    answer = sim.post("/v1/messages", {"model": f"sim-429-radate+3-raskew{skew}"})
-
-    def moment(text: str | None) -> float:
-        assert text is not None
-        return parsedate_to_datetime(text).timestamp()
-
-    date = moment(answer.header("date"))
-    assert moment(answer.header("retry-after")) - date in (3, 4)
-    assert abs(date - moment(true.header("date")) - skew) < 60
-
-
-def test_gemini_says_when_to_come_back_in_the_body(sim: Simulator) -> None:
-    answer = sim.post("/v1beta/models/sim-429-rainfo22s:generateContent", {})
-
-    assert answer.json()["error"]["details"][0]["retryDelay"] == "22s"
-
-
 def test_a_fault_stops_after_so_many_requests(sim: Simulator) -> None:
     statuses = [sim.post("/v1/chat/completions", {"model": "sim-503x2"}).status for _ in range(4)]
 
@@ -717,3 +665,11 @@ def test_a_fault_begins_after_so_many_requests(sim: Simulator) -> None:
     ]
 
     assert statuses == [200, 200, 500, 200]
+
+
+def test_every_word_is_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+
+    missing = [word for word in FAULTS if word and f"`{word}" not in page]
+
+    assert missing == []

@@ -52,11 +52,13 @@ def resolve(text: str) -> Scalar:
     if text[0] not in "0123456789+-.":
         return text
     if _INTEGER.fullmatch(text):
-        return int(text)
+        # JSON libraries end at 64 bits.
+        number = int(text)
+        return number if -(2**63) <= number < 2**64 else text
     if _OTHER_BASE.fullmatch(text):
         return int(text, 0)
-    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
-        return number
+    if _FLOAT.fullmatch(text) and math.isfinite(real := float(text)):
+        return real
     return text
 
 

@@ -102,7 +102,8 @@ class Remarks:
                     and providers[deployment.provider].usable
                 )
             if not left:
-                self._say(path, "no deployment is left: it is not served", key=True)
+                rest = "only its fallbacks serve it" if model.fallbacks else "it is not served"
+                self._say(path, f"no deployment is left: {rest}", key=True)
         if not self._config.models:
             self._say(("models",), "there are no models: nothing is served")
 

@@ -52,7 +52,8 @@ def _count(number: int, noun: str) -> str:
 def schema() -> bytes:
     """JSON Schema (draft 2020-12) of a configuration file, for editors."""
     document = Config.model_json_schema()
-    document["$defs"]["Provider"]["required"].remove("base_url")
+    # A preset brings its own base_url.
+    del document["$defs"]["Provider"]["required"]
     document = _tidy(document)
     # `x-…` at the top is for anchors and for other programs.
     document["patternProperties"] = {"^x-": True}

@@ -199,37 +199,49 @@ def _section(kind: type[Section], description: str = "") -> Any:
 class Server(Section):
     """The listener for clients."""
 
-    host: str = Field(_SERVER.host, description="Address to listen on.", min_length=1)
-    port: int = Field(_SERVER.port, description="Port; 0 takes a free one.", ge=0, le=65535)
-    workers: Workers = Field(_SERVER.workers, description="Processes, or auto: one a processor.")
+    host: str = Field(default=_SERVER.host, description="Address to listen on.", min_length=1)
+    port: int = Field(default=_SERVER.port, description="Port; 0 takes a free one.", ge=0, le=65535)
+    workers: Workers = Field(
+        default=_SERVER.workers, description="Processes, or auto: one a processor."
+    )
     drain: Duration = Field(
-        _SERVER.drain, description="How long running requests may go on after a stop signal."
+        default=_SERVER.drain,
+        description="How long running requests may go on after a stop signal.",
     )
-    max_body: Size = Field(_SERVER.max_body, description="Largest request body.")
-    metrics: bool = Field(_SERVER.metrics, description="Serve /metrics on this port too.")
+    max_body: Size = Field(default=_SERVER.max_body, description="Largest request body.")
+    metrics: bool = Field(default=_SERVER.metrics, description="Serve /metrics on this port too.")
     timing: bool = Field(
-        _SERVER.timing, description="Send Server-Timing on every answer, not only when asked."
+        default=_SERVER.timing,
+        description="Send Server-Timing on every answer, not only when asked.",
     )
-    head_timeout: Limit = Field(_SERVER.head_timeout, description="For a request's headers.")
+    head_timeout: Limit = Field(
+        default=_SERVER.head_timeout, description="For a request's headers."
+    )
     body_idle_timeout: Limit = Field(
-        _SERVER.body_idle_timeout, description="Between two pieces of a request body."
+        default=_SERVER.body_idle_timeout, description="Between two pieces of a request body."
     )
-    body_timeout: Limit = Field(_SERVER.body_timeout, description="For a whole request body.")
-    keepalive: Limit = Field(_SERVER.keepalive, description="How long an idle client stays.")
+    body_timeout: Limit = Field(
+        default=_SERVER.body_timeout, description="For a whole request body."
+    )
+    keepalive: Limit = Field(
+        default=_SERVER.keepalive, description="How long an idle client stays."
+    )
     write_timeout: Limit = Field(
-        _SERVER.write_timeout, description="How long a client may not read what is sent to it."
+        default=_SERVER.write_timeout,
+        description="How long a client may not read what is sent to it.",
     )
 
 
 class Admin(Section):
     """The listener for operators."""
 
-    host: str = Field(_ADMIN.host, description="Address to listen on.", min_length=1)
+    host: str = Field(default=_ADMIN.host, description="Address to listen on.", min_length=1)
     port: int = Field(
-        _ADMIN.port, description="Port; the one of server serves both.", ge=0, le=65535
+        default=_ADMIN.port, description="Port; the one of server serves both.", ge=0, le=65535
     )
     token: Annotated[Hidden | None, BeforeValidator(_blank_is_none)] = Field(
-        None, description="What an operator presents; without one, one is printed at the start."
+        default=None,
+        description="What an operator presents; without one, one is printed at the start.",
     )
 
 
@@ -237,7 +249,7 @@ class Store(Section):
     """The database."""
 
     url: str = Field(
-        _SNAPSHOT.store_url,
+        default=_SNAPSHOT.store_url,
         description="sqlite:///path/to/file.db or postgresql://user:password@host/name.",
     )
 
@@ -246,10 +258,11 @@ class Auth(Section):
     """Which requests need a virtual key."""
 
     require: Require = Field(
-        None, description="auto: as soon as one key exists.", validate_default=False
+        default=None, description="auto: as soon as one key exists.", validate_default=False
     )
     exempt: Names = Field(
-        ["/", "/health", "/docs"], description="Paths that never need a key, compared exactly."
+        default=["/", "/health", "/docs"],
+        description="Paths that never need a key, compared exactly.",
     )
 
 
@@ -257,25 +270,27 @@ class Timeouts(Section):
     """Limits of one attempt at a provider. What is left out comes from the next wider section."""
 
     connect: Limit | None = Field(
-        None, description=f"DNS, TCP and TLS. Usually {_TIMEOUTS.connect:g} s."
+        default=None, description=f"DNS, TCP and TLS. Usually {_TIMEOUTS.connect:g} s."
     )
     ttft: Limit | None = Field(
-        None, description=f"Until the first content. Usually {_TIMEOUTS.ttft:g} s."
+        default=None, description=f"Until the first content. Usually {_TIMEOUTS.ttft:g} s."
     )
     idle: Limit | None = Field(
-        None, description=f"Between two reads of a stream. Usually {_TIMEOUTS.idle:g} s."
+        default=None, description=f"Between two reads of a stream. Usually {_TIMEOUTS.idle:g} s."
     )
     event: Limit | None = Field(
-        None, description=f"For one event to become complete. Usually {_TIMEOUTS.event:g} s."
+        default=None,
+        description=f"For one event to become complete. Usually {_TIMEOUTS.event:g} s.",
     )
     total: Limit | None = Field(
-        None, description=f"For a whole stream. Usually {_TIMEOUTS.total:g} s."
+        default=None, description=f"For a whole stream. Usually {_TIMEOUTS.total:g} s."
     )
     request: Limit | None = Field(
-        None, description=f"For an answer that is not streamed. Usually {_TIMEOUTS.request:g} s."
+        default=None,
+        description=f"For an answer that is not streamed. Usually {_TIMEOUTS.request:g} s.",
     )
     content: Limit | None = Field(
-        None,
+        default=None,
         description="How long comments and pings alone keep a stream alive. "
         f"Usually {_TIMEOUTS.content:g} s.",
     )
@@ -285,24 +300,29 @@ class Retry(Section):
     """When one request is tried again. What is left out comes from the next wider section."""
 
     count: int | None = Field(
-        None, description=f"Further tries of one deployment. Usually {_RETRY.count}.", ge=0, le=20
+        default=None,
+        description=f"Further tries of one deployment. Usually {_RETRY.count}.",
+        ge=0,
+        le=20,
     )
     base: Duration | None = Field(
-        None, description=f"First pause, doubled each time. Usually {_RETRY.base:g} s."
+        default=None, description=f"First pause, doubled each time. Usually {_RETRY.base:g} s."
     )
-    cap: Duration | None = Field(None, description=f"Longest pause. Usually {_RETRY.cap:g} s.")
+    cap: Duration | None = Field(
+        default=None, description=f"Longest pause. Usually {_RETRY.cap:g} s."
+    )
     max_attempts: int | None = Field(
-        None,
+        default=None,
         description=f"Tries of one request, over all deployments. Usually {_RETRY.max_attempts}.",
         ge=1,
         le=100,
     )
     retry_after_max: Duration | None = Field(
-        None,
+        default=None,
         description=f"Longest Retry-After that is waited for. Usually {_RETRY.retry_after_max:g} s.",
     )
     budget: float | None = Field(
-        None,
+        default=None,
         description=f"Retries for each request, as a share. Usually {_RETRY.budget:g}.",
         ge=0,
         le=10,
@@ -313,7 +333,7 @@ class Defaults(Section):
     """What applies where a provider, model or deployment says nothing else."""
 
     strategy: Strategy = Field(
-        model.Strategy.P2C, description="How one of several equal deployments is chosen."
+        default=model.Strategy.P2C, description="How one of several equal deployments is chosen."
     )
     timeouts: Timeouts = _section(Timeouts)
     retry: Retry = _section(Retry)
@@ -324,27 +344,34 @@ class Defaults(Section):
         default_factory=dict, description="Put into every request; null removes a parameter."
     )
     force_usage: bool = Field(
-        True, description="Ask providers for usage, and hide it from clients that did not."
+        default=True, description="Ask providers for usage, and hide it from clients that did not."
     )
 
 
 class Health(Section):
     """When a deployment is taken out, and when it comes back."""
 
-    enabled: bool = Field(_HEALTH.enabled, description="Probe deployments that have no traffic.")
-    interval: Limit = Field(_HEALTH.interval, description="Between two probes.")
+    enabled: bool = Field(
+        default=_HEALTH.enabled, description="Probe deployments that have no traffic."
+    )
+    interval: Limit = Field(default=_HEALTH.interval, description="Between two probes.")
     max_errors: int = Field(
-        _HEALTH.max_errors, description="Failures in a row that take a deployment out.", ge=1
+        default=_HEALTH.max_errors,
+        description="Failures in a row that take a deployment out.",
+        ge=1,
     )
     recover_after: int = Field(
-        _HEALTH.recover_after, description="Successes in a row that bring it back.", ge=1
+        default=_HEALTH.recover_after, description="Successes in a row that bring it back.", ge=1
     )
     open_base: Limit = Field(
-        _HEALTH.open_base, description="How long it is out the first time; doubled each time."
+        default=_HEALTH.open_base,
+        description="How long it is out the first time; doubled each time.",
     )
-    open_max: Limit = Field(_HEALTH.open_max, description="How long it is out at most.")
+    open_max: Limit = Field(default=_HEALTH.open_max, description="How long it is out at most.")
     mask_above: float | None = Field(
-        None, description="Never probe what costs more than this, in USD a million tokens.", ge=0
+        default=None,
+        description="Never probe what costs more than this, in USD a million tokens.",
+        ge=0,
     )
 
 
@@ -352,18 +379,20 @@ class Logging(Section):
     """Where log lines go."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        "info", description="The least important lines that are written."
+        default="info", description="The least important lines that are written."
     )
     format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
-        "auto", description="auto: console on a terminal, else json."
+        default="auto", description="auto: console on a terminal, else json."
     )
-    requests: bool = Field(_LOGGING.requests, description="One line a request.")
-    detailed: bool = Field(_LOGGING.detailed, description="Write bodies into it: they are private.")
+    requests: bool = Field(default=_LOGGING.requests, description="One line a request.")
+    detailed: bool = Field(
+        default=_LOGGING.detailed, description="Write bodies into it: they are private."
+    )
     max_content: int = Field(
-        _LOGGING.max_content, description="Characters of a body that are written.", ge=0
+        default=_LOGGING.max_content, description="Characters of a body that are written.", ge=0
     )
     file: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
-        None, description="Write to this file instead of standard error."
+        default=None, description="Write to this file instead of standard error."
     )
 
 
@@ -371,15 +400,19 @@ class Credential(Section):
     """What is presented to a provider. Text alone is the key."""
 
     key: Hidden = Field(description="The provider's key; ${NAME} is left out when NAME is not set.")
-    weight: int = Field(1, description="Its share among the credentials.", ge=1, le=1_000_000)
+    weight: int = Field(
+        default=1, description="Its share among the credentials.", ge=1, le=1_000_000
+    )
 
 
 class Provider(Section):
     """A vendor account."""
 
-    preset: str | None = Field(None, description="A block of conf/providers.yaml to start from.")
-    note: str | None = Field(None, description="For people; not used.")
-    enabled: bool = Field(True, description="false leaves out all its deployments.")
+    preset: str | None = Field(
+        default=None, description="A block of conf/providers.yaml to start from."
+    )
+    note: str | None = Field(default=None, description="For people; not used.")
+    enabled: bool = Field(default=True, description="false leaves out all its deployments.")
     base_url: str = Field(description="Where it is; may or may not end in /v1.")
     dialects: Dialects = Field(
         default_factory=lambda: {name: surfaces.DIALECTS[name] for name in surfaces.OPENAI},
@@ -400,16 +433,16 @@ class Provider(Section):
     )
     headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
     query: dict[str, str] = Field(default_factory=dict, description="Added to every URL.")
-    force_usage: bool | None = Field(None, description="As in defaults.")
-    allow_private: bool = Field(False, description="Its address may be private or local.")
-    allow_http: bool = Field(False, description="Its address may be public and plain http.")
-    verify_tls: bool = Field(True, description="Check its certificate.")
+    force_usage: bool | None = Field(default=None, description="As in defaults.")
+    allow_private: bool = Field(default=False, description="Its address may be private or local.")
+    allow_http: bool = Field(default=False, description="Its address may be public and plain http.")
+    verify_tls: bool = Field(default=True, description="Check its certificate.")
     proxy: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
-        None,
+        default=None,
         description="HTTP proxy on the way to it: http://host:port.",
         pattern=r"^https?://[^\s/?#]+/?$",
     )
-    max_connections: int = Field(0, description="Connections at once; 0 is no limit.", ge=0)
+    max_connections: int = Field(default=0, description="Connections at once; 0 is no limit.", ge=0)
     timeouts: Timeouts = _section(Timeouts)
     retry: Retry = _section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
@@ -439,16 +472,19 @@ class Deployment(Section):
 
     provider: str = Field(description="Name of a provider.")
     model: str | None = Field(
-        None,
+        default=None,
         description="Its name there, usually the same; * stands for what the wildcard matched.",
         min_length=1,
     )
-    enabled: bool = Field(True, description="false leaves it out.")
-    priority: int = Field(1, description="Smaller is tried first.", ge=0, le=1_000_000)
+    enabled: bool = Field(default=True, description="false leaves it out.")
+    priority: int = Field(default=1, description="Smaller is tried first.", ge=0, le=1_000_000)
     weight: int = Field(
-        10, description="Its share among equal priorities; 0 leaves it out.", ge=0, le=1_000_000
+        default=10,
+        description="Its share among equal priorities; 0 leaves it out.",
+        ge=0,
+        le=1_000_000,
     )
-    preferred: bool = Field(False, description="The same as priority: 0.")
+    preferred: bool = Field(default=False, description="The same as priority: 0.")
     timeouts: Timeouts = _section(Timeouts)
     retry: Retry = _section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
@@ -459,7 +495,7 @@ class Model(Section):
     """A name clients ask for."""
 
     aliases: Names = Field(default_factory=list, description="Further names for it.")
-    strategy: Strategy | None = Field(None, description="As in defaults.")
+    strategy: Strategy | None = Field(default=None, description="As in defaults.")
     fallbacks: Names = Field(
         default_factory=list, description="Models to try when all its deployments failed."
     )
@@ -470,9 +506,9 @@ class Model(Section):
         default_factory=list, description="Models to try when its content filter refused."
     )
     echo_alias: bool = Field(
-        False, description="Answer with the name the client asked for, not the provider's."
+        default=False, description="Answer with the name the client asked for, not the provider's."
     )
-    force_usage: bool | None = Field(None, description="As in defaults.")
+    force_usage: bool | None = Field(default=None, description="As in defaults.")
     timeouts: Timeouts = _section(Timeouts)
     retry: Retry = _section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
@@ -485,10 +521,10 @@ class Key(Section):
 
     name: str = Field(description="Its name in logs and metrics.", min_length=1, max_length=200)
     key: Hidden = Field(description="The key itself.")
-    models: Names = Field(["*"], description="Names, or beginnings of names followed by *.")
-    enabled: bool = Field(True, description="false refuses it.")
+    models: Names = Field(default=["*"], description="Names, or beginnings of names followed by *.")
+    enabled: bool = Field(default=True, description="false refuses it.")
     expires: Moment | None = Field(
-        None, description="Refused from then on. UTC unless it says else."
+        default=None, description="Refused from then on. UTC unless it says else."
     )
 
 

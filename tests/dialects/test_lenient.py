@@ -1,0 +1,70 @@
+"""Odd, damaged and partial JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.dialects.lenient import is_idle, last_object, last_word, mended, object_at
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"1", b"null", b"{", b"[" * 100_000, b'{"a":"\xff"}'])
+def test_only_an_object_is_one(raw: bytes) -> None:
+    assert object_at(raw) is None
+
+
+def test_an_object_is_decoded() -> None:
+    assert object_at(b' {"a": [1]} ') == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b'{"a":"x\xffy"}', "x\ufffdy"),
+        (b'{"a":"\xe4\xbd"}', "\ufffd"),
+        (b'{"a":"\\ud83d"}', " "),
+        (b'{"a":"\\uDE00!"}', " !"),
+        (b'{"a":"\\\\ud83d"}', "\\u0020"),
+        (b'{"a":"\\u00e9"}', "é"),
+    ],
+)
+def test_strings_are_mended(raw: bytes, text: str) -> None:
+    assert object_at(mended(raw)) == {"a": text}
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=10)))
+def test_mending_never_breaks_what_is_whole(fields: dict[str, str]) -> None:
+    assert object_at(mended(json.dumps(fields).encode())) is not None
+
+
+def test_the_last_object_at_a_key_is_found() -> None:
+    tail = b'x"usage":{"a":1}}},"usage" : {"b":{"c":{"d":[2]},"e":3}},"user":null}}\n\n'
+
+    assert last_object(tail, "usage") == b'{"b":{"c":{"d":[2]},"e":3}}'
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"", b'"usage":null', b'"usage":{"a":1', b'text \\"usage\\":{\\"a\\":1}', b'"usages":{}'],
+)
+def test_no_object_is_found_where_there_is_none(tail: bytes) -> None:
+    assert last_object(tail, "usage") is None
+
+
+def test_looking_for_an_object_takes_no_time_in_noise() -> None:
+    assert last_object(b'"usage":' + b"{" * 60_000, "usage") is None
+    assert last_object(b'"usage":{' * 7_000, "usage") is None
+
+
+def test_the_last_word_at_a_key_is_found() -> None:
+    assert last_word(b'"reason":"a"}]} "reason": "b","reason":null', "reason") == "b"
+    assert last_word(b'\\"reason\\":\\"a\\"', "reason") is None
+
+
+def test_blank_events_are_idle() -> None:
+    assert is_idle(b"")
+    assert is_idle(b" \n")
+    assert not is_idle(b"x")

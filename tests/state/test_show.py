@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from proxy.core.config import load, parse
+from proxy.core.paths import CONF
+from proxy.state.show import show
+
+TEXT = """
+admin: {token: literal-admin-token}
+store: {url: "postgresql://user:literal-password@db.example/headrace"}
+defaults: {param_overrides: {user: "${END_USER_TOKEN}", n: 1}, timeouts: {ttft: 9}}
+providers:
+  p:
+    base_url: "https://${REGION}.example.com/v1"
+    credentials: ["${P_API_KEY}", literal-credential]
+    headers: {x-api-key: literal-header, x-title: shown, x-env: "${TITLE}"}
+    query: {token: literal-query, api-version: preview}
+    proxy: "http://me:literal-proxy@proxy.example:3128"
+    dialects: {openai.chat: "/v1/chat/completions", openai.images: "/x/{model}/images"}
+models:
+  m: {aliases: [a], deployments: [{provider: p, model: up, weight: 3, param_defaults: {t: 0.5}}]}
+  "w*": {deployments: [{provider: p, model: "*"}]}
+keys:
+  - {name: app, key: literal-virtual-key, models: ["m*"]}
+"""
+ENV = {
+    "REGION": "eu",
+    "P_API_KEY": "sk-from-environment",
+    "END_USER_TOKEN": "token-from-environment",
+    "TITLE": "title-from-environment",
+}
+
+
+def shown(text: str = TEXT, env: dict[str, str] = ENV) -> dict[str, Any]:
+    content: dict[str, Any] = orjson.loads(show(parse(text, "h.yaml", env), as_json=True))
+    return content
+
+
+def test_no_secret_is_shown_wherever_it_came_from() -> None:
+    loaded = parse(TEXT, "h.yaml", ENV)
+
+    for text in (show(loaded), show(loaded, as_json=True)):
+        assert "literal-" not in text
+        assert "-from-environment" not in text
+
+
+def test_secrets_of_files_are_not_shown_even_in_odd_places(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("from-a-file\n")
+    (tmp_path / "h.yaml").write_text(
+        "providers: {p: {base_url: 'https://a.example/${file:s}', auth: none, query: {v: 'file:s'}}}\n"
+    )
+
+    text = show(load(tmp_path / "h.yaml", {}))
+
+    assert "from-a-file" not in text
+    assert "https://a.example/***" in text
+
+
+def test_a_deployment_is_shown_with_what_it_amounts_to() -> None:
+    (deployment,) = shown()["models"]["m"]["deployments"]
+
+    assert deployment["id"] == "m/0:p"
+    assert deployment["provider"] == "p"
+    assert deployment["weight"] == 3
+    assert deployment["priority"] == 1
+    assert deployment["urls"] == {
+        "openai.chat": "https://eu.example.com/v1/chat/completions",
+        "openai.images": "https://eu.example.com/v1/x/up/images",
+    }
+    assert deployment["timeouts"]["ttft"] == 9
+    assert deployment["timeouts"]["connect"] == 5
+    assert deployment["param_defaults"] == {"t": 0.5}
+    assert deployment["param_overrides"] == {"user": "***", "n": 1}
+    assert deployment["force_usage"] is True
+
+
+def test_everything_else_is_shown_once() -> None:
+    content = shown()
+
+    assert list(content["models"]) == ["m", "w*"]
+    assert content["models"]["m"]["aliases"] == ["a"]
+    assert content["providers"]["p"]["credentials"] == [
+        {"id": "p#0", "key": "***", "weight": 1},
+        {"id": "p#1", "key": "***", "weight": 1},
+    ]
+    assert content["providers"]["p"]["headers"]["x-title"] == "shown"
+    assert content["providers"]["p"]["query"] == {"token": "***", "api-version": "preview"}
+    assert content["providers"]["p"]["proxy"] == "http://***@proxy.example:3128"
+    assert content["store"]["url"] == "postgresql://***@db.example/headrace"
+    assert content["admin"]["token"] == "***"
+    assert content["keys"][0]["models"] == ["m*"]
+    assert content["auth"]["require"] is True
+
+
+def test_yaml_and_json_say_the_same() -> None:
+    loaded = parse(TEXT, "h.yaml", ENV)
+
+    assert yaml.safe_load(show(loaded)) == orjson.loads(show(loaded, as_json=True))
+
+
+def test_the_example_and_its_warnings_are_shown() -> None:
+    content: dict[str, Any] = yaml.safe_load(show(load(CONF / "headrace.yaml", {})))
+
+    assert set(content["providers"]) == {"ollama"}
+    assert set(content["models"]) == {"ollama/*"}
+    assert any("OPENAI_API_KEY" in line for line in content["warnings"])
+    assert content["admin"]["token"] is None
