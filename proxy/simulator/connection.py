@@ -300,6 +300,11 @@ class Connection(asyncio.Protocol):
         if self.paused:
             self.blocked = True
             return
+        # A timer counts from the beginning of its turn of the loop, so after a long turn it comes early.
+        early = self.due - monotonic()
+        if early > _SOON:
+            self.timer = self.loop.call_later(early, self._play)
+            return
         out: list[bytes] = []
         size = 0
         for step in self.steps:
