@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from msgspec.structs import replace
+
 from proxy import __version__
+from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
     from proxy.core.model import Snapshot
+
+    Load = Callable[[], Snapshot]
 
 RUNTIME, CONFIGURATION = 1, 2
 CANDIDATES = ("conf/headrace.yaml", "/etc/headrace/headrace.yaml")
@@ -96,7 +102,7 @@ def _config_path(given: Path | None) -> Path:
     for candidate in CANDIDATES:
         if Path(candidate).is_file():
             return Path(candidate)
-    _exit(
+    return _exit(
         CONFIGURATION,
         "no configuration: pass --config FILE or set HEADRACE_CONFIG; 'headrace demo' needs none",
     )
@@ -119,8 +125,6 @@ def _load(path: Path, *, quiet: bool = False) -> Snapshot:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from msgspec.structs import replace
-
     path = _config_path(options.config)
 
     def load() -> Snapshot:
@@ -162,13 +166,20 @@ def _run(
     from proxy import supervisor, worker
     from proxy.core import log
 
-    log.configure(snapshot.logging)
     server, admin_settings = snapshot.server, snapshot.admin
+    if server.workers == 1:
+        log.configure(snapshot.logging)
     api = worker.listen(server.host, server.port)
     port = api.getsockname()[1]
     admin = None
     if admin_settings.port != server.port or server.port == 0:
         admin = worker.listen(admin_settings.host, admin_settings.port)
+    made_up = None
+    if admin is not None and admin_settings.token is None:
+        made_up = secrets.token_urlsafe(32)
+        token = Secret(made_up)
+        snapshot = replace(snapshot, admin=replace(admin_settings, token=token))
+        load = _with_token(load, token)
     host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -177,6 +188,8 @@ def _run(
         if admin is not None:
             admin_host, admin_port = admin.getsockname()[:2]
             print(f"admin on http://{admin_host}:{admin_port}", file=sys.stderr)
+            if made_up is not None:
+                print(f"admin token, for this run only: {made_up}", file=sys.stderr)
         if announce is not None:
             announce(address)
         sys.stderr.flush()
@@ -193,6 +206,21 @@ def _run(
         log.close()
 
     return supervisor.supervise(server.workers, serve)
+
+
+def _with_token(load: Load | None, token: Secret) -> Load | None:
+    """A reload keeps the token that was made up at the start."""
+    if load is None:
+        return None
+    inner = load
+
+    def loaded() -> Snapshot:
+        snapshot = inner()
+        if snapshot.admin.token is not None:
+            return snapshot
+        return replace(snapshot, admin=replace(snapshot.admin, token=token))
+
+    return loaded
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -177,6 +177,7 @@ class Worker:
 def watch(state: State, pool: UpstreamPool) -> None:
     """Gauges that are read at scrape, not kept while requests run."""
     live, metrics = state.live, state.metrics
+    health.watch(metrics, live)
     metrics.target_inflight.watch(
         lambda: [((id,), target.inflight) for id, target in live.deployments.items()]
     )

@@ -31,14 +31,17 @@ def admin_server(pages: Mapping[str, Page], token: Callable[[], Secret | None]) 
         secret = token()
         if path not in OPEN and secret is not None and not _authorized(request, secret):
             return _error(
-                401, "invalid_api_key", "The admin token is missing or wrong.", "invalid_request_error"
+                401,
+                "invalid_api_key",
+                "The admin token is missing or wrong.",
+                "invalid_request_error",
             )
         if page is None:
-            return _error(404, "unknown_url", "There is nothing at this path.", "invalid_request_error")
+            return _error(
+                404, "unknown_url", "There is nothing at this path.", "invalid_request_error"
+            )
         status, kind, content = page()
-        return web.Response(
-            status=status, body=content, headers={**_HEADERS, "content-type": kind}
-        )
+        return web.Response(status=status, body=content, headers={**_HEADERS, "content-type": kind})
 
     return web.Server(handle, access_log=None)
 

@@ -54,12 +54,10 @@ class Health(Struct, frozen=True):
     """When a deployment is taken out, and for how long (seconds)."""
 
     enabled: bool = True
-    interval: float = 300.0
     max_errors: int = 5
     recover_after: int = 2
     open_base: float = 1.0
     open_max: float = 3600.0
-    mask_above: float | None = None
 
 
 class Auth(Struct, frozen=True):
@@ -128,7 +126,6 @@ class Model(Struct, frozen=True, eq=False):
     fallbacks: tuple[str, ...] = ()
     fallbacks_context: tuple[str, ...] = ()
     fallbacks_content: tuple[str, ...] = ()
-    echo_alias: bool = False
     retry: Retry = Retry()
 
 
@@ -179,8 +176,6 @@ class Logging(Struct, frozen=True):
     level: str = "info"
     format: str = "auto"
     requests: bool = True
-    detailed: bool = False
-    max_content: int = 1000
     file: str | None = None
 
 

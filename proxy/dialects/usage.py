@@ -7,14 +7,43 @@ which. No figure is believed beyond reason: a negative or absurd one is 0, and t
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw, Struct
 
 from proxy.dialects.base import Usage
 
 ABSURD = 10**9
 
 _decode = msgspec.json.Decoder().decode
+
+Count = Annotated[int, Meta(ge=0, le=ABSURD)]
+
+
+class _PromptDetails(Struct, gc=False):
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    cache_creation_tokens: Count = 0
+
+
+class _OutputDetails(Struct, gc=False):
+    reasoning_tokens: Count = 0
+
+
+class _Common(Struct, forbid_unknown_fields=True, gc=False):
+    """What nearly every chat completion reports, and nothing else: read in one step."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+
+_decode_common = msgspec.json.Decoder(_Common).decode
+_NO_PROMPT_DETAILS = _PromptDetails()
+_NO_OUTPUT_DETAILS = _OutputDetails()
 
 
 class Report:
@@ -68,6 +97,10 @@ class Report:
 
 def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
     """`usage` of any OpenAI endpoint, and of the many that imitate one."""
+    if not images:
+        common = _common(raw)
+        if common is not None:
+            return common
     report = Report.read(raw)
     if report is None:
         return Usage(images=images) if images else None
@@ -100,6 +133,23 @@ def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
         output += beside  # Google's own imitation: thoughts are in the total and nowhere else
         reasoning = beside
     return _disjoint(report, prompt, cached, written, output, reasoning, images)
+
+
+def _common(raw: Raw | bytes) -> Usage | None:
+    """The usual report when all of it adds up; None: look closer."""
+    try:
+        found = _decode_common(raw)
+    except ValueError:
+        return None
+    prompt, output = found.prompt_tokens, found.completion_tokens
+    details = found.prompt_tokens_details or _NO_PROMPT_DETAILS
+    cached = details.cached_tokens
+    reasoning = (found.completion_tokens_details or _NO_OUTPUT_DETAILS).reasoning_tokens
+    if found.total_tokens != prompt + output or not output or cached > prompt or reasoning > output:
+        return None
+    if details.cache_write_tokens or details.cache_creation_tokens:
+        return None
+    return Usage(prompt - cached, cached, 0, output, reasoning)
 
 
 def anthropic(start: Raw | bytes, delta: Raw | bytes) -> Usage | None:

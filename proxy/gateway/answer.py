@@ -46,6 +46,8 @@ class Gate:
     """
 
     __slots__ = (
+        "_more",
+        "_size",
         "array",
         "content_type",
         "dialect",
@@ -92,6 +94,9 @@ class Gate:
         self.encoding = b""
         self.kind = Kind.WHOLE
         self.held = b""
+        self._more: list[bytes] = []
+        """Reads of a body that counts only as a whole; joined to `held` at its end."""
+        self._size = 0
         self.scanned = 0
         self.opened = False
         self.ended = False
@@ -128,25 +133,39 @@ class Gate:
 
     def body(self, data: bytes) -> None:
         """Hold `data`, and look whether it opens the gate."""
+        if self.kind is Kind.WHOLE or self.kind is Kind.ERROR:
+            self._collect(data)
+            return
         self.held = self.held + data if self.held else data
         if self.opened or self.error is not None:
             return
         if self.kind is Kind.EVENTS:
             self._scan()
-        elif self.kind is Kind.BYTES:
+        else:
             self._begin_bytes()
-        elif len(self.held) > (MAX_WHOLE if self.kind is Kind.WHOLE else MAX_ERROR_BODY):
-            if self.kind is Kind.ERROR:
-                self.held = self.held[:MAX_ERROR_BODY]
-                self.end()
-            else:
+
+    def _collect(self, data: bytes) -> None:
+        if self.error is not None:
+            return
+        self._more.append(data)
+        self._size += len(data)
+        if self.kind is Kind.WHOLE:
+            if self._size > MAX_WHOLE:
                 self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+        elif self._size > MAX_ERROR_BODY:
+            self.end()
+
+    def _join(self) -> None:
+        self.held = b"".join((self.held, *self._more))
+        self._more.clear()
 
     def end(self) -> None:
         """The message is complete as far as its framing can say."""
         self.ended = True
         if self.opened or self.error is not None:
             return
+        if self._more:
+            self._join()
         if self.kind is Kind.ERROR:
             self.fail(self._refusal())
         elif self.kind is Kind.EVENTS:
@@ -161,6 +180,7 @@ class Gate:
         if self.opened:
             self.lost_error = error
         elif self.kind is Kind.ERROR and self.status:
+            self._join()
             self.fail(self._refusal())
         else:
             self.fail(error)
@@ -193,7 +213,7 @@ class Gate:
         if self.encoding not in (b"", b"identity"):
             self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
             return
-        if self.scanned == 0 and not _begins_as_stream(held):
+        if self.scanned == 0 and not begins_as_stream(held):
             self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
             return
         end = last_boundary(held)
@@ -293,7 +313,7 @@ class Gate:
             self.fail(UpstreamError(Cause.EMPTY, status=self.status))
 
 
-def _begins_as_stream(held: bytes) -> bool:
+def begins_as_stream(held: bytes) -> bool:
     """Whether these first bytes can be the start of an event stream."""
     if held.startswith(_FIELDS):
         return True

@@ -36,6 +36,7 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
     while True:
         if delay > 0:
             await _pause(plan, candidate, delay)
+            meter.paused(delay)
         attempt = Attempt(exchange, candidate)
         try:
             answered = await attempt.run(

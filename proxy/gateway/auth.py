@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from proxy.core.clock import now
 from proxy.core.errors import ProxyError
 from proxy.core.model import Snapshot, VirtualKey
 
@@ -62,6 +62,6 @@ def authenticate(
         return None
     if not key.enabled:
         raise ProxyError("forbid", "This API key is disabled.", code="key_disabled")
-    if key.expires is not None and key.expires <= time():
+    if key.expires is not None and key.expires <= now():
         raise ProxyError("forbid", "This API key has expired.", code="key_expired")
     return key

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from aiohttp.web_server import Server
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_TOO_LARGE = ("too large", "Got more than", "Too many headers")
+"""How aiohttp says that a line, a field or their number exceeds its limits."""
 PROBE_PAUSE = 0.05
 """Seconds between the two writes that tell a vanished client from a half-closed one."""
 
@@ -160,7 +162,7 @@ class ClientConnection(RequestHandler):
         """Malformed HTTP, and what should not be: a failure of the gateway outside of any exchange."""
         if status >= 500:
             logger.error("a request handler failed", exc_info=exc)
-        too_large = message is not None and ("too large" in message or "Got more than" in message)
+        too_large = message is not None and any(sign in message for sign in _TOO_LARGE)
         transport = self.transport
         if transport is not None and request.writer.output_size == 0:
             ref = "oops" if status >= 500 else "hdr_big" if too_large else "bad_http"

@@ -11,9 +11,10 @@ import os
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from time import time, time_ns
+from time import time_ns
 from typing import TYPE_CHECKING
 
+from proxy.core.clock import now
 from proxy.core.model import VirtualKey
 from proxy.gateway.endpoints import Endpoint
 from proxy.wire import multipart
@@ -35,9 +36,34 @@ _UNSAFE_VALUE = re.compile(rb"[\r\n\0]")
 LAST_CHUNK = b"0\r\n\r\n"
 
 
+class _Entropy:
+    """Random bytes for identifiers, drawn from the system a page at a time: a call to it costs more than an id."""
+
+    __slots__ = ("_at", "_page")
+
+    def __init__(self) -> None:
+        self._page = b""
+        self._at = 0
+
+    def ten(self) -> bytes:
+        at = self._at
+        if at >= len(self._page):
+            self._page, at = os.urandom(4000), 0
+        self._at = at + 10
+        return self._page[at : at + 10]
+
+    def forget(self) -> None:
+        """A forked process must not repeat its parent's."""
+        self._page, self._at = b"", 0
+
+
+_entropy = _Entropy()
+os.register_at_fork(after_in_child=_entropy.forget)
+
+
 def new_request_id() -> str:
     """A UUIDv7 (RFC 9562): sorts by time, unique over workers and hosts."""
-    random = int.from_bytes(os.urandom(10), "big")
+    random = int.from_bytes(_entropy.ten(), "big")
     value = (time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 68) << 64
     value |= 0b10 << 62 | (random & 0x3FFF_FFFF_FFFF_FFFF)
     text = f"{value:032x}"
@@ -54,7 +80,7 @@ class _Clock:
         self.line = b""
 
     def now(self) -> bytes:
-        second = int(time())
+        second = int(now())
         if second != self.second:
             from email.utils import formatdate
 
@@ -93,6 +119,7 @@ class Exchange:
         "client_address",
         "endpoint",
         "envelope",
+        "exempt",
         "form",
         "head_sent",
         "http10",
@@ -144,6 +171,8 @@ class Exchange:
         self.head_sent = False
         self.chunked = False
         self.timing = False
+        self.exempt = False
+        """The path needs no key, by configuration."""
 
     def head(self, status: int, headers: Headers, length: int | None) -> bytes:
         """The response head. `length` None: the body is chunked (HTTP/1.1) or ends with the connection (HTTP/1.0).

@@ -6,10 +6,10 @@ the log's own thread.
 
 from __future__ import annotations
 
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.core import log
+from proxy.core import clock, log
 from proxy.core.errors import ProxyError, UpstreamError
 from proxy.core.lines import RequestLine
 from proxy.gateway.attempt import End
@@ -44,6 +44,7 @@ class Meter:
         "attempts",
         "cause",
         "exchange",
+        "model",
         "outcome",
         "ready_at",
         "relay",
@@ -56,6 +57,8 @@ class Meter:
         self.state = state
         self.ready_at = exchange.started
         """When the request had been read whole: what a client takes to send it is no overhead of ours."""
+        self.model = ""
+        """The configured name of the model asked for, once it is known."""
         self.waited = 0.0
         self.attempts = 0
         self.attempt: Attempt | None = None
@@ -95,6 +98,10 @@ class Meter:
         )
         attempts.count(outcome, reason)
         return attempts
+
+    def paused(self, seconds: float) -> None:
+        """Back-off before an attempt: time of the provider's making, not ours."""
+        self.waited += seconds
 
     def rejected(self, error: ProxyError) -> None:
         """We answer with an error of our own."""
@@ -144,7 +151,8 @@ class Meter:
         exchange = self.exchange
         relay = self.relay
         attempt = self.attempt
-        provider = target = model = upstream_model = ""
+        provider = target = upstream_model = ""
+        model = self.model
         usage: Usage | None = None
         ttft = None
         if attempt is not None:
@@ -191,7 +199,7 @@ class Meter:
                 reasoning=usage.reasoning,
             )
         if self.state.snapshot.logging.requests:
-            self._log(now, status, ttft, overhead, usage, target, upstream_model)
+            self._log(now, status, ttft, overhead, usage, provider, target, upstream_model)
 
     def _log(
         self,
@@ -200,13 +208,14 @@ class Meter:
         ttft: float | None,
         overhead: float,
         usage: Usage | None,
+        provider: str,
         target: str,
         upstream_model: str,
     ) -> None:
         exchange = self.exchange
         request = exchange.request
         line = RequestLine(
-            time=time(),
+            time=clock.now(),
             request_id=exchange.id,
             method=exchange.endpoint.method,
             route=exchange.endpoint.route,
@@ -216,6 +225,7 @@ class Meter:
             dialect=exchange.endpoint.dialect,
             model=exchange.model,
             upstream_model=upstream_model,
+            provider=provider,
             deployment=target,
             key=exchange.key.name if exchange.key is not None else "",
             total_ms=(now - exchange.started) * 1000,

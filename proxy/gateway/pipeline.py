@@ -31,13 +31,15 @@ async def serve(
     meter = Meter(exchange, state)
     snapshot = state.snapshot
     try:
-        exchange.key = authenticate(exchange.request.headers, exchange.query, snapshot)
+        if not exchange.exempt:
+            exchange.key = authenticate(exchange.request.headers, exchange.query, snapshot)
         if exchange.endpoint.operation in _LISTS:
             exchange.respond(200, JSON, _models(exchange, state))
             return
         await _read(exchange, client, state)
         meter.ready_at = client.received_at
         plan = _plan(exchange, state)
+        meter.model = plan.model.name
         attempt = await attempts.first_answer(exchange, plan, pool, meter)
         try:
             extra = meter.timing_headers() if exchange.timing else []

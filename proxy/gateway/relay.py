@@ -8,6 +8,7 @@ read as success by every client.
 from __future__ import annotations
 
 import asyncio
+import re
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ import orjson
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.redact import redact_bytes
-from proxy.dialects.render import render_error
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY
-from proxy.gateway.answer import UNFRAMED, Gate, Kind
+from proxy.dialects.render import render_error
+from proxy.gateway.answer import UNFRAMED, Gate, Kind, begins_as_stream
 from proxy.gateway.attempt import Attempt, End
 from proxy.gateway.connection import CONTINUE
 from proxy.wire.headers import to_client
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 AFTER_FINISH = 5.0
 """Seconds a provider may take to close a stream whose terminal event it has sent."""
 COMMENT = b":\n\n"
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
 
 _BROKEN = {
@@ -117,8 +119,9 @@ class Relay:
     def resume(self) -> None:
         """The client has caught up."""
         self.paused_at = 0.0
-        self.last_read = monotonic()
+        self.last_read = now = monotonic()
         self.upstream.unhold()
+        self._arm(self.due(now)[0] - now)
 
     def gone(self) -> None:
         """The client's connection is lost; the provider must stop at once."""
@@ -142,13 +145,16 @@ class Relay:
         whole, rest = gate.held[: gate.scanned], gate.held[gate.scanned :]
         gate.held = b""
         head = exchange.head(gate.status, headers, None)
+        if not gate.ended and gate.lost_error is None:
+            # Before the first write: that one may already be more than the client takes.
+            self.upstream.consumer = self
+            self.client.flow = self
+            self._arm(self.due(self.started)[0] - self.started)
+            if self.client.writing_paused:  # by an answer before this one
+                self.pause()
         self.transport.write(head + exchange.frame(whole) if whole else head)
         self.first_written = monotonic()
         exchange.bytes_out += len(whole)
-        self.client.flow = self
-        if not gate.ended and gate.lost_error is None:
-            self.upstream.consumer = self
-            self._arm(self.due(self.started)[0] - self.started)
         if rest:
             self.body(rest)
         if not self.done.done():
@@ -176,6 +182,10 @@ class Relay:
             self.timer = None
         if self.client.flow is self:
             self.client.flow = None
+        if self.paused_at:
+            # Nobody will say `resume` now, and the connection may be on its way back to the pool.
+            self.paused_at = 0.0
+            self.upstream.unhold()
         if self.upstream.consumer is self:
             self.upstream.cancel()
         if not self.done.done():
@@ -213,7 +223,7 @@ class Relay:
         if due > now:
             self._arm(due - now)
         elif self.is_complete():
-            self.complete(End.DONE)
+            self.end()
         else:
             self.break_off(reason)
 
@@ -373,6 +383,9 @@ class EventRelay(Relay):
 
     def _go_raw(self) -> None:
         """Too long to hold: forward the unfinished event as it comes."""
+        if not begins_as_stream(self.held):
+            self.break_off(End.MALFORMED)
+            return
         self.unaligned = True
         self.unaligned_head = self.held[:UNFRAMED]
         self.cut_tail = self.held[-UNFRAMED:]
@@ -404,30 +417,43 @@ class EventRelay(Relay):
             self._end_of_held()
             if self.done.done():
                 return
-        if self.unaligned or not self.tap.complete():
+        if not self.is_complete():
             self.break_off(End.TRUNCATED)
             return
         closing = self.tap.closing
-        self.complete(End.FINISH_NO_DONE if closing else End.DONE, closing)
+        reason = End.ERROR_EVENT if self.tap.error else End.FINISH_NO_DONE if closing else End.DONE
+        self.complete(reason, closing)
+
+    def lost(self, error: UpstreamError) -> None:
+        """Broken framing behind the terminal event takes nothing from the answer."""
+        if self.is_complete() and not self.tap.closing:
+            self.end()
+        else:
+            super().lost(error)
 
     def _end_of_held(self) -> None:
-        """A last event without its blank line: forwarded if it is one, dropped if it is half of one."""
+        """A last event without its blank line: forwarded if the answer is whole with it, else half of one."""
         held, self.held = self.held, b""
-        found = events(held + b"\n\n")
-        for event in found:
-            if not event.is_sse or event.data is None:
-                continue
-            flags = self.seen(event.name, event.data)
-            if flags & BAD:
+        flags = 0
+        for event in events(held):
+            if not event.is_sse or not event.data or not event.data.strip():
                 return
-            if flags & USAGE_ONLY and self.gate.hide_usage:
-                return
-        if self.tap.closing:
-            held += b"\n\n"  # our own terminal event follows and must not be glued to it
-        self._write(held)
+            flags |= self.seen(event.name, event.data)
+        if flags & BAD or (flags & USAGE_ONLY and self.gate.hide_usage):
+            return
+        if flags & ERROR and not flags & FINISH:
+            self._special(held + b"\n\n", flags, 0, len(held) + 2, self.last_read)
+        elif self.tap.complete():
+            # Our own terminal event, if one is due, must not be glued to it.
+            self._write(held + b"\n\n" if self.tap.closing else held)
+
+    def resume(self) -> None:
+        # What the provider could not send while it was held is not held against it.
+        self.last_event = self.last_content = monotonic()
+        super().resume()
 
     def is_complete(self) -> bool:
-        return not self.unaligned and not self.held and self.tap.complete()
+        return not self.unaligned and self.tap.complete()
 
     def break_off(self, reason: End) -> None:
         """One in-band error in the client's dialect, then a close that cannot be mistaken for the end."""
@@ -454,12 +480,8 @@ class EventRelay(Relay):
 
 def _first_boundary(data: bytes) -> int:
     """Index just past the first blank line in `data`; 0 when there is none."""
-    found = [
-        index + len(mark)
-        for mark in (b"\n\n", b"\r\n\r\n", b"\r\r")
-        if (index := data.find(mark)) >= 0
-    ]
-    return min(found, default=0)
+    match = _BLANK_LINE.search(data)
+    return match.end() if match else 0
 
 
 async def respond(

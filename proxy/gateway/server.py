@@ -31,6 +31,7 @@ Page = Callable[[], tuple[int, str, bytes]]
 _HOST = re.compile(r"[A-Za-z0-9._-]*(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.%]+\](?::[0-9]{1,5})?")
 _VERSIONS = (HttpVersion10, HttpVersion11)
 TIMING = "x-headrace-timing"
+_MAX_HEAD = 64 * 1024
 
 
 class Gateway:
@@ -96,6 +97,7 @@ class Gateway:
         exchange = Exchange(request, transport, found[0], found[1], query, client.received_at)
         if self._state.draining or client.half_closed:
             exchange.keep_alive = False
+        exchange.exempt = path in self._state.snapshot.exempt
         exchange.timing = self._state.snapshot.server.timing or TIMING in request.headers
         inflight = self._state.metrics.inflight.child(
             found[0].route, "true" if exchange.stream else "false"
@@ -123,6 +125,10 @@ class Gateway:
             raise ProxyError("bad_http")
         if hosts and not _HOST.fullmatch(hosts[0]):
             raise ProxyError("bad_http")
+        raw = request.raw_headers
+        # Fewer than eight fields, of at most 8 KiB each, cannot reach the limit.
+        if len(raw) > 7 and sum([len(name) + len(value) for name, value in raw]) > _MAX_HEAD:
+            raise ProxyError("hdr_big")
 
     def _page(self, request: BaseRequest, transport: asyncio.Transport, page: Page) -> bool:
         status, kind, content = page()

@@ -102,7 +102,6 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "fallbacks": list(item.fallbacks),
             "fallbacks_context": list(item.fallbacks_context),
             "fallbacks_content": list(item.fallbacks_content),
-            "echo_alias": item.echo_alias,
             "retry": asdict(item.retry),
             "deployments": [_deployment(each) for tier in item.tiers for each in tier],
         }

@@ -134,7 +134,6 @@ def _model(
         fallbacks=tuple(block.fallbacks),
         fallbacks_context=tuple(block.fallbacks_context),
         fallbacks_content=tuple(block.fallbacks_content),
-        echo_alias=block.echo_alias,
         retry=_set(model.Retry(), config.defaults.retry, block.retry),
     )
 

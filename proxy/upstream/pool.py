@@ -10,6 +10,7 @@ import asyncio
 import functools
 import ssl
 from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
@@ -23,6 +24,9 @@ from proxy.upstream.resolver import VettingResolver
 KEEPALIVE = 15.0
 """Seconds an idle connection stays pooled: below every known provider's own limit."""
 DNS_TTL = 60
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
 
 Release = Callable[[], None]
 
@@ -48,7 +52,7 @@ class Upstream:
         self.opened = 0
         self.heads: dict[object, tuple[bytes, bytes]] = {}
         """Rendered request targets and header lines, kept by whoever renders them."""
-        tls: ssl.SSLContext | bool = True if provider.verify_tls else False
+        tls: ssl.SSLContext | bool = provider.verify_tls
         connector = aiohttp.TCPConnector(
             limit=0,
             limit_per_host=provider.max_connections,
@@ -59,7 +63,9 @@ class Upstream:
         )
         # The connector makes its protocols through this factory; ours is a ResponseHandler that can also
         # carry a lean exchange. tests/upstream/test_contract.py holds every aiohttp release to this.
-        connector._factory = functools.partial(UpstreamConnection, loop=loop)
+        connector._factory = cast(
+            "functools.partial[ResponseHandler]", functools.partial(UpstreamConnection, loop=loop)
+        )
         self._connector = connector
         self._session = aiohttp.ClientSession(
             connector=connector,

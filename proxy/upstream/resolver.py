@@ -9,29 +9,22 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-METADATA = frozenset(
-    ipaddress.ip_address(address)
-    for address in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")
-)
-"""Instance metadata services: never an upstream, whatever the configuration says."""
+from proxy.core.address import Place, place_of
 
 
 def is_allowed(address: str, *, allow_private: bool) -> bool:
-    """Whether a connection to this IP address may be opened."""
+    """Whether a connection to this IP address may be opened; metadata services never."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    if mapped is not None:
-        parsed = mapped
-    if parsed in METADATA or parsed.is_multicast or parsed.is_unspecified:
-        return False
-    return allow_private or parsed.is_global
+    place = place_of(parsed)
+    if place is Place.PRIVATE:
+        return allow_private and not (parsed.is_multicast or parsed.is_unspecified)
+    return place is Place.PUBLIC
 
 
 class VettingResolver(AbstractResolver):

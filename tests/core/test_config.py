@@ -322,7 +322,7 @@ def test_what_is_printed_is_one_short_line(text: str) -> None:
         ("defaults: {timeouts: {ttft: 0}}", "expected a duration above 0, found 0"),
         ("defaults: {retry: {count: 99}}", "expected a number of at most 20, found 99"),
         ("defaults: {retry: {budget: .inf}}", "expected a number, found '.inf'"),
-        ("health: {mask_above: [1]}", "expected a number, found a list"),
+        ("health: {max_errors: [1]}", "expected a whole number, found a list"),
         ("auth: {require: perhaps}", "expected true or false, found 'perhaps'"),
         ("auth: {exempt: [docs]}", "expected a path that begins with '/', found 'docs'"),
         ("models: {m: {deployments: [x]}}", "expected a mapping, found 'x'"),

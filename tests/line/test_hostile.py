@@ -12,7 +12,10 @@ import pytest
 from tests.line.harness import KEY, Answer, Proxy, Simulator, config, request, serving
 
 CANARY = "sk-canary-51d0"
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + CANARY.encode()
+HEAD = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+    + CANARY.encode()
+)
 BODY = b'{"model":"sim","messages":[]}'
 
 
@@ -21,7 +24,9 @@ def smuggled(lines: bytes, body: bytes = b"abc") -> bytes:
 
 
 SMUGGLING = {
-    "length and chunked": smuggled(b"Content-Length: 3\r\nTransfer-Encoding: chunked", b"0\r\n\r\n"),
+    "length and chunked": smuggled(
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked", b"0\r\n\r\n"
+    ),
     "two lengths": smuggled(b"Content-Length: 3\r\nContent-Length: 4"),
     "signed length": smuggled(b"Content-Length: +3"),
     "hexadecimal length": smuggled(b"Content-Length: 0x3"),
@@ -107,7 +112,9 @@ async def test_a_request_that_could_be_read_in_two_ways_is_refused(
         assert rest == b""
 
 
-@pytest.mark.parametrize("form", [name for name, data in SMUGGLING.items() if b"chunked\r\n\r\n" in data])
+@pytest.mark.parametrize(
+    "form", [name for name, data in SMUGGLING.items() if b"chunked\r\n\r\n" in data]
+)
 async def test_a_body_broken_in_its_framing_is_refused_with_a_good_key(
     sim: Simulator, tmp_path: Path, form: str
 ) -> None:
@@ -140,7 +147,9 @@ async def test_a_host_that_is_no_host_is_refused(
     sim: Simulator, tmp_path: Path, host: bytes
 ) -> None:
     async with serving(config(sim.url), tmp_path) as proxy:
-        answer, _ = await answer_to(proxy, b"GET /v1/models HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+        answer, _ = await answer_to(
+            proxy, b"GET /v1/models HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
+        )
 
         check_refusal(answer)
 
@@ -221,7 +230,19 @@ async def test_too_large_a_head_is_refused(sim: Simulator, tmp_path: Path, data:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"x"', b"1", b"null", BODY + b"x", b"/* */" + BODY, b'{"a":1,}', b"{'a':1}", b'{"a":NaN}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"1",
+        b"null",
+        BODY + b"x",
+        b"/* */" + BODY,
+        b'{"a":1,}',
+        b"{'a':1}",
+        b'{"a":NaN}',
+    ],
 )
 @pytest.mark.parametrize(
     ("path", "shape"),
@@ -266,9 +287,7 @@ async def test_a_form_that_a_page_could_send_is_refused(sim: Simulator, tmp_path
 
 
 async def test_a_key_given_twice_reaches_the_provider_once(sim: Simulator, tmp_path: Path) -> None:
-    content = config(
-        sim.url, keys=[{"name": "narrow", "key": KEY, "models": ["sim-n1-ide8"]}]
-    )
+    content = config(sim.url, keys=[{"name": "narrow", "key": KEY, "models": ["sim-n1-ide8"]}])
     async with serving(content, tmp_path) as proxy:
         body = b'{"model":"sim-forbidden","messages":[],"mod\\u0065l":"sim-n1-ide8"}'
         answer = await proxy.post("/v1/chat/completions", body)
@@ -282,9 +301,7 @@ async def test_a_key_given_twice_reaches_the_provider_once(sim: Simulator, tmp_p
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_too_large_a_body_is_refused(
-    sim: Simulator, tmp_path: Path, declared: bool
-) -> None:
+async def test_too_large_a_body_is_refused(sim: Simulator, tmp_path: Path, declared: bool) -> None:
     async with serving(config(sim.url, server={"max_body": 100_000}), tmp_path) as proxy:
         client = await proxy.raw()
         body = b"x" * 100_001

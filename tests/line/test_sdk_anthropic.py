@@ -13,7 +13,9 @@ from tests.line.harness import KEY, Proxy, Simulator, config, serving
 HELLO = [{"role": "user", "content": "Hello"}]
 TOOLS = [{"name": "get_weather", "input_schema": {"type": "object", "properties": {}}}]
 
-pytestmark = pytest.mark.allow_blocking("client libraries build TLS contexts and models in the loop")
+pytestmark = pytest.mark.allow_blocking(
+    "client libraries build TLS contexts and models in the loop"
+)
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ async def client(
 
 
 async def test_messages(client: anthropic.AsyncAnthropic) -> None:
-    answer = await client.messages.create(model="sim-n8", max_tokens=64, messages=HELLO)  # type: ignore[arg-type]
+    answer = await client.messages.create(model="sim-n8", max_tokens=64, messages=HELLO)
 
     assert answer.content[0].type == "text"
     assert answer.stop_reason == "end_turn"
@@ -44,7 +46,7 @@ async def test_messages_streamed_with_the_helper(client: anthropic.AsyncAnthropi
     async with client.messages.stream(
         model="sim-n8",
         max_tokens=64,
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
     ) as stream:
         pieces = [piece async for piece in stream.text_stream]
         final = await stream.get_final_message()
@@ -58,7 +60,7 @@ async def test_raw_events(client: anthropic.AsyncAnthropic) -> None:
     stream = await client.messages.create(
         model="sim-n8",
         max_tokens=64,
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
         stream=True,
     )
     kinds = [event.type async for event in stream]
@@ -71,8 +73,8 @@ async def test_tools(client: anthropic.AsyncAnthropic) -> None:
     async with client.messages.stream(
         model="sim-tool2",
         max_tokens=64,
-        messages=HELLO,  # type: ignore[arg-type]
-        tools=TOOLS,  # type: ignore[arg-type]
+        messages=HELLO,
+        tools=TOOLS,
     ) as stream:
         final = await stream.get_final_message()
 
@@ -84,7 +86,7 @@ async def test_thinking(client: anthropic.AsyncAnthropic) -> None:
     answer = await client.messages.create(
         model="sim-n8",
         max_tokens=2048,
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
         thinking={"type": "enabled", "budget_tokens": 1024},
     )
 
@@ -93,7 +95,7 @@ async def test_thinking(client: anthropic.AsyncAnthropic) -> None:
 
 
 async def test_count_tokens(client: anthropic.AsyncAnthropic) -> None:
-    answer = await client.messages.count_tokens(model="sim", messages=HELLO)  # type: ignore[arg-type]
+    answer = await client.messages.count_tokens(model="sim", messages=HELLO)
 
     assert answer.input_tokens > 0
 
@@ -103,7 +105,7 @@ async def test_errors_arrive_as_the_clients_own(proxy: Proxy) -> None:
         api_key="sk-wrong", base_url=proxy.url, max_retries=0
     ) as stranger:
         with pytest.raises(anthropic.AuthenticationError) as refused:
-            await stranger.messages.create(model="sim", max_tokens=1, messages=HELLO)  # type: ignore[arg-type]
+            await stranger.messages.create(model="sim", max_tokens=1, messages=HELLO)
     assert isinstance(refused.value.body, dict)
     assert refused.value.body["error"]["type"] == "authentication_error"
 
@@ -114,7 +116,7 @@ async def test_a_stream_cut_short_raises(client: anthropic.AsyncAnthropic, fault
         async with client.messages.stream(
             model=f"sim-n20-d1-{fault}",
             max_tokens=64,
-            messages=HELLO,  # type: ignore[arg-type]
+            messages=HELLO,
         ) as stream:
             await stream.get_final_message()
 
@@ -125,6 +127,6 @@ async def test_models(client: anthropic.AsyncAnthropic) -> None:
 
 def test_the_synchronous_client(proxy_process: str) -> None:
     with anthropic.Anthropic(api_key=KEY, base_url=proxy_process, max_retries=0) as client:
-        answer = client.messages.create(model="sim-n8", max_tokens=64, messages=HELLO)  # type: ignore[arg-type]
+        answer = client.messages.create(model="sim-n8", max_tokens=64, messages=HELLO)
 
     assert answer.content

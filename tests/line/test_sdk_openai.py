@@ -22,7 +22,9 @@ TOOLS = [
 ]
 HELLO = [{"role": "user", "content": "Hello"}]
 
-pytestmark = pytest.mark.allow_blocking("client libraries build TLS contexts and models in the loop")
+pytestmark = pytest.mark.allow_blocking(
+    "client libraries build TLS contexts and models in the loop"
+)
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ async def client(proxy: Proxy) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def test_chat(client: openai.AsyncOpenAI) -> None:
-    answer = await client.chat.completions.create(model="sim-n8", messages=HELLO)  # type: ignore[arg-type]
+    answer = await client.chat.completions.create(model="sim-n8", messages=HELLO)
 
     assert answer.choices[0].message.content
     assert answer.choices[0].finish_reason == "stop"
@@ -47,11 +49,11 @@ async def test_chat(client: openai.AsyncOpenAI) -> None:
 
 
 async def test_chat_stream(client: openai.AsyncOpenAI) -> None:
-    whole = await client.chat.completions.create(model="sim-n12", messages=HELLO)  # type: ignore[arg-type]
+    whole = await client.chat.completions.create(model="sim-n12", messages=HELLO)
 
     stream = await client.chat.completions.create(
         model="sim-n12",
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
         stream=True,
     )
     chunks = [chunk async for chunk in stream]
@@ -65,7 +67,7 @@ async def test_chat_stream(client: openai.AsyncOpenAI) -> None:
 async def test_chat_stream_with_usage(client: openai.AsyncOpenAI) -> None:
     stream = await client.chat.completions.create(
         model="sim-n12",
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
         stream=True,
         stream_options={"include_usage": True},
     )
@@ -78,8 +80,8 @@ async def test_chat_stream_with_usage(client: openai.AsyncOpenAI) -> None:
 async def test_tools(client: openai.AsyncOpenAI) -> None:
     answer = await client.chat.completions.create(
         model="sim-tool2",
-        messages=HELLO,  # type: ignore[arg-type]
-        tools=TOOLS,  # type: ignore[arg-type]
+        messages=HELLO,
+        tools=TOOLS,
     )
 
     calls = answer.choices[0].message.tool_calls
@@ -91,8 +93,8 @@ async def test_tools(client: openai.AsyncOpenAI) -> None:
 async def test_tools_streamed(client: openai.AsyncOpenAI) -> None:
     async with client.chat.completions.stream(
         model="sim-tool",
-        messages=HELLO,  # type: ignore[arg-type]
-        tools=TOOLS,  # type: ignore[arg-type]
+        messages=HELLO,
+        tools=TOOLS,
     ) as stream:
         final = await stream.get_final_completion()
 
@@ -136,7 +138,7 @@ async def test_embeddings(client: openai.AsyncOpenAI, encoding: str) -> None:
     answer = await client.embeddings.create(
         model="sim",
         input=["a", "b"],
-        encoding_format=encoding,  # type: ignore[arg-type]
+        encoding_format=encoding,
     )
 
     assert len(answer.data) == 2
@@ -199,17 +201,17 @@ async def test_moderations(client: openai.AsyncOpenAI) -> None:
 async def test_errors_arrive_as_the_clients_own(proxy: Proxy, client: openai.AsyncOpenAI) -> None:
     async with openai.AsyncOpenAI(api_key="sk-wrong", base_url=proxy.url + "/v1") as stranger:
         with pytest.raises(openai.AuthenticationError):
-            await stranger.chat.completions.create(model="sim", messages=HELLO)  # type: ignore[arg-type]
+            await stranger.chat.completions.create(model="sim", messages=HELLO)
     with pytest.raises(openai.NotFoundError):
-        await client.chat.completions.create(model="unknown", messages=HELLO)  # type: ignore[arg-type]
+        await client.chat.completions.create(model="unknown", messages=HELLO)
     with pytest.raises(openai.BadRequestError):
-        await client.chat.completions.create(model="sim-400", messages=HELLO)  # type: ignore[arg-type]
+        await client.chat.completions.create(model="sim-400", messages=HELLO)
 
 
 async def test_a_stream_cut_short_raises(client: openai.AsyncOpenAI) -> None:
     stream = await client.chat.completions.create(
         model="sim-n20-d1-chunk_fin",
-        messages=HELLO,  # type: ignore[arg-type]
+        messages=HELLO,
         stream=True,
     )
 
@@ -220,10 +222,10 @@ async def test_a_stream_cut_short_raises(client: openai.AsyncOpenAI) -> None:
 
 def test_the_synchronous_client(proxy_process: str) -> None:
     with openai.OpenAI(api_key=KEY, base_url=proxy_process + "/v1", max_retries=0) as client:
-        answer = client.chat.completions.create(model="sim-n8", messages=HELLO)  # type: ignore[arg-type]
+        answer = client.chat.completions.create(model="sim-n8", messages=HELLO)
         stream = client.chat.completions.create(
             model="sim-n8",
-            messages=HELLO,  # type: ignore[arg-type]
+            messages=HELLO,
             stream=True,
         )
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)

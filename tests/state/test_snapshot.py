@@ -57,7 +57,7 @@ def test_sections_become_their_structs() -> None:
             "server": {"port": 1, "drain": "5m", "max_body": "1KiB", "workers": 3, "timing": True},
             "admin": {"port": 2, "token": "0123456789abcdef"},
             "logging": {"level": "DEBUG", "format": "json", "file": "x.log"},
-            "health": {"interval": "1m", "mask_above": 2},
+            "health": {"open_max": "1m", "max_errors": 2},
             "auth": {"require": True, "exempt": ["/a"]},
             "store": {"url": "postgresql://h/d"},
         }
@@ -67,7 +67,7 @@ def test_sections_become_their_structs() -> None:
     assert compiled.admin.token is not None
     assert compiled.admin.token.reveal() == "0123456789abcdef"
     assert compiled.logging == model.Logging(level="debug", format="json", file="x.log")
-    assert compiled.health == model.Health(interval=60, mask_above=2)
+    assert compiled.health == model.Health(open_max=60, max_errors=2)
     assert compiled.require_auth
     assert compiled.exempt == {"/a"}
     assert compiled.store_url == "postgresql://h/d"
@@ -234,7 +234,7 @@ def test_deployments_are_in_tiers_the_smallest_priority_first() -> None:
 def test_aliases_lead_to_the_same_model_and_defaults_apply() -> None:
     compiled = models(
         {
-            "m": {"aliases": ["a", "b"], "echo_alias": True, "deployments": [{"provider": "p"}]},
+            "m": {"aliases": ["a", "b"], "deployments": [{"provider": "p"}]},
             "n": {"strategy": "random", "retry": {"count": 0}, "deployments": [{"provider": "p"}]},
         },
         defaults={"strategy": "least used", "retry": {"cap": 1}},
@@ -242,7 +242,6 @@ def test_aliases_lead_to_the_same_model_and_defaults_apply() -> None:
 
     assert compiled.models["a"] is compiled.models["b"] is compiled.models["m"]
     assert compiled.models["m"].strategy is Strategy.LEAST_USED
-    assert compiled.models["m"].echo_alias
     assert compiled.models["n"].strategy is Strategy.RANDOM
     assert compiled.models["n"].retry == model.Retry(count=0, cap=1)
 

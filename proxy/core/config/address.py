@@ -9,18 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from enum import Enum
 
 from msgspec import Struct
 
-
-class Place(Enum):
-    """What kind of host it is."""
-
-    PUBLIC = "a public address"
-    NAME = "a name"
-    PRIVATE = "a private or local address"
-    METADATA = "a metadata or link-local address"
+from proxy.core.address import Place, place_of
 
 
 class Fault(Struct, frozen=True):
@@ -30,8 +22,6 @@ class Fault(Struct, frozen=True):
     found: str
     advice: str
 
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[!$-;=@-\[\]^_a-z{}~]*)?",
@@ -46,20 +36,7 @@ _METADATA_NAMES = frozenset(
         "instance-data.ec2.internal",
     }
 )
-_METADATA_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "169.254.0.0/16",
-        "100.100.100.200/32",
-        "168.63.129.16/32",
-        "192.0.0.192/32",
-        "fe80::/10",
-        "fd00:ec2::/32",
-        "fd20:ce::254/128",
-    )
-)
 _LOCAL_SUFFIXES = (".localhost", ".localdomain", ".local", ".internal", ".home.arpa")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def fault(url: str, *, allow_private: bool, allow_http: bool) -> Fault | None:
@@ -106,13 +83,13 @@ def classify(host: str) -> Place | None:
     host = host.removesuffix(".")
     if ":" in host:
         try:
-            return _place(ipaddress.IPv6Address(host))
+            return place_of(ipaddress.IPv6Address(host))
         except ValueError:
             return None
     labels = host.split(".")
     if re.fullmatch(r"0x[0-9a-f]*|[0-9]+", labels[-1]):
         number = _inet_aton(labels)
-        return None if number is None else _place(ipaddress.IPv4Address(number))
+        return None if number is None else place_of(ipaddress.IPv4Address(number))
     if "" in labels:
         return None
     if host in _METADATA_NAMES:
@@ -137,26 +114,3 @@ def _inet_aton(labels: list[str]) -> int | None:
     if any(head > 255 for head in heads) or tail >= 256 ** (4 - len(heads)):
         return None
     return sum(head << (24 - 8 * index) for index, head in enumerate(heads)) + tail
-
-
-def _place(address: Address) -> Place:
-    inner = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
-    if inner is not None:
-        return _place(inner)
-    if any(address in network for network in _METADATA_NETWORKS):
-        return Place.METADATA
-    if address.is_global and not address.is_multicast:
-        return Place.PUBLIC
-    return Place.PRIVATE
-
-
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address a connection would end at: mapped, 6to4, NAT64 or the old compatible form."""
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    low = int(address) & 0xFFFFFFFF
-    if address in _NAT64 or (int(address) >> 32 == 0 and low > 1):
-        return ipaddress.IPv4Address(low)
-    return None

@@ -22,9 +22,10 @@ LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
     ("server",): {"name": ()},
     ("admin",): {"username": ("admin",), "password": ("",), "anonymous": (False,)},
     ("store",): {"poll": ()},
-    ("health",): {"probe": ()},
+    ("health",): {"probe": (), "interval": (300,), "mask_above": ()},
+    ("logging",): {"detailed": (False,), "max_content": (1000,)},
     ("providers", "*"): {"fields": (), "key_strategy": ()},
-    ("models", "*"): {"hedge": (), "continuation": ("none",)},
+    ("models", "*"): {"hedge": (), "continuation": ("none",), "echo_alias": (False,)},
     ("models", "*", "deployments", "*"): {
         "quota": (),
         "rpm": (),

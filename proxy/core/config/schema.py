@@ -352,9 +352,8 @@ class Health(Section):
     """When a deployment is taken out, and when it comes back."""
 
     enabled: bool = Field(
-        default=_HEALTH.enabled, description="Probe deployments that have no traffic."
+        default=_HEALTH.enabled, description="False: a failing deployment is never taken out."
     )
-    interval: Limit = Field(default=_HEALTH.interval, description="Between two probes.")
     max_errors: int = Field(
         default=_HEALTH.max_errors,
         description="Failures in a row that take a deployment out.",
@@ -368,11 +367,6 @@ class Health(Section):
         description="How long it is out the first time; doubled each time.",
     )
     open_max: Limit = Field(default=_HEALTH.open_max, description="How long it is out at most.")
-    mask_above: float | None = Field(
-        default=None,
-        description="Never probe what costs more than this, in USD a million tokens.",
-        ge=0,
-    )
 
 
 class Logging(Section):
@@ -385,12 +379,6 @@ class Logging(Section):
         default="auto", description="auto: console on a terminal, else json."
     )
     requests: bool = Field(default=_LOGGING.requests, description="One line a request.")
-    detailed: bool = Field(
-        default=_LOGGING.detailed, description="Write bodies into it: they are private."
-    )
-    max_content: int = Field(
-        default=_LOGGING.max_content, description="Characters of a body that are written.", ge=0
-    )
     file: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
         default=None, description="Write to this file instead of standard error."
     )
@@ -504,9 +492,6 @@ class Model(Section):
     )
     fallbacks_content: Names = Field(
         default_factory=list, description="Models to try when its content filter refused."
-    )
-    echo_alias: bool = Field(
-        default=False, description="Answer with the name the client asked for, not the provider's."
     )
     force_usage: bool | None = Field(default=None, description="As in defaults.")
     timeouts: Timeouts = _section(Timeouts)

@@ -1,0 +1,55 @@
+"""What kind of place an IP address is: may a gateway connect to it on somebody's behalf."""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import Enum
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_METADATA_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "169.254.0.0/16",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+        "fe80::/10",
+        "fd00:ec2::/32",
+        "fd20:ce::254/128",
+    )
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class Place(Enum):
+    """What kind of host it is."""
+
+    PUBLIC = "a public address"
+    NAME = "a name"
+    PRIVATE = "a private or local address"
+    METADATA = "a metadata or link-local address"
+
+
+def place_of(address: Address) -> Place:
+    """Where a connection to `address` would end, embedded IPv4 addresses included."""
+    inner = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
+    if inner is not None:
+        return place_of(inner)
+    if any(address in network for network in _METADATA_NETWORKS):
+        return Place.METADATA
+    if address.is_global and not address.is_multicast:
+        return Place.PUBLIC
+    return Place.PRIVATE
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address a connection would end at: mapped, 6to4, NAT64 or the old compatible form."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    low = int(address) & 0xFFFFFFFF
+    if address in _NAT64 or (int(address) >> 32 == 0 and low > 1):
+        return ipaddress.IPv4Address(low)
+    return None
