@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.config.address import Place, classify, fault
+from proxy.core.address import Place
+from proxy.core.config.address import classify, fault
 
 
 def found(url: str, *, private: bool = False, http: bool = False) -> str | None:
