@@ -46,6 +46,7 @@ class Attempt:
         "error",
         "exchange",
         "gate",
+        "opened",
         "relay",
         "started",
         "upstream",
@@ -61,6 +62,8 @@ class Attempt:
         self.relay: Relay | None = None
         self.started = monotonic()
         self.connected_at = 0.0
+        self.opened = False
+        """A connection was opened for it, not taken from the pool."""
         self.answered_at = 0.0
 
     async def run(self, upstream: Upstream, ttft_limit: float, *, eager: bool) -> bool:
@@ -102,6 +105,7 @@ class Attempt:
         connect = timeouts.connect if eager else min(timeouts.connect, CONNECT_WITH_ALTERNATIVES)
         connection, release = await upstream.connect(connect, fresh=fresh)
         self.connected_at = monotonic()
+        self.opened = connection.served == 0
         loop = asyncio.get_running_loop()
         gate = self.gate = Gate(
             endpoint,

@@ -10,13 +10,14 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.core import clock, log
-from proxy.core.errors import ProxyError, UpstreamError
+from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.lines import RequestLine
 from proxy.gateway.attempt import End
 from proxy.gateway.relay import EventRelay
 
 if TYPE_CHECKING:
     from proxy.core.metrics import Attempts
+    from proxy.core.series import Gauge
     from proxy.dialects.base import Usage
     from proxy.gateway.attempt import Attempt
     from proxy.gateway.exchange import Exchange, Headers
@@ -35,6 +36,9 @@ _OUTCOMES = {
     End.MALFORMED: "upstream_error",
 }
 
+_REPORTS = frozenset({"chat", "completions", "responses", "embeddings", "messages", "generate"})
+"""Operations whose answers should say what they used."""
+
 
 class Meter:
     """One a request; `settle` is called exactly once, whatever happened."""
@@ -44,6 +48,7 @@ class Meter:
         "attempts",
         "cause",
         "exchange",
+        "inflight",
         "model",
         "outcome",
         "ready_at",
@@ -59,12 +64,22 @@ class Meter:
         """When the request had been read whole: what a client takes to send it is no overhead of ours."""
         self.model = ""
         """The configured name of the model asked for, once it is known."""
+        self.inflight: Gauge | None = None
         self.waited = 0.0
         self.attempts = 0
         self.attempt: Attempt | None = None
         self.relay: Relay | None = None
         self.outcome = "ok"
         self.cause = ""
+
+    def ready(self, at: float) -> None:
+        """The request has been read whole, at this monotonic time."""
+        exchange = self.exchange
+        self.ready_at = at
+        self.inflight = self.state.metrics.inflight.child(
+            exchange.endpoint.route, "true" if exchange.stream else "false"
+        )
+        self.inflight.value += 1
 
     def failed(self, attempt: Attempt, step: Step) -> None:
         """An attempt gave no answer; `step` is what the plan makes of it."""
@@ -73,6 +88,11 @@ class Meter:
         self._waited(attempt)
         self.cause = str(error.cause)
         self._count(attempt, "final_error" if step.candidate is None else step.kind, self.cause)
+        provider = attempt.candidate.deployment.provider.name
+        if error.cause is Cause.EMPTY:
+            self.state.metrics.empty_responses.child(provider, "no_content").inc()
+        elif error.cause is Cause.MALFORMED:
+            self.state.metrics.malformed_chunks.child(provider, "before_content").inc()
 
     def answered(self, attempt: Attempt) -> None:
         """An attempt's gate opened."""
@@ -88,6 +108,10 @@ class Meter:
 
     def _waited(self, attempt: Attempt) -> None:
         self.attempts += 1
+        if attempt.opened:
+            provider = attempt.candidate.deployment.provider.name
+            connect = self.state.metrics.upstream_connect.child(provider)
+            connect.observe(attempt.connected_at - attempt.started)
         self.waited += (attempt.answered_at or monotonic()) - attempt.started
 
     def _count(self, attempt: Attempt, outcome: str, reason: str) -> Attempts:
@@ -148,6 +172,8 @@ class Meter:
     def settle(self) -> None:
         """Book it: counters and the log line."""
         now = monotonic()
+        if self.inflight is not None:
+            self.inflight.value -= 1
         exchange = self.exchange
         relay = self.relay
         attempt = self.attempt
@@ -185,11 +211,15 @@ class Meter:
         if isinstance(relay, EventRelay):
             events = relay.event_count
             spread = relay.last_content - relay.first_content
+            if relay.reason is End.MALFORMED:
+                self.state.metrics.malformed_chunks.child(provider, "mid_stream").inc()
             bundle.finish_stream(
                 str(relay.reason),
                 max_gap=relay.max_gap if events > 1 else None,
                 inter_token=spread / (events - 1) if events > 1 else None,
             )
+        if attempt is not None and usage is None and exchange.endpoint.operation in _REPORTS:
+            self.state.metrics.empty_responses.child(provider, "no_usage").inc()
         if usage is not None:
             bundle.count_tokens(
                 usage.input,

@@ -37,7 +37,7 @@ async def serve(
             exchange.respond(200, JSON, _models(exchange, state))
             return
         await _read(exchange, client, state)
-        meter.ready_at = client.received_at
+        meter.ready(client.received_at)
         plan = _plan(exchange, state)
         meter.model = plan.model.name
         attempt = await attempts.first_answer(exchange, plan, pool, meter)

@@ -51,7 +51,7 @@ class Gateway:
         return ClientConnection(
             self._server,
             loop=asyncio.get_running_loop(),
-            reject=_reject,
+            reject=self._reject,
             head_timeout=limits.head_timeout,
             keepalive=limits.keepalive,
         )
@@ -85,7 +85,7 @@ class Gateway:
         try:
             self._check(request)
         except ProxyError as error:
-            transport.write(_render(error, family_of(path), close=True))
+            transport.write(self._reject(error.ref, f"- {path} -"))
             return False
         page = self._pages.get(path)
         if page is not None and request.method in ("GET", "HEAD"):
@@ -99,18 +99,19 @@ class Gateway:
             exchange.keep_alive = False
         exchange.exempt = path in self._state.snapshot.exempt
         exchange.timing = self._state.snapshot.server.timing or TIMING in request.headers
-        inflight = self._state.metrics.inflight.child(
-            found[0].route, "true" if exchange.stream else "false"
-        )
-        inflight.inc()
-        try:
-            await pipeline.serve(exchange, client, self._state, self._pool)
-        finally:
-            inflight.dec()
+        await pipeline.serve(exchange, client, self._state, self._pool)
         if not request.content.is_eof():
             await body.linger(request.content)
             return False
         return exchange.keep_alive and not client.half_closed
+
+    def _reject(self, ref: str, request_line: str) -> bytes:
+        """A whole response for a request that could not be parsed; logs the reason's code, never the bytes."""
+        error = ProxyError(ref)
+        logger.info("malformed request: %s", error.code)
+        self._state.metrics.bad_requests.child(error.code).inc()
+        target = request_line.split(" ")[1] if request_line.count(" ") else ""
+        return _render(error, family_of(target.partition("?")[0]), close=True)
 
     def _check(self, request: BaseRequest) -> None:
         """What aiohttp lets through and a proxy must not.
@@ -159,10 +160,3 @@ def _render(error: ProxyError, family: str, *, close: bool, extra: Headers | Non
     request_id = new_request_id()
     status, headers, content = render_error(family, error, request_id)
     return render_response(status, headers + (extra or []), content, request_id, close=close)
-
-
-def _reject(ref: str, request_line: str) -> bytes:
-    """A whole response for a request that could not be parsed; logs the reason's code, never the bytes."""
-    target = request_line.split(" ")[1] if request_line.count(" ") else ""
-    logger.info("malformed request: %s", ref)
-    return _render(ProxyError(ref), family_of(target.partition("?")[0]), close=True)

@@ -198,7 +198,12 @@ class UpstreamConnection(ResponseHandler):
         if self._head_size > MAX_HEAD:
             raise UpstreamError(Cause.MALFORMED)
         name = name.lower()
-        if name == b"content-length" or name == b"transfer-encoding":
+        if name == b"content-length":
+            self._delimited = True
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked":
+                # Compressed for this hop, or readable in two ways; nobody asked for either.
+                raise UpstreamError(Cause.MALFORMED)
             self._delimited = True
         self._headers.append((name, value))
 

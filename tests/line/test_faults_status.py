@@ -107,8 +107,8 @@ async def test_with_all_keys_refused_the_provider_is_hardly_asked(
         assert_error(CHAT, answer, "up_auth")
         assert answer.headers["x-should-retry"] == "false"
     assert set(seen[:2]) == {"upstream-secret-a", "upstream-secret-b"}
-    # At first each key once; then, as a last resort, one request a second.
-    assert len(seen) < 8
+    # At first each key once; then, as a last resort, one request a second. A 403 may be about one request only.
+    assert len(seen) < (8 if status == 401 else 22)
 
 
 async def test_a_refused_key_sends_the_request_to_another_deployment(
@@ -587,7 +587,7 @@ async def test_a_second_answer_in_the_same_packet_is_seen_by_nobody(
     async with row(sim, tmp_path, "unaskedx1", **NO_RETRY) as one:
         answer = await CHAT.ask(one.proxy, stream=stream)
 
-        assert b"unasked" not in answer.body
+        assert b"nobody asked" not in answer.body
         if answer.status == 200:
             assert_good(CHAT, answer, stream=stream)
         else:
