@@ -151,8 +151,6 @@ _OWN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def _clean(line: RequestLine) -> None:
     if not _OWN_ID.fullmatch(line.request_id):
         line.request_id = _name(line.request_id)
-    line.method = _name(line.method)
-    line.route = _name(line.route)
     line.client = _name(line.client)
     if line.model:
         line.model = _name(line.model)
@@ -162,7 +160,9 @@ def _clean(line: RequestLine) -> None:
         line.user_agent = _name(line.user_agent)
 
 
+@lru_cache(maxsize=4096)
 def _name(raw: str) -> str:
+    """A short text from outside, fit to be written. Remembered: the same few come with every request."""
     raw = raw[:QUEUED]
     text = redact_name(raw)
     if len(raw) == QUEUED:

@@ -78,6 +78,8 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
     if endpoint.body is Body.NONE:
         return
     exchange.body = await body.read(request, exchange.transport, state.snapshot.server)
+    # One turn of the loop reads what follows the request: nothing, or the end of a client that left at once.
+    await asyncio.sleep(0)
     if client.half_closed:
         await client.confirm_client()
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()

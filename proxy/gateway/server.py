@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from aiohttp.http import HttpVersion10, HttpVersion11
@@ -14,13 +14,12 @@ from proxy.core.errors import ProxyError
 from proxy.core.log import logger
 from proxy.dialects.render import render_error
 from proxy.gateway import body, pipeline
-from proxy.gateway.connection import CLOSE, KEEP, ClientConnection
+from proxy.gateway.connection import ClientConnection
 from proxy.gateway.endpoints import allowed, family_of, match
 from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
-    from aiohttp.web_response import StreamResponse
 
     from proxy.state.state import State
     from proxy.upstream.pool import UpstreamPool
@@ -43,7 +42,11 @@ class Gateway:
         self._state = state
         self._pool = pool
         self._pages = pages
-        self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        # aiohttp's server keeps the connections and cancels what a lost one was doing; requests come to
+        # `_answer` from the connection itself.
+        self._server = web.Server(
+            cast("Any", self._answer), handler_cancellation=True, access_log=None
+        )
 
     def connection(self) -> ClientConnection:
         """The protocol of a new client connection: the factory a listener is made with."""
@@ -51,6 +54,7 @@ class Gateway:
         return ClientConnection(
             self._server,
             loop=asyncio.get_running_loop(),
+            answer=self._answer,
             reject=self._reject,
             head_timeout=limits.head_timeout,
             keepalive=limits.keepalive,
@@ -65,15 +69,6 @@ class Gateway:
         """Close what is idle, let the rest finish within `timeout` seconds, then cut it."""
         self._server.pre_shutdown()
         await self._server.shutdown(timeout)
-
-    async def _handle(self, request: BaseRequest) -> StreamResponse:
-        client = request.protocol
-        assert isinstance(client, ClientConnection)
-        try:
-            keep_alive = await self._answer(request, client)
-        finally:
-            client.answered += 1
-        return KEEP if keep_alive else CLOSE
 
     async def _answer(self, request: BaseRequest, client: ClientConnection) -> bool:
         """Answer `request`; whether its connection can carry another."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
 from typing import Protocol
 
 from aiohttp.client_proto import ResponseHandler
@@ -24,6 +23,7 @@ from proxy.core.errors import Cause, UpstreamError
 Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD = 64 * 1024
+"""Bytes of header fields, and of reads in a row that bring framing only: heads, chunk sizes, trailers."""
 MAX_INTERIM = 32
 """1xx answers accepted before the real one."""
 COPY_LIMIT = 64 * 1024
@@ -53,10 +53,10 @@ class UpstreamConnection(ResponseHandler):
         self.consumer: Consumer | None = None
         self.served = 0
         """Responses completed: above 0 the connection was reused and may have gone stale."""
-        self.last_read = 0.0
         self._llhttp: HttpResponseParser | None = None
         self._headers: Headers = []
         self._head_size = 0
+        self._barren = 0
         self._parts: list[bytes] = []
         self._status = 0
         self._touched = False
@@ -86,8 +86,11 @@ class UpstreamConnection(ResponseHandler):
             transport.write(head + body)
 
     def _begin(self) -> None:
+        # What plain `session.request` leaves behind would swallow an unasked answer on an idle connection.
+        self._parser = None
         self._headers = []
         self._head_size = 0
+        self._barren = 0
         self._status = 0
         self._touched = False
         self._complete = False
@@ -126,7 +129,6 @@ class UpstreamConnection(ResponseHandler):
             super().data_received(data)
             return
         self._touched = True
-        self.last_read = monotonic()
         failed = False
         try:
             self._llhttp.feed_data(data)  # type: ignore[union-attr]
@@ -138,8 +140,13 @@ class UpstreamConnection(ResponseHandler):
             consumer = self.consumer
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             self._parts = []
+            self._barren = 0
             if consumer is not None:
                 consumer.body(data)
+        else:
+            # A field without an end reaches no callback: the parser would keep all of it.
+            self._barren += len(data)
+            failed = failed or self._barren > MAX_HEAD
         if self._complete:
             self._finish(reusable=not failed)
         elif failed:
@@ -197,6 +204,8 @@ class UpstreamConnection(ResponseHandler):
         self._head_size += len(name) + len(value)
         if self._head_size > MAX_HEAD:
             raise UpstreamError(Cause.MALFORMED)
+        if self._status:  # a trailer: the head has been handed on, and nobody asked for more
+            return
         name = name.lower()
         if name == b"content-length":
             self._delimited = True
@@ -227,6 +236,7 @@ class UpstreamConnection(ResponseHandler):
     def on_message_complete(self) -> None:
         if self._status == 0:  # an interim response
             self._headers = []
+            self._delimited = False
             return
         self._complete = True
         # Only here: llhttp forgets the message's version and headers when the callback returns.

@@ -37,6 +37,7 @@ class Upstream:
     __slots__ = (
         "_connector",
         "_origin",
+        "_quiet",
         "_session",
         "_timeouts",
         "busy",
@@ -49,6 +50,7 @@ class Upstream:
         loop = asyncio.get_running_loop()
         self.provider = provider
         self.busy = 0
+        """Connections borrowed, or being waited for."""
         self.opened = 0
         self.heads: dict[object, tuple[bytes, bytes]] = {}
         """Rendered request targets and header lines, kept by whoever renders them."""
@@ -78,6 +80,7 @@ class Upstream:
             "POST", URL(provider.base_url), loop=loop, session=self._session, proxy=proxy
         )
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._quiet: asyncio.Future[None] | None = None
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -100,6 +103,7 @@ class Upstream:
         if limit is None:
             limit = aiohttp.ClientTimeout(connect=timeout, ceil_threshold=3600)
             self._timeouts[timeout] = limit
+        self.busy += 1
         try:
             while True:
                 connection = await self._connector.connect(self._origin, [], limit)
@@ -109,13 +113,15 @@ class Upstream:
                     break
                 # Who waited for a slot was handed the connection of the one who left.
                 connection.close()
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
-            raise UpstreamError(Cause.TLS, sent=False) from error
-        except TimeoutError as error:
-            raise UpstreamError(Cause.TIMEOUT_CONNECT, sent=False) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamError(Cause.CONNECT, sent=False) from error
-        self.busy += 1
+        except BaseException as error:
+            full = 0 < self.provider.max_connections < self.busy
+            self.busy -= 1
+            if self._quiet is not None:
+                self._tell_quiet()
+            cause = _cause(error, full=full)
+            if cause is None:
+                raise
+            raise UpstreamError(cause, sent=False) from error
         if protocol.served == 0:
             self.opened += 1
         return protocol, functools.partial(self._give_back, connection)
@@ -123,6 +129,12 @@ class Upstream:
     def _give_back(self, connection: aiohttp.connector.Connection) -> None:
         self.busy -= 1
         connection.release()
+        if self._quiet is not None:
+            self._tell_quiet()
+
+    def _tell_quiet(self) -> None:
+        if self.busy == 0 and self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
 
     def drop_idle(self) -> None:
         """Close every pooled connection: one proved stale, so its siblings are suspect too."""
@@ -131,9 +143,27 @@ class Upstream:
             for protocol, _ in pools.pop(key):
                 protocol.close()
 
+    async def quiet(self) -> None:
+        """Wait until no exchange is running."""
+        while self.busy:
+            if self._quiet is None or self._quiet.done():
+                self._quiet = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._quiet)
+
     async def close(self) -> None:
         """Close the session; exchanges still running lose their connection."""
         await self._session.close()
+
+
+def _cause(error: BaseException, *, full: bool) -> Cause | None:
+    """Why there is no connection; None for what is no failure to connect. `full`: all slots were taken."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return Cause.TLS
+    if isinstance(error, TimeoutError):
+        return Cause.POOL if full else Cause.TIMEOUT_CONNECT
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return Cause.CONNECT
+    return None
 
 
 class UpstreamPool:
@@ -157,10 +187,13 @@ class UpstreamPool:
 
     async def retire(self, current: frozenset[Provider]) -> None:
         """Close the upstreams of providers no longer configured, once their last exchange has ended."""
-        for provider, upstream in list(self._upstreams.items()):
-            if provider not in current and upstream.busy == 0:
-                del self._upstreams[provider]
-                await upstream.close()
+        old = [one for name, one in self._upstreams.items() if name not in current]
+        await asyncio.gather(*map(self._retire, old))
+
+    async def _retire(self, upstream: Upstream) -> None:
+        await upstream.quiet()
+        self._upstreams.pop(upstream.provider, None)
+        await upstream.close()
 
     async def close(self) -> None:
         """Close everything."""

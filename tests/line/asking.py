@@ -1,8 +1,8 @@
 """The same question in every dialect, what a good answer and an error of ours are in each, and faulty providers.
 
-    Dialect     how to ask, what to look for
-    row         a proxy in front of simulated providers, one fault word each; checks what must hold after every fault
-    replying    a scripted provider that answers each request with given bytes
+Dialect     how to ask, what to look for
+row         a proxy in front of simulated providers, one fault word each; checks what must hold after every fault
+replying    a scripted provider that answers each request with given bytes
 """
 
 from __future__ import annotations
@@ -179,9 +179,7 @@ def config_with(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, A
 
 
 @asynccontextmanager
-async def row(
-    sim: Simulator, folder: Path, *faults: str, **changes: Any
-) -> AsyncIterator[Row]:
+async def row(sim: Simulator, folder: Path, *faults: str, **changes: Any) -> AsyncIterator[Row]:
     """A proxy in front of one simulated provider for each fault word, the first one preferred.
 
     Afterwards the proxy must still serve (V2), and hold no request open at a provider (V6).

@@ -20,7 +20,15 @@ from tests.line.asking import (
     replying,
     row,
 )
-from tests.line.harness import Proxy, Simulator, config, read_request, request, scripted, serving
+from tests.line.harness import (
+    Proxy,
+    Simulator,
+    read_request,
+    request,
+    scripted,
+    serving,
+    until,
+)
 
 SLOWLY_BACK = {"health__open_base": 20}
 """A circuit that has opened stays so for the whole test."""
@@ -119,7 +127,8 @@ async def test_an_unanswered_handshake_moves_the_request_to_another_deployment(
     # The limit while others are left, instead of the one of the configuration.
     monkeypatch.setattr(attempt, "CONNECT_WITH_ALTERNATIVES", 0.05)
     content = fleet((hole, "a"), (sim.url, "sim-n2"), health__max_errors=2, **SLOWLY_BACK)
-    async with serving(content, tmp_path) as proxy:
+    content["defaults"]["timeouts"] = {"connect": 60}
+    async with serving(content, tmp_path) as proxy, asyncio.timeout(5):
         for _ in range(4):
             assert_good(CHAT, await CHAT.ask(proxy))
 
@@ -133,16 +142,12 @@ async def test_a_client_that_leaves_during_the_handshake_ends_the_attempt(
     async with serving(fleet((hole, "a")), tmp_path) as proxy:
         client = await proxy.raw()
         client.send(request("POST", "/v1/chat/completions", b'{"model":"m","messages":[]}'))
-        upstream = proxy.worker.pool
-        async with asyncio.timeout(5):
-            while not upstream.upstreams():
-                await asyncio.sleep(0)
+        state = proxy.worker.state.live.deployments["m/0:p0"]
+        await until(lambda: state.inflight == 1)
         client.reset()
 
-        async with asyncio.timeout(5):
-            while not tried(proxy, 0, outcome="cancelled"):
-                await asyncio.sleep(0)
-        assert proxy.worker.state.live.deployments["m/0:p0"].inflight == 0
+        await until(lambda: tried(proxy, 0, outcome="cancelled") == 1)
+        assert state.inflight == 0
 
 
 # A7: a pooled connection closed by the provider
@@ -250,9 +255,7 @@ async def test_when_every_provider_hangs_up_its_answer_is_unusable(
         assert one.failures() == 3
 
 
-async def test_a_provider_that_hangs_up_is_left_for_another(
-    sim: Simulator, tmp_path: Path
-) -> None:
+async def test_a_provider_that_hangs_up_is_left_for_another(sim: Simulator, tmp_path: Path) -> None:
     async with row(sim, tmp_path, "close_now", "", health__max_errors=2, **SLOWLY_BACK) as one:
         for _ in range(6):
             assert_good(CHAT, await CHAT.ask(one.proxy))
@@ -284,18 +287,14 @@ async def test_a_provider_that_is_back_is_used_again(tmp_path: Path) -> None:
     def reply(head: bytes, body: bytes) -> bytes:
         return GOOD if alive else b""
 
-    content = config_of_one_that_comes_back()
-    async with scripted(replying(reply)) as url:
-        content["providers"]["p0"]["base_url"] = url
-        async with serving(content, tmp_path) as proxy:
-            assert (await CHAT.ask(proxy)).status == 502
-            alive = True
-            async with asyncio.timeout(5):
-                while (await CHAT.ask(proxy)).status != 200:
-                    await asyncio.sleep(0)
-            assert_good(CHAT, await CHAT.ask(proxy))
-
-
-def config_of_one_that_comes_back() -> dict[str, object]:
     health = {"open_base": 0.02, "recover_after": 1, "max_errors": 1}
-    return fleet(("http://127.0.0.1:1", "a"), health=health)
+    async with (
+        scripted(replying(reply)) as url,
+        serving(fleet((url, "a"), health=health), tmp_path) as proxy,
+    ):
+        assert (await CHAT.ask(proxy)).status == 502
+        alive = True
+        async with asyncio.timeout(5):
+            while (await CHAT.ask(proxy)).status != 200:
+                await asyncio.sleep(0)
+        assert_good(CHAT, await CHAT.ask(proxy))

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy.core.errors import ERRORS
 from proxy.simulator import errors
 from tests.line.asking import (
     CHAT,
@@ -29,7 +30,16 @@ from tests.line.asking import (
     said,
     text_of,
 )
-from tests.line.harness import Answer, Proxy, Raw, Simulator, read_request, request, scripted, serving
+from tests.line.harness import (
+    Answer,
+    Proxy,
+    Simulator,
+    read_request,
+    request,
+    scripted,
+    serving,
+    until,
+)
 
 NO_RETRY = {"defaults__retry": {"count": 0}}
 NO_WAIT = {"defaults__retry": {"count": 0, "retry_after_max": 0}}
@@ -314,13 +324,9 @@ async def test_a_client_that_leaves_while_a_limit_is_waited_for_is_not_asked_for
     async with row(sim, tmp_path, "429-rams400") as one:
         client = await one.proxy.raw()
         client.send(request("POST", "/v1/chat/completions", b'{"model":"m","messages":[]}'))
-        async with asyncio.timeout(5):
-            while not one.tried():
-                await asyncio.sleep(0)
+        await until(lambda: one.tried() == 1)
         client.reset()
-        async with asyncio.timeout(5):
-            while not one.proxy.metric("headrace_client_gone_total"):
-                await asyncio.sleep(0)
+        await until(lambda: one.proxy.metric("headrace_client_gone_total") == 1)
 
         assert one.proxy.worker.state.live.deployments["m/0:p0"].inflight == 0
         assert len(await one.seen()) == 1
@@ -408,14 +414,19 @@ async def test_a_tenth_of_rate_limits_is_invisible_with_two_deployments(
     def provider(index: int) -> Callable[[bytes, bytes], bytes]:
         def reply(head: bytes, body: bytes) -> bytes:
             seen[index] += 1
-            return refused(429, "requests", "rate_limit_exceeded") if seen[index] % 10 == 0 else GOOD
+            return (
+                refused(429, "requests", "rate_limit_exceeded") if seen[index] % 10 == 0 else GOOD
+            )
 
         return reply
 
     async with (
         scripted(replying(provider(0))) as one,
         scripted(replying(provider(1))) as other,
-        serving(fleet((one, "a"), (other, "b")), tmp_path) as proxy,
+        # How long a key rests without a hint is a guess: with everybody resting, so much of it is waited for.
+        serving(
+            fleet((one, "a"), (other, "b"), defaults__retry={"retry_after_max": 0.002}), tmp_path
+        ) as proxy,
     ):
 
         async def client() -> list[int]:
@@ -439,7 +450,9 @@ async def test_a_broken_provider_is_left_for_another(
         for _ in range(6):
             assert_good(CHAT, await CHAT.ask(one.proxy, stream=stream), stream=stream)
 
-        assert len(await one.seen(0)) == 4, "one more try while a sibling waits, then its circuit opens"
+        assert len(await one.seen(0)) == 4, (
+            "one more try while a sibling waits, then its circuit opens"
+        )
         assert len(await one.seen(1)) == 6
 
 
@@ -507,8 +520,9 @@ async def test_retries_are_a_fifth_of_the_requests_even_without_circuits(
         assert {answer.status for answer in answers} <= {500, 502}
         attempts = len(await one.seen(0)) + len(await one.seen(1))
         # And a few that are free: ten at the start, one a second.
-        assert attempts <= 1.2 * 150 + 15
-        assert answers[-1].headers["x-should-retry"] == "false"
+        assert attempts <= 1.2 * 150 + 25
+        # Nor is the client to make up for them.
+        assert any(answer.headers.get("x-should-retry") == "false" for answer in answers)
 
 
 # B13: redirects
@@ -530,13 +544,12 @@ async def test_a_redirect_is_never_followed(tmp_path: Path, status: int) -> None
 
         async with (
             scripted(replying(reply)) as url,
-            serving(fleet((url, "a"), (url, "b")), tmp_path) as proxy,
+            serving(fleet((url, "a"), (url, "b"), health__enabled=False), tmp_path) as proxy,
         ):
-            for stream in (False, True):
-                for dialect in DIALECTS.values():
+            for dialect in DIALECTS.values():
+                for stream in (False, True):
                     assert_error(dialect, await dialect.ask(proxy, stream=stream), "bad_up")
-                    if len(seen) >= 8:
-                        break  # from here on the circuits are open
+            assert len(seen) == 2 * 8, "each deployment once a request"
     assert not hits
 
 
@@ -619,9 +632,7 @@ async def test_bytes_that_come_on_an_idle_connection_close_it(tmp_path: Path, ex
     async with scripted(script) as url, serving(fleet((url, "a")), tmp_path) as proxy:
         assert text_of(await CHAT.ask(proxy)) == "answer 1"
         asked.set()
-        async with asyncio.timeout(5):
-            while not closed:
-                await asyncio.sleep(0)
+        await until(lambda: bool(closed))
 
         assert closed == [b""]
         assert text_of(await CHAT.ask(proxy)) == "answer 2"
@@ -650,7 +661,7 @@ async def test_a_response_head_with_two_meanings_is_refused(tmp_path: Path, head
         await read_request(reader)
         if not connections:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + head + b"\r\n")
-            writer.write(b'0\r\n\r\n' + said("smuggled"))
+            writer.write(b"0\r\n\r\n" + said("smuggled"))
         else:
             writer.write(GOOD)
         connections.append(head)
@@ -660,6 +671,7 @@ async def test_a_response_head_with_two_meanings_is_refused(tmp_path: Path, head
     async with (
         scripted(script) as url,
         serving(fleet((url, "a"), **NO_RETRY), tmp_path) as proxy,
+        asyncio.timeout(5),
     ):
         assert_error(CHAT, await CHAT.ask(proxy), "bad_up")
         assert text_of(await CHAT.ask(proxy)) == "good"
@@ -732,6 +744,8 @@ async def test_a_200_without_an_answer_sends_the_request_elsewhere(
         ("application/json", b'"a"'),
         ("application/json", b'{"id": '),
         ("application/json", b"   "),
+        ("application/json", b"{}"),
+        ("application/json", b'{"choices":[]}'),
         ("text/plain", b"OK"),
         ("text/plain", b"<html>"),
         ("", b"welcome"),
@@ -765,6 +779,18 @@ async def test_a_stream_that_does_not_begin_as_one_is_none(
         serving(fleet((url, "a"), **NO_RETRY), tmp_path) as proxy,
     ):
         assert_error(CHAT, await CHAT.ask(proxy, stream=True), "bad_up")
+
+
+async def test_a_page_where_sound_is_due_is_no_answer(tmp_path: Path) -> None:
+    def reply(head: bytes, _: bytes) -> bytes:
+        return response(200, b"<!doctype html><title>Sign in</title>", "text/html; charset=utf-8")
+
+    async with (
+        scripted(replying(reply)) as url,
+        serving(fleet((url, "a"), **NO_RETRY), tmp_path) as proxy,
+    ):
+        body = {"model": "m", "input": "hi", "voice": "alloy"}
+        assert_error(CHAT, await proxy.post("/v1/audio/speech", body), "bad_up")
 
 
 # B19: an error inside a 200
@@ -853,19 +879,19 @@ async def test_with_every_circuit_open_the_answer_comes_from_us(
 ) -> None:
     asking = DIALECTS[dialect]
     async with row(sim, tmp_path, "500", "503", health__max_errors=1, **STAYS_OPEN) as one:
-        for _ in range(6):
-            last = await asking.ask(one.proxy)
+        # The first opens both circuits. Then each is asked once a second at most, as a last resort.
+        for _ in range(3):
+            await asking.ask(one.proxy)
         before = len(await one.seen(0)) + len(await one.seen(1))
         answers = [await asking.ask(one.proxy) for _ in range(30)]
         after = len(await one.seen(0)) + len(await one.seen(1))
 
-        assert_error(asking, last, "no_up")
-        ours = [answer for answer in answers if answer.status == last.status]
-        # As a last resort each deployment may still be asked once a second.
-        assert after - before <= 30 - len(ours) + 2
-        assert len(ours) > 20
+        message = ERRORS["no_up"].message
+        ours = [answer for answer in answers if answer.json["error"]["message"] == message]
+        assert after - before == 30 - len(ours) <= 4
         for answer in ours:
-            assert 1 <= int(answer.headers["retry-after"]) <= 60
+            assert_error(asking, answer, "no_up")
+            assert 10_000 < milliseconds(answer) <= 24_000, "when the next probe is due"
 
 
 async def test_one_request_at_a_time_finds_out_whether_a_provider_is_back(tmp_path: Path) -> None:
@@ -888,26 +914,16 @@ async def test_one_request_at_a_time_finds_out_whether_a_provider_is_back(tmp_pa
         serving(fleet((url, "a"), health=health, **NO_RETRY), tmp_path) as proxy,
     ):
         assert (await CHAT.ask(proxy)).status == 503
-        circuit = proxy.worker.state.live.deployments["m/0:p0"]
-        raws: list[Raw] = []
-        async with asyncio.timeout(5):
-            while len(seen) < 2:
-                raws.append(await proxy.raw())
-                raws[-1].send(request("POST", "/v1/chat/completions", b'{"model":"m"}'))
-                await asyncio.sleep(0)
-        refusals = [await CHAT.ask(proxy) for _ in range(10)]
-
-        # The probe, and at most one a second as a last resort.
-        assert len(seen) <= 4
-        for answer in refusals:
-            assert_error(CHAT, answer, "no_up")
+        asking = [asyncio.create_task(CHAT.ask(proxy)) for _ in range(20)]
+        # The probe, and beside it one request a second as a last resort.
+        await until(lambda: sum(task.done() for task in asking) >= 17)
+        assert 2 <= len(seen) <= 4
+        for task in asking:
+            if task.done():
+                assert_error(CHAT, task.result(), "no_up")
         alive.set()
-        async with asyncio.timeout(5):
-            while circuit.phase:
-                await asyncio.sleep(0)
+        await asyncio.gather(*asking)
         assert_good(CHAT, await CHAT.ask(proxy))
-        for raw in raws:
-            raw.close()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -999,7 +1015,9 @@ async def test_a_client_that_leaves_during_the_second_attempt_ends_that_one_too(
         assert [state.inflight for state in live.values()] == [0] * len(live)
 
 
-async def test_an_error_is_told_on_a_connection_that_goes_on(sim: Simulator, tmp_path: Path) -> None:
+async def test_an_error_is_told_on_a_connection_that_goes_on(
+    sim: Simulator, tmp_path: Path
+) -> None:
     async with row(sim, tmp_path, "503") as one:
         raw = await one.proxy.raw()
         for model in ("m", "good", "m", "good"):
