@@ -65,8 +65,7 @@ class Worker:
     def use(self, snapshot: Snapshot) -> None:
         """Serve new requests from `snapshot`; running ones keep theirs."""
         state = self.state
-        state.snapshot = snapshot
-        state.live.swap(snapshot)
+        state.use(snapshot)
         models = {model.name for model in snapshot.models.values()}
         models.update(model.name for _, model in snapshot.wildcards)
         state.metrics.allow(models, snapshot.providers, state.live.deployments)

@@ -194,6 +194,7 @@ class ProxyError(Exception):
         param: str | None = None,
         retry_after: float | None = None,
         should_retry: bool | None = None,
+        status: int = 0,
     ) -> None:
         row = ERRORS[ref]
         super().__init__(ref)
@@ -204,6 +205,8 @@ class ProxyError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.should_retry = row.retry if should_retry is None else should_retry
+        self.status = status
+        """The HTTP status where it is not the row's: that of a provider's refusal put into our words."""
 
 
 class Cause(StrEnum):
@@ -222,6 +225,7 @@ class Cause(StrEnum):
     QUOTA = "http_402"
     NOT_FOUND = "http_404"
     CONTEXT = "context_length"
+    TOO_LARGE = "http_413"
     CONTENT = "content_filter"
     CLIENT = "http_4xx"
     REDIRECT = "http_3xx"

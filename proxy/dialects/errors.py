@@ -184,10 +184,14 @@ _NO_MODEL_TEXTS = ("model not exist", "model not found", "no such model")
 def parse_error(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> UpstreamError:
     """An attempt's failure from a provider's refusal. Takes any bytes, never raises."""
     kept = tuple(headers)
+    wait = retry_after(kept, body, now())
+    cause = classify(status, fault_of(body))
+    if status == 409 and (wait is not None or (b"x-should-retry", b"true") in kept):
+        cause = Cause.SERVER  # a conflict that the provider says will pass
     return UpstreamError(
-        classify(status, fault_of(body)),
+        cause,
         status=status,
-        retry_after=retry_after(kept, body, now()),
+        retry_after=wait,
         headers=kept,
         body=body,
     )
@@ -218,7 +222,7 @@ def classify(status: int, fault: Fault) -> Cause:
     """Whose fault it was, and so what could help."""
     if 300 <= status < 400:
         return Cause.REDIRECT
-    if status in (408, 409) or status >= 500:
+    if status == 408 or status >= 500:
         return Cause.SERVER
     if status == 401:
         return Cause.AUTH
@@ -226,10 +230,15 @@ def classify(status: int, fault: Fault) -> Cause:
         return Cause.QUOTA
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    return _of_request(fault)
+    cause = _of_request(fault)
+    return Cause.TOO_LARGE if status == 413 and cause is not Cause.CONTEXT else cause
 
 
-_BY_STATUS = {403: Cause.AUTH, 404: Cause.NOT_FOUND, 429: Cause.RATE_LIMIT}
+_BY_STATUS = {
+    403: Cause.AUTH,
+    404: Cause.NOT_FOUND,
+    429: Cause.RATE_LIMIT,
+}
 
 
 def _of_request(fault: Fault) -> Cause:

@@ -37,14 +37,14 @@ def openai_error(error: ProxyError, request_id: str) -> Rendered:
         "param": error.param,
         "code": error.code,
     }
-    status = error.row.status
+    status = error.status or error.row.status
     return status, _headers(error, status), _encode({"error": fields})
 
 
 def anthropic_error(error: ProxyError, request_id: str) -> Rendered:
     """`{"type": "error", "error": {type, message}, "request_id"}`, with statuses of its own."""
     row = error.row
-    status = row.anthropic_status or row.status
+    status = error.status or row.anthropic_status or row.status
     fields = {"type": row.anthropic_type, "message": error.message}
     headers = [*_headers(error, status), (b"request-id", request_id.encode())]
     return status, headers, _encode({"type": "error", "error": fields, "request_id": request_id})
@@ -52,7 +52,7 @@ def anthropic_error(error: ProxyError, request_id: str) -> Rendered:
 
 def gemini_error(error: ProxyError, request_id: str) -> Rendered:
     """`{"error": {code, message, status}}`."""
-    status = error.row.status
+    status = error.status or error.row.status
     fields = {"code": status, "message": error.message, "status": error.row.google_status}
     return status, _headers(error, status), _encode({"error": fields})
 

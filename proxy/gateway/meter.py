@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from proxy.core import clock, log
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.lines import RequestLine
+from proxy.core.log import logger
 from proxy.gateway.attempt import End
 from proxy.gateway.relay import EventRelay
 
@@ -38,6 +39,14 @@ _OUTCOMES = {
 
 _REPORTS = frozenset({"chat", "completions", "responses", "embeddings", "messages", "generate"})
 """Operations whose answers should say what they used."""
+
+_ALERTS = {
+    Cause.AUTH: "the provider refuses the credential",
+    Cause.QUOTA: "the provider's account is out of quota",
+    Cause.NOT_FOUND: "the provider does not know the model",
+    Cause.REDIRECT: "the provider redirects, which is not followed: check base_url",
+    Cause.TLS: "the provider's certificate is not accepted, nothing was sent",
+}
 
 
 class Meter:
@@ -89,10 +98,18 @@ class Meter:
         self.cause = str(error.cause)
         self._count(attempt, "final_error" if step.candidate is None else step.kind, self.cause)
         provider = attempt.candidate.deployment.provider.name
+        if error.cause in _ALERTS:
+            self._alert(attempt, error.cause)
         if error.cause is Cause.EMPTY:
             self.state.metrics.empty_responses.child(provider, "no_content").inc()
         elif error.cause is Cause.MALFORMED:
             self.state.metrics.malformed_chunks.child(provider, "before_content").inc()
+
+    def _alert(self, attempt: Attempt, cause: Cause) -> None:
+        """Tell the operator, once a deployment and cause, of what will not mend itself."""
+        deployment = attempt.candidate.deployment.id
+        if self.state.alert(f"{deployment}:{cause}"):
+            logger.warning("deployment %s: %s (%s)", deployment, _ALERTS[cause], cause)
 
     def answered(self, attempt: Attempt) -> None:
         """An attempt's gate opened."""

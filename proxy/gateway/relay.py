@@ -526,9 +526,19 @@ def pass_on(exchange: Exchange, error: UpstreamError) -> None:
         headers = to_client(list(error.headers))
         exchange.respond(error.status, headers, redact_bytes(error.body))
         return
-    refusal = ProxyError("bad_req" if 400 <= error.status < 500 else "bad_up")
-    status, headers, body = render_error(exchange.endpoint.family, refusal, exchange.id)
-    exchange.respond(error.status if 400 <= error.status < 500 else status, headers, body)
+    refusal = ProxyError("bad_up")
+    if 400 <= error.status < 500:
+        refusal = ProxyError(_IN_OUR_WORDS.get(error.status, "bad_req"), status=error.status)
+    exchange.respond(*render_error(exchange.endpoint.family, refusal, exchange.id))
+
+
+_IN_OUR_WORDS = {
+    404: "no_model",
+    405: "bad_method",
+    408: "slow_req",
+    413: "too_big",
+    415: "bad_enc",
+}
 
 
 def _is_object(body: bytes) -> bool:

@@ -61,6 +61,7 @@ RULES: Mapping[Cause, Rule] = {
     Cause.NOT_FOUND: Rule(fallback=False),
     # Siblings have the same window and the same policy: only another model, chosen for this, may help.
     Cause.CONTEXT: Rule(sibling=False),
+    Cause.TOO_LARGE: Rule(sibling=False),
     Cause.CONTENT: Rule(sibling=False),
     Cause.CLIENT: _FINAL,
     Cause.REDIRECT: Rule(harm=1.0),
@@ -84,7 +85,7 @@ _IN_BAND: Mapping[int, Cause] = {
 _TIMEOUTS = frozenset(
     {Cause.TIMEOUT_CONNECT, Cause.TIMEOUT_TTFT, Cause.TIMEOUT_IDLE, Cause.TIMEOUT_TOTAL}
 )
-_CLIENTS_OWN = frozenset({Cause.CLIENT, Cause.CONTEXT, Cause.CONTENT})
+_CLIENTS_OWN = frozenset({Cause.CLIENT, Cause.CONTEXT, Cause.TOO_LARGE, Cause.CONTENT})
 _SDK_PATIENCE = 60.0
 """Client libraries do not wait longer than this; being told so they do not try either."""
 

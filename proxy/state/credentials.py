@@ -93,8 +93,7 @@ class CredentialState:
 
     def _pause(self, refusal: Refusal, rng: Random) -> tuple[float, bool]:
         if refusal.reason is Cause.AUTH:
-            # 403 can be about this one request, 401 is about the credential.
-            return _AUTH_PAUSES[min(self._strikes, 1)], refusal.status == 403
+            return _AUTH_PAUSES[min(self._strikes, 1)], False
         if refusal.reason is Cause.QUOTA:
             return min(_QUOTA_PAUSE * 2.0 ** min(self._strikes, 9), _QUOTA_MAX), False
         if refusal.hint is not None and isfinite(refusal.hint):

@@ -13,7 +13,7 @@ from proxy.state.live import Live
 class State:
     """One a worker. `snapshot` is swapped whole; a running request keeps the one it began with."""
 
-    __slots__ = ("draining", "live", "metrics", "rng", "snapshot", "started")
+    __slots__ = ("_alerted", "draining", "live", "metrics", "rng", "snapshot", "started")
 
     def __init__(self, snapshot: Snapshot, live: Live, metrics: Metrics) -> None:
         self.snapshot = snapshot
@@ -22,3 +22,17 @@ class State:
         self.rng = random.Random()
         self.started = monotonic()
         self.draining = False
+        self._alerted: set[str] = set()
+
+    def use(self, snapshot: Snapshot) -> None:
+        """Serve new requests from `snapshot`; what was said of the old one may be said again."""
+        self.snapshot = snapshot
+        self.live.swap(snapshot)
+        self._alerted.clear()
+
+    def alert(self, what: str) -> bool:
+        """Whether `what` is news: True once for each snapshot."""
+        if what in self._alerted:
+            return False
+        self._alerted.add(what)
+        return True

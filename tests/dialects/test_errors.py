@@ -46,8 +46,8 @@ def google(code: int, message: str, status: str, *details: Any) -> dict[str, Any
         (404, Cause.NOT_FOUND),
         (405, Cause.CLIENT),
         (408, Cause.SERVER),
-        (409, Cause.SERVER),
-        (413, Cause.CLIENT),
+        (409, Cause.CLIENT),
+        (413, Cause.TOO_LARGE),
         (415, Cause.CLIENT),
         (422, Cause.CLIENT),
         (429, Cause.RATE_LIMIT),
@@ -198,7 +198,7 @@ def test_an_unknown_model_is_known_behind_another_status(body: Any) -> None:
 
 
 def test_too_large_a_request_may_be_too_long_a_prompt() -> None:
-    assert cause(413, anthropic("Request too large", "request_too_large")) is Cause.CLIENT
+    assert cause(413, anthropic("Request too large", "request_too_large")) is Cause.TOO_LARGE
     assert cause(413, openai("x", "tokens_limit_reached")) is Cause.CONTEXT
 
 

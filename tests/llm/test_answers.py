@@ -139,7 +139,9 @@ async def test_a_prompt_too_long_is_refused_in_the_servers_words(
     assert (through.status, through.body) == (400, direct.body)
 
 
-@pytest.mark.xfail(reason="a 501 counts as a failure of the provider: retried, and its circuit opens")
+@pytest.mark.xfail(
+    reason="a 501 counts as a failure of the provider: retried, and its circuit opens"
+)
 async def test_an_endpoint_the_server_lacks_does_not_cost_the_others(
     start: Start, model: str
 ) -> None:

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import pytest
 
-from tests.llm.asking import WIRES, Wire, ask, asking, question
+from tests.llm.asking import WIRES, Wire, ask, asking, metric, question
 from tests.llm.llama import Llama
 
 pytestmark = [pytest.mark.llm, pytest.mark.timeout(900)]
@@ -46,12 +46,12 @@ async def test_time_to_the_first_token(
             taken.append(await first_token(url, wire, model))
 
     direct, through = (f"{median(taken):.1f}" for taken in times.values())
-    figures.append(f"first token, median of {ROUNDS}: {direct} ms direct, {through} ms through Headrace")
+    figures.append(
+        f"first token, median of {ROUNDS}: {direct} ms direct, {through} ms through Headrace"
+    )
 
 
-async def test_tokens_a_second(
-    llama: Llama, headrace: str, model: str, figures: list[str]
-) -> None:
+async def test_tokens_a_second(llama: Llama, headrace: str, model: str, figures: list[str]) -> None:
     wire = WIRES["completions"]
     rates: dict[str, list[float]] = {llama.url: [], headrace: []}
     for _ in range(3):
@@ -60,3 +60,15 @@ async def test_tokens_a_second(
 
     direct, through = (f"{median(found):.1f}" for found in rates.values())
     figures.append(f"tokens a second of one stream: {direct} direct, {through} through Headrace")
+
+
+async def test_what_headrace_says_of_itself(headrace: str, figures: list[str]) -> None:
+    overhead = "headrace_overhead_seconds"
+    count = await metric(headrace, overhead + "_count")
+    total = await metric(headrace, overhead + "_sum")
+    tokens = await metric(headrace, "headrace_tokens_total", type="output")
+
+    figures.append(
+        f"Headrace itself, mean of {count:.0f} requests with {tokens:.0f} tokens: "
+        f"{1000 * total / count:.2f} ms a request"
+    )

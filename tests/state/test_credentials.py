@@ -107,7 +107,7 @@ def test_a_spent_account_rests_ten_minutes_to_an_hour() -> None:
         (limit(), True),
         (limit(hint=3.0), False),
         (Refusal(Cause.AUTH, 0.0, 401), False),
-        (Refusal(Cause.AUTH, 0.0, 403), True),
+        (Refusal(Cause.AUTH, 0.0, 403), False),
         (Refusal(Cause.QUOTA, 0.0, 402), False),
     ],
 )

@@ -1,0 +1,305 @@
+"""Parts of the documentation that come from the code: `python -m tests.docs.tables [BENCH.json]` writes them anew.
+
+With the file that `python -m bench --json` wrote, its figures are published too: they are kept, without the single
+measurements, in `docs/figures.json`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from proxy.core.config.presets import presets
+from proxy.core.errors import ERRORS, Cause, ProxyError
+from proxy.dialects import DIALECTS
+from proxy.dialects.render import FAMILIES
+from proxy.gateway.attempt import End
+from proxy.gateway.relay import _BROKEN
+from proxy.gateway.verdict import RULES
+from tests.docs.pages import DOCS, PAGES, generated, replace_generated
+
+FIGURES = DOCS / "figures.json"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """A Markdown table; the columns in `right` are numbers."""
+    marks = ["--:" if column in set(right) else "---" for column in range(len(head))]
+    lines = [head, marks, *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def code(words: Iterable[str] | str) -> str:
+    """Words as code, comma separated."""
+    return ", ".join(f"`{word}`" for word in ([words] if isinstance(words, str) else words))
+
+
+# --- providers ---
+
+
+def preset_table() -> str:
+    """Every preset of conf/providers.yaml."""
+    return table(
+        ("preset", "credential from", "speaks", "to know"),
+        (
+            (f"`{name}`", _variables(block), _formats(block["dialects"]), _note(block))
+            for name, block in sorted(presets().items())
+        ),
+    )
+
+
+def _variables(block: Mapping[str, Any]) -> str:
+    names = block.get("credential_env")
+    return code(names).replace(", ", " or ") if names else "none needed"
+
+
+def _formats(dialects: Iterable[str]) -> str:
+    return ", ".join(name.partition(".")[2] for name in dialects)
+
+
+def _note(block: Mapping[str, Any]) -> str:
+    # The first words of a note say where it comes from; what follows is for users.
+    note = str(block.get("note", "")).partition(";")[2].strip()
+    return note.replace("|", "\\|")
+
+
+# --- routing ---
+
+
+def cause_table() -> str:
+    """What each way of failing permits, from the table the gateway decides by."""
+    rows = []
+    for cause, rule in RULES.items():
+        again = "no"
+        if rule.again:
+            again = "once; alone `retry.count` times"
+        elif rule.alone:
+            again = "only alone, `retry.count` times"
+        harm = {0.0: "–", 0.5: "half"}.get(rule.harm, "yes")
+        rows.append(
+            (
+                f"`{cause}`",
+                MEANINGS[cause],
+                again,
+                "yes" if rule.key else "–",
+                "yes" if rule.sibling else "no",
+                FALLBACKS.get(cause, "yes" if rule.fallback else "no"),
+                harm,
+                "1" if rule.worked else "–",
+            )
+        )
+    head = (
+        "cause",
+        "what happened",
+        "same deployment again",
+        "another credential",
+        "another deployment",
+        "another model",
+        "counts as a failure",
+        "retry budget",
+    )
+    return table(head, rows)
+
+
+MEANINGS: Mapping[Cause, str] = {
+    Cause.CONNECT: "no connection, or closed before an answer",
+    Cause.STALE: "a pooled connection was closed, twice in a row",
+    Cause.TLS: "the certificate was not accepted",
+    Cause.TIMEOUT_CONNECT: "no connection in time",
+    Cause.POOL: "`max_connections` are all busy",
+    Cause.TIMEOUT_TTFT: "no first content in time",
+    Cause.TIMEOUT_IDLE: "silence in mid-answer",
+    Cause.TIMEOUT_TOTAL: "the whole answer took too long",
+    Cause.RATE_LIMIT: "429",
+    Cause.AUTH: "401, 403",
+    Cause.QUOTA: "402, or the account is out of quota",
+    Cause.NOT_FOUND: "404, no such model there",
+    Cause.CONTEXT: "the prompt is too long for the model",
+    Cause.CONTENT: "a content filter refused",
+    Cause.CLIENT: "any other 4xx",
+    Cause.REDIRECT: "3xx; never followed",
+    Cause.SERVER: "5xx, 529, 408, 409",
+    Cause.EMPTY: "a 200 with nothing in it",
+    Cause.MALFORMED: "not HTTP, not JSON, not events",
+    Cause.TRUNCATED: "broken off before the first content",
+    Cause.LOCAL: "our own mistake",
+}
+"""In words, for people."""
+
+FALLBACKS: Mapping[Cause, str] = {
+    Cause.CONTEXT: "`fallbacks_context`, else `fallbacks`",
+    Cause.CONTENT: "`fallbacks_content` only",
+}
+
+
+# --- errors ---
+
+
+def error_table() -> str:
+    """Every error of our own, with its words in each family."""
+    return table(
+        ("ref", "HTTP", "OpenAI `type` / `code`", "Anthropic `type`", "Gemini `status`", "besides"),
+        (
+            (
+                f"`{ref}`",
+                str(row.status),
+                f"`{row.type}` / `{row.code}`",
+                f"`{row.anthropic_type}`"
+                + (f" ({row.anthropic_status})" if row.anthropic_status else ""),
+                f"`{row.google_status}`",
+                _besides(ref),
+            )
+            for ref, row in ERRORS.items()
+        ),
+        right=[1],
+    )
+
+
+def _besides(ref: str) -> str:
+    row = ERRORS[ref]
+    _, headers, _ = FAMILIES["openai"](ProxyError(ref), "")
+    shown = [f"`{name.decode()}: {value.decode()}`" for name, value in headers[1:]]
+    return ", ".join([*shown, *(["closes"] if row.close else [])])
+
+
+def error_bodies() -> str:
+    """The three bodies of every error, as they are sent."""
+    lines = []
+    for ref in ERRORS:
+        error = ProxyError(ref)
+        for family, render in FAMILIES.items():
+            status, _, body = render(error, "REQUEST-ID")
+            lines.append(f"{ref:10} {family:9} {status} {body.decode()}")
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def cut_table() -> str:
+    """How a stream that breaks off after its first content is told to the client."""
+    return table(
+        ("code", "message", "metric `reason`"),
+        (
+            (f"`{code}`", message, f"`{end}`")
+            for end, (code, message) in _BROKEN.items()
+            if isinstance(end, End)
+        ),
+    )
+
+
+def cut_events() -> str:
+    """The same event in every dialect that streams."""
+    code, message = _BROKEN[End.TRUNCATED]
+    parts = []
+    for name in ("openai.chat", "openai.responses", "anthropic.messages", "gemini.generate"):
+        event = DIALECTS[name].render_stream_error(code, message, "REQUEST-ID", 7)
+        parts.append(f"{name}\n\n{event.decode().strip()}\n")
+    return "```text\n" + "\n".join(parts) + "```\n"
+
+
+# --- figures ---
+
+NGINX = (18, 20)
+BESIDE: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = (
+    ("vllm-router 0.1.17 (Rust)", (80,), (31,)),
+    ("aiohttp server and `ClientSession`, no features", (172,), (66,)),
+    ("Portkey 1.9.8 (Node)", (1000, 1750), ()),
+    ("LiteLLM 1.106.2 (Python)", (11_000,), (1400,)),
+)
+"""CPU a request and a paced token, in µs, beside an nginx in the same run: see docs/benchmarks.md."""
+
+
+def figures() -> dict[str, Any] | None:
+    """The published run; None while there is none."""
+    return orjson.loads(FIGURES.read_bytes()) if FIGURES.exists() else None
+
+
+def publish(bench: Path) -> None:
+    """Keep what a bench run found. Refuses a run with wrong answers or noise."""
+    found = orjson.loads(bench.read_bytes())
+    assert not found["complaints"], found["complaints"]
+    assert not found["noise"], found["noise"]
+    del found["outcomes"]
+    FIGURES.write_bytes(msgspec.json.format(orjson.dumps(found), indent=2) + b"\n")
+
+
+def times(*ratios: float) -> str:
+    """A ratio, or the least and the most of it, as people read one."""
+    shown = [f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}" for ratio in ratios]
+    return " to ".join(shown) or "–"
+
+
+def cost_table() -> str:
+    """CPU as a multiple of nginx's, for the README."""
+    run = figures()
+    ratios = {} if run is None else {row["metric"]: row["ratios"] for row in run["rows"]}
+
+    def ours(metric: str) -> str:
+        found = ratios.get(metric, {}).get("headrace")
+        return f"**{times(found['median'])}**" if found else "not published yet"
+
+    rows = [
+        ("nginx 1.22, `proxy_buffering off`", "1", "1"),
+        ("**Headrace**, everything on", ours("request"), ours("token")),
+    ]
+    rows += [
+        (
+            name,
+            times(*(microseconds / NGINX[0] for microseconds in request)),
+            times(*(microseconds / NGINX[1] for microseconds in token)),
+        )
+        for name, request, token in BESIDE
+    ]
+    return table(("CPU time, nginx = 1", "a request", "a streamed token"), rows, right=[1, 2])
+
+
+def run_table() -> str:
+    """The published run, for docs/benchmarks.md."""
+    run = figures()
+    if run is None:
+        return "No run has been published for this version yet.\n"
+    rows = []
+    for row in run["rows"]:
+        cells = [_figure(row["figures"].get(peer)) for peer in ("nginx", "headrace")]
+        ratio = row["ratios"].get("headrace") if row["is_cost"] else None
+        rows.append((f"{row['label']}, {row['unit']}", *cells, _figure(ratio, digits=2)))
+    facts = ", ".join(run["facts"].values())
+    head = ("", "nginx", "Headrace", "Headrace / nginx")
+    return f"{table(head, rows, right=[1, 2, 3])}\nMedians (least to most). {facts}.\n"
+
+
+def _figure(spread: Mapping[str, float] | None, digits: int | None = None) -> str:
+    if spread is None:
+        return "–"
+    median, least, most = (
+        f"{spread[name]:,.{digits if digits is not None else 0 if spread[name] >= 100 else 1}f}"
+        for name in ("median", "least", "most")
+    )
+    return f"{median} ({least}–{most})"
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "presets": preset_table,
+    "causes": cause_table,
+    "errors": error_table,
+    "bodies": error_bodies,
+    "cuts": cut_table,
+    "events": cut_events,
+    "cost": cost_table,
+    "run": run_table,
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write all parts anew."""
+    for file in arguments:
+        publish(Path(file))
+    for page in PAGES:
+        for name in generated(page):
+            replace_generated(page, name, PARTS[name]())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
