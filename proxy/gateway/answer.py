@@ -221,7 +221,8 @@ class Gate:
             seen = self._check(end)
             if self.error is not None:
                 return
-            if seen & (CONTENT | FINISH) or (self.eager and seen >= 0) or self.scanned > HOLD:
+            enough = seen >= 0 if self.eager else seen > 0 and seen & (CONTENT | FINISH)
+            if enough or self.scanned > HOLD:
                 self._open()
         elif len(held) > UNFRAMED:
             self._open()

@@ -524,6 +524,8 @@ def pass_on(exchange: Exchange, error: UpstreamError) -> None:
     """
     if 400 <= error.status < 600 and _is_object(error.body):
         headers = to_client(list(error.headers))
+        if not any(name == b"content-type" for name, _ in headers):  # it came inside a 200
+            headers.append((b"content-type", b"application/json; charset=utf-8"))
         exchange.respond(error.status, headers, redact_bytes(error.body))
         return
     refusal = ProxyError("bad_up")

@@ -155,11 +155,14 @@ class Rig:
     def _release(self) -> None:
         self.released += 1
 
-    def feed(self, *reads: bytes) -> None:
-        """One read from the provider's socket after the other; the relay takes over as soon as it can."""
+    def feed(self, *reads: bytes, late: int = 0) -> None:
+        """One read from the provider's socket after the other; the relay takes over `late` reads after it could."""
         for data in reads:
             self.upstream.data_received(data)
-            self.open()
+            if late and self.gate.opened:
+                late -= 1
+            else:
+                self.open()
 
     def eof(self, error: Exception | None = None) -> None:
         """The provider's connection is closed, or lost."""

@@ -26,6 +26,8 @@ def main() -> None:
     params.cpuparams.n_threads = 2
     params.ui = False
     params.endpoint_metrics = True
+    # What was computed before would change the last bits, and now and then a word.
+    params.cache_prompt = False
     # Beside chat, not instead of it.
     params.embedding = True
     params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection, TCPConnector
+from aiohttp.connector import Connection
 
 from proxy.core.errors import Cause, UpstreamError
 from proxy.upstream.connection import UpstreamConnection
@@ -126,15 +126,6 @@ async def test_the_limit_for_a_host_holds_for_borrowed_connections() -> None:
         assert connection is borrowed[0][0]
         release()
         borrowed[1][1]()
-
-
-def test_the_hooks_are_still_there() -> None:
-    made = ResponseHandler.__init__.__code__.co_names
-
-    assert "_should_close" in made
-    assert "_factory" in TCPConnector.__init__.__code__.co_names + (
-        TCPConnector.__mro__[1].__init__.__code__.co_names
-    )
 
 
 # --- plain requests on the same pool ---
