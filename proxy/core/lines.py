@@ -151,6 +151,8 @@ _OWN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def _clean(line: RequestLine) -> None:
     if not _OWN_ID.fullmatch(line.request_id):
         line.request_id = _name(line.request_id)
+    line.method = _name(line.method)
+    line.route = _name(line.route)
     line.client = _name(line.client)
     if line.model:
         line.model = _name(line.model)

@@ -299,12 +299,9 @@ class Gate:
             self._open()
             return
         start = self.held.lstrip()[:64]
-        if start[:1] == b"[" and len(start) > 1:
-            if b'"error"' in start:
-                self.kind = Kind.ERROR
-            else:
-                self._open()
-        elif start and start[:1] != b"[":
+        if start[:1] == b"[" and len(start) > 1 and b'"error"' not in start:
+            self._open()
+        elif start[1:] or start[:1] not in (b"", b"["):
             self.kind = Kind.WHOLE
 
     def _end_bytes(self) -> None:

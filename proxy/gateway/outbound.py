@@ -17,14 +17,14 @@ from proxy.core.model import Credential, Provider
 from proxy.core.surfaces import AUTH
 from proxy.core.url import join
 from proxy.wire import multipart
-from proxy.wire.headers import to_upstream
+from proxy.wire.envelope import Envelope
+from proxy.wire.headers import Headers, to_upstream
 
 if TYPE_CHECKING:
     from proxy.gateway.endpoints import Endpoint
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.plan import Candidate
     from proxy.upstream.pool import Upstream
-    from proxy.wire.envelope import Envelope
 
 _OURS = frozenset({"key", "api_key", "api-version"})
 """Query parameters that are between the client and us."""
@@ -66,14 +66,23 @@ def _head(exchange: Exchange, candidate: Candidate, upstream: Upstream, length: 
     if query:
         target += b"?" + query
     forwarded = to_upstream(exchange.request.raw_headers)
+    if endpoint.family == "anthropic":
+        forwarded = _versioned(forwarded, lines)
     parts = [b"%b %b HTTP/1.1\r\n" % (endpoint.method.encode(), target), lines]
     parts += [b"%b: %b\r\n" % header for header in forwarded]
-    if endpoint.family == "anthropic" and all(name != _VERSION for name, _ in forwarded):
-        parts.append(_VERSION + b": 2023-06-01\r\n")
     if length or endpoint.method == "POST":
         parts.append(b"content-length: %d\r\n" % length)
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _versioned(forwarded: Headers, lines: bytes) -> Headers:
+    """With exactly one version: the configured one, else the client's, else the usual."""
+    if b"\r\n" + _VERSION + b":" in lines:
+        return [header for header in forwarded if header[0] != _VERSION]
+    if all(name != _VERSION for name, _ in forwarded):
+        return [*forwarded, (_VERSION, b"2023-06-01")]
+    return forwarded
 
 
 def _fixed(
@@ -129,7 +138,7 @@ def _body(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bool]:
         exchange.stream
         and deployment.force_usage
         and endpoint.operation in _REPORTS_USAGE
-        and not _asks_usage(envelope)
+        and _with_usage(envelope.raw("stream_options")) is not None
     )
     params = deployment.param_defaults or deployment.param_overrides
     if not (renamed or ask_usage or params or exchange.must_reemit):
@@ -141,22 +150,21 @@ def _body(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bool]:
         edited.merge_overrides(deployment.param_overrides)
     if renamed:
         edited.set("model", orjson.dumps(model))
-    if ask_usage:
-        edited.set("stream_options", _with_usage(edited.raw("stream_options")))
+    options = _with_usage(edited.raw("stream_options")) if ask_usage else None
+    if options is not None:
+        edited.set("stream_options", options)
     return edited.encode(), ask_usage
 
 
-def _asks_usage(envelope: Envelope) -> bool:
-    raw = envelope.raw("stream_options")
-    if raw is None:
-        return False
+def _with_usage(raw: bytes | None) -> bytes | None:
+    """The `stream_options` that ask for usage; None where the client asks itself, or sent what is not ours to mend."""
+    if raw is None or raw == b"null":
+        return b'{"include_usage":true}'
     try:
-        options = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return True
-    return not isinstance(options, dict) or options.get("include_usage") is True
-
-
-def _with_usage(raw: bytes | None) -> bytes:
-    options = orjson.loads(raw) if raw is not None else {}
-    return orjson.dumps({**options, "include_usage": True})
+        options = Envelope.parse(raw)
+    except ProxyError:
+        return None
+    if options.flag("include_usage"):
+        return None
+    options.set("include_usage", b"true")
+    return options.encode()

@@ -283,3 +283,7 @@ def test_any_json_can_be_refused_with(status: int, body: Any) -> None:
 
     assert classify(status, fault_of(raw)) in Cause
     assert in_band(raw).status in range(400, 600)
+
+
+def test_an_endpoint_the_server_lacks_says_nothing_about_its_health() -> None:
+    assert cause(501, openai("not implemented")) is Cause.NOT_FOUND

@@ -19,7 +19,7 @@ _GENERATED = re.compile(
     r"<!-- generated: (?P<name>[a-z]+) -->\n(?P<text>.*?)<!-- end -->", re.DOTALL
 )
 _LINK = re.compile(r"(?<!\\)\[[^\]\n]*\]\((?P<target>[^()\s]+)\)")
-_HEADING = re.compile(r"#{1,6} +(.+?) *#*", re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 
 
 class Block(Struct, frozen=True):
@@ -38,9 +38,7 @@ class Block(Struct, frozen=True):
 
 def blocks(page: Path, *languages: str) -> list[Block]:
     """The page's fenced blocks, in order; only those in `languages` when there are any."""
-    return [
-        block for block in _blocks(page) if not languages or block.language in languages
-    ]
+    return [block for block in _blocks(page) if not languages or block.language in languages]
 
 
 def _blocks(page: Path) -> Iterator[Block]:
@@ -77,7 +75,7 @@ def anchors(page: Path) -> set[str]:
     """What `#…` may name on the page, by the rule of the usual forges."""
     found: set[str] = set()
     for heading in _HEADING.findall(prose(page)):
-        plain = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
         found.add(re.sub(r"[^\w\- ]", "", plain).replace(" ", "-"))
     return found
 

@@ -79,17 +79,17 @@ def cause_table() -> str:
             again = "once; alone `retry.count` times"
         elif rule.alone:
             again = "only alone, `retry.count` times"
-        harm = {0.0: "–", 0.5: "half"}.get(rule.harm, "yes")
+        harm = {0.0: "-", 0.5: "half"}.get(rule.harm, "yes")
         rows.append(
             (
                 f"`{cause}`",
                 MEANINGS[cause],
                 again,
-                "yes" if rule.key else "–",
+                "yes" if rule.key else "-",
                 "yes" if rule.sibling else "no",
                 FALLBACKS.get(cause, "yes" if rule.fallback else "no"),
                 harm,
-                "1" if rule.worked else "–",
+                "1" if rule.worked else "-",
             )
         )
     head = (
@@ -119,10 +119,11 @@ MEANINGS: Mapping[Cause, str] = {
     Cause.QUOTA: "402, or the account is out of quota",
     Cause.NOT_FOUND: "404, no such model there",
     Cause.CONTEXT: "the prompt is too long for the model",
+    Cause.TOO_LARGE: "413",
     Cause.CONTENT: "a content filter refused",
     Cause.CLIENT: "any other 4xx",
     Cause.REDIRECT: "3xx; never followed",
-    Cause.SERVER: "5xx, 529, 408, 409",
+    Cause.SERVER: "5xx, 529, 408; 409 with a time to come back",
     Cause.EMPTY: "a 200 with nothing in it",
     Cause.MALFORMED: "not HTTP, not JSON, not events",
     Cause.TRUNCATED: "broken off before the first content",
@@ -132,6 +133,7 @@ MEANINGS: Mapping[Cause, str] = {
 
 FALLBACKS: Mapping[Cause, str] = {
     Cause.CONTEXT: "`fallbacks_context`, else `fallbacks`",
+    Cause.TOO_LARGE: "`fallbacks_context` only",
     Cause.CONTENT: "`fallbacks_content` only",
 }
 
@@ -181,11 +183,7 @@ def cut_table() -> str:
     """How a stream that breaks off after its first content is told to the client."""
     return table(
         ("code", "message", "metric `reason`"),
-        (
-            (f"`{code}`", message, f"`{end}`")
-            for end, (code, message) in _BROKEN.items()
-            if isinstance(end, End)
-        ),
+        ((f"`{code}`", message, f"`{end}`") for end, (code, message) in _BROKEN.items()),
     )
 
 
@@ -228,7 +226,7 @@ def publish(bench: Path) -> None:
 def times(*ratios: float) -> str:
     """A ratio, or the least and the most of it, as people read one."""
     shown = [f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}" for ratio in ratios]
-    return " to ".join(shown) or "–"
+    return " to ".join(shown) or "-"
 
 
 def cost_table() -> str:
@@ -272,12 +270,12 @@ def run_table() -> str:
 
 def _figure(spread: Mapping[str, float] | None, digits: int | None = None) -> str:
     if spread is None:
-        return "–"
+        return "-"
     median, least, most = (
         f"{spread[name]:,.{digits if digits is not None else 0 if spread[name] >= 100 else 1}f}"
         for name in ("median", "least", "most")
     )
-    return f"{median} ({least}–{most})"
+    return f"{median} ({least}-{most})"
 
 
 PARTS: Mapping[str, Callable[[], str]] = {

@@ -69,6 +69,9 @@ class Wire(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
 
+    def is_reading(self) -> bool:
+        return self.reading
+
     def pause_reading(self) -> None:
         self.reading = False
 
@@ -172,7 +175,9 @@ class Rig:
     def open(self) -> None:
         """Let the relay take over, in the same turn of the loop."""
         if self.gate.opened and not self.exchange.head_sent:
-            call = respond(self.exchange, self.attempt, cast("Any", self.client), self.write_timeout, [])
+            call = respond(
+                self.exchange, self.attempt, cast("Any", self.client), self.write_timeout, []
+            )
             try:
                 call.send(None)
             except StopIteration:

@@ -586,7 +586,22 @@ def test_an_array_of_an_error_is_no_answer(loop: asyncio.AbstractEventLoop) -> N
     found.body(b"]")
     found.end()
 
-    assert failed(found) is Cause.MALFORMED
+    assert failed(found) is Cause.IN_BAND
+    assert found.error is not None
+    assert found.error.status == 503
+
+
+def test_an_array_that_only_speaks_of_an_error_is_one(loop: asyncio.AbstractEventLoop) -> None:
+    found = gate(loop, "gemini", query="")
+    found.head(200, JSON)
+    body = b'[{"candidates":[{"content":{"parts":[{"text":"\\"error\\""}]}}]}]'
+
+    found.body(body[:5])
+    found.body(body[5:])
+    found.end()
+
+    assert opened(found)
+    assert found.held == body
 
 
 def test_an_object_where_an_array_was_due_is_read_whole(loop: asyncio.AbstractEventLoop) -> None:

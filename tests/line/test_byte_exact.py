@@ -1,0 +1,244 @@
+"""The client receives the provider's bytes, wherever they were cut and however the events are written (C11, C12, C13).
+
+Every single cut is tried on the relay itself in tests/gateway/test_relay.py; here the same streams go over sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from tests.line.asking import CHAT, DIALECTS, Dialect, fleet
+from tests.line.harness import (
+    Answer,
+    Process,
+    Proxy,
+    Raw,
+    read_request,
+    request,
+    scripted,
+    serving,
+)
+from tests.line.streams import CHAT as CHAT_STREAM
+from tests.line.streams import CHUNKED, LAST_CHUNK, STREAMS, WRITINGS, chunk
+
+every_dialect = pytest.mark.parametrize("name", DIALECTS)
+
+EXACT = {"defaults__force_usage": False}
+TURNS = 3
+"""Turns of the loop in which what one side has written has been read by the other."""
+
+
+class Cutter:
+    """A provider that answers the next request with these parts, each of them a write and a chunk of its own."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            parts = self.parts
+            writer.write(CHUNKED + chunk(parts[0]))
+            for part in parts[1:]:
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+                writer.write(chunk(part))
+            writer.write(LAST_CHUNK)
+
+
+def question(dialect: Dialect, **fields: Any) -> bytes:
+    """The bytes of a streaming request."""
+    body = dialect.body | fields
+    if dialect.family != "gemini":
+        body |= {"model": "m", "stream": True}
+    return request("POST", dialect.stream_path.format(model="m"), orjson.dumps(body))
+
+
+@asynccontextmanager
+async def line(folder: Path, **changes: Any) -> AsyncIterator[tuple[Cutter, Proxy, Raw]]:
+    """The provider, a proxy, and one client connection that is used again and again."""
+    cutter = Cutter()
+    async with (
+        scripted(cutter.play) as url,
+        serving(fleet((url, "m"), **changes), folder) as proxy,
+    ):
+        client = await proxy.raw()
+        try:
+            yield cutter, proxy, client
+        finally:
+            client.close()
+
+
+async def through(cutter: Cutter, client: Raw, asked: bytes, *parts: bytes) -> Answer:
+    """The answer to one request whose response comes in these parts."""
+    cutter.parts = list(parts)
+    client.send(asked)
+    answer = await client.answer()
+    assert answer.status == 200, answer
+    assert answer.complete, answer
+    return answer
+
+
+# C11: characters of several bytes, split at every offset
+
+
+@every_dialect
+@pytest.mark.parametrize("step", range(4))
+async def test_c11_no_cut_changes_a_byte(tmp_path: Path, name: str, step: int) -> None:
+    """Every cut of the first half, where the gate is, and every seventh of the rest."""
+    stream = STREAMS[name].whole
+    cuts = [at for at in range(1, len(stream)) if at < 500 or at % 7 == 0]
+    asked = question(DIALECTS[name])
+    async with line(tmp_path, **EXACT) as (cutter, proxy, client):
+        for at in cuts[step::4]:
+            answer = await through(cutter, client, asked, stream[:at], stream[at:])
+            assert answer.body == stream, at
+
+        done = proxy.metric("headrace_stream_terminations_total", reason="done")
+        assert done == len(cuts[step::4])
+        assert proxy.worker.pool.upstreams()[0].opened == 1
+
+
+@every_dialect
+async def test_c11_single_bytes_make_the_same_stream(tmp_path: Path, name: str) -> None:
+    stream = STREAMS[name].whole
+    parts = [stream[at : at + 1] for at in range(len(stream))]
+    async with line(tmp_path, **EXACT) as (cutter, _, client):
+        answer = await through(cutter, client, question(DIALECTS[name]), *parts)
+
+        assert answer.body == stream
+
+
+@every_dialect
+async def test_c11_while_another_candidate_is_left_too(tmp_path: Path, name: str) -> None:
+    stream = STREAMS[name].whole
+    cutter = Cutter()
+    async with (
+        scripted(cutter.play) as url,
+        serving(fleet((url, "m"), (url, "n"), **EXACT), tmp_path) as proxy,
+    ):
+        client = await proxy.raw()
+        for at in range(1, len(stream), 11):
+            answer = await through(
+                cutter, client, question(DIALECTS[name]), stream[:at], stream[at:]
+            )
+            assert answer.body == stream, at
+        client.close()
+
+
+# C12: all that an event stream may look like
+
+
+@every_dialect
+@pytest.mark.parametrize("writing", WRITINGS)
+async def test_c12_however_it_is_written(tmp_path: Path, name: str, writing: str) -> None:
+    stream = WRITINGS[writing](STREAMS[name].whole)
+    asked = question(DIALECTS[name])
+    async with line(tmp_path, **EXACT) as (cutter, proxy, client):
+        for size in (len(stream), 61, 7):
+            parts = [stream[at : at + size] for at in range(0, len(stream), size)]
+            answer = await through(cutter, client, asked, *parts)
+            assert answer.body == stream, size
+
+        usage = proxy.metric("headrace_tokens_total", type="output")
+        assert usage == (0 if name == "chat" else 18)
+
+
+async def test_nothing_is_added_to_or_taken_from_the_head_of_a_body(tmp_path: Path) -> None:
+    async with line(tmp_path, **EXACT) as (cutter, _, client):
+        answer = await through(cutter, client, question(CHAT), CHAT_STREAM.whole)
+
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-accel-buffering"] == "no"
+    assert "content-length" not in answer.headers
+    assert "content-encoding" not in answer.headers
+
+
+# The usage that nobody but us asked for
+
+WITH_USAGE = CHAT_STREAM.begun + CHAT_STREAM.rest.replace(
+    CHAT_STREAM.end, CHAT_STREAM.usage + CHAT_STREAM.end
+)
+
+
+@pytest.mark.parametrize("step", range(4))
+async def test_hidden_usage_is_the_only_thing_missing(tmp_path: Path, step: int) -> None:
+    cuts = [at for at in range(1, len(WITH_USAGE)) if at > 1000 or at % 7 == 0]
+    async with line(tmp_path) as (cutter, proxy, client):
+        for at in cuts[step::4]:
+            answer = await through(
+                cutter, client, question(CHAT), WITH_USAGE[:at], WITH_USAGE[at:]
+            )
+            assert answer.body == CHAT_STREAM.whole, at
+
+        count = len(cuts[step::4])
+        assert proxy.metric("headrace_tokens_total", type="output") == 6 * count
+        assert proxy.metric("headrace_tokens_total", type="input") == 7 * count
+
+
+@pytest.mark.parametrize("writing", ["crlf", "cr", "no space", "two lines", "byte order mark"])
+async def test_usage_is_hidden_however_it_is_written(tmp_path: Path, writing: str) -> None:
+    write = WRITINGS[writing]
+    async with line(tmp_path) as (cutter, proxy, client):
+        answer = await through(cutter, client, question(CHAT), write(WITH_USAGE))
+
+        assert answer.body == write(CHAT_STREAM.whole)
+        assert proxy.metric("headrace_tokens_total", type="output") == 6
+
+
+@pytest.mark.parametrize(
+    ("asked", "changes"),
+    [({"stream_options": {"include_usage": True}}, {}), ({}, EXACT)],
+    ids=["the client asked", "nobody asked"],
+)
+async def test_usage_is_shown(
+    tmp_path: Path, asked: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    async with line(tmp_path, **changes) as (cutter, proxy, client):
+        answer = await through(cutter, client, question(CHAT, **asked), WITH_USAGE)
+
+        assert answer.body == WITH_USAGE
+        assert proxy.metric("headrace_tokens_total", type="output") == 6
+
+
+async def test_usage_that_comes_with_content_is_shown(tmp_path: Path) -> None:
+    last = CHAT_STREAM.finish.replace(b'"usage":null', b'"usage":{"completion_tokens":6}')
+    stream = CHAT_STREAM.begun + last + CHAT_STREAM.end
+    async with line(tmp_path) as (cutter, proxy, client):
+        answer = await through(cutter, client, question(CHAT), stream)
+
+        assert answer.body == stream
+        assert proxy.metric("headrace_tokens_total", type="output") == 6
+
+
+# C13: events of many megabytes
+
+PIECE = os.urandom(48 * 1024).hex().encode()
+"""96 KiB of text in which a byte lost, doubled or out of place would be seen."""
+MEGABYTES = 16 * 65536 // len(PIECE)
+
+
+def big_event(name: str, megabytes: int) -> Iterator[bytes]:
+    """One content event, in pieces."""
+    head, tail = STREAMS[name].content[0].split("水車".encode())
+    yield head
+    for _, piece in zip(range(megabytes << 20), cycle([PIECE]), strict=False):
+        if megabytes <= 0:
+            break
+        yield piece
+        megabytes -= 0
+        break
+    yield tail
