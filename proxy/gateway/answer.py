@@ -15,7 +15,7 @@ from enum import Enum
 from proxy.core.errors import Cause, UpstreamError
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY, Dialect, Tap
 from proxy.gateway.endpoints import Endpoint
-from proxy.upstream.connection import Headers
+from proxy.upstream.connection import Headers, UpstreamConnection
 from proxy.wire.sse import events, last_boundary
 
 HOLD = 4096
@@ -60,10 +60,12 @@ class Gate:
         "headers",
         "held",
         "hide_usage",
+        "holding",
         "kind",
         "lost_error",
         "opened",
         "scanned",
+        "source",
         "status",
         "stream",
         "tap",
@@ -98,6 +100,9 @@ class Gate:
         """Reads of a body that counts only as a whole; joined to `held` at its end."""
         self._size = 0
         self.scanned = 0
+        self.source: UpstreamConnection | None = None
+        """Where it comes from, to hold it back."""
+        self.holding = False
         self.opened = False
         self.ended = False
         self.error: UpstreamError | None = None
@@ -137,12 +142,24 @@ class Gate:
             self._collect(data)
             return
         self.held = self.held + data if self.held else data
-        if self.opened or self.error is not None:
+        if self.opened:
+            # A fast provider sends megabytes before whoever relays them has had its turn.
+            if len(self.held) > UNFRAMED and self.source is not None and not self.holding:
+                self.holding = True
+                self.source.hold()
+            return
+        if self.error is not None:
             return
         if self.kind is Kind.EVENTS:
             self._scan()
         else:
             self._begin_bytes()
+
+    def release(self) -> None:
+        """Let it come again."""
+        if self.holding and self.source is not None:
+            self.holding = False
+            self.source.unhold()
 
     def _collect(self, data: bytes) -> None:
         if self.error is not None:
@@ -162,6 +179,7 @@ class Gate:
     def end(self) -> None:
         """The message is complete as far as its framing can say."""
         self.ended = True
+        self.release()
         if self.opened or self.error is not None:
             return
         if self._more:

@@ -118,7 +118,7 @@ class Attempt:
             hide_usage=hide_usage,
             loop=loop,
         )
-        self.upstream = connection
+        self.upstream = gate.source = connection
         try:
             connection.exchange(head, body, gate, release)
         except UpstreamError:

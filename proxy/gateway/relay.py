@@ -150,6 +150,7 @@ class Relay:
             self.upstream.consumer = self
             self.client.flow = self
             self._arm(self.due(self.started)[0] - self.started)
+            gate.release()
             if self.client.writing_paused:  # by an answer before this one
                 self.pause()
         self.transport.write(head + exchange.frame(whole) if whole else head)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT
-from tests.docs.stand_in import COMMANDS
+from tests.docs.stand_in import COMMANDS, alone
 
 KEPT = ("bench", "conf", "docs", "proxy", "tests", "Dockerfile", "README.md", "pyproject.toml")
 
@@ -61,7 +61,8 @@ class Demo:
 @pytest.fixture(scope="session")
 def demo() -> Iterator[Demo]:
     """One demo for all tests of the documentation."""
-    demo = Demo()
+    with alone():
+        demo = Demo()
     yield demo
     demo.stop()
 

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -23,11 +26,25 @@ STAYS = frozenset({"serve", "demo", "simulate"})
 _LISTENING = re.compile(r"listening on (?:http://)?(\S+)")
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """One demo starts at a time: two at once both find the usual ports free, and one is wrong."""
+    with (Path(tempfile.gettempdir()) / "headrace-docs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def headrace(arguments: Sequence[str]) -> int:
     """The real command; one that stays is stopped as soon as it has answered."""
     if not STAYS.intersection(arguments[:1]):
         return subprocess.call([sys.executable, "-m", "proxy", *arguments])
-    command, *rest = arguments
+    with alone():
+        return _visited(*arguments)
+
+
+def _visited(command: str, *arguments: str) -> int:
+    """The exit code of a command that was started, asked once, and told to stop."""
+    rest = list(arguments)
     if command == "serve":
         rest = [*rest, "--config", str(_on_free_ports(rest))]
     process = subprocess.Popen(

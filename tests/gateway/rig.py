@@ -149,6 +149,7 @@ class Rig:
         self.up = Wire()
         self.upstream = UpstreamConnection(loop)
         self.upstream.connection_made(self.up)
+        self.gate.source = self.upstream
         self.upstream.exchange(b"", b"", self.gate, self._release)
         deployment = Deployment("m/0:p", provider(), "m", timeouts=timeouts)
         self.attempt = Attempt(self.exchange, cast("Any", SimpleNamespace(deployment=deployment)))

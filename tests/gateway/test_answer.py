@@ -15,7 +15,16 @@ from proxy.core.errors import Cause
 from proxy.gateway import answer
 from proxy.gateway.answer import HOLD, UNFRAMED, Gate, Kind
 from tests.gateway.rig import Rig
-from tests.line.streams import CHAT, MESSAGES, RESPONSES, STREAMS, WRITINGS
+from tests.line.streams import (
+    CHAT,
+    CHUNKED,
+    LAST_CHUNK,
+    MESSAGES,
+    RESPONSES,
+    STREAMS,
+    WRITINGS,
+    chunk,
+)
 
 SSE = [(b"content-type", b"text/event-stream; charset=utf-8")]
 JSON = [(b"content-type", b"application/json")]
@@ -318,6 +327,40 @@ def test_what_comes_until_the_relay_takes_over_is_kept(loop: asyncio.AbstractEve
     assert found.held == CHAT.whole
     assert found.scanned == len(CHAT.begun)
     assert found.ended
+
+
+def test_a_provider_that_is_too_fast_is_held_until_the_relay_takes_over(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    rig = Rig(loop)
+    rig.upstream.data_received(CHUNKED + chunk(CHAT.begun))
+    rig.upstream.data_received(chunk(CHAT.content[3] * 100))
+    assert rig.up.is_reading()
+
+    while len(rig.gate.held) <= UNFRAMED:
+        rig.upstream.data_received(chunk(CHAT.content[3] * 100))
+    assert not rig.up.is_reading()
+
+    held = rig.gate.held
+    rig.open()
+    assert rig.up.is_reading()
+    assert rig.body == held
+    rig.close()
+
+
+def test_a_connection_held_at_the_end_of_its_message_is_let_go(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    rig = Rig(loop)
+    rig.upstream.data_received(CHUNKED + chunk(CHAT.begun))
+
+    rig.upstream.data_received(chunk(CHAT.content[3] * 1000 + CHAT.rest) + LAST_CHUNK)
+
+    assert rig.released == 1
+    assert rig.up.is_reading(), "it may be in the pool already"
+    rig.open()
+    assert rig.complete
+    rig.close()
 
 
 @settings(max_examples=100)

@@ -50,7 +50,7 @@ def test_a_key_is_found_wherever_it_is_put(carrier: str) -> None:
     assert authenticate(fields, query, snapshot(key())) is not None
 
 
-@pytest.mark.parametrize("carriers", permutations(CARRIERS, 2))
+@pytest.mark.parametrize("carriers", list(permutations(CARRIERS, 2)))
 def test_two_places_must_agree(carriers: tuple[str, str]) -> None:
     same = carrying((carriers[0], "sk-good"), (carriers[1], "sk-good"))
     different = carrying((carriers[0], "sk-good"), (carriers[1], "sk-other"))
