@@ -34,11 +34,13 @@ def admin_server(pages: Mapping[str, Page], token: Callable[[], Secret | None]) 
                 401,
                 "invalid_api_key",
                 "The admin token is missing or wrong.",
-                "invalid_request_error",
+                {"www-authenticate": "Bearer"},
             )
         if page is None:
+            return _error(404, "unknown_url", "There is nothing at this path.")
+        if request.method not in ("GET", "HEAD"):
             return _error(
-                404, "unknown_url", "There is nothing at this path.", "invalid_request_error"
+                405, "method_not_allowed", "This path takes GET, HEAD.", {"allow": "GET, HEAD"}
             )
         status, kind, content = page()
         return web.Response(status=status, body=content, headers={**_HEADERS, "content-type": kind})
@@ -49,14 +51,22 @@ def admin_server(pages: Mapping[str, Page], token: Callable[[], Secret | None]) 
 def _authorized(request: BaseRequest, secret: Secret) -> bool:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(
-        given.strip().encode(), secret.reveal().encode()
+        given.strip().encode("utf-8", "surrogateescape"), secret.reveal().encode()
     )
 
 
-def _error(status: int, code: str, message: str, kind: str) -> web.Response:
-    content = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+def _error(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    content = {
+        "error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    }
     return web.Response(
         status=status,
         body=orjson.dumps(content),
-        headers={**_HEADERS, "content-type": "application/json; charset=utf-8"},
+        headers={
+            **_HEADERS,
+            **(headers or {}),
+            "content-type": "application/json; charset=utf-8",
+        },
     )

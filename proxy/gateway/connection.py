@@ -169,8 +169,8 @@ class ClientConnection(RequestHandler):
                 self.answered += 1
                 if self._handler_waiter is not None:
                     self._handler_waiter.set_result(None)
-            if not keep_alive or self._close or not payload.is_eof():
-                break
+            if not keep_alive or self._close or self._upgraded or not payload.is_eof():
+                break  # an upgrade nobody wants here: what follows it on the wire is no HTTP of ours
             self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
             if self._keepalive_handle is None:
                 self._keepalive_handle = loop.call_at(

@@ -411,3 +411,14 @@ async def test_answers_are_not_delayed_by_nagle(sim: Simulator, tmp_path: Path) 
             assert connection.transport is not None
             sock = connection.transport.get_extra_info("socket")
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_an_upgrade_is_declined_and_its_connection_closed(
+    sim: Simulator, tmp_path: Path
+) -> None:
+    async with serving(config(sim.url), tmp_path) as proxy:
+        upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+        answer, rest = await answer_to(proxy, request("GET", "/v1/models", None, upgrade))
+
+        assert answer.status == 200
+        assert rest == b""
