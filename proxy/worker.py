@@ -18,8 +18,10 @@ from proxy import __version__
 from proxy.control import exposition, health
 from proxy.control.listener import admin_server
 from proxy.core import redact, tasks
+from proxy.core.errors import ProxyError
 from proxy.core.log import logger
 from proxy.core.metrics import Metrics
+from proxy.dialects import render_error
 from proxy.gateway import endpoints
 from proxy.gateway.server import Gateway, Page
 from proxy.state.live import Live
@@ -55,7 +57,9 @@ class Worker:
         metrics = Metrics(name, version=__version__, aiohttp=aiohttp.__version__)
         self.state = State(snapshot, Live(), metrics)
         self.pool = UpstreamPool()
-        self.gateway = Gateway(self.state, self.pool, self._pages())
+        self.gateway = Gateway(
+            self.state, self.pool, {**self._pages(), "/metrics": self._metrics_for_all}
+        )
         self._servers: list[asyncio.Server] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -167,6 +171,13 @@ class Worker:
         state = self.state
         status, content = health.ready(state.snapshot, state.live, draining=state.draining)
         return status, JSON, orjson.dumps(content)
+
+    def _metrics_for_all(self) -> tuple[int, str, bytes]:
+        """On the API port, where they can be switched off."""
+        if self.state.snapshot.server.metrics:
+            return self._metrics()
+        status, _, content = render_error("openai", ProxyError("no_route"), "")
+        return status, JSON, content
 
     def _metrics(self) -> tuple[int, str, bytes]:
         page = exposition.render([self.state.metrics.registry.snapshot()])

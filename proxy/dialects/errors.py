@@ -223,7 +223,9 @@ def classify(status: int, fault: Fault) -> Cause:
     if 300 <= status < 400:
         return Cause.REDIRECT
     if status == 501:
-        return Cause.NOT_FOUND  # the server lacks the endpoint: others may have it, and its rest is well
+        return (
+            Cause.NOT_FOUND
+        )  # the server lacks the endpoint: others may have it, and its rest is well
     if status == 408 or status >= 500:
         return Cause.SERVER
     if status == 401:

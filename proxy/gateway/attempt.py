@@ -34,6 +34,7 @@ class End(StrEnum):
     ERROR_EVENT = "error_event"
     DEADLINE = "deadline"
     MALFORMED = "malformed"
+    RESTART = "restart"
 
 
 class Attempt:

@@ -89,9 +89,7 @@ def _decode(body: bytes, coding: str, limit: int) -> bytes:
         return body
     bits = _CODINGS.get(coding)
     if bits is None:
-        raise ProxyError(
-            "bad_enc", f"Send the body uncompressed or as gzip, not as {coding[:32]!r}."
-        )
+        raise ProxyError("bad_enc", "Send the body uncompressed, or as gzip or deflate.")
     inflate = zlib.decompressobj(bits)
     try:
         plain = inflate.decompress(body, limit + 1)

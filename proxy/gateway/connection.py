@@ -50,6 +50,8 @@ class Flow(Protocol):
 
     def gone(self) -> None: ...
 
+    def restart(self) -> None: ...
+
     def probe(self) -> bytes: ...
 
 
@@ -137,6 +139,18 @@ class ClientConnection(RequestHandler):
         if transport is not None:
             transport.write(self._reject(ref, self._request_line()))
             self.force_close()
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """What answers this connection's requests; None once it has ended."""
+        return self._task_handler
+
+    def cut(self) -> None:
+        """This process ends now: a stream is told so, whoever waits for an answer gets an error."""
+        if self.flow is not None:
+            self.flow.restart()
+        elif self._task_handler is not None:
+            self._task_handler.cancel()
 
     def _request_line(self) -> str:
         # The read that failed is enough: a line split over reads only costs the error its dialect.

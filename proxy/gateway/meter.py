@@ -35,6 +35,7 @@ _OUTCOMES = {
     End.ERROR_EVENT: "upstream_error",
     End.DEADLINE: "truncated",
     End.MALFORMED: "upstream_error",
+    End.RESTART: "truncated",
 }
 
 _REPORTS = frozenset({"chat", "completions", "responses", "embeddings", "messages", "generate"})

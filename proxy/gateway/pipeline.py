@@ -57,7 +57,12 @@ async def serve(
         meter.passed_on(error)
         relay.pass_on(exchange, error)
     except asyncio.CancelledError:
-        meter.client_gone()
+        if state.draining and not exchange.head_sent and client.transport is not None:
+            draining = ProxyError("drain", retry_after=1.0)
+            meter.rejected(draining)
+            relay.reject(exchange, draining)
+        else:
+            meter.client_gone()
         raise
     except Exception:
         logger.exception("request %s failed", exchange.id)
@@ -89,7 +94,7 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
         exchange.stream = exchange.form.text("stream") == "true"
     else:
         if kind in _SIMPLE:
-            raise ProxyError("bad_enc", f"Send 'content-type: application/json', not {kind!r}.")
+            raise ProxyError("bad_enc", "Send 'content-type: application/json'.")
         envelope = exchange.envelope = Envelope.parse(exchange.body)
         if endpoint.stream is None:
             exchange.stream = envelope.flag("stream")

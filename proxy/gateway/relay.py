@@ -42,6 +42,7 @@ _BROKEN = {
     End.TRUNCATED: ("upstream_truncated", "The provider ended the stream before it was complete."),
     End.STALLED: ("upstream_idle_timeout", "The provider stopped sending before the end."),
     End.DEADLINE: ("stream_limit", "The stream exceeded its time limit."),
+    End.RESTART: ("gateway_restart", "The gateway is restarting and could not wait longer."),
     End.MALFORMED: ("upstream_bad_response", "The provider sent something that is no event."),
 }
 
@@ -127,6 +128,10 @@ class Relay:
         """The client's connection is lost; the provider must stop at once."""
         self.reason = End.DONE if self.is_complete() else End.CLIENT_GONE
         self.stop()
+
+    def restart(self) -> None:
+        """The gateway ends before this response has."""
+        self.break_off(End.RESTART)
 
     def probe(self) -> bytes:
         """Bytes that do no harm in the middle of this response."""

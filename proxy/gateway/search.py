@@ -145,7 +145,9 @@ class Search:
         """Some refusals may only go to models that are named for them."""
         if cause is Cause.CONTENT:
             self._pending, self._explicit = self.route.fallbacks_content, True
-        elif cause is Cause.TOO_LARGE or (cause is Cause.CONTEXT and self.route.fallbacks_context and not self._explicit):
+        elif cause is Cause.TOO_LARGE or (
+            cause is Cause.CONTEXT and self.route.fallbacks_context and not self._explicit
+        ):
             self._pending = self.route.fallbacks_context
 
     def _fallback(self, now: float) -> Move | None:

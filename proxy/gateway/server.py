@@ -31,6 +31,8 @@ _HOST = re.compile(r"[A-Za-z0-9._-]*(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.%]+\](?::[0-9
 _VERSIONS = (HttpVersion10, HttpVersion11)
 TIMING = "x-headrace-timing"
 _MAX_HEAD = 64 * 1024
+_FLUSH = 0.5
+"""Seconds for those who were cut to be told."""
 
 
 class Gateway:
@@ -66,9 +68,15 @@ class Gateway:
         return len(self._server.connections)
 
     async def drain(self, timeout: float) -> None:
-        """Close what is idle, let the rest finish within `timeout` seconds, then cut it."""
+        """Close what is idle, let the rest finish within `timeout` seconds, then cut it, and say so."""
         self._server.pre_shutdown()
-        await self._server.shutdown(timeout)
+        connections = [c for c in self._server.connections if isinstance(c, ClientConnection)]
+        busy = [c.task for c in connections if c.task is not None]
+        if busy:
+            await asyncio.wait(busy, timeout=timeout)
+        for connection in connections:
+            connection.cut()
+        await self._server.shutdown(_FLUSH)
 
     async def _answer(self, request: BaseRequest, client: ClientConnection) -> bool:
         """Answer `request`; whether its connection can carry another."""

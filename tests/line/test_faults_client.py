@@ -350,3 +350,39 @@ async def test_disconnects_leave_no_traceback_in_the_log(
         await until(lambda: proxy.worker.gateway.connections == 0)
 
     assert caplog.text == ""
+
+
+# the other side of leaving: we do
+
+
+async def test_a_stream_that_outlives_the_drain_is_told_of_the_restart(
+    sim: Simulator, tmp_path: Path
+) -> None:
+    async with serving(config(sim.url), tmp_path) as proxy:
+        client = await proxy.raw()
+        client.send(chat("sim-n100000-d2"))
+        await client.reader.readuntil(b"delta")
+        await proxy.worker.close(0.1)
+        rest = await client.reader.read()
+
+        assert b"gateway_restart" in rest
+        assert b"[DONE]" not in rest
+        assert not rest.endswith(b"0\r\n\r\n")
+        assert proxy.metric("headrace_stream_terminations_total", reason="restart") == 1
+
+
+async def test_who_waits_for_an_answer_when_the_drain_ends_gets_an_error(
+    sim: Simulator, tmp_path: Path
+) -> None:
+    async with serving(config(sim.url), tmp_path) as proxy:
+        client = await proxy.raw()
+        client.send(chat("sim-no_first-iddrain", stream=False))
+        async with asyncio.timeout(5):
+            while not await sim.requests("sim-no_first-iddrain"):
+                await asyncio.sleep(0)
+        await proxy.worker.close(0.1)
+        answer = await client.answer()
+
+        assert answer.status == 503
+        assert answer.json["error"]["code"] == "gateway_draining"
+        assert answer.headers["connection"] == "close"
