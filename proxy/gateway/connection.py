@@ -160,7 +160,12 @@ class ClientConnection(RequestHandler):
         """Answer one request after the other; cancelled when the connection is lost."""
         loop = self._loop
         while not self._force_close:
-            message, payload = await self._next()
+            try:
+                message, payload = await self._next()
+            except asyncio.CancelledError:
+                if not self._close:
+                    raise
+                break  # idle when the drain began
             if not isinstance(message, RawRequestMessage):
                 self._malformed(message.status, message.message)
                 break

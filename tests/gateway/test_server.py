@@ -275,8 +275,11 @@ async def test_what_takes_too_long_to_drain_is_cut() -> None:
         client.send(raw("POST", CHAT, BODY))
         await until(lambda: any(one.busy for one in served.pool.upstreams()))
 
+        served.state.draining = True
         await served.gateway.drain(0.01)
 
+        answer = await client.answer()
+        assert (answer.status, answer.json["error"]["code"]) == (503, "gateway_draining")
         assert await client.reader.read() == b""
         await cut.wait()
 

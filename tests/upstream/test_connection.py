@@ -663,7 +663,7 @@ async def test_an_early_answer_leaves_the_rest_of_the_request_unsent() -> None:
         await done.wait()
 
     async with connected(script) as connection:
-        taken = await ask(connection, b"x" * (64 << 20))
+        taken = await ask(connection, b"x" * (20 << 20))
         done.set()
 
     assert (taken.data, taken.ended) == (b"hello", True)
@@ -671,7 +671,7 @@ async def test_an_early_answer_leaves_the_rest_of_the_request_unsent() -> None:
 
 
 async def test_a_held_connection_holds_the_provider() -> None:
-    size = 32 << 20
+    size = 20 << 20
     sent_all = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,169 @@
+"""Several workers on one listener: one that dies is replaced, and all of them leave together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.gateway.asked import CHAT, raw
+from tests.gateway.served import COMPLETION, whole
+from tests.line.harness import Answer, Process, Raw, config, read_request, scripted, until
+
+BODY = b'{"model":"sim","messages":[]}'
+REQUEST = raw("POST", CHAT, BODY, "Authorization: Bearer sk-test-key-0001")
+PATIENCE = 15.0
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` has started and that are still alive."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return sorted(found)
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Until the other processes have come so far."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+class Supervised(Process):
+    """`headrace serve` with two workers."""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def workers(self) -> list[int]:
+        return children(self.process.pid)
+
+    def said(self, what: str) -> bool:
+        return any(what in line for line in self.lines)
+
+
+def two(url: str = "http://127.0.0.1:9", **server: float) -> dict[str, object]:
+    return config(url, server={"workers": 2, **server})
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[Supervised]:
+    """Two workers without a provider."""
+    one = Supervised(two(), tmp_path)
+    wait(lambda: len(one.workers) == 2)
+    yield one
+    one.stop()
+
+
+async def get(port: int, path: str) -> Answer:
+    client = await Raw.open(port)
+    try:
+        client.send(raw("GET", path))
+        return await client.answer()
+    finally:
+        client.close()
+
+
+def test_a_worker_that_is_killed_is_replaced(supervised: Supervised) -> None:
+    before = supervised.workers
+
+    os.kill(before[0], signal.SIGKILL)
+    wait(lambda: len(supervised.workers) == 2 and before[0] not in supervised.workers)
+
+    assert before[1] in supervised.workers
+    assert supervised.said("ended unexpectedly")
+    assert supervised.stop() == 0
+
+
+async def test_the_listener_outlives_every_worker(supervised: Supervised) -> None:
+    for pid in supervised.workers:
+        os.kill(pid, signal.SIGKILL)
+
+    # The connection waits in the listener's queue until there is somebody to take it.
+    assert (await get(supervised.port, "/health/live")).status == 200
+
+
+async def test_both_workers_serve_the_same_port(supervised: Supervised) -> None:
+    names = set()
+    async with asyncio.timeout(PATIENCE):
+        while len(names) < 2:
+            page = (await get(supervised.port, "/metrics")).body.decode()
+            names |= set(re.findall(r'headrace_worker_up\{worker="(\w+)"\} 1', page))
+
+    assert names == {"0", "1"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_of_them_well(supervised: Supervised, number: signal.Signals) -> None:
+    workers = supervised.workers
+
+    supervised.process.send_signal(number)
+
+    assert supervised.process.wait(PATIENCE) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not supervised.said("unexpectedly")
+
+
+async def test_all_of_them_drain(tmp_path: Path) -> None:
+    begun: list[int] = []
+    go = asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        begun.append(1)
+        await go.wait()
+        writer.write(whole())
+
+    async with scripted(upstream) as url:
+        one = await asyncio.to_thread(Supervised, two(url), tmp_path)
+        clients = [await Raw.open(one.port) for _ in range(8)]
+        for client in clients:
+            client.send(REQUEST)
+        await until(lambda: len(begun) == 8, PATIENCE)
+
+        one.process.terminate()
+        go.set()
+
+        answers = [await client.answer() for client in clients]
+        assert [(one.status, one.body) for one in answers] == [(200, COMPLETION)] * 8
+        assert await asyncio.to_thread(one.stop) == 0
+        for client in clients:
+            client.close()
+
+
+def test_a_reload_reaches_every_worker(supervised: Supervised, tmp_path: Path) -> None:
+    (tmp_path / "process.yaml").write_text(yaml.safe_dump(two()))
+
+    supervised.process.send_signal(signal.SIGHUP)
+
+    wait(lambda: sum("configuration reloaded" in line for line in supervised.lines) == 2)
+    assert len(supervised.workers) == 2
+
+
+def test_a_worker_that_dies_while_all_leave_is_not_replaced(supervised: Supervised) -> None:
+    workers = supervised.workers
+    # Stopped, it cannot leave by itself.
+    os.kill(workers[0], signal.SIGSTOP)
+
+    supervised.process.terminate()
+    wait(lambda: workers[1] not in supervised.workers)
+    os.kill(workers[0], signal.SIGKILL)
+
+    assert supervised.process.wait(PATIENCE) == 0
+    assert not supervised.said("unexpectedly")

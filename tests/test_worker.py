@@ -1,0 +1,389 @@
+"""A worker serves its pages, takes over new configurations, and leaves without cutting anyone off."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp.http_parser import HttpRequestParserPy
+from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy import __version__
+from proxy.core import redact
+from proxy.core.model import Admin, Credential, Snapshot
+from proxy.core.secret import Secret
+from proxy.worker import Worker, listen
+from tests.gateway.asked import CHAT, provider, raw, snapshot
+from tests.gateway.served import COMPLETION, Provider, whole
+from tests.line.harness import Answer, Process, Raw, config, read_request, scripted, until
+
+BODY = b'{"model":"m","messages":[]}'
+
+
+class Served:
+    """A worker that listens."""
+
+    def __init__(self, worker: Worker, api: int, admin: int) -> None:
+        self.worker = worker
+        self.api = api
+        self.admin = admin
+        self.clients: list[Raw] = []
+
+    async def client(self) -> Raw:
+        client = await Raw.open(self.api)
+        self.clients.append(client)
+        return client
+
+    async def ask(self, data: bytes, port: int = 0) -> Answer:
+        client = await Raw.open(port or self.api)
+        try:
+            client.send(data)
+            return await client.answer()
+        finally:
+            client.close()
+
+    async def get(self, path: str, port: int = 0) -> Answer:
+        return await self.ask(raw("GET", path), port)
+
+
+@asynccontextmanager
+async def serving(settings: Snapshot) -> AsyncIterator[Served]:
+    """A worker serving `settings` on free ports."""
+    worker = Worker(settings, "7")
+    api, admin = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
+    await worker.start(api, admin)
+    served = Served(worker, api.getsockname()[1], admin.getsockname()[1])
+    try:
+        yield served
+    finally:
+        for client in served.clients:
+            client.close()
+        await worker.close(0.2)
+        redact.forget()
+
+
+# --- listening ---
+
+
+@pytest.mark.parametrize(
+    ("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)]
+)
+def test_a_listener_speaks_the_family_of_its_address(
+    host: str, family: socket.AddressFamily
+) -> None:
+    with listen(host, 0) as one:
+        assert one.family == family
+        assert one.getsockname()[1] > 0
+        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+
+
+async def test_a_worker_refuses_to_run_on_the_slow_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.worker.HttpRequestParser", HttpRequestParserPy)
+
+    with pytest.raises(RuntimeError, match="C parser"):
+        Worker(Snapshot())
+
+
+# --- pages ---
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/livez", "/health/ready", "/readyz", "/health"])
+async def test_a_worker_that_can_serve_says_so(path: str) -> None:
+    async with serving(snapshot(provider())) as served:
+        answer = await served.get(path)
+
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("application/json")
+    assert "status" in answer.json
+
+
+async def test_the_first_page_lists_what_there_is() -> None:
+    async with serving(Snapshot()) as served:
+        page = (await served.get("/")).json
+
+    assert (page["name"], page["version"]) == ("headrace", __version__)
+    assert f"POST {CHAT}" in page["endpoints"]
+
+
+async def test_the_metrics_are_what_prometheus_reads() -> None:
+    async with scripted(Provider(whole())) as url, serving(snapshot(provider(url))) as served:
+        assert (await served.ask(raw("POST", CHAT, BODY))).status == 200
+
+        page = await served.get("/metrics")
+
+    families = {one.name: one for one in text_string_to_metric_families(page.body.decode())}
+    values = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert values["headrace_worker_up", ("worker", "7")] == 1
+    assert values["headrace_config_version", ("worker", "7")] == 1
+    assert values["headrace_target_inflight", ("target", "m/0:p")] == 0
+    connections = "headrace_upstream_connections"
+    assert values[connections, ("provider", "p"), ("state", "idle")] == 1
+    assert values[connections, ("provider", "p"), ("state", "busy")] == 0
+    opened = "headrace_upstream_connections_opened_total"
+    assert values[opened, ("provider", "p"), ("reason", "cold")] == 1
+    requests = [sample for sample in families["headrace_requests"].samples if sample.value]
+    assert [one.labels["status"] for one in requests] == ["200"]
+
+
+async def test_the_admin_listener_asks_for_its_token() -> None:
+    settings = Snapshot(admin=Admin(token=Secret("t0ken")))
+    async with serving(settings) as served:
+        refused = await served.get("/metrics", served.admin)
+        granted = await served.ask(
+            raw("GET", "/metrics", b"", "Authorization: Bearer t0ken"), served.admin
+        )
+        alive = await served.get("/health/live", served.admin)
+
+    assert (refused.status, granted.status, alive.status) == (401, 200, 200)
+
+
+async def test_what_a_configuration_keeps_secret_is_kept_out_of_the_log() -> None:
+    keys = (Credential("p#0", Secret("an-odd-upstream-credential")),)
+    async with serving(snapshot(provider(credentials=keys))):
+        assert redact.redact("with an-odd-upstream-credential") == "with ***"
+
+
+# --- new configurations ---
+
+
+async def models(served: Served) -> list[str]:
+    return [one["id"] for one in (await served.get("/v1/models")).json["data"]]
+
+
+async def test_a_new_configuration_is_served() -> None:
+    async with serving(snapshot(provider())) as served:
+        worker = served.worker
+        learnt = worker.state.live.deployments["m/0:p"]
+        both = snapshot(provider(), name="new")
+        both = replace(both, models={**both.models, **snapshot(provider()).models})
+
+        worker.reload(lambda: both)
+
+        assert sorted(await models(served)) == ["m", "new"]
+        assert worker.state.live.deployments["m/0:p"] is learnt
+        version = worker.state.metrics.config_version
+        assert version.value == 2
+
+
+async def test_a_bad_configuration_never_replaces_a_good_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def load() -> Snapshot:
+        raise ValueError("headrace.yaml:3:1: there is nothing at all")
+
+    async with serving(snapshot(provider())) as served:
+        served.worker.reload(load)
+
+        assert await models(served) == ["m"]
+        assert served.worker.state.metrics.config_version.value == 1
+    assert "headrace.yaml:3:1: there is nothing at all" in caplog.text
+
+
+async def test_connections_of_the_old_configuration_serve_out_and_are_closed() -> None:
+    go = asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await go.wait()
+        writer.write(whole())
+        await reader.read()
+
+    async with scripted(upstream) as url, serving(snapshot(provider(url))) as served:
+        worker = served.worker
+        client = await served.client()
+        client.send(raw("POST", CHAT, BODY))
+        await until(lambda: any(one.busy for one in worker.pool.upstreams()))
+        [old] = worker.pool.upstreams()
+
+        worker.reload(lambda: snapshot(provider(url)))
+        go.set()
+
+        assert (await client.answer()).body == COMPLETION
+        await until(lambda: old.session.closed)
+        assert worker.pool.upstreams() == []
+
+
+async def test_a_new_token_holds_at_once() -> None:
+    async with serving(Snapshot(admin=Admin(token=Secret("old")))) as served:
+        served.worker.reload(lambda: Snapshot(admin=Admin(token=Secret("new"))))
+
+        request = raw("GET", "/metrics", b"", "Authorization: Bearer new")
+        assert (await served.ask(request, served.admin)).status == 200
+
+
+# --- leaving ---
+
+
+async def test_a_worker_that_leaves_finishes_what_it_has_begun() -> None:
+    go = asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await go.wait()
+        writer.write(whole())
+
+    async with scripted(upstream) as url, serving(snapshot(provider(url))) as served:
+        worker = served.worker
+        client = await served.client()
+        client.send(raw("POST", CHAT, BODY))
+        await until(lambda: any(one.busy for one in worker.pool.upstreams()))
+
+        closing = asyncio.ensure_future(worker.close(10.0))
+        await until(lambda: worker.state.draining)
+        with pytest.raises(ConnectionRefusedError):
+            await Raw.open(served.api)
+        assert worker.state.metrics.worker_up.value == 0
+        go.set()
+
+        assert (await client.answer()).body == COMPLETION
+        assert await client.reader.read() == b""
+        await closing
+        assert worker.pool.upstreams() == []
+
+
+async def test_what_does_not_end_in_time_is_cut() -> None:
+    cut = asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        cut.set()
+
+    async with scripted(upstream) as url, serving(snapshot(provider(url))) as served:
+        client = await served.client()
+        client.send(raw("POST", CHAT, BODY))
+        await until(lambda: any(one.busy for one in served.worker.pool.upstreams()))
+
+        await served.worker.close(0.01)
+
+        answer = await client.answer()
+        assert (answer.status, answer.json["error"]["code"]) == (503, "gateway_draining")
+        assert await client.reader.read() == b""
+        await cut.wait()
+
+
+async def test_a_worker_that_leaves_is_not_ready() -> None:
+    async with serving(snapshot(provider())) as served:
+        client = await served.client()
+        client.send(raw("GET", "/health/ready"))
+        before = await client.answer()
+
+        served.worker.state.draining = True
+        client.send(raw("GET", "/health/ready"))
+        after = await client.answer()
+
+    assert (before.status, after.status) == (200, 503)
+
+
+# --- as a process ---
+
+
+async def chat(port: int) -> Answer:
+    client = await Raw.open(port)
+    try:
+        body = b'{"model":"sim","messages":[]}'
+        client.send(raw("POST", CHAT, body, "Authorization: Bearer sk-test-key-0001"))
+        return await client.answer()
+    finally:
+        client.close()
+
+
+@asynccontextmanager
+async def process(content: dict[str, Any], folder: Path) -> AsyncIterator[tuple[Process, int]]:
+    """`headrace serve`, and the port it listens on."""
+    one = await asyncio.to_thread(Process, content, folder)
+    try:
+        yield one, int(one.url.rpartition(":")[2])
+    finally:
+        await asyncio.to_thread(one.stop)
+
+
+async def said(one: Process, what: str) -> None:
+    """Until the process has said it."""
+    await until(lambda: any(what in line for line in one.lines), 10.0)
+
+
+async def test_a_signal_makes_it_read_its_file_again(tmp_path: Path) -> None:
+    upstream = Provider(whole())
+    async with scripted(upstream) as url:
+        content = config(url)
+        async with process(content, tmp_path) as (one, port):
+            path = tmp_path / "process.yaml"
+
+            path.write_text("models: [")
+            one.process.send_signal(signal.SIGHUP)
+            await said(one, "configuration not reloaded")
+            assert (await chat(port)).status == 200
+
+            content["models"] = {"other": {"deployments": [{"provider": "p0", "model": "x"}]}}
+            path.write_text(yaml.safe_dump(content))
+            one.process.send_signal(signal.SIGHUP)
+            await said(one, "configuration reloaded")
+            assert (await chat(port)).status == 404
+
+
+async def test_a_signal_makes_it_drain_and_end_well(tmp_path: Path) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        begun.set()
+        await go.wait()
+        writer.write(whole())
+
+    async with scripted(upstream) as url, process(config(url), tmp_path) as (one, port):
+        answering = asyncio.ensure_future(chat(port))
+        await begun.wait()
+
+        one.process.terminate()
+        await until(lambda: refuses(port))
+        assert one.process.poll() is None
+        go.set()
+
+        answer = await answering
+        assert (answer.status, answer.body) == (200, COMPLETION)
+        assert await asyncio.to_thread(one.stop) == 0
+
+
+def refuses(port: int) -> bool:
+    """Nobody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+async def test_a_server_that_may_not_drain_for_long_ends_all_the_same(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await reader.read()
+
+    async with scripted(upstream) as url:
+        content = config(url, server={"drain": 0})
+        async with process(content, tmp_path) as (one, port):
+            client = await Raw.open(port)
+            body = b'{"model":"sim","messages":[]}'
+            client.send(raw("POST", CHAT, body, "Authorization: Bearer sk-test-key-0001"))
+            await begun.wait()
+
+            assert await asyncio.to_thread(one.stop) == 0
+            answer = await client.answer()
+            client.close()
+
+    assert (answer.status, answer.json["error"]["code"]) == (503, "gateway_draining")
+
+
