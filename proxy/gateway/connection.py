@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp.http import RawRequestMessage
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
 from proxy.core.log import logger
@@ -125,6 +125,10 @@ class ClientConnection(RequestHandler):
         if self._request_count != requests:
             if self._head_timer is not None:
                 self._disarm()
+            request = self._current_request
+            if request is not None and not request.content.is_eof():
+                # What came next was no request: the body under way is broken, and nobody told its reader.
+                request.content.set_exception(RequestPayloadError("broken framing"))
         elif self._head_timer is None and requests == self.answered:
             self._arm()
 

@@ -22,7 +22,7 @@ from proxy.state.state import State
 from proxy.upstream.pool import UpstreamPool
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot, state
 from tests.gateway.rig import Client
-from tests.gateway.served import COMPLETION, CHUNK, STREAM, Provider, chunk, silent, whole
+from tests.gateway.served import CHUNK, COMPLETION, STREAM, Provider, chunk, silent, whole
 from tests.line.harness import free_port, read_request, scripted, until
 
 BODY = b'{"model":"m","messages":[]}'

@@ -414,7 +414,6 @@ async def test_what_feeds_a_client_knows_how_to_ask_whether_it_is_there() -> Non
         assert place.connections[0].half_closed
 
 
-@pytest.mark.xfail(reason="the body is waited for until its deadline, and then it was merely slow")
 async def test_a_body_that_breaks_on_its_way_is_refused_at_once() -> None:
     async def answer(request: BaseRequest, client: ClientConnection) -> bool:
         assert client.transport is not None
