@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve the API from a configuration file")
     _config_option(serve)
     serve.add_argument("--host", help="listen address (server.host)")
-    serve.add_argument("--port", type=int, help="API port (server.port); 0 picks a free one")
+    serve.add_argument("--port", type=_port, help="API port (server.port); 0 picks a free one")
     serve.add_argument("--workers", help="number of worker processes, or 'auto' (server.workers)")
     serve.set_defaults(run=_serve)
 
@@ -57,12 +57,12 @@ def _parser() -> argparse.ArgumentParser:
         "demo", help="serve a built-in simulated provider: no keys, no configuration"
     )
     demo.add_argument("--host", default="127.0.0.1")
-    demo.add_argument("--port", type=int, help="API port (default 8000, or a free one)")
+    demo.add_argument("--port", type=_port, help="API port (default 8000, or a free one)")
     demo.set_defaults(run=_demo)
 
     simulate = commands.add_parser("simulate", help="run the simulated provider alone")
     simulate.add_argument("--host", default="127.0.0.1")
-    simulate.add_argument("--port", type=int, default=9100, help="0 picks a free one")
+    simulate.add_argument("--port", type=_port, default=9100, help="0 picks a free one")
     simulate.set_defaults(run=_simulate)
 
     config = commands.add_parser("config", help="look at a configuration without serving it")
@@ -77,6 +77,17 @@ def _parser() -> argparse.ArgumentParser:
     schema = actions.add_parser("schema", help="print the JSON Schema of the file, for editors")
     schema.set_defaults(run=_config_schema)
     return parser
+
+
+def _port(text: str) -> int:
+    """A port number of the command line. argparse names this function when it is none."""
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port: 0 to 65535")
+    return port
+
+
+_port.__name__ = "port"
 
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
@@ -180,14 +191,12 @@ def _run(
         token = Secret(made_up)
         snapshot = replace(snapshot, admin=replace(admin_settings, token=token))
         load = _with_token(load, token)
-    host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    address = _address(server.host, port)
 
     def ready() -> None:
         print(f"listening on {address}", file=sys.stderr)
         if admin is not None:
-            admin_host, admin_port = admin.getsockname()[:2]
-            print(f"admin on http://{admin_host}:{admin_port}", file=sys.stderr)
+            print(f"admin on {_address(*admin.getsockname()[:2])}", file=sys.stderr)
             if made_up is not None:
                 print(f"admin token, for this run only: {made_up}", file=sys.stderr)
         if announce is not None:
@@ -200,12 +209,29 @@ def _run(
         return 0
     ready()
 
-    def serve(name: str) -> None:
+    def serve(name: str, ready: Callable[[], None]) -> None:
         log.configure(snapshot.logging)
-        worker.serve(snapshot, api, admin, load, name=name)
+        worker.serve(snapshot, api, admin, load, name=name, ready=ready)
         log.close()
 
-    return supervisor.supervise(server.workers, serve)
+    def reload() -> None:
+        nonlocal snapshot
+        if load is not None:
+            try:
+                snapshot = load()
+            except ValueError:
+                pass  # every worker says so itself
+
+    return supervisor.supervise(server.workers, serve, reload)
+
+
+_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def _address(host: str, port: int) -> str:
+    """The URL at which a listener is reached from this machine."""
+    host = _ANY.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _with_token(load: Load | None, token: Secret) -> Load | None:

@@ -2,6 +2,9 @@
 
 The supervisor serves nothing itself. It forks workers, replaces one that dies, passes on SIGHUP, and on SIGTERM or
 SIGINT tells all of them to drain.
+
+A worker begins with these signals blocked and takes them in when it is ready: one that comes meanwhile waits, where
+the system's usual answer would be to kill it.
 """
 
 from __future__ import annotations
@@ -11,15 +14,26 @@ import signal
 from collections.abc import Callable
 from time import monotonic, sleep
 
+from proxy.core import log
 from proxy.core.log import logger
 
 RESPAWN_MIN, RESPAWN_MAX = 0.1, 10.0
 STABLE = 60.0
 """Seconds after which a worker that dies is replaced at once again."""
+LOOK = 0.05
+"""Seconds between two looks, during a pause, whether all are to leave."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+Ready = Callable[[], None]
+Serve = Callable[[str, Ready], None]
+"""Serves under a name until told to stop; calls `Ready` once it has handlers for SIGNALS."""
 
 
-def supervise(workers: int, serve: Callable[[str], None]) -> int:
-    """Keep `workers` processes running `serve(name)`; returns the exit code once all have ended."""
+def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
+    """Keep `workers` processes running `serve`; returns the exit code once all have ended.
+
+    `reload` is called on SIGHUP: workers started from then on must serve what the others have just read.
+    """
     running: dict[int, tuple[str, float]] = {}
     stopping = False
     pause = RESPAWN_MIN
@@ -28,12 +42,18 @@ def supervise(workers: int, serve: Callable[[str], None]) -> int:
         nonlocal stopping
         stopping = stopping or number != signal.SIGHUP
         for pid in running:
-            os.kill(pid, number)
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:  # it has just been waited for
+                pass
+        if number == signal.SIGHUP:
+            reload()
 
-    for index in range(workers):
-        _start(str(index), serve, running)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, forward)
+    for index in range(workers):
+        if not stopping:
+            _start(str(index), serve, running)
     while running:
         pid, status = os.wait()
         name, started = running.pop(pid)
@@ -41,22 +61,33 @@ def supervise(workers: int, serve: Callable[[str], None]) -> int:
             continue
         logger.error("worker %s ended unexpectedly (status %d); starting another", name, status)
         pause = RESPAWN_MIN if monotonic() - started > STABLE else min(pause * 2, RESPAWN_MAX)
-        sleep(pause)
+        until = monotonic() + pause
+        while not stopping and monotonic() < until:
+            sleep(LOOK)
         if not stopping:
             _start(name, serve, running)
     return 0
 
 
-def _start(name: str, serve: Callable[[str], None], running: dict[int, tuple[str, float]]) -> None:
+def _start(name: str, serve: Serve, running: dict[int, tuple[str, float]]) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     pid = os.fork()
     if pid:
         running[pid] = (name, monotonic())
+        _unblock()
         return
     code = 1
     try:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        serve(name)
+        serve(name, _unblock)
         code = 0
+    except Exception:
+        logger.exception("worker %s failed", name)
+        log.close()
     finally:
         os._exit(code)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -54,6 +54,11 @@ class Supervised(Process):
     def workers(self) -> list[int]:
         return children(self.process.pid)
 
+    @property
+    def reloaded(self) -> int:
+        """How often a worker has said that it has a new configuration."""
+        return sum("configuration reloaded" in line for line in self.lines)
+
     def said(self, what: str) -> bool:
         return any(what in line for line in self.lines)
 
@@ -152,8 +157,28 @@ def test_a_reload_reaches_every_worker(supervised: Supervised, tmp_path: Path) -
 
     supervised.process.send_signal(signal.SIGHUP)
 
-    wait(lambda: sum("configuration reloaded" in line for line in supervised.lines) == 2)
+    wait(lambda: supervised.reloaded == 2)
     assert len(supervised.workers) == 2
+
+
+async def test_a_worker_started_later_serves_what_the_others_serve(
+    supervised: Supervised, tmp_path: Path
+) -> None:
+    content = two()
+    content["auth"] = {"require": False}
+    content["models"] = {"new": {"deployments": [{"provider": "p0", "model": "x"}]}}
+    (tmp_path / "process.yaml").write_text(yaml.safe_dump(content))
+    supervised.process.send_signal(signal.SIGHUP)
+    await until(lambda: supervised.reloaded == 2, PATIENCE)
+
+    (tmp_path / "process.yaml").write_text("models: [")
+    supervised.process.send_signal(signal.SIGHUP)
+    await until(lambda: sum("not reloaded" in line for line in supervised.lines) == 2, PATIENCE)
+    for pid in supervised.workers:
+        os.kill(pid, signal.SIGKILL)
+
+    page = (await get(supervised.port, "/v1/models")).json
+    assert [one["id"] for one in page["data"]] == ["new"]
 
 
 def test_a_worker_that_dies_while_all_leave_is_not_replaced(supervised: Supervised) -> None:

@@ -81,4 +81,6 @@ def ended(plan: Plan, attempt: Attempt) -> None:
     relay = attempt.relay
     cause = None if relay is None else CUT.get(relay.reason)
     if cause is not None:
-        plan.cut(candidate, UpstreamError(cause), monotonic())
+        # What the provider said itself tells whether it or the request is to blame.
+        error = attempt.gate.tap.error if cause is Cause.IN_BAND else None
+        plan.cut(candidate, error or UpstreamError(cause), monotonic())

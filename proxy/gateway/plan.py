@@ -181,6 +181,7 @@ class Plan:
         state = candidate.state
         if rule.key:
             self._cool(candidate, cause, error, now)
+            self._search.refused(candidate.held)
         if rule.harm:
             state.penalise(now)
         if cause is Cause.TIMEOUT_TTFT:

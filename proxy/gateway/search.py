@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import Cause, ProxyError
 from proxy.gateway.selection import Kind, Move, Route, Slot
 from proxy.gateway.verdict import Rule, limited, out_of_quota
+from proxy.state.credentials import CredentialState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ class Search:
         "_explicit",
         "_failed",
         "_pending",
+        "_refused",
         "_rng",
         "_visited",
         "_waits",
@@ -46,6 +48,8 @@ class Search:
         self._failed: list[Slot] = []
         self._visited: tuple[Route, ...] = (route,)
         self._pending = route.fallbacks
+        self._refused: list[CredentialState] = []
+        """Credentials that were refused in this request: whatever rests of them rests for a reason just seen."""
         self._again = 0
         self._waits = 0
         self._explicit = False
@@ -63,6 +67,10 @@ class Search:
             return move
         begun_with = self.route
         return self._fallback(now) or _use_guess(begun_with, now)
+
+    def refused(self, held: CredentialState) -> None:
+        """A provider would not serve this credential."""
+        self._refused.append(held)
 
     def next(self, slot: Slot, cause: Cause, rule: Rule, now: float) -> Move | None:
         """After a failure on `slot`."""
@@ -127,6 +135,10 @@ class Search:
 
         How long a provider rests that gave no hint is a guess of ours: without another way it is not taken literally.
         """
+        move = _soonest(self.route, now, without=self._failed, apart=self._refused, guesses=True)
+        if move is not None:
+            move.delay = 0.0  # only a guess speaks against it, and this request has not asked it yet
+            return move
         move = _soonest(self.route, now, without=self._failed)
         if move is None:
             return None
@@ -222,7 +234,12 @@ def _use_guess(route: Route, now: float) -> Move | None:
 
 
 def _soonest(
-    route: Route, now: float, *, without: Sequence[Slot] = (), guesses: bool = False
+    route: Route,
+    now: float,
+    *,
+    without: Sequence[Slot] = (),
+    apart: Sequence[CredentialState] = (),
+    guesses: bool = False,
 ) -> Move | None:
     """The credential whose rate limit (or, with `guesses`, any pause we guessed) ends first; `delay` says when."""
     best: Move | None = None
@@ -231,7 +248,7 @@ def _soonest(
             continue
         for key in slot.pool.keys:
             held = key[1]
-            if held.until <= now or not (held.soft if guesses else held.reason is Cause.RATE_LIMIT):
+            if held in apart or held.until <= now or not (held.soft if guesses else held.reason is Cause.RATE_LIMIT):
                 continue
             if best is None or held.until - now < best.delay:
                 best = Move(slot, key, "switch", held.until - now)

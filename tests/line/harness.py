@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -272,7 +274,9 @@ class Raw:
         self.writer.close()
 
     def reset(self) -> None:
-        """Leave with a reset."""
+        """Leave with a reset: closing with nothing to linger for sends one, whatever is unread or unsent."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def head(self) -> bytes:

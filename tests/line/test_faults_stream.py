@@ -553,7 +553,7 @@ async def test_c10_a_character_cut_by_an_event_passes_unchanged(tmp_path: Path, 
         assert_counted(proxy, "done", whole=True)
 
 
-# C13: one event of many megabytes (its memory: test_memory below)
+# C13: one event of many megabytes (its bytes and its memory: test_byte_exact.py)
 
 
 @every_dialect
