@@ -1,0 +1,171 @@
+"""The first minute: one command, and every line it prints works when it is pasted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from proxy import demo
+from tests.line.harness import ROOT
+
+
+class Demo:
+    """`headrace demo`, started anywhere."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "proxy", "demo", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        self.said = ""
+        for line in self.process.stderr:
+            self.said += line
+            if "Ctrl-C stops" in line:
+                break
+        self._rest = threading.Thread(target=self._read, daemon=True)
+        self._rest.start()
+
+    def _read(self) -> None:
+        # What it says from now on must not fill the pipe.
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+
+    @property
+    def lines(self) -> list[list[str]]:
+        """The commands it says to paste, as a shell would split them."""
+        return [
+            shlex.split(line) for line in self.said.splitlines() if line.strip().startswith("curl")
+        ]
+
+    def children(self) -> list[Path]:
+        """The processes it has started that are still there."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            if int(fields[1]) == self.process.pid:
+                found.append(stat.parent)
+        return found
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Leave as Ctrl-C does; the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self._rest.join(5)
+        assert self.process.stderr is not None
+        assert self.process.stdout is not None
+        self.process.stderr.close()
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo on free ports."""
+    one = Demo(tmp_path_factory.mktemp("demo"), "--port", "0")
+    yield one
+    assert one.stop() == 0
+
+
+async def paste(command: list[str]) -> str:
+    """What curl would print."""
+    assert command[:2] == ["curl", "-N"]
+    options = list(zip(command[3::2], command[4::2], strict=True))
+    headers = dict(value.split(": ", 1) for name, value in options if name == "-H")
+    [data] = [value for name, value in options if name == "-d"]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(command[2], headers=headers, data=data) as answer,
+    ):
+        assert answer.status == 200
+        assert answer.content_type == "text/event-stream"
+        return await answer.text()
+
+
+ENDS = {
+    "/v1/chat/completions": "data: [DONE]",
+    "/v1/messages": "event: message_stop",
+    ":streamGenerateContent": '"finishReason"',
+}
+
+
+async def test_every_line_that_is_pasted_streams_an_answer(running: Demo) -> None:
+    answers = await asyncio.gather(*map(paste, running.lines))
+
+    assert len(answers) == len(ENDS)
+    for answer, (path, end), line in zip(answers, ENDS.items(), running.lines, strict=True):
+        assert path in line[2]
+        assert answer.count("data: ") > 20
+        assert end in answer
+
+
+async def test_the_pages_it_names_are_there(running: Demo) -> None:
+    pages = re.findall(r"http://\S+/(?:health|metrics)\b", running.said)
+
+    assert len(pages) == 2
+    async with aiohttp.ClientSession() as session:
+        for page in pages:
+            async with session.get(page) as answer:
+                assert answer.status == 200
+
+
+async def test_without_its_key_nobody_is_served(running: Demo) -> None:
+    [command] = [line for line in running.lines if "/v1/chat/completions" in line[2]]
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(command[2], json={"model": "demo"}) as answer,
+    ):
+        assert answer.status == 401
+    assert demo.KEY in running.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_when_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None:
+    one = Demo(tmp_path, "--port", "0")
+    [simulator] = one.children()
+
+    assert one.stop(number) == 0
+
+    assert not simulator.exists()
+    assert one.process.stdout is not None
+    assert "Traceback" not in one.said
+
+
+def test_a_usual_port_that_is_taken_does_no_harm(tmp_path: Path) -> None:
+    # One of two that run at once, or whatever else listens there, takes the usual port.
+    first, second = Demo(tmp_path), Demo(tmp_path)
+
+    addresses = [line[2].partition("/v1")[0] for one in (first, second) for line in one.lines[:1]]
+    assert len(set(addresses)) == 2
+    assert [one.stop() for one in (first, second)] == [0, 0]
+
+
+def test_a_place_where_it_cannot_listen_is_a_failure(tmp_path: Path) -> None:
+    one = Demo(tmp_path, "--host", "192.0.2.1")
+
+    assert one.process.wait(20) == 1
+    assert "headrace: " in one.said
+    assert "Traceback" not in one.said
+    assert one.children() == []
+    one.stop()
