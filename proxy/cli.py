@@ -19,6 +19,8 @@ from proxy import __version__
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from proxy.core.model import Snapshot
 
     Load = Callable[[], Snapshot]
@@ -170,7 +172,7 @@ def _run(
     load: Callable[[], Snapshot] | None,
     announce: Callable[[str], None] | None = None,
 ) -> int:
-    from proxy import supervisor, worker
+    from proxy import worker
     from proxy.core import log
 
     server, admin_settings = snapshot.server, snapshot.admin
@@ -204,6 +206,13 @@ def _run(
         log.close()
         return 0
     ready()
+    return _supervise(snapshot, api, admin, load)
+
+
+def _supervise(snapshot: Snapshot, api: socket, admin: socket | None, load: Load | None) -> int:
+    """Serve with several processes. One started later serves what was last read, not what was read first."""
+    from proxy import supervisor, worker
+    from proxy.core import log
 
     def serve(name: str, ready: Callable[[], None]) -> None:
         log.configure(snapshot.logging)
@@ -218,7 +227,7 @@ def _run(
             except ValueError:
                 pass  # every worker says so itself
 
-    return supervisor.supervise(server.workers, serve, reload)
+    return supervisor.supervise(snapshot.server.workers, serve, reload)
 
 
 _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic, sleep
 
 from proxy.core import log
@@ -35,38 +35,43 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
     `reload` is called on SIGHUP: workers started from then on must serve what the others have just read.
     """
     running: dict[int, tuple[str, float]] = {}
-    stopping = False
+    ends: list[int] = []
+    """The signals that told all to leave."""
     pause = RESPAWN_MIN
 
     def forward(number: int, _frame: object) -> None:
-        nonlocal stopping
-        stopping = stopping or number != signal.SIGHUP
-        for pid in running:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:  # it has just been waited for
-                pass
+        if number != signal.SIGHUP:
+            ends.append(number)
+        _tell(running, number)
         if number == signal.SIGHUP:
             reload()
 
     for number in SIGNALS:
         signal.signal(number, forward)
     for index in range(workers):
-        if not stopping:
+        if not ends:
             _start(str(index), serve, running)
     while running:
         pid, status = os.wait()
         name, started = running.pop(pid)
-        if stopping:
+        if ends:
             continue
         logger.error("worker %s ended unexpectedly (status %d); starting another", name, status)
         pause = RESPAWN_MIN if monotonic() - started > STABLE else min(pause * 2, RESPAWN_MAX)
         until = monotonic() + pause
-        while not stopping and monotonic() < until:
+        while not ends and monotonic() < until:
             sleep(LOOK)
-        if not stopping:
+        if not ends:
             _start(name, serve, running)
     return 0
+
+
+def _tell(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:  # it has just been waited for
+            pass
 
 
 def _start(name: str, serve: Serve, running: dict[int, tuple[str, float]]) -> None:

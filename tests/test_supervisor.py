@@ -105,7 +105,7 @@ async def test_the_listener_outlives_every_worker(supervised: Supervised) -> Non
 
 
 async def test_both_workers_serve_the_same_port(supervised: Supervised) -> None:
-    names = set()
+    names: set[str] = set()
     async with asyncio.timeout(PATIENCE):
         while len(names) < 2:
             page = (await get(supervised.port, "/metrics")).body.decode()

@@ -385,5 +385,3 @@ async def test_a_server_that_may_not_drain_for_long_ends_all_the_same(tmp_path: 
             client.close()
 
     assert (answer.status, answer.json["error"]["code"]) == (503, "gateway_draining")
-
-

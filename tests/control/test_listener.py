@@ -50,7 +50,9 @@ async def admin() -> AsyncIterator[Admin]:
 BEARER = f"Bearer {TOKEN.reveal()}"
 
 
-@pytest.mark.parametrize("authorization", [BEARER, BEARER.replace("Bearer", "bearer"), BEARER + " "])
+@pytest.mark.parametrize(
+    "authorization", [BEARER, BEARER.replace("Bearer", "bearer"), BEARER + " "]
+)
 async def test_the_token_opens_every_page(admin: Admin, authorization: str) -> None:
     status, answer, body = await admin.get("/metrics?x=1", authorization)
 

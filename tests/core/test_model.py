@@ -62,7 +62,7 @@ def test_what_is_made_anew_is_another_thing(make: type[msgspec.Struct]) -> None:
 
     assert one != other
     assert len({one, other}) == 2
-    assert one == one  # noqa: PLR0124
+    assert one == one
 
 
 def test_credentials_are_the_same_when_they_say_the_same() -> None:

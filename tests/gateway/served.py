@@ -18,7 +18,9 @@ COMPLETION = (
     b'"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}'
 )
-CHUNK = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":null}]}\n\n'
+CHUNK = (
+    b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":null}]}\n\n'
+)
 FINISH = (
     b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}\n\n'

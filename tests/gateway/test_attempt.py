@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.core.errors import Cause
-from proxy.core.model import Provider, Timeouts
+from proxy.core.model import Timeouts
 from proxy.gateway import routing
 from proxy.gateway.attempt import Attempt
 from proxy.state.live import Live
@@ -37,10 +37,10 @@ STREAMING = b'{"model":"m","messages":[],"stream":true}'
 
 @asynccontextmanager
 async def attempts(
-    url: str, body: bytes = BODY, timeouts: Timeouts | None = None, **changes: object
+    url: str, body: bytes = BODY, timeouts: Timeouts | None = None
 ) -> AsyncIterator[tuple[Upstream, list[Attempt]]]:
     """The connections to a provider at `url`, and two attempts at it, to be made one after the other."""
-    one: Provider = provider(url, **changes)
+    one = provider(url)
     settings = snapshot(one, timeouts=timeouts or Timeouts())
     live = Live(settings)
     made = []
@@ -172,12 +172,16 @@ async def test_a_request_is_sent_once_more_and_not_twice() -> None:
 async def test_the_siblings_of_a_stale_connection_are_not_trusted() -> None:
     script = Staling()
     async with scripted(script) as url, attempts(url) as (upstream, [attempt, _]):
-        await asyncio.gather(*(ask(upstream) for _ in range(3)))
+        await ask(upstream)
+        # The one that was used is first in the queue, two that were not come after it.
+        borrowed = [await upstream.connect(5.0) for _ in range(3)]
+        for _, release in borrowed:
+            release()
         assert upstream.idle == 3
 
         assert await run(attempt, upstream)
 
-        assert (upstream.idle, script.connections) == (1, 4)
+        assert (upstream.opened, upstream.idle) == (4, 1)
 
 
 # --- time ---
@@ -264,16 +268,18 @@ async def test_an_answer_nobody_relays_is_closed() -> None:
 
 
 async def test_closing_an_attempt_takes_nothing_from_the_next_on_its_connection() -> None:
-    async with scripted(Upstreams(whole(), STREAMED)) as url:
-        async with attempts(url) as (upstream, [first, second]):
-            assert await run(first, upstream)
-            second.exchange.stream = True
-            running = asyncio.ensure_future(run(second, upstream))
-            await until(lambda: bool(second.connected_at))
-            first.close()
+    async with (
+        scripted(Upstreams(whole(), STREAMED)) as url,
+        attempts(url) as (upstream, [first, second]),
+    ):
+        assert await run(first, upstream)
+        second.exchange.stream = True
+        running = asyncio.ensure_future(run(second, upstream))
+        await until(lambda: bool(second.connected_at))
+        first.close()
 
-            assert await running
-            assert upstream.opened == 1
+        assert await running
+        assert upstream.opened == 1
 
 
 async def test_an_attempt_that_was_never_made_can_be_closed() -> None:

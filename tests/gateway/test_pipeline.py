@@ -215,7 +215,9 @@ async def test_a_stream_is_passed_on_event_by_event() -> None:
 
 
 async def test_a_refusal_of_this_very_request_is_passed_on() -> None:
-    refusal = b'{"error":{"message":"n is too large","type":"invalid_request_error","code":"bad_n"}}'
+    refusal = (
+        b'{"error":{"message":"n is too large","type":"invalid_request_error","code":"bad_n"}}'
+    )
     upstream = Provider(whole(refusal, 400))
     async with scripted(upstream) as url:
         one = provider(url)
@@ -245,10 +247,12 @@ async def test_another_deployment_takes_over_unseen() -> None:
 async def test_when_nobody_answers_the_client_is_told_in_its_own_words(
     path: str, kind: str
 ) -> None:
-    async with scripted(Provider(whole(b"oops", 500, kind=b"text/plain"))) as url:
-        async with serving(snapshot(provider(url))) as served:
-            answer = await served.ask(raw("POST", path, BODY))
-            check_nothing_is_left(served)
+    async with (
+        scripted(Provider(whole(b"oops", 500, kind=b"text/plain"))) as url,
+        serving(snapshot(provider(url))) as served,
+    ):
+        answer = await served.ask(raw("POST", path, BODY))
+        check_nothing_is_left(served)
 
     assert answer.status >= 500
     assert answer.json["error"]["type"] == kind

@@ -19,9 +19,7 @@ from tests.line.harness import Script, read_request, scripted, until
 from tests.upstream.places import OK, exchange, hello, secured, upstream
 from tests.upstream.wires import Taken
 
-CHUNKED = (
-    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
-)
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
 
 
 async def plain(one: Upstream, url: str) -> bytes:
