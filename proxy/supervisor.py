@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic, sleep
 
 from proxy.core import log
@@ -49,8 +49,7 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
     for number in SIGNALS:
         signal.signal(number, forward)
     for index in range(workers):
-        if not ends:
-            _start(str(index), serve, running)
+        _start(str(index), serve, running, ends)
     while running:
         pid, status = os.wait()
         name, started = running.pop(pid)
@@ -61,8 +60,7 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
         until = monotonic() + pause
         while not ends and monotonic() < until:
             sleep(LOOK)
-        if not ends:
-            _start(name, serve, running)
+        _start(name, serve, running, ends)
     return 0
 
 
@@ -74,8 +72,14 @@ def _tell(pids: Iterable[int], number: int) -> None:
             pass
 
 
-def _start(name: str, serve: Serve, running: dict[int, tuple[str, float]]) -> None:
+def _start(
+    name: str, serve: Serve, running: dict[int, tuple[str, float]], ends: Sequence[int]
+) -> None:
+    """Fork a worker, unless all are to leave: asked behind the barrier, or one started now would not be told."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if ends:
+        _unblock()
+        return
     pid = os.fork()
     if pid:
         running[pid] = (name, monotonic())
