@@ -165,7 +165,11 @@ def redact_bytes(body: bytes) -> bytes:
         return body
     try:
         return orjson.dumps(_masked(orjson.loads(body)))
-    except (ValueError, TypeError, RecursionError):  # nested beyond what can be read or written again
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ):  # nested beyond what can be read or written again
         return masked.encode("utf-8", "surrogateescape")
 
 

@@ -137,7 +137,9 @@ class Search:
         """
         move = _soonest(self.route, now, without=self._failed, apart=self._refused, guesses=True)
         if move is not None:
-            move.delay = 0.0  # only a guess speaks against it, and this request has not asked it yet
+            move.delay = (
+                0.0  # only a guess speaks against it, and this request has not asked it yet
+            )
             return move
         move = _soonest(self.route, now, without=self._failed)
         if move is None:
@@ -248,7 +250,11 @@ def _soonest(
             continue
         for key in slot.pool.keys:
             held = key[1]
-            if held in apart or held.until <= now or not (held.soft if guesses else held.reason is Cause.RATE_LIMIT):
+            if (
+                held in apart
+                or held.until <= now
+                or not (held.soft if guesses else held.reason is Cause.RATE_LIMIT)
+            ):
                 continue
             if best is None or held.until - now < best.delay:
                 best = Move(slot, key, "switch", held.until - now)
