@@ -125,12 +125,20 @@ class ClientConnection(RequestHandler):
         if self._request_count != requests:
             if self._head_timer is not None:
                 self._disarm()
-            request = self._current_request
-            if request is not None and not request.content.is_eof():
-                # What came next was no request: the body under way is broken, and nobody told its reader.
-                request.content.set_exception(RequestPayloadError("broken framing"))
+            messages = self._messages
+            if messages and not isinstance(messages[-1][0], RawRequestMessage):
+                self._break_body()
         elif self._head_timer is None and requests == self.answered:
             self._arm()
+
+    def _break_body(self) -> None:
+        """What came last was no request: a body under way before it is broken, and nobody told its reader."""
+        request = self._current_request
+        payload = None if request is None else request.content
+        if len(self._messages) > 1:
+            payload = self._messages[-2][1]
+        if payload is not None and not payload.is_eof():
+            payload.set_exception(RequestPayloadError("broken framing"))
 
     def _head_late(self) -> None:
         self._head_timer = None

@@ -434,3 +434,23 @@ async def test_a_body_that_breaks_on_its_way_is_refused_at_once() -> None:
         client.send(b"zz\r\n")
 
         assert (await client.answer()).body == b"bad_http"
+
+
+async def test_a_body_that_breaks_before_its_reader_began_is_refused_at_once() -> None:
+    async def answer(request: BaseRequest, client: ClientConnection) -> bool:
+        assert client.transport is not None
+        try:
+            await body.read(request, client.transport, Server(body_idle_timeout=0.1))
+        except ProxyError as error:
+            client.transport.write(said(error.ref))
+        return False
+
+    async with listening(answer) as (place, client):
+        await until(lambda: bool(place.connections))
+        connection = place.connections[0]
+
+        # Two reads in one turn of the loop: the first request's handler has not begun when the second breaks it.
+        connection.data_received(raw("POST", "/a", b"", "Transfer-Encoding: chunked"))
+        connection.data_received(b"zz\r\n")
+
+        assert (await client.answer()).body == b"bad_http"
