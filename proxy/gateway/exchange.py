@@ -208,7 +208,7 @@ class Exchange:
         """A whole response in one write."""
         head = self.head(status, headers, len(body))
         self.bytes_out += len(body)
-        self.transport.write(head if self.request.method == "HEAD" else head + body)
+        self.transport.write(head + body)
 
     def frame(self, data: bytes) -> bytes:
         """`data` as the body framing needs it."""

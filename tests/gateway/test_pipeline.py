@@ -279,16 +279,18 @@ async def test_a_failure_of_ours_is_one_error_and_one_line_in_the_log(
 
 
 async def test_a_client_that_leaves_stops_the_provider() -> None:
-    gone = asyncio.Event()
+    asked, gone = asyncio.Event(), asyncio.Event()
 
     async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        asked.set()
         await silent(reader, writer)
         gone.set()
 
     async with scripted(upstream) as url, serving(snapshot(provider(url))) as served:
         client = await served.client()
         client.send(raw("POST", CHAT, BODY))
-        await until(lambda: any(one.busy for one in served.pool.upstreams()))
+        await asked.wait()
 
         client.reset()
         await gone.wait()
