@@ -5,17 +5,14 @@ Some who imitate it leave one of the names out; `type` decides where both are th
 
 from __future__ import annotations
 
-from functools import partial
-
 import msgspec
 from msgspec import Raw, Struct
 
 from proxy.core.errors import UpstreamError
 from proxy.dialects import usage as reports
-from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, Dialect, Usage
-from proxy.dialects.errors import fault_in, in_band, parse_error
+from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, Usage
+from proxy.dialects.errors import fault_in, in_band
 from proxy.dialects.lenient import is_idle, mended, object_at
-from proxy.dialects.render import render_error
 
 _NULL = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
@@ -188,12 +185,3 @@ _TYPES = {
     "upstream_timeout": "timeout_error",
 }
 """Our codes in Anthropic's terms, where it has a better one than `api_error`."""
-
-DIALECT = Dialect(
-    name="anthropic.messages",
-    family="anthropic",
-    tap=MessagesTap,
-    parse_error=parse_error,
-    render_error=partial(render_error, "anthropic"),
-    render_stream_error=render_stream_error,
-)

@@ -6,17 +6,14 @@ Without `alt=sse` a stream is one JSON array that grows; only as a whole is it a
 
 from __future__ import annotations
 
-from functools import partial
-
 import msgspec
 from msgspec import Raw, Struct
 
 from proxy.core.errors import UpstreamError
 from proxy.dialects import usage as reports
-from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, Dialect, Usage
-from proxy.dialects.errors import in_band, parse_error
+from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, Usage
+from proxy.dialects.errors import in_band
 from proxy.dialects.lenient import is_idle, last_object, last_word, mended, object_at
-from proxy.dialects.render import render_error
 
 _NULL = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
@@ -210,12 +207,3 @@ _STATUSES = {
     "upstream_idle_timeout": (504, "DEADLINE_EXCEEDED"),
     "upstream_timeout": (504, "DEADLINE_EXCEEDED"),
 }
-
-DIALECT = Dialect(
-    name="gemini.generate",
-    family="gemini",
-    tap=GenerateTap,
-    parse_error=parse_error,
-    render_error=partial(render_error, "gemini"),
-    render_stream_error=render_stream_error,
-)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import msgspec
 from msgspec import Raw, Struct
 
-from proxy.dialects.base import CONTENT, Dialect
+from proxy.dialects.base import CONTENT
 from proxy.dialects.choices import NULL, ChoicesTap
-from proxy.dialects.errors import parse_error
-from proxy.dialects.render import openai_stream_error, render_error
 
 
 class _Function(Struct, gc=False):
@@ -104,13 +100,3 @@ def _shows(delta: _Delta) -> bool:
 
 def _names(function: _Function | None) -> bool:
     return function is not None and bool(function.name or function.arguments or function.input)
-
-
-DIALECT = Dialect(
-    name="openai.chat",
-    family="openai",
-    tap=ChatTap,
-    parse_error=parse_error,
-    render_error=partial(render_error, "openai"),
-    render_stream_error=openai_stream_error,
-)

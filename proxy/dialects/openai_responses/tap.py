@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 
 import msgspec
 from msgspec import Raw, Struct, field
 
 from proxy.core.errors import UpstreamError
 from proxy.dialects import usage as reports
-from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, Dialect, Usage
-from proxy.dialects.errors import fault_in, in_band, parse_error
+from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, Usage
+from proxy.dialects.errors import fault_in, in_band
 from proxy.dialects.lenient import is_idle, last_object, mended, object_at
-from proxy.dialects.render import render_error
 
 _NULL = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
@@ -185,13 +183,3 @@ def render_stream_error(code: str, message: str, request_id: str, sequence: int)
     fields = {"type": "upstream_error", "code": code, "message": message, "param": None}
     event = {**fields, "type": "error", "sequence_number": sequence, "error": fields}
     return b"event: error\ndata: %b\n\n" % _encode(event)
-
-
-DIALECT = Dialect(
-    name="openai.responses",
-    family="openai",
-    tap=ResponsesTap,
-    parse_error=parse_error,
-    render_error=partial(render_error, "openai"),
-    render_stream_error=render_stream_error,
-)
