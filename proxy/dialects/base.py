@@ -1,17 +1,27 @@
-"""What every wire format offers: a tap on its responses, and its own way to say that something went wrong.
+"""What every wire format offers: a tap on its responses, its own way to say that something went wrong, and a codec.
 
-A `Dialect` is a record of functions, one instance for each format, listed in `proxy.dialects.DIALECTS`. Nothing
-here does I/O, and no dialect imports another.
+A `Dialect` is a record of functions, one instance for each format, listed in `proxy.dialects.DIALECTS`. The tap is
+for what passes as it came; the codec is for what is translated, by way of `ir`. Nothing here does I/O, and no dialect
+imports another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from proxy.core.errors import ProxyError, UpstreamError
+from proxy.dialects import ir
+from proxy.dialects.ir import Usage
+from proxy.dialects.loss import Loss
+from proxy.wire import sse
+
+__all__ = [
+    "BAD", "CONTENT", "ERROR", "FINISH", "SSE", "USAGE_ONLY", "Codec", "Count", "Decoder", "Dialect", "Encoder",
+    "Framing", "Headers", "Tap", "Target", "Usage",
+]  # fmt: skip
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -25,24 +35,6 @@ USAGE_ONLY = 8
 """An event that exists only because usage was asked for: nothing is lost by leaving it out."""
 BAD = 16
 """Not what this dialect sends: no JSON, or no JSON object."""
-
-
-class Usage(Struct, frozen=True):
-    """Tokens in disjoint parts, whatever the provider's own convention: `input` are the uncached ones.
-
-    `reasoning` is the one exception: it is a part of `output`.
-    """
-
-    input: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    output: int = 0
-    reasoning: int = 0
-    suspect: bool = False
-    """The provider's figures were negative, absurd or contradicted each other, and have been corrected."""
-    images: int = 0
-    seconds: float = 0.0
-    """Audio that is charged by its length."""
 
 
 class Tap(Protocol):
@@ -85,12 +77,101 @@ class Tap(Protocol):
         """Whether what has been seen is a whole answer."""
 
 
+class Target(Struct, frozen=True):
+    """What a request is rendered for."""
+
+    model: str
+    """The provider's name of the model."""
+    stream: bool = False
+    max_tokens: int = 4096
+    """For a dialect that demands a limit when the client gave none."""
+
+
+class Decoder(Protocol):
+    """Reads one stream of its dialect. Never raises on what a provider may send: what cannot be read is left out."""
+
+    def feed(self, name: bytes, data: bytes) -> list[ir.Event]:
+        """What one event says."""
+
+    def end(self) -> list[ir.Event]:
+        """What the end of the stream says: `ResponseEnd` at the latest here, unless there was an error or nothing."""
+
+
+class Encoder(Protocol):
+    """Writes one stream of its dialect."""
+
+    @property
+    def sequence(self) -> int:
+        """The number the next event would carry; 0 in dialects that number nothing."""
+
+    def encode(self, event: ir.Event) -> bytes:
+        """The bytes one event becomes: none, one or several events of the dialect, framed."""
+
+
+class Count(Struct, frozen=True):
+    """How a dialect counts the tokens of a prompt."""
+
+    suffix: str
+    """What follows the dialect's root path; may hold `{model}`."""
+    render: Callable[[ir.Request, Target, Loss], bytes]
+    """The question."""
+    parse: Callable[[bytes], int | None]
+    """The number in an answer; None: it is not one."""
+    answer: Callable[[int], bytes]
+    """A number as this dialect gives it."""
+    parse_request: Callable[[bytes], ir.Request] | None = None
+    """A question asked by a client; None: the same as a request for an answer."""
+
+
+class Codec(Struct, frozen=True, eq=False):
+    """One wire format in both directions. Nothing here does I/O or keeps state between calls.
+
+    `parse_request` raises ProxyError with the name of the field that is wrong; `render_request` raises `unsupported`.
+    What comes from a provider (`parse_response`, `decoder`) raises nothing but ValueError, for what is no answer.
+    """
+
+    fields: Mapping[str, str]
+    """Key of `loss.FEATURES` to how it is spelled here. A feature that is missing is dropped."""
+    parse_request: Callable[[bytes], ir.Request] | None
+    """A client's body. None: no client speaks this."""
+    render_request: Callable[[ir.Request, Target, Loss], bytes] | None
+    """A body for a provider, and what had to be left out. None: no provider is asked in this."""
+    parse_response: Callable[[bytes, ir.Request], ir.Response]
+    """A provider's body, and the request it answers."""
+    render_response: Callable[[ir.Response, ir.Request, Loss], bytes] | None
+    decoder: Callable[[ir.Request], Decoder]
+    encoder: Callable[[ir.Request, Loss], Encoder] | None
+    suffix: str = ""
+    """What follows the provider's root path for a whole answer; may hold `{model}`."""
+    stream_suffix: str = ""
+    stream_query: str = ""
+    stream_type: bytes = b"text/event-stream; charset=utf-8"
+    """Content type of what `encoder` writes."""
+    count: Count | None = None
+
+
+class Framing(Struct, frozen=True, eq=False):
+    """Where an event of a stream ends, and what is in it. `wire.sse` has the contracts."""
+
+    last_boundary: Callable[[bytes], int] = sse.last_boundary
+    single: Callable[[bytes], tuple[bytes, bytes] | None] = sse.single
+    events: Callable[[bytes], list[sse.Event]] = sse.events
+    begins: Callable[[bytes], bool] = sse.begins
+    """Whether these first bytes can be the start of such a stream."""
+    content_type: bytes = b"text/event-stream"
+    comments: bool = True
+    """A comment may stand between two events."""
+
+
+SSE = Framing()
+
+
 class Dialect(Struct, frozen=True, eq=False):
     """One wire format."""
 
     name: str
     family: str
-    """`openai`, `anthropic` or `gemini`: the shape of errors and the usual place of a credential."""
+    """`openai`, `anthropic`, `gemini` or `bedrock`: the shape of errors and the usual place of a credential."""
     tap: Callable[[], Tap]
     parse_error: Callable[[int, Iterable[tuple[bytes, bytes]], bytes], UpstreamError]
     """(status, headers, body) of a refusal to what it means. Takes any bytes."""
@@ -98,3 +179,6 @@ class Dialect(Struct, frozen=True, eq=False):
     """(error, request id) to status, headers and body of our own answer."""
     render_stream_error: Callable[[str, str, str, int], bytes]
     """(code, message, request id, sequence number) to the event that ends a stream which broke off."""
+    codec: Codec | None = None
+    """None: passed through, never translated."""
+    framing: Framing = field(default_factory=lambda: SSE)

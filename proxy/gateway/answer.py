@@ -16,7 +16,7 @@ from proxy.core.errors import Cause, UpstreamError
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY, Dialect, Tap
 from proxy.gateway.endpoints import Endpoint
 from proxy.upstream.connection import Headers, UpstreamConnection
-from proxy.wire.sse import events, last_boundary
+from proxy.wire.sse import begins, events, last_boundary
 
 HOLD = 4096
 """Bytes of lifecycle events held while another candidate is left."""
@@ -24,8 +24,6 @@ UNFRAMED = 64 * 1024
 """Bytes of one unfinished event held before it is passed on as it comes."""
 MAX_WHOLE = 64 * 1024 * 1024
 MAX_ERROR_BODY = 256 * 1024
-_FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:", b"\n", b"\r", b"\xef\xbb\xbf")
-_LONGEST_FIELD = 6
 
 
 class Kind(Enum):
@@ -231,7 +229,7 @@ class Gate:
         if self.encoding not in (b"", b"identity"):
             self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
             return
-        if self.scanned == 0 and not begins_as_stream(held):
+        if self.scanned == 0 and not begins(held):
             self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
             return
         end = last_boundary(held)
@@ -327,10 +325,3 @@ class Gate:
             self._open()
         else:
             self.fail(UpstreamError(Cause.EMPTY, status=self.status))
-
-
-def begins_as_stream(held: bytes) -> bool:
-    """Whether these first bytes can be the start of an event stream."""
-    if held.startswith(_FIELDS):
-        return True
-    return len(held) < _LONGEST_FIELD and any(field.startswith(held) for field in _FIELDS)

@@ -18,11 +18,11 @@ from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.redact import redact_bytes
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY
 from proxy.dialects.render import render_error
-from proxy.gateway.answer import UNFRAMED, Gate, Kind, begins_as_stream
+from proxy.gateway.answer import UNFRAMED, Gate, Kind
 from proxy.gateway.attempt import Attempt, End
 from proxy.gateway.connection import CONTINUE
 from proxy.wire.headers import to_client
-from proxy.wire.sse import events, last_boundary, single
+from proxy.wire.sse import begins, events, last_boundary, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -389,7 +389,7 @@ class EventRelay(Relay):
 
     def _go_raw(self) -> None:
         """Too long to hold: forward the unfinished event as it comes."""
-        if not begins_as_stream(self.held):
+        if not begins(self.held):
             self.break_off(End.MALFORMED)
             return
         self.unaligned = True

@@ -15,6 +15,8 @@ _BOM = b"\xef\xbb\xbf"
 _NEWLINES = b"\r\n"
 _LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\n|\r|\Z)")
 _FIELDS = frozenset({b"data", b"event", b"id", b"retry"})
+_BEGINNINGS = (b"data:", b"event:", b":", b"id:", b"retry:", b"\n", b"\r", _BOM)
+_LONGEST_BEGINNING = 6
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -28,6 +30,13 @@ class Event(Struct, frozen=True, gc=False):
     """`block[start:end]` are its bytes, the blank line included. The events of a block leave no gap."""
     is_sse: bool
     """Every line is a comment or a known field."""
+
+
+def begins(data: bytes) -> bool:
+    """Whether these first bytes can be the start of an event stream."""
+    if data.startswith(_BEGINNINGS):
+        return True
+    return len(data) < _LONGEST_BEGINNING and any(start.startswith(data) for start in _BEGINNINGS)
 
 
 def last_boundary(data: bytes) -> int:
