@@ -106,3 +106,36 @@ def _match(result: ir.ToolResult, waiting: list[ir.ToolCall], names: dict[str, s
 
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40]
+
+
+def carriers(block: ir.Block) -> tuple[ir.Reasoning | None, ir.Reasoning | None]:
+    """What goes before and after `block`, given to a client whose dialect has no place on it for sealed state."""
+    if not isinstance(block, ir.Text | ir.ToolCall) or not block.signature:
+        return None, None
+    place = "/next" if isinstance(block, ir.ToolCall) else "/last"
+    carrier = ir.Reasoning(signature=block.signature, origin=block.origin + place, redacted=True)
+    return (carrier, None) if place == "/next" else (None, carrier)
+
+
+def attach(blocks: list[ir.Block]) -> list[ir.Block]:
+    """The blocks of one turn without `carriers`, what they carried put back on its block."""
+    kept: list[ir.Block] = []
+    waiting = ("", "")
+    for block in blocks:
+        origin, _, place = (
+            block.origin.partition("/") if isinstance(block, ir.Reasoning) else ("",) * 3
+        )
+        if place and isinstance(block, ir.Reasoning):
+            if place == "next":
+                waiting = block.signature, origin
+                continue
+            for old in reversed(kept):
+                if isinstance(old, ir.Text):
+                    old.signature, old.origin = block.signature, origin
+                    break
+            continue
+        if waiting[0] and isinstance(block, ir.ToolCall):
+            block.signature, block.origin = waiting
+            waiting = ("", "")
+        kept.append(block)
+    return kept
