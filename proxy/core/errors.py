@@ -234,6 +234,7 @@ class Cause(StrEnum):
     MALFORMED = "malformed"
     TRUNCATED = "truncated"
     IN_BAND = "in_band_error"
+    UNTRANSLATABLE = "untranslatable"
     LOCAL = "local"
 
 
@@ -263,3 +264,7 @@ class UpstreamError(Exception):
         self.body = body
         self.sent = sent
         """The request reached the provider, as far as we know."""
+        self.refusal: ProxyError | None = None
+        """UNTRANSLATABLE: what the client is told when nobody else could serve the request as it is."""
+        self.foreign = False
+        """`body` is in another dialect than the client's."""

@@ -261,6 +261,11 @@ class Metrics:
             "Stream events that were not what the dialect sends.",
             ("provider", "reason"),
         )
+        self.translation_dropped = counter(
+            "headrace_translation_dropped_total",
+            "Features a request or answer had and the other dialect has not, once an exchange.",
+            ("from", "to", "field"),
+        )
         self.empty_responses = counter(
             "headrace_empty_responses_total",
             "Successful answers without content or without usage.",

@@ -16,7 +16,6 @@ from proxy.core.errors import Cause, UpstreamError
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY, Dialect, Tap
 from proxy.gateway.endpoints import Endpoint
 from proxy.upstream.connection import Headers, UpstreamConnection
-from proxy.wire.sse import begins, events, last_boundary
 
 HOLD = 4096
 """Bytes of lifecycle events held while another candidate is left."""
@@ -62,6 +61,7 @@ class Gate:
         "kind",
         "lost_error",
         "opened",
+        "patient",
         "scanned",
         "source",
         "status",
@@ -79,6 +79,7 @@ class Gate:
         array: bool,
         hide_usage: bool,
         loop: asyncio.AbstractEventLoop,
+        patient: bool = False,
     ) -> None:
         self.endpoint = endpoint
         self.dialect = dialect
@@ -87,6 +88,8 @@ class Gate:
         self.eager = eager
         self.array = array
         self.hide_usage = hide_usage
+        self.patient = patient
+        """A stream is wanted as a whole: nothing opens the gate but its end."""
         self.done: asyncio.Future[None] = loop.create_future()
         self.status = 0
         self.headers: Headers = []
@@ -126,7 +129,7 @@ class Gate:
         kind = self.content_type
         if kind == b"text/html":
             return Kind.ERROR
-        if kind == b"text/event-stream":
+        if kind == self.dialect.framing.content_type:
             return Kind.EVENTS
         if kind == b"application/json":
             return Kind.BYTES if self.array else Kind.WHOLE
@@ -229,26 +232,29 @@ class Gate:
         if self.encoding not in (b"", b"identity"):
             self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
             return
-        if self.scanned == 0 and not begins(held):
+        framing = self.dialect.framing
+        if self.scanned == 0 and not framing.begins(held):
             self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
             return
-        end = last_boundary(held)
+        end = framing.last_boundary(held)
         if end > self.scanned:
             seen = self._check(end)
             if self.error is not None:
                 return
             enough = seen >= 0 if self.eager else seen > 0 and seen & (CONTENT | FINISH)
-            if enough or self.scanned > HOLD:
+            if (enough or self.scanned > HOLD) and not self.patient:
                 self._open()
-        elif len(held) > UNFRAMED:
+        elif len(held) > UNFRAMED and not self.patient:
             self._open()
+        if self.patient and len(held) > MAX_WHOLE:
+            self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
 
     def _check(self, end: int) -> int:
         """Show the tap every event up to `end`; the flags seen, or -1 when there were only comments."""
         seen = -1
         base = self.scanned
         hidden: list[tuple[int, int]] = []
-        for event in events(self.held[base:end]):
+        for event in self.dialect.framing.events(self.held[base:end]):
             if not event.is_sse:
                 self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
                 return 0

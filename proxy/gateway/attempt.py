@@ -7,10 +7,12 @@ from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.core.errors import Cause, UpstreamError
+from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.dialects import DIALECTS
-from proxy.gateway import outbound
+from proxy.gateway import outbound, translation
 from proxy.gateway.answer import Gate, Kind
+from proxy.gateway.pulse import Pulse
+from proxy.gateway.translation import Translation
 
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
@@ -42,6 +44,7 @@ class Attempt:
 
     __slots__ = (
         "answered_at",
+        "body",
         "candidate",
         "connected_at",
         "error",
@@ -50,6 +53,7 @@ class Attempt:
         "opened",
         "relay",
         "started",
+        "translation",
         "upstream",
     )
 
@@ -66,6 +70,10 @@ class Attempt:
         self.opened = False
         """A connection was opened for it, not taken from the pool."""
         self.answered_at = 0.0
+        self.translation: Translation | None = None
+        """What stands between client and provider, where they do not speak the same way."""
+        self.body: bytes | None = None
+        """The whole answer in the client's words, unless it is relayed as it comes."""
 
     async def run(self, upstream: Upstream, ttft_limit: float, *, eager: bool) -> bool:
         """Whether this deployment gives an answer; `error` says why not.
@@ -74,7 +82,7 @@ class Attempt:
         more on a new one, which is no failure of the provider's.
         """
         try:
-            head, body, hide_usage = outbound.render(self.exchange, self.candidate, upstream)
+            head, body, hide_usage = self._render(upstream)
             await self._send(upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage)
             error = self.gate.error
             if error is not None and error.cause is Cause.STALE:
@@ -83,11 +91,36 @@ class Attempt:
                     upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage, fresh=True
                 )
                 error = self.gate.error
-            self.error = error
+            self.error = error or self._translate()
         except UpstreamError as error:
             self.error = error
+        if self.error is not None and self.translation is not None:
+            self.error.foreign = not self.translation.verbatim
         self.answered_at = monotonic()
         return self.error is None
+
+    def _render(self, upstream: Upstream) -> tuple[bytes, bytes, bool]:
+        exchange, candidate = self.exchange, self.candidate
+        if translation.needed(exchange, candidate):
+            try:
+                self.translation = Translation(exchange, candidate)
+            except ProxyError as refusal:
+                error = UpstreamError(Cause.UNTRANSLATABLE, sent=False)
+                error.refusal = refusal
+                raise error from None
+        return outbound.render(exchange, candidate, upstream, self.translation)
+
+    def _translate(self) -> UpstreamError | None:
+        """Put an answer that is here as a whole, or is wanted as one, into the client's words."""
+        translation, gate = self.translation, self.gate
+        if translation is None or (gate.kind is Kind.EVENTS and translation.streams):
+            return None
+        put = translation.folded if gate.kind is Kind.EVENTS else translation.whole
+        try:
+            self.body = put(gate.held)
+        except ValueError:
+            return UpstreamError(Cause.MALFORMED, status=gate.status)
+        return None
 
     async def _send(
         self,
@@ -101,7 +134,8 @@ class Attempt:
         fresh: bool = False,
     ) -> None:
         exchange = self.exchange
-        endpoint = exchange.endpoint
+        translation = self.translation
+        endpoint = exchange.endpoint if translation is None else translation.endpoint
         timeouts = self.candidate.deployment.timeouts
         connect = timeouts.connect if eager else min(timeouts.connect, CONNECT_WITH_ALTERNATIVES)
         connection, release = await upstream.connect(connect, fresh=fresh)
@@ -111,13 +145,12 @@ class Attempt:
         gate = self.gate = Gate(
             endpoint,
             DIALECTS[endpoint.dialect],
-            stream=exchange.stream,
+            stream=bool(endpoint.stream) if translation else exchange.stream,
             eager=eager,
-            array=endpoint.family == "gemini"
-            and exchange.stream
-            and "alt=sse" not in exchange.query,
+            array=translation is None and exchange.array,
             hide_usage=hide_usage,
             loop=loop,
+            patient=translation is not None and not exchange.stream,
         )
         self.upstream = gate.source = connection
         try:
@@ -125,11 +158,18 @@ class Attempt:
         except UpstreamError:
             release()
             raise
-        timer = loop.call_later(ttft_limit if exchange.stream else timeouts.request, gate.expire)
+        whole = translation is not None and not endpoint.stream
+        limit = ttft_limit if exchange.stream and not whole else timeouts.request
+        timer = loop.call_later(limit, gate.expire)
+        pulse = None
+        if whole and exchange.stream and translation is not None:
+            pulse = Pulse(exchange, translation.content_type, loop)
         try:
             await gate.done
         finally:
             timer.cancel()
+            if pulse is not None:
+                pulse.stop()
             if not gate.opened and connection.consumer is gate:
                 connection.cancel()
 
@@ -145,4 +185,4 @@ class Attempt:
     @property
     def is_stream(self) -> bool:
         """Whether the answer is relayed as it comes."""
-        return self.error is None and self.gate.kind is not Kind.WHOLE
+        return self.error is None and self.body is None and self.gate.kind is not Kind.WHOLE

@@ -23,6 +23,10 @@ class Body(Enum):
     JSON_OR_FORM = "json_or_form"
 
 
+TRANSLATED = frozenset({"chat", "completions", "responses", "messages", "generate", "count_tokens"})
+"""Operations that mean the same in every dialect: they reach providers that speak another one."""
+
+
 class Endpoint(Struct, frozen=True, eq=False):
     """One thing a client can ask for."""
 
@@ -163,12 +167,21 @@ def _stored(method: str, suffix: str) -> Endpoint:
     )
 
 
+_VERBS = {
+    "generateContent": "generate",
+    "streamGenerateContent": "generate",
+    "countTokens": "count_tokens",
+    "embedContent": "embeddings",
+    "batchEmbedContents": "embeddings",
+}
+
+
 def _gemini(verb: str, *, stream: bool) -> Endpoint:
     return Endpoint(
         f"/v1beta/models/{{model}}:{verb}",
         "POST",
         "gemini.generate",
-        "generate" if "enerate" in verb else "count_tokens",
+        _VERBS[verb],
         suffix=f"/{{model}}:{verb}",
         model_in_path=True,
         stream=stream,
@@ -210,11 +223,7 @@ _AZURE = dict(
 )
 
 _GEMINI: Mapping[str, Endpoint] = {
-    "generateContent": _gemini("generateContent", stream=False),
-    "streamGenerateContent": _gemini("streamGenerateContent", stream=True),
-    "countTokens": _gemini("countTokens", stream=False),
-    "embedContent": _gemini("embedContent", stream=False),
-    "batchEmbedContents": _gemini("batchEmbedContents", stream=False),
+    verb: _gemini(verb, stream=verb == "streamGenerateContent") for verb in _VERBS
 }
 
 _STORED: Mapping[tuple[str, str], Endpoint] = {

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from aiohttp.web_request import BaseRequest
 
+    from proxy.dialects import ir
+
 Headers = list[tuple[bytes, bytes]]
 
 _STATUS_LINES = {
@@ -113,6 +115,7 @@ class Exchange:
     """Request on one side, response on the other; lives from the request's head to the response's last byte."""
 
     __slots__ = (
+        "asked",
         "body",
         "bytes_out",
         "chunked",
@@ -161,6 +164,8 @@ class Exchange:
         self.body = b""
         self.envelope: Envelope | None = None
         self.form: multipart.Form | None = None
+        self.asked: ir.Request | None = None
+        """The request taken apart, once somebody had to translate it."""
         self.must_reemit = False
         """A rule read the body: what goes upstream must be what that rule saw, not the bytes that came."""
         self.model = params.get("model", "")
@@ -173,6 +178,11 @@ class Exchange:
         self.timing = False
         self.exempt = False
         """The path needs no key, by configuration."""
+
+    @property
+    def array(self) -> bool:
+        """Gemini's stream as one JSON array: what it is without `alt=sse`."""
+        return self.stream and self.endpoint.family == "gemini" and "alt=sse" not in self.query
 
     def head(self, status: int, headers: Headers, length: int | None) -> bytes:
         """The response head. `length` None: the body is chunked (HTTP/1.1) or ends with the connection (HTTP/1.0).

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange, Headers
     from proxy.gateway.plan import Step
     from proxy.gateway.relay import Relay
+    from proxy.gateway.translation import Translation
     from proxy.state.state import State
 
 _OUTCOMES = {
@@ -246,8 +247,16 @@ class Meter:
                 cache_write=usage.cache_write,
                 reasoning=usage.reasoning,
             )
+        if attempt is not None and attempt.translation is not None:
+            self._count_loss(attempt.translation)
         if self.state.snapshot.logging.requests:
             self._log(now, status, ttft, overhead, usage, provider, target, upstream_model)
+
+    def _count_loss(self, translation: Translation) -> None:
+        """What the translation left out, each feature once an exchange."""
+        dropped = self.state.metrics.translation_dropped
+        for feature in set(translation.loss.names.values()):
+            dropped.child(translation.client.name, translation.provider.name, feature).inc()
 
     def _log(
         self,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.gateway.endpoints import Endpoint
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.plan import Candidate
+    from proxy.gateway.translation import Translation
     from proxy.upstream.pool import Upstream
 
 _OURS = frozenset({"key", "api_key", "api-version"})
@@ -31,23 +32,41 @@ _OURS = frozenset({"key", "api_key", "api-version"})
 _USER_AGENT = f"headrace/{__version__}"
 _MAX_FIXED = 4096
 _VERSION = b"anthropic-version"
+_ANYBODYS = frozenset({b"idempotency-key", b"traceparent"})
+"""Headers that mean the same to a provider of any dialect."""
 _REPORTS_USAGE = frozenset({"chat", "completions"})
 """Operations whose streams report usage only when asked."""
 
 
 def render(
-    exchange: Exchange, candidate: Candidate, upstream: Upstream
+    exchange: Exchange,
+    candidate: Candidate,
+    upstream: Upstream,
+    translation: Translation | None = None,
 ) -> tuple[bytes, bytes, bool]:
     """(head, body, hide usage) of the request to `candidate`.
 
     Raises ProxyError bad_req when the model's name cannot stand in the provider's path.
     """
-    body, hide_usage = _body(exchange, candidate)
-    return _head(exchange, candidate, upstream, len(body)), body, hide_usage
+    if translation is None:
+        body, hide_usage = _body(exchange, candidate)
+        head = _head(exchange, exchange.endpoint, candidate, upstream, len(body))
+        return head, body, hide_usage
+    body = _translated(exchange, candidate, translation)
+    query = translation.query if translation.endpoint.stream else ""
+    head = _head(exchange, translation.endpoint, candidate, upstream, len(body), query)
+    return head, body, False
 
 
-def _head(exchange: Exchange, candidate: Candidate, upstream: Upstream, length: int) -> bytes:
-    endpoint = exchange.endpoint
+def _head(
+    exchange: Exchange,
+    endpoint: Endpoint,
+    candidate: Candidate,
+    upstream: Upstream,
+    length: int,
+    own_query: str | None = None,
+) -> bytes:
+    """`own_query` instead of the client's, where the client's words mean nothing to the provider."""
     model = candidate.upstream_model
     named = (
         "{model}" in upstream.provider.dialects[endpoint.dialect] or "{model}" in endpoint.suffix
@@ -62,10 +81,14 @@ def _head(exchange: Exchange, candidate: Candidate, upstream: Upstream, length: 
     target, lines = fixed
     if exchange.params and "id" in exchange.params:
         target = target.replace(b"{id}", exchange.params["id"].encode())
-    query = _query(exchange.query, upstream.provider, endpoint, candidate.credential)
+    asked = exchange.query if own_query is None else own_query
+    query = _query(asked, upstream.provider, endpoint, candidate.credential)
     if query:
         target += b"?" + query
     forwarded = to_upstream(exchange.request.raw_headers)
+    if own_query is not None and endpoint.dialect != exchange.endpoint.dialect:
+        forwarded = [header for header in forwarded if header[0] in _ANYBODYS]
+        forwarded.append((b"content-type", b"application/json"))
     if endpoint.family == "anthropic":
         forwarded = _versioned(forwarded, lines)
     parts = [b"%b %b HTTP/1.1\r\n" % (endpoint.method.encode(), target), lines]
@@ -154,6 +177,38 @@ def _body(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bool]:
     if options is not None:
         edited.set("stream_options", options)
     return edited.encode(), ask_usage
+
+
+def _translated(exchange: Exchange, candidate: Candidate, translation: Translation) -> bytes:
+    """The body in the provider's dialect; the parameters of the configuration are in that dialect too."""
+    deployment = candidate.deployment
+    if not translation.verbatim:
+        mute = translation.endpoint.stream and not deployment.force_usage
+        if not (deployment.param_defaults or deployment.param_overrides or mute):
+            return translation.body
+        edited = Envelope.parse(translation.body)
+        if mute:
+            edited.drop("stream_options")
+    else:
+        assert exchange.envelope is not None
+        edited = exchange.envelope.copy()
+        _switch_mode(edited, translation.endpoint, ask_usage=deployment.force_usage)
+        if translation.endpoint.family != "gemini":
+            edited.set("model", orjson.dumps(candidate.upstream_model))
+    edited.merge_defaults(deployment.param_defaults)
+    edited.merge_overrides(deployment.param_overrides)
+    return edited.encode()
+
+
+def _switch_mode(edited: Envelope, endpoint: Endpoint, *, ask_usage: bool) -> None:
+    """Ask for a stream, or for none, where the body says which."""
+    if endpoint.family == "gemini":
+        return
+    edited.set("stream", b"true" if endpoint.stream else b"false")
+    if endpoint.operation in _REPORTS_USAGE:
+        edited.drop("stream_options")
+        if endpoint.stream and ask_usage:
+            edited.set("stream_options", b'{"include_usage":true}')
 
 
 def _with_usage(raw: bytes | None) -> bytes | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import ProxyError, UpstreamError
 from proxy.core.log import logger
-from proxy.gateway import attempts, body, models, relay, routing
+from proxy.gateway import attempts, body, counting, models, response, routing
 from proxy.gateway.auth import authenticate
 from proxy.gateway.endpoints import Body
 from proxy.gateway.meter import Meter
@@ -40,27 +40,28 @@ async def serve(
         meter.ready(client.received_at)
         plan = _plan(exchange, state)
         meter.model = plan.model.name
+        if exchange.endpoint.operation == "count_tokens" and all(
+            map(counting.cannot, plan.dialects)
+        ):
+            counting.estimate(exchange)
+            return
         attempt = await attempts.first_answer(exchange, plan, pool, meter)
         try:
             extra = meter.timing_headers() if exchange.timing else []
-            meter.relay = await relay.respond(
+            meter.relay = await response.respond(
                 exchange, attempt, client, snapshot.server.write_timeout, extra
             )
         finally:
             meter.relay = attempt.relay
             attempt.close()
             attempts.ended(plan, attempt)
-    except ProxyError as error:
-        meter.rejected(error)
-        relay.reject(exchange, error)
-    except UpstreamError as error:
-        meter.passed_on(error)
-        relay.pass_on(exchange, error)
+    except (ProxyError, UpstreamError) as error:
+        _refuse(exchange, meter, error)
     except asyncio.CancelledError:
         if state.draining and not exchange.head_sent and client.transport is not None:
             draining = ProxyError("drain", retry_after=1.0)
             meter.rejected(draining)
-            relay.reject(exchange, draining)
+            response.reject(exchange, draining)
         else:
             meter.client_gone()
         raise
@@ -71,9 +72,25 @@ async def serve(
         if exchange.head_sent:
             exchange.abandon()
         else:
-            relay.reject(exchange, oops)
+            response.reject(exchange, oops)
     finally:
         meter.settle()
+
+
+def _refuse(exchange: Exchange, meter: Meter, error: ProxyError | UpstreamError) -> None:
+    """Answer without an answer."""
+    if exchange.endpoint.operation == "count_tokens" and counting.is_missing(error):
+        try:
+            counting.estimate(exchange)
+            return
+        except ProxyError as wrong:
+            error = wrong
+    if isinstance(error, ProxyError):
+        meter.rejected(error)
+        response.reject(exchange, error)
+    else:
+        meter.passed_on(error)
+        response.pass_on(exchange, error)
 
 
 async def _read(exchange: Exchange, client: ClientConnection, state: State) -> None:
@@ -124,6 +141,7 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
         exchange.key,
         exchange.endpoint.dialect,
         state.rng,
+        exchange.endpoint.operation,
     )
 
 

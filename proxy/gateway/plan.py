@@ -50,6 +50,8 @@ class Candidate(Struct, gc=False):
     started: float
     """When it is to be sent."""
     probe: int
+    dialect: str = ""
+    """What the provider is asked in."""
     streak: float = 0.0
     in_flight: bool = True
 
@@ -157,6 +159,11 @@ class Plan:
                 candidate.state.release_probe()
 
     @property
+    def dialects(self) -> set[str]:
+        """What the deployments of the model are asked in."""
+        return {slot.dialect for slot in self._route.slots}
+
+    @property
     def alternatives(self) -> bool:
         """Another deployment or model could still take over, should the current attempt fail."""
         if self._alternatives is None:  # asked more than once about each attempt
@@ -227,4 +234,5 @@ class Plan:
             held,
             now,
             probe,
+            slot.dialect,
         )

@@ -12,16 +12,11 @@ import re
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import orjson
-
-from proxy.core.errors import Cause, ProxyError, UpstreamError
-from proxy.core.redact import redact_bytes
+from proxy.core.errors import Cause, UpstreamError
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY
-from proxy.dialects.render import render_error
-from proxy.gateway.answer import UNFRAMED, Gate, Kind
+from proxy.gateway.answer import UNFRAMED, Gate
 from proxy.gateway.attempt import Attempt, End
 from proxy.gateway.connection import CONTINUE
-from proxy.wire.headers import to_client
 from proxy.wire.sse import begins, events, last_boundary, single
 
 if TYPE_CHECKING:
@@ -38,13 +33,14 @@ COMMENT = b":\n\n"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
 
-_BROKEN = {
+BROKEN = {
     End.TRUNCATED: ("upstream_truncated", "The provider ended the stream before it was complete."),
     End.STALLED: ("upstream_idle_timeout", "The provider stopped sending before the end."),
     End.DEADLINE: ("stream_limit", "The stream exceeded its time limit."),
     End.RESTART: ("gateway_restart", "The gateway is restarting and could not wait longer."),
     End.MALFORMED: ("upstream_bad_response", "The provider sent something that is no event."),
 }
+"""Code and message of the error that ends a stream."""
 
 
 class Relay:
@@ -149,7 +145,7 @@ class Relay:
         exchange = self.exchange
         whole, rest = gate.held[: gate.scanned], gate.held[gate.scanned :]
         gate.held = b""
-        head = exchange.head(gate.status, headers, None)
+        head = b"" if exchange.head_sent else exchange.head(gate.status, headers, None)
         if not gate.ended and gate.lost_error is None:
             # Before the first write: that one may already be more than the client takes.
             self.upstream.consumer = self
@@ -463,7 +459,7 @@ class EventRelay(Relay):
 
     def break_off(self, reason: End) -> None:
         """One in-band error in the client's dialect, then a close that cannot be mistaken for the end."""
-        code, message = _BROKEN[reason]
+        code, message = BROKEN[reason]
         event = self.dialect.render_stream_error(code, message, self.exchange.id, self.tap.sequence)
         self._write(b"\n\n" + event if self.unaligned else event)
         super().break_off(reason)
@@ -488,69 +484,3 @@ def _first_boundary(data: bytes) -> int:
     """Index just past the first blank line in `data`; 0 when there is none."""
     match = _BLANK_LINE.search(data)
     return match.end() if match else 0
-
-
-async def respond(
-    exchange: Exchange,
-    attempt: Attempt,
-    client: ClientConnection,
-    write_timeout: float,
-    extra: Headers,
-) -> Relay | None:
-    """Give the client what `attempt` found; returns when the response has ended, well or not.
-
-    Returns the relay that carried a stream (its `reason` says how it ended), None for a whole body.
-    """
-    gate = attempt.gate
-    headers = to_client(gate.headers) + extra
-    if gate.kind is Kind.WHOLE:
-        exchange.respond(gate.status, headers, gate.held)
-        return None
-    make = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
-    relay: Relay = make(exchange, attempt, client, write_timeout)
-    attempt.relay = relay
-    relay.begin(headers)
-    if not relay.done.done():
-        await relay.done
-    return relay
-
-
-def reject(exchange: Exchange, error: ProxyError) -> None:
-    """Answer with an error of our own, in the dialect of the route."""
-    if error.row.close:
-        exchange.keep_alive = False
-    status, headers, body = render_error(exchange.endpoint.family, error, exchange.id)
-    exchange.respond(status, headers, body)
-
-
-def pass_on(exchange: Exchange, error: UpstreamError) -> None:
-    """Answer with a provider's own refusal of this request, less anything in it that looks like a credential.
-
-    Only a JSON object is passed on: a page of HTML or a stack trace tells of the provider's inside.
-    """
-    if 400 <= error.status < 600 and _is_object(error.body):
-        headers = to_client(list(error.headers))
-        if not any(name == b"content-type" for name, _ in headers):  # it came inside a 200
-            headers.append((b"content-type", b"application/json; charset=utf-8"))
-        exchange.respond(error.status, headers, redact_bytes(error.body))
-        return
-    refusal = ProxyError("bad_up")
-    if 400 <= error.status < 500:
-        refusal = ProxyError(_IN_OUR_WORDS.get(error.status, "bad_req"), status=error.status)
-    exchange.respond(*render_error(exchange.endpoint.family, refusal, exchange.id))
-
-
-_IN_OUR_WORDS = {
-    404: "no_model",
-    405: "bad_method",
-    408: "slow_req",
-    413: "too_big",
-    415: "bad_enc",
-}
-
-
-def _is_object(body: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(body), dict)
-    except orjson.JSONDecodeError:
-        return False

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import ProxyError
-from proxy.core.model import Deployment, Model, Provider, Snapshot, VirtualKey
+from proxy.core.model import Deployment, Model, Snapshot, VirtualKey
+from proxy.dialects import DIALECTS
+from proxy.gateway.endpoints import TRANSLATED
 from proxy.gateway.plan import Plan
 from proxy.gateway.selection import Fallback, Route, Slot
 
@@ -18,15 +20,24 @@ if TYPE_CHECKING:
 
     from proxy.state.live import Live
 
-__all__ = ["Plan", "permitted", "plan", "plan_stored", "resolve", "speaks"]
+__all__ = ["Plan", "permitted", "plan", "plan_stored", "resolve", "spoken"]
 
-Routes = dict[tuple[Model, str], Route]
+Routes = dict[tuple[Model, str, bool], Route]
 
 
 def plan(
-    snapshot: Snapshot, live: Live, name: str, key: VirtualKey | None, dialect: str, rng: Random
+    snapshot: Snapshot,
+    live: Live,
+    name: str,
+    key: VirtualKey | None,
+    dialect: str,
+    rng: Random,
+    operation: str = "",
 ) -> Plan:
-    """Raises ProxyError no_model (unknown and not permitted look alike) or bad_req (nobody speaks the dialect)."""
+    """Raises ProxyError no_model (unknown and not permitted look alike) or bad_req (nobody can be asked in any way).
+
+    Only an `operation` of TRANSLATED reaches those who speak another dialect.
+    """
     if not permitted(key, name):
         raise ProxyError("no_model", param="model")
     model = snapshot.models.get(name)
@@ -34,9 +45,10 @@ def plan(
         matched = model.name
     else:
         model, matched = resolve(snapshot, name)
-    route = live.routes.get((model, dialect)) if live.snapshot is snapshot else None
+    translates = operation in TRANSLATED
+    route = live.routes.get((model, dialect, translates)) if live.snapshot is snapshot else None
     if route is None:
-        route = _compiled(snapshot, live, model, dialect)
+        route = _compiled(snapshot, live, model, dialect, translates=translates)
     if not route.slots:
         raise ProxyError(
             "bad_req",
@@ -52,12 +64,12 @@ def plan_stored(snapshot: Snapshot, live: Live, dialect: str, rng: Random) -> Pl
 
     One that says 404 has not stored it; the next is asked. Raises ProxyError bad_req when nobody speaks it.
     """
-    key = (None, dialect)
+    key = (None, dialect, False)
     route = live.routes.get(key) if live.snapshot is snapshot else None
     if route is None:
-        found = [p for p in snapshot.providers.values() if speaks(p, dialect)]
+        found = [p for p in snapshot.providers.values() if dialect in p.dialects]
         tiers = tuple((Deployment(f"{p.name}/stored", p, "*"),) for p in found)
-        route = _compiled(snapshot, live, Model("stored", tiers), dialect)
+        route = _compiled(snapshot, live, Model("stored", tiers), dialect, translates=False)
         if live.snapshot is snapshot:
             live.routes[key] = route
     if not route.slots:
@@ -88,32 +100,52 @@ def resolve(snapshot: Snapshot, name: str) -> tuple[Model, str]:
     raise ProxyError("no_model", param="model")
 
 
-def speaks(provider: Provider, dialect: str) -> bool:
-    """The one place that decides who can be asked in a dialect; translation will widen it."""
-    return dialect in provider.dialects
+def spoken(deployment: Deployment, dialect: str, *, translates: bool) -> str:
+    """What to ask a deployment in for a client of `dialect`; "" when there is no way.
+
+    Its own dialect before any other, unless the deployment prefers one; else the first it speaks that can be
+    translated.
+    """
+    provider = deployment.provider
+    if not translates:
+        return dialect if dialect in provider.dialects else ""
+    for name in (*deployment.prefer, dialect):
+        if name in provider.dialects and (name == dialect or _is_target(name)):
+            return name
+    return next(filter(_is_target, provider.dialects), "")
 
 
-def _compiled(snapshot: Snapshot, live: Live, model: Model, dialect: str) -> Route:
+def _is_target(name: str) -> bool:
+    found = DIALECTS.get(name)
+    return found is not None and found.codec is not None and found.codec.render_request is not None
+
+
+def _compiled(
+    snapshot: Snapshot, live: Live, model: Model, dialect: str, *, translates: bool
+) -> Route:
     if live.snapshot is None:
         live.swap(snapshot)
     # A request that began before the last swap must not leave its old routes to those who come after.
     routes: Routes = live.routes if live.snapshot is snapshot else {}
-    return _compile(snapshot, live, routes, model, dialect)
+    return _compile(snapshot, live, routes, model, dialect, translates)
 
 
-def _compile(snapshot: Snapshot, live: Live, routes: Routes, model: Model, dialect: str) -> Route:
-    known = routes.get((model, dialect))
+def _compile(
+    snapshot: Snapshot, live: Live, routes: Routes, model: Model, dialect: str, translates: bool
+) -> Route:
+    known = routes.get((model, dialect, translates))
     if known is not None:
         return known
     tiers = []
     for tier in model.tiers:
         slots = []
         for deployment in tier:
-            if speaks(deployment.provider, dialect):
+            language = spoken(deployment, dialect, translates=translates)
+            if language:
                 state = live.deployment(deployment)
-                slots.append(Slot(deployment, state, live.pool(deployment, state)))
+                slots.append(Slot(deployment, state, live.pool(deployment, state), language))
         tiers.append(tuple(slots))
-    route = routes[model, dialect] = Route(model, tiers, live.budget(model))
+    route = routes[model, dialect, translates] = Route(model, tiers, live.budget(model))
 
     def others(names: tuple[str, ...]) -> Iterator[Fallback]:
         # The route is already known by now, so fallbacks that lead back to it end here.
@@ -122,7 +154,7 @@ def _compile(snapshot: Snapshot, live: Live, routes: Routes, model: Model, diale
                 other, matched = resolve(snapshot, name)
             except ProxyError:
                 continue  # said when the configuration was read; here it is nobody's fault
-            found = _compile(snapshot, live, routes, other, dialect)
+            found = _compile(snapshot, live, routes, other, dialect, translates)
             if found.slots and found is not route:
                 yield found, matched or other.name
 

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 class Slot:
     """One deployment of a route, ready to be asked."""
 
-    __slots__ = ("deployment", "pattern", "pool", "state", "upstream_model", "weight")
+    __slots__ = ("deployment", "dialect", "pattern", "pool", "state", "upstream_model", "weight")
 
-    def __init__(self, deployment: Deployment, state: DeploymentState, pool: Pool) -> None:
+    def __init__(
+        self, deployment: Deployment, state: DeploymentState, pool: Pool, dialect: str = ""
+    ) -> None:
         self.deployment = deployment
+        self.dialect = dialect
+        """What it is asked in."""
         self.state = state
         self.pool = pool
         self.weight = float(deployment.weight) if deployment.weight > 0 else 1.0

@@ -70,6 +70,8 @@ RULES: Mapping[Cause, Rule] = {
     Cause.MALFORMED: _SERVER,
     Cause.TRUNCATED: _SERVER,
     Cause.LOCAL: _FINAL,
+    # Nothing was sent. Somebody who speaks the client's own dialect may be next.
+    Cause.UNTRANSLATABLE: Rule(),
 }
 
 _IN_BAND: Mapping[int, Cause] = {
@@ -135,6 +137,11 @@ def last_word(
     `causes` are those acted on, one for each attempt; `retry_after` is the wait for the first rate limit to end.
     """
     kinds = set(causes)
+    if Cause.UNTRANSLATABLE in kinds:
+        if error.refusal is not None and len(kinds) == 1:
+            return error.refusal
+        # What those who were asked made of it says more.
+        kinds.discard(Cause.UNTRANSLATABLE)
     if causes[-1] in _CLIENTS_OWN or kinds == {Cause.NOT_FOUND}:
         return error
     if Cause.LOCAL in kinds:

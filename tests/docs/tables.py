@@ -19,7 +19,7 @@ from proxy.core.errors import ERRORS, Cause, ProxyError
 from proxy.dialects import DIALECTS
 from proxy.dialects.render import FAMILIES
 from proxy.gateway.attempt import End
-from proxy.gateway.relay import _BROKEN
+from proxy.gateway.relay import BROKEN
 from proxy.gateway.verdict import RULES
 from tests.docs.pages import DOCS, PAGES, generated, replace_generated
 
@@ -183,13 +183,13 @@ def cut_table() -> str:
     """How a stream that breaks off after its first content is told to the client."""
     return table(
         ("code", "message", "metric `reason`"),
-        ((f"`{code}`", message, f"`{end}`") for end, (code, message) in _BROKEN.items()),
+        ((f"`{code}`", message, f"`{end}`") for end, (code, message) in BROKEN.items()),
     )
 
 
 def cut_events() -> str:
     """The same event in every dialect that streams."""
-    code, message = _BROKEN[End.TRUNCATED]
+    code, message = BROKEN[End.TRUNCATED]
     parts = []
     for name in ("openai.chat", "openai.responses", "anthropic.messages", "gemini.generate"):
         event = DIALECTS[name].render_stream_error(code, message, "REQUEST-ID", 7)

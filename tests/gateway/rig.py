@@ -16,7 +16,8 @@ from proxy.gateway.answer import Gate
 from proxy.gateway.attempt import Attempt
 from proxy.gateway.endpoints import match
 from proxy.gateway.exchange import Exchange
-from proxy.gateway.relay import EventRelay, Relay, respond
+from proxy.gateway.relay import EventRelay, Relay
+from proxy.gateway.response import respond
 from proxy.upstream.connection import UpstreamConnection
 from tests.gateway.fleet import provider
 

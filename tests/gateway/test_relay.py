@@ -16,7 +16,7 @@ from proxy.core.model import Timeouts
 from proxy.gateway import relay as relay_module
 from proxy.gateway.answer import UNFRAMED
 from proxy.gateway.attempt import End
-from proxy.gateway.relay import pass_on, reject
+from proxy.gateway.response import pass_on, reject
 from tests.gateway.rig import Rig
 from tests.line.harness import until
 from tests.line.streams import (

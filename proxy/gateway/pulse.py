@@ -1,0 +1,49 @@
+"""A sign of life for a client that asked for a stream from a provider that gives its answer in one piece.
+
+Balancers and browsers close what is silent for a minute. After BEAT seconds without an answer the client gets the
+head of its stream and then a comment now and again; failing over goes on behind it. What is given up is the status of
+an error, which then comes inside the stream.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from proxy.gateway.exchange import Exchange
+
+BEAT = 10.0
+"""Seconds between two signs."""
+_COMMENT = b":\n\n"
+_SPACE = b"\n"
+"""The same where the stream is one JSON array."""
+
+
+class Pulse:
+    """Beats until it is stopped."""
+
+    __slots__ = ("_content_type", "_exchange", "_loop", "_timer")
+
+    def __init__(
+        self, exchange: Exchange, content_type: bytes, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._exchange = exchange
+        self._content_type = content_type
+        self._loop = loop
+        self._timer = loop.call_later(BEAT, self._beat)
+
+    def _beat(self) -> None:
+        exchange = self._exchange
+        if exchange.transport.is_closing():
+            return
+        head = b""
+        if not exchange.head_sent:
+            head = exchange.head(200, [(b"content-type", self._content_type)], None)
+        exchange.transport.write(head + exchange.frame(_SPACE if exchange.array else _COMMENT))
+        self._timer = self._loop.call_later(BEAT, self._beat)
+
+    def stop(self) -> None:
+        """No more."""
+        self._timer.cancel()

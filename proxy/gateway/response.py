@@ -1,0 +1,147 @@
+"""The client's answer, whatever it turned out to be: a stream, a whole body, an error of ours or of a provider's."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+
+from proxy.core.errors import ProxyError, UpstreamError
+from proxy.core.redact import redact_bytes
+from proxy.dialects import DIALECTS
+from proxy.dialects.refusal import render_refusal, said
+from proxy.dialects.render import render_error
+from proxy.gateway.answer import Kind
+from proxy.gateway.relay import BytesRelay, EventRelay, Relay
+from proxy.gateway.translating import TranslatingRelay
+from proxy.wire.headers import to_client
+
+if TYPE_CHECKING:
+    from proxy.gateway.attempt import Attempt
+    from proxy.gateway.connection import ClientConnection
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.translation import Translation
+    from proxy.upstream.connection import Headers
+
+_UNSAFE_NAME = re.compile(r"[^A-Za-z0-9_.\[\]-]")
+_MOST_NAMES = 32
+
+
+async def respond(
+    exchange: Exchange,
+    attempt: Attempt,
+    client: ClientConnection,
+    write_timeout: float,
+    extra: Headers,
+) -> Relay | None:
+    """Give the client what `attempt` found; returns when the response has ended, well or not.
+
+    Returns the relay that carried a stream (its `reason` says how it ended), None for a whole body.
+    """
+    gate = attempt.gate
+    translation = attempt.translation
+    if translation is None:
+        headers = to_client(gate.headers) + extra
+        if gate.kind is Kind.WHOLE:
+            exchange.respond(gate.status, headers, gate.held)
+            return None
+        make = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
+    else:
+        headers = _translated_headers(attempt, translation) + extra
+        if attempt.body is not None:
+            _give(exchange, headers, attempt.body)
+            return None
+        make = TranslatingRelay
+    relay: Relay = make(exchange, attempt, client, write_timeout)
+    attempt.relay = relay
+    relay.begin(headers)
+    if not relay.done.done():
+        await relay.done
+    return relay
+
+
+def _give(exchange: Exchange, headers: Headers, body: bytes) -> None:
+    """A whole answer, or a stream that is here as a whole."""
+    if not exchange.stream:
+        exchange.respond(200, headers, body)
+        return
+    head = b"" if exchange.head_sent else exchange.head(200, headers, None)
+    exchange.bytes_out += len(body)
+    exchange.finish(head + exchange.frame(body))
+
+
+def _translated_headers(attempt: Attempt, translation: Translation) -> Headers:
+    """The provider's, the content type of what we write, and what had to be left out."""
+    passed = [pair for pair in to_client(attempt.gate.headers) if pair[0] != b"content-type"]
+    passed.append((b"content-type", translation.content_type))
+    if translation.loss:
+        names = [_UNSAFE_NAME.sub("", name)[:64] for name in translation.dropped()]
+        passed.append((b"x-headrace-dropped", ", ".join(names[:_MOST_NAMES]).encode()))
+    return passed
+
+
+def reject(exchange: Exchange, error: ProxyError) -> None:
+    """Answer with an error of our own, in the dialect of the route."""
+    if exchange.head_sent:
+        _break_off(exchange, error.code, error.message)
+        return
+    if error.row.close:
+        exchange.keep_alive = False
+    status, headers, body = render_error(exchange.endpoint.family, error, exchange.id)
+    exchange.respond(status, headers, body)
+
+
+_NOTHING_SAID = "The provider refused the request."
+
+
+def _break_off(exchange: Exchange, code: str, message: str) -> None:
+    """An error for a client that has been given the head of a stream and signs of life, and nothing else."""
+    dialect = DIALECTS[exchange.endpoint.dialect]
+    event = dialect.render_stream_error(code, message, exchange.id, 0)
+    if exchange.array:
+        event = b"[" + event.removeprefix(b"data: ").rstrip() + b"]"
+    exchange.transport.write(exchange.frame(event))
+    exchange.abandon()
+
+
+def pass_on(exchange: Exchange, error: UpstreamError) -> None:
+    """Answer with a provider's own refusal of this request, less anything in it that looks like a credential.
+
+    Only a JSON object is passed on: a page of HTML or a stack trace tells of the provider's inside. What a provider of
+    another dialect said is said again in the client's.
+    """
+    if exchange.head_sent:
+        _break_off(exchange, error.cause.value, said(error.body).message or _NOTHING_SAID)
+        return
+    if error.foreign and 400 <= error.status < 600:
+        passed = [pair for pair in to_client(list(error.headers)) if pair[0] != b"content-type"]
+        status, headers, body = render_refusal(exchange.endpoint.family, error, exchange.id)
+        exchange.respond(status, headers + passed, body)
+        return
+    if 400 <= error.status < 600 and _is_object(error.body):
+        headers = to_client(list(error.headers))
+        if not any(name == b"content-type" for name, _ in headers):  # it came inside a 200
+            headers.append((b"content-type", b"application/json; charset=utf-8"))
+        exchange.respond(error.status, headers, redact_bytes(error.body))
+        return
+    refusal = ProxyError("bad_up")
+    if 400 <= error.status < 500:
+        refusal = ProxyError(_IN_OUR_WORDS.get(error.status, "bad_req"), status=error.status)
+    exchange.respond(*render_error(exchange.endpoint.family, refusal, exchange.id))
+
+
+_IN_OUR_WORDS = {
+    404: "no_model",
+    405: "bad_method",
+    408: "slow_req",
+    413: "too_big",
+    415: "bad_enc",
+}
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except orjson.JSONDecodeError:
+        return False
