@@ -11,12 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.model import Timeouts
 from proxy.gateway import relay as relay_module
 from proxy.gateway.answer import UNFRAMED
 from proxy.gateway.attempt import End
-from proxy.gateway.response import pass_on, reject
 from tests.gateway.rig import Rig
 from tests.line.harness import until
 from tests.line.streams import (
@@ -831,54 +829,4 @@ def test_a_whole_body_is_written_once_with_its_length(loop: asyncio.AbstractEven
     assert b"content-length: %d\r\n" % len(body) in rig.down.written
     assert rig.body == body
     assert rig.down.writes == 1
-    rig.close()
-
-
-# Errors instead of an answer
-
-
-def test_an_error_of_ours_closes_where_its_row_says(loop: asyncio.AbstractEventLoop) -> None:
-    rig = Rig(loop)
-    reject(rig.exchange, ProxyError("too_big"))
-
-    assert rig.head.startswith(b"HTTP/1.1 413 ")
-    assert b"\r\nconnection: close" in rig.head
-    assert not rig.exchange.keep_alive
-    rig.close()
-
-
-@pytest.mark.parametrize("status", [400, 422, 500])
-def test_a_refusal_is_passed_on_as_it_came(status: int, loop: asyncio.AbstractEventLoop) -> None:
-    body = b'{"error":{"message":"No."}}'
-    headers = ((b"content-type", b"application/json"), (b"set-cookie", b"a=b"))
-    rig = Rig(loop)
-    pass_on(rig.exchange, UpstreamError(Cause.CLIENT, status=status, headers=headers, body=body))
-
-    assert rig.head.startswith(b"HTTP/1.1 %d " % status)
-    assert b"content-type: application/json" in rig.head
-    assert b"set-cookie" not in rig.head
-    assert rig.body == body
-    rig.close()
-
-
-def test_a_refusal_from_inside_a_stream_has_a_content_type(
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    rig = Rig(loop)
-    pass_on(rig.exchange, UpstreamError(Cause.IN_BAND, status=400, body=b'{"error":{}}'))
-
-    assert b"\r\ncontent-type: application/json" in rig.head
-    rig.close()
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"no"', b"\xff"])
-@pytest.mark.parametrize(("status", "told"), [(404, 404), (503, 502)])
-def test_a_refusal_that_is_no_object_is_not_passed_on(
-    body: bytes, status: int, told: int, loop: asyncio.AbstractEventLoop
-) -> None:
-    rig = Rig(loop)
-    pass_on(rig.exchange, UpstreamError(Cause.CLIENT, status=status, body=body))
-
-    assert rig.head.startswith(b"HTTP/1.1 %d " % told)
-    assert set(orjson.loads(rig.body)["error"]) == {"message", "type", "param", "code"}
     rig.close()

@@ -1,0 +1,82 @@
+"""A client that waits long for a stream hears that somebody is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from proxy.gateway.pulse import BEAT, Pulse
+from tests.gateway.rig import Rig
+
+
+class Timers:
+    """A loop whose time passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[float, Callable[[], None]]] = []
+        self.cancelled = 0
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> Any:
+        self.waiting.append((delay, call))
+        return self
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+    def tick(self) -> None:
+        delay, call = self.waiting.pop(0)
+        assert delay == BEAT
+        call()
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.mark.parametrize(("name", "query", "sign"), [("chat", "", b":\n\n"), ("gemini", "", b"\n")])
+def test_the_head_and_then_a_sign_at_every_beat(
+    name: str, query: str, sign: bytes, loop: asyncio.AbstractEventLoop
+) -> None:
+    rig = Rig(loop, name, query=query)
+    timers = Timers()
+    Pulse(rig.exchange, b"text/event-stream", cast("Any", timers))
+
+    assert rig.down.written == b""
+    timers.tick()
+    timers.tick()
+
+    assert rig.head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-type: text/event-stream" in rig.head
+    body = rig.down.written.partition(b"\r\n\r\n")[2]
+    assert body == 2 * (b"%x\r\n%b\r\n" % (len(sign), sign))
+    rig.close()
+
+
+def test_a_client_that_is_gone_is_not_written_to(loop: asyncio.AbstractEventLoop) -> None:
+    rig = Rig(loop)
+    timers = Timers()
+    Pulse(rig.exchange, b"text/event-stream", cast("Any", timers))
+    rig.down.close()
+
+    timers.tick()
+
+    assert not rig.down.written
+    assert not timers.waiting
+    rig.close()
+
+
+def test_it_stops(loop: asyncio.AbstractEventLoop) -> None:
+    rig = Rig(loop)
+    timers = Timers()
+    pulse = Pulse(rig.exchange, b"text/event-stream", cast("Any", timers))
+
+    pulse.stop()
+
+    assert timers.cancelled == 1
+    rig.close()
