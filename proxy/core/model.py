@@ -14,6 +14,9 @@ from msgspec import Struct, field
 
 from proxy.core.secret import Secret
 
+MAX_TOKENS = 4096
+"""The limit of an answer where somebody has to name one and nobody does."""
+
 
 class Strategy(StrEnum):
     """How one deployment is chosen among the equal ones of a tier."""
@@ -115,6 +118,13 @@ class Deployment(Struct, frozen=True, eq=False):
     param_overrides: Mapping[str, Any] = field(default_factory=dict)
     """Both already merged: global < provider < deployment."""
     force_usage: bool = True
+    streams: bool = True
+    non_streams: bool = True
+    """Whether it gives streamed and whole answers; never neither."""
+    max_tokens: int = MAX_TOKENS
+    """The limit sent where a dialect demands one and the client gave none."""
+    prefer: tuple[str, ...] = ()
+    """Dialects of its provider to translate to, the first first; the others follow as the provider lists them."""
 
 
 class Model(Struct, frozen=True, eq=False):
@@ -127,6 +137,8 @@ class Model(Struct, frozen=True, eq=False):
     fallbacks_context: tuple[str, ...] = ()
     fallbacks_content: tuple[str, ...] = ()
     retry: Retry = Retry()
+    strict: bool = False
+    """What a translation would leave out is an error instead."""
 
 
 class VirtualKey(Struct, frozen=True, eq=False):

@@ -103,6 +103,7 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "fallbacks_context": list(item.fallbacks_context),
             "fallbacks_content": list(item.fallbacks_content),
             "retry": asdict(item.retry),
+            "strict": item.strict,
             "deployments": [_deployment(each) for tier in item.tiers for each in tier],
         }
         for name, item in models.items()
@@ -122,6 +123,10 @@ def _deployment(deployment: model.Deployment) -> dict[str, Any]:
         "param_defaults": dict(deployment.param_defaults),
         "param_overrides": dict(deployment.param_overrides),
         "force_usage": deployment.force_usage,
+        "stream": deployment.streams,
+        "non_stream": deployment.non_streams,
+        "max_tokens": deployment.max_tokens,
+        "prefer": list(deployment.prefer),
     }
 
 

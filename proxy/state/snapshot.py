@@ -135,6 +135,7 @@ def _model(
         fallbacks_context=tuple(block.fallbacks_context),
         fallbacks_content=tuple(block.fallbacks_content),
         retry=_set(model.Retry(), config.defaults.retry, block.retry),
+        strict=block.strict,
     )
 
 
@@ -159,6 +160,10 @@ def _deployment(
         param_defaults=_given(_merged(*(section.param_defaults for section in wide))),
         param_overrides=_merged(*(section.param_overrides for section in wide)),
         force_usage=provider.force_usage if block.force_usage is None else block.force_usage,
+        streams=item.stream,
+        non_streams=item.non_stream,
+        max_tokens=item.max_tokens or block.max_tokens or account.max_tokens or defaults.max_tokens,
+        prefer=tuple(account.prefer if item.prefer is None else item.prefer),
     )
 
 

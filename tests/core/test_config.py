@@ -731,6 +731,43 @@ def test_preferred_and_priority_exclude_each_other() -> None:
     )
 
 
+@pytest.mark.parametrize("off", ["false", "no"])
+def test_a_deployment_gives_streams_or_whole_answers_or_both(off: str) -> None:
+    assert loads(models(f"m: {{deployments: [{{provider: p, stream: {off}}}]}}"))
+    assert loads(models(f"m: {{deployments: [{{provider: p, non_stream: {off}}}]}}"))
+    assert "non_stream: expected stream or non_stream, found false for both" in only(
+        models(f"m: {{deployments: [{{provider: p, stream: {off}, non_stream: {off}}}]}}")
+    )
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
+def test_a_limit_of_tokens_is_a_whole_number_above_0(value: str) -> None:
+    for text in (
+        f"defaults: {{max_tokens: {value}}}",
+        models(f"m: {{max_tokens: {value}, deployments: [{{provider: p}}]}}"),
+        models(f"m: {{deployments: [{{provider: p, max_tokens: {value}}}]}}"),
+    ):
+        assert "max_tokens: expected a" in only(text)
+
+
+def test_dialects_to_prefer_are_one_or_several_that_the_provider_speaks() -> None:
+    both = provider(dialects=["openai.chat", "openai.responses"], prefer="openai.responses")
+
+    assert read(both).providers["p"].prefer == ["openai.responses"]
+    assert about(
+        warnings(provider(prefer=["anthropic.messages"])),
+        "providers.p.prefer[0]: the provider does not speak anthropic.messages; remove it",
+    )
+    assert about(
+        warnings(models("m: {deployments: [{provider: p, prefer: [gemini.generate]}]}")),
+        "models.m.deployments[0].prefer[0]: the provider does not speak gemini.generate",
+    )
+    assert "did you mean 'openai.chat'?" in only(provider(prefer=["openai.chap"]))
+    assert "did you mean 'openai.chat'?" in only(
+        models("m: {deployments: [{provider: p, prefer: openai.chap}]}")
+    )
+
+
 def test_a_model_that_is_not_served_is_a_warning() -> None:
     found = warnings(
         models(

@@ -77,6 +77,9 @@ def test_a_deployment_is_shown_with_what_it_amounts_to() -> None:
     assert deployment["param_defaults"] == {"t": 0.5}
     assert deployment["param_overrides"] == {"user": "***", "n": 1}
     assert deployment["force_usage"] is True
+    assert deployment["stream"] is deployment["non_stream"] is True
+    assert deployment["max_tokens"] == 4096
+    assert deployment["prefer"] == []
 
 
 def test_everything_else_is_shown_once() -> None:
@@ -84,6 +87,7 @@ def test_everything_else_is_shown_once() -> None:
 
     assert list(content["models"]) == ["m", "w*"]
     assert content["models"]["m"]["aliases"] == ["a"]
+    assert content["models"]["m"]["strict"] is False
     assert content["providers"]["p"]["credentials"] == [
         {"id": "p#0", "key": "***", "weight": 1},
         {"id": "p#1", "key": "***", "weight": 1},

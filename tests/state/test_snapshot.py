@@ -198,6 +198,48 @@ def test_usage_is_forced_where_the_narrowest_place_says_so(
     assert deployment.force_usage is expected
 
 
+@pytest.mark.parametrize(
+    ("default", "provider", "public", "deployment", "expected"),
+    [
+        (None, None, None, None, 4096),
+        (1, None, None, None, 1),
+        (1, 2, None, None, 2),
+        (1, 2, 3, None, 3),
+        (1, 2, 3, 4, 4),
+    ],
+)
+def test_the_limit_of_tokens_comes_from_the_narrowest_place_that_says_something(
+    default: int | None,
+    provider: int | None,
+    public: int | None,
+    deployment: int | None,
+    expected: int,
+) -> None:
+    compiled = one(
+        defaults={"max_tokens": default},
+        provider={"max_tokens": provider},
+        public={"max_tokens": public},
+        deployment={"max_tokens": deployment},
+    )
+
+    assert compiled.max_tokens == expected
+
+
+def test_a_deployment_prefers_what_its_provider_prefers_unless_it_says_else() -> None:
+    account = {"prefer": ["openai.responses", "openai.chat"]}
+
+    assert one().prefer == ()
+    assert one(provider=account).prefer == ("openai.responses", "openai.chat")
+    assert one(provider=account, deployment={"prefer": "openai.chat"}).prefer == ("openai.chat",)
+    assert one(provider=account, deployment={"prefer": []}).prefer == ()
+
+
+def test_a_deployment_gives_streams_and_whole_answers_unless_it_says_else() -> None:
+    assert (one().streams, one().non_streams) == (True, True)
+    assert one(deployment={"stream": False}).streams is False
+    assert one(deployment={"non_stream": False}).non_streams is False
+
+
 # --- models ---
 
 

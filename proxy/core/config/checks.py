@@ -78,6 +78,13 @@ def is_true(value: Any) -> bool:
     )
 
 
+def is_false(value: Any) -> bool:
+    """Whether the schema will read it as false."""
+    return value is False or (
+        isinstance(value, str) and value.casefold() in ("false", "no", "off", "0", "n", "f")
+    )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a listener on `host`."""
     try:
@@ -170,6 +177,7 @@ class Check:
     def _provider(self, path: Path, block: Table) -> None:
         self._base_url(path, block)
         self._dialects((*path, "dialects"), block.get("dialects"))
+        self._prefer((*path, "prefer"), block.get("prefer"))
         for name in table(block.get("auth")):
             if name not in surfaces.AUTH:
                 advice = suggestion(name, surfaces.AUTH)
@@ -219,6 +227,13 @@ class Check:
             elif isinstance(root, str) and not _is_root(root):
                 self._report(where, "a path such as /v1/chat/completions", self._shown(where, root))
 
+    def _prefer(self, path: Path, names: Any) -> None:
+        listed = texts([names] if isinstance(names, str) else names)
+        for index, name in listed:
+            if name not in surfaces.DIALECTS:
+                advice = suggestion(name, surfaces.DIALECTS)
+                self._report((*path, index), "a dialect", repr(printable(name)), advice)
+
     def _header(self, path: Path, name: str, value: Any) -> None:
         if not HEADER_NAME.fullmatch(name):
             self._report(path, "the name of a header", repr(printable(name)), key=True)
@@ -263,6 +278,14 @@ class Check:
             expected = "at most one '*'" if wildcard else "a name without '*'"
             advice = "" if wildcard else "'*' stands for what the '*' of the public name matched"
             self._report(where, expected, self._shown(where, upstream), advice)
+        self._prefer((*path, "prefer"), block.get("prefer"))
+        if is_false(block.get("stream")) and is_false(block.get("non_stream")):
+            self._report(
+                (*path, "non_stream"),
+                "stream or non_stream",
+                "false for both",
+                "remove one: a deployment gives streams, whole answers, or both",
+            )
         if is_true(block.get("preferred")) and block.get("priority") is not None:
             self._report(
                 (*path, "preferred"),

@@ -33,8 +33,6 @@ LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
         "concurrency": (),
         "price": (),
         "max_context": (),
-        "stream": (True,),
-        "non_stream": (True,),
         "health_check": ("auto",),
         "continuation": ("none",),
     },

@@ -9,10 +9,10 @@ from proxy.core.config.checks import is_loopback
 from proxy.core.config.problem import Path, Problem, nearest, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from proxy.core.config.document import Document
-    from proxy.core.config.schema import Config, Key, Params
+    from proxy.core.config.schema import Config, Key, Params, Provider
 
 SHORT_KEY = 8
 SHORT_TOKEN = 16
@@ -78,6 +78,7 @@ class Remarks:
         for name, provider in self._config.providers.items():
             path: Path = ("providers", name)
             self._params(path, provider)
+            self._prefer(path, provider.prefer, provider)
             if not provider.verify_tls:
                 self._say(
                     (*path, "verify_tls"),
@@ -88,6 +89,13 @@ class Remarks:
                 reason = f" ({variables} not set)" if variables else ""
                 self._say(path, f"no credential{reason}: its deployments are left out", key=True)
 
+    def _prefer(self, path: Path, names: Sequence[str], provider: Provider) -> None:
+        for index, name in enumerate(names):
+            if name not in provider.dialects:
+                self._say(
+                    (*path, "prefer", index), f"the provider does not speak {name}; remove it"
+                )
+
     def _models(self) -> None:
         providers = self._config.providers
         for name, model in self._config.models.items():
@@ -95,7 +103,9 @@ class Remarks:
             self._params(path, model)
             left = 0
             for index, deployment in enumerate(model.deployments):
-                self._params((*path, "deployments", index), deployment)
+                place: Path = (*path, "deployments", index)
+                self._params(place, deployment)
+                self._prefer(place, deployment.prefer or (), providers[deployment.provider])
                 left += (
                     deployment.enabled
                     and deployment.weight > 0

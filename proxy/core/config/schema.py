@@ -160,6 +160,12 @@ Place = Annotated[
     ),
 ]
 Names = list[str]
+Prefer = Annotated[
+    list[str],
+    BeforeValidator(_some),
+    WithJsonSchema({"type": "array", "items": _DIALECT_NAMES}),
+]
+MaxTokens = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
 # What a parameter may be is for the provider to say.
 Params = dict[str, Any]
 
@@ -346,6 +352,12 @@ class Defaults(Section):
     force_usage: bool = Field(
         default=True, description="Ask providers for usage, and hide it from clients that did not."
     )
+    max_tokens: int = Field(
+        default=model.MAX_TOKENS,
+        description="Sent where a provider's dialect demands a limit and the client gave none.",
+        ge=1,
+        le=2**31 - 1,
+    )
 
 
 class Health(Section):
@@ -422,6 +434,11 @@ class Provider(Section):
     headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
     query: dict[str, str] = Field(default_factory=dict, description="Added to every URL.")
     force_usage: bool | None = Field(default=None, description="As in defaults.")
+    max_tokens: MaxTokens = Field(default=None, description="As in defaults.")
+    prefer: Prefer = Field(
+        default_factory=list,
+        description="Dialects to translate to before the others, where several would do.",
+    )
     allow_private: bool = Field(default=False, description="Its address may be private or local.")
     allow_http: bool = Field(default=False, description="Its address may be public and plain http.")
     verify_tls: bool = Field(default=True, description="Check its certificate.")
@@ -473,6 +490,14 @@ class Deployment(Section):
         le=1_000_000,
     )
     preferred: bool = Field(default=False, description="The same as priority: 0.")
+    stream: bool = Field(
+        default=True, description="false: it gives no streams; they are made of whole answers."
+    )
+    non_stream: bool = Field(
+        default=True, description="false: it gives only streams; whole answers are made of them."
+    )
+    max_tokens: MaxTokens = Field(default=None, description="As in defaults.")
+    prefer: Prefer | None = Field(default=None, description="As in its provider.")
     timeouts: Timeouts = _section(Timeouts)
     retry: Retry = _section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
@@ -494,6 +519,10 @@ class Model(Section):
         default_factory=list, description="Models to try when its content filter refused."
     )
     force_usage: bool | None = Field(default=None, description="As in defaults.")
+    max_tokens: MaxTokens = Field(default=None, description="As in defaults.")
+    strict: bool = Field(
+        default=False, description="true: what a translation would leave out is an error instead."
+    )
     timeouts: Timeouts = _section(Timeouts)
     retry: Retry = _section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
