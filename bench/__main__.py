@@ -20,12 +20,14 @@ from bench.chart import chart
 from bench.measure import LoadError, measure
 from bench.peers import PeerError, Starter, Upstream
 from bench.report import report, table, to_json
-from bench.scenarios import GROUPS, QUICK, SCENARIOS, Scale
+from bench.scenarios import GROUPS, QUICK, SCENARIOS, SUBJECT, TRANSLATED, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BUILT_IN = ("bare", "nginx", "headrace")
+DIALECTS = ("openai.responses", "anthropic.messages", "gemini.generate", "bedrock.converse")
+"""Of the providers of TRANSLATED."""
 PACKAGES = ("aiohttp", "uvloop", "httptools", "msgspec")
 
 
@@ -86,7 +88,10 @@ def _measure(options: argparse.Namespace) -> int:
     )
     with upstream as address:
         starters = _starters(options, address, cores)
-        outcomes = measure(chosen, starters, cores, scale, say)
+        everybody = list(starters)
+        for name, dialect in ((SUBJECT, "openai.chat"), *zip(TRANSLATED, DIALECTS, strict=True)):
+            starters.setdefault(name, partial(peers.headrace, address, cores, name, dialect))
+        outcomes = measure(chosen, starters, cores, scale, say, everybody)
     result = report(chosen, outcomes, facts)
     say("\n" + table(result))
     if options.json:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from textwrap import wrap
 from xml.sax.saxutils import escape, quoteattr
 
-from bench.report import BASELINE, SUBJECT, Report, Row, short
+from bench.report import Report, Row, short
+from bench.scenarios import BASELINE, SUBJECT
 
 WIDTH = 760
 LEFT = 190
@@ -42,7 +43,12 @@ def chart(result: Report) -> str:
     """Bars of cost against the baseline's: shorter is better, the line at 1 is the baseline."""
     # Tails are in the table: one disturbed round would stretch the scale for every other bar.
     rows = [
-        row for row in result.rows if row.is_cost and not row.metric.endswith("_p99") and _bars(row)
+        row
+        for row in result.rows
+        if row.baseline == BASELINE
+        and row.is_cost
+        and not row.metric.endswith("_p99")
+        and _bars(row)
     ]
     scale = (WIDTH - LEFT - RIGHT) / max((_reach(row) for row in rows), default=1.0)
     body: list[str] = []

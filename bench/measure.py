@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import peers
 from bench.load import Load, Outcome
 from bench.machine import Cores, pin
+from bench.peers import ROOT
 from bench.scenarios import NOISY_PERCENT, Scale, Scenario, others_percent, warm_up
 
 if TYPE_CHECKING:
@@ -35,8 +35,13 @@ def measure(
     cores: Cores,
     scale: Scale,
     say: Say,
+    peers: Sequence[str] = (),
 ) -> Outcomes:
-    """Every scenario, every round, every peer, in an order in which peers take turns at going first."""
+    """Every scenario, every round, every peer, in an order in which peers take turns at going first.
+
+    `peers` names who takes part where a scenario does not say: all of `starters`, if left out.
+    """
+    everybody = peers or list(starters)
     outcomes: Outcomes = {}
     with ExitStack() as stack:
         standing: dict[str, Peer] = {}
@@ -52,9 +57,10 @@ def measure(
             return run(load, standing[name], cores)
 
         for scenario in scenarios:
-            found = outcomes.setdefault(scenario.name, {name: [] for name in starters})
+            names = list(scenario.peers or everybody)
+            found = outcomes.setdefault(scenario.name, {name: [] for name in names})
             for turn in range(scale.rounds):
-                for name in _rotated(list(starters), turn):
+                for name in _rotated(names, turn):
                     outcome = quiet(partial(once, scenario, name), scale.attempts)
                     found[name].append(outcome)
                     place = f"{scenario.name} {turn + 1}/{scale.rounds} {name}"
@@ -89,7 +95,7 @@ def run(load: Load, peer: Peer, cores: Cores) -> Outcome:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "bench.load", msgspec.json.encode(load).decode()],
-            cwd=peers.ROOT,
+            cwd=ROOT,
             capture_output=True,
             timeout=LOAD_TIMEOUT_S,
             check=False,

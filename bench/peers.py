@@ -138,7 +138,7 @@ store: {{url: "sqlite:///{folder}/headrace.db"}}
 logging: {{level: info, requests: true}}
 providers:
   lab:
-    dialects: {{openai.chat: /v1/chat/completions}}
+    dialects: [{dialect}]
     base_url: "http://{host}:{upstream_port}"
     credentials: [upstream-key]
     allow_private: true
@@ -150,8 +150,10 @@ keys:
 
 
 @contextmanager
-def headrace(upstream: Upstream, cores: Cores) -> Iterator[Peer]:
-    """This repository's proxy as users run it: one worker, one key, request log."""
+def headrace(
+    upstream: Upstream, cores: Cores, name: str = "headrace", dialect: str = "openai.chat"
+) -> Iterator[Peer]:
+    """This repository's proxy as users run it: one worker, one key, request log; a provider of this dialect."""
     port, admin_port = free_port(), free_port()
     with workdir() as folder:
         conf = folder / "headrace.yaml"
@@ -163,12 +165,13 @@ def headrace(upstream: Upstream, cores: Cores) -> Iterator[Peer]:
                 host=upstream.host,
                 upstream_port=upstream.port,
                 key=KEY,
+                dialect=dialect,
             )
         )
         command = [sys.executable, "-m", "proxy", "serve", "--config", str(conf)]
         with running(command, folder, cores.measured) as process:
             wait_for_ready(port, process, folder)
-            yield Peer("headrace", "127.0.0.1", port, process.pid)
+            yield Peer(name, "127.0.0.1", port, process.pid)
 
 
 @contextmanager

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 SMALL_BODY = 250
 LARGE_BODY = 20_000
 NOISY_PERCENT = 10.0
+BASELINE = "nginx"
+SUBJECT = "headrace"
+TRANSLATED = ("to responses", "to messages", "to gemini", "to bedrock")
+"""Headrace again, with a provider of another dialect than the client's."""
 
 
 class Goal(Struct, frozen=True):
@@ -50,7 +54,10 @@ QUICK = Scale(rounds=1, attempts=1, seconds=0.6, warm=0.3, streams=20, arrivals=
 
 
 class Scenario(Struct, frozen=True):
-    """`fresh`: each round gets a new process, because memory and connections do not come back."""
+    """`fresh`: each round gets a new process, because memory and connections do not come back.
+
+    `peers` take part instead of those the command line names; `baseline` is what they are compared with.
+    """
 
     name: str
     group: str
@@ -58,6 +65,8 @@ class Scenario(Struct, frozen=True):
     load: Callable[[Scale], Load]
     metrics: tuple[Metric, ...]
     fresh: bool = False
+    peers: tuple[str, ...] = ()
+    baseline: str = BASELINE
 
 
 def cpu_per_request(outcome: Outcome) -> float | None:
@@ -194,6 +203,33 @@ SCENARIOS = (
         ),
         metrics=(Metric("held", "memory a held stream", "KB", held_kb, Goal(40, is_ratio=False)),),
         fresh=True,
+    ),
+    Scenario(
+        name="translated",
+        group="translate",
+        about="the paced streams for a chat client, from providers of other dialects",
+        load=_streams(None, "sim-n64-d20-f0-s4-t"),
+        metrics=(Metric("translated", "CPU a paced token", "µs", cpu_per_token, Goal(1.5)),),
+        peers=(SUBJECT, *TRANSLATED),
+        baseline=SUBJECT,
+    ),
+    Scenario(
+        name="translated_burst",
+        group="translate",
+        about="the burst for a chat client, from providers of other dialects",
+        load=_streams(16, "sim-n256-d1-f0-s4-t"),
+        metrics=(Metric("translated_burst", "CPU a burst token", "µs", cpu_per_token),),
+        peers=(SUBJECT, *TRANSLATED),
+        baseline=SUBJECT,
+    ),
+    Scenario(
+        name="translated_request",
+        group="translate",
+        about=f"{SMALL_BODY} byte chat answered whole, by providers of other dialects",
+        load=_requests(16, SMALL_BODY),
+        metrics=(Metric("translated_request", "CPU a request", "µs", cpu_per_request),),
+        peers=(SUBJECT, *TRANSLATED),
+        baseline=SUBJECT,
     ),
 )
 
