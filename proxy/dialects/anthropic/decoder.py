@@ -7,6 +7,8 @@ it has ended.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -338,6 +340,8 @@ def _grown(opened: _Open, delta: Json) -> list[ir.Event]:
                 old = block.value.get(name)
                 both = isinstance(old, str) and isinstance(more, str)
                 block.value[name] = old + more if both else more
+        case _:
+            pass
     return []
 
 
@@ -392,7 +396,7 @@ def _is_whole(text: str) -> bool:
     return True
 
 
-_EVENTS = {
+_EVENTS: Mapping[str, Callable[[MessagesDecoder, Json], list[ir.Event]]] = {
     "message_start": MessagesDecoder._message_start,
     "message_delta": MessagesDecoder._message_delta,
     "message_stop": MessagesDecoder._message_stop,

@@ -213,12 +213,19 @@ class MessagesEncoder:
         return self._more(block.text) if block.text else b""
 
     def _start_call(self, block: ir.ToolCall) -> bytes:
+        """Nothing yet, unless all is known: the state that goes before a call may come after its name."""
         self._calls = True
-        before, _ = identity.carriers(block)
+        self._signature = block.signature, block.origin
+        return self._more(block.arguments) if block.arguments else b""
+
+    def _begin_call(self, block: ir.ToolCall) -> bytes:
+        signature, origin = self._signature
+        self._signature = ("", "")
+        before, _ = identity.carriers(ir.ToolCall(signature=signature, origin=origin))
         made = self._redacted(before) if before is not None else b""
         begun = {**call_head(block, own=self._origin == NAME), "input": {}}
-        made += self._begin(begun, "input_json_delta", "partial_json") + self._more("")
-        return made + (self._more(block.arguments) if block.arguments else b"")
+        made += self._begin(begun, "input_json_delta", "partial_json")
+        return made + b'%b""}}\n\n' % self._prefix
 
     def _begin(self, block: Json, kind: str = "", name: str = "") -> bytes:
         self._started = True
@@ -232,6 +239,8 @@ class MessagesEncoder:
             if isinstance(self._block, ir.Reasoning):
                 empty: Json = {"type": "thinking", "thinking": "", "signature": ""}
                 made = self._begin(empty, "thinking_delta", "thinking")
+            elif isinstance(self._block, ir.ToolCall):
+                made = self._begin_call(self._block)
             else:
                 made = self._begin({"type": "text", "text": ""}, "text_delta", "text")
         return made + b"%b%b}}\n\n" % (self._prefix, encode(text))
@@ -253,12 +262,16 @@ class MessagesEncoder:
         signature, origin = self._signature
         if isinstance(block, ir.Reasoning):
             return self._stop_reasoning(block, signature, origin)
-        made = self._close() if self._started else b""
+        made = b""
+        if isinstance(block, ir.ToolCall) and not self._started:
+            made = self._begin_call(block)
+            signature = ""
+        made += self._close() if self._started else b""
         if signature and isinstance(block, ir.Text):
             _, after = identity.carriers(ir.Text(signature=signature, origin=origin))
             made += self._redacted(after) if after is not None else b""
         elif signature:
-            # The call it belongs to has been told already; it cannot be carried before it any more.
+            # It came after the first of the call's input: too late to go before it.
             self._loss.drop("tool_call.signature")
         return made
 

@@ -11,7 +11,7 @@ from proxy.dialects.anthropic.fields import FIELDS
 from proxy.dialects.anthropic.read import NAME, encode
 from proxy.dialects.anthropic.schema import enforceable
 from proxy.dialects.anthropic.thinking import Plan, plan
-from proxy.dialects.anthropic.tools import forced_json, render_choice, render_tools
+from proxy.dialects.anthropic.tools import forced_json, past_tools, render_choice, render_tools
 from proxy.dialects.anthropic.turns import conversation
 from proxy.dialects.base import Target
 from proxy.dialects.claude import Model, model
@@ -98,9 +98,12 @@ def _tools(body: Json, request: ir.Request, taken: Model, loss: Loss) -> None:
             body["tools"], body["tool_choice"] = forced_json(wanted.schema)
             return
     tools = render_tools(request, taken, loss)
+    choice = render_choice(request, taken, loss) if tools else None
+    if not tools and request.origin != NAME:
+        tools = past_tools(request)
+        choice = {"type": "none"} if tools else None
     if tools:
         body["tools"] = tools
-    choice = render_choice(request, tools, taken, loss)
     if choice is not None:
         body["tool_choice"] = choice
 

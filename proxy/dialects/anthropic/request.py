@@ -99,7 +99,7 @@ def _message(value: object, at: str) -> ir.Message:
             raise Wrong(f"{at}.content", "a string or an array", "missing_required_parameter")
         content = []
     inside = identity.attach(blocks(content, f"{at}.content"))
-    return ir.Message(role, inside, extras=fields.rest())  # type: ignore[arg-type]
+    return ir.Message(role, inside, extras=fields.rest())
 
 
 def _user(fields: Fields, request: ir.Request) -> None:

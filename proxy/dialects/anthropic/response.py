@@ -125,7 +125,7 @@ def render_response(response: ir.Response, request: ir.Request, loss: Loss) -> b
     extras = {**response.extras, **choice.extras} if own else {}
     beside = extras.pop("usage", {})
     message: Json = {
-        **head(response.id, response.model),
+        **head(response.id, response.model or request.model),
         "content": content,
         "stop_reason": reason(choice, own=own),
         "stop_sequence": choice.stop_sequence or None,

@@ -105,30 +105,30 @@ def real_names(request: ir.Request) -> dict[str, str]:
 
 
 def render_tools(request: ir.Request, model: Model, loss: Loss) -> list[Json]:
-    """`tools`. Those of the past are named again where none are offered: their calls may not stand alone."""
+    """`tools`."""
     own = request.origin == NAME
-    offered = request.tools
     choice = request.tool_choice
-    if choice is not None and choice.mode == "allowed":
-        offered = [
-            tool for tool in offered if isinstance(tool, ir.ServerTool) or tool.name in choice.names
-        ]
-    made = [
-        _server(tool) if isinstance(tool, ir.ServerTool) else _tool(tool, model, loss, own=own)
-        for tool in offered
-        if isinstance(tool, ir.ServerTool) or not tool.custom
-    ]
-    if made or own:
-        return made
-    return [
-        {"name": name, "input_schema": of_object(None)}
-        for name in dict.fromkeys(
-            tool_name(block.name)
-            for message in request.messages
-            for block in message.content
-            if isinstance(block, ir.ToolCall)
-        )
-    ]
+    made: list[Json] = []
+    for tool in request.tools:
+        if isinstance(tool, ir.ServerTool):
+            made.append(_server(tool))
+        elif not tool.custom and (
+            choice is None or choice.mode != "allowed" or tool.name in choice.names
+        ):
+            made.append(_tool(tool, model, loss, own=own))
+    return made
+
+
+def past_tools(request: ir.Request) -> list[Json]:
+    """`tools` where none are offered any more: calls of the past may not stand without them."""
+    calls = (
+        block.name
+        for message in request.messages
+        for block in message.content
+        if isinstance(block, ir.ToolCall)
+    )
+    names = dict.fromkeys(map(tool_name, calls))
+    return [{"name": name, "input_schema": of_object(None)} for name in names]
 
 
 def _tool(tool: ir.Tool, model: Model, loss: Loss, *, own: bool) -> Json:
@@ -173,12 +173,8 @@ def _server(tool: ir.ServerTool) -> Json:
     return made
 
 
-def render_choice(request: ir.Request, tools: list[Json], model: Model, loss: Loss) -> Json | None:
-    """`tool_choice` among `tools`, as rendered; None leaves it to the model."""
-    if not tools:
-        return None
-    if not request.tools:  # those of the past
-        return {"type": "none"}
+def render_choice(request: ir.Request, model: Model, loss: Loss) -> Json | None:
+    """`tool_choice`; None leaves it to the model."""
     choice = request.tool_choice
     made = _mode(choice, model, loss)
     if request.parallel_tool_calls is False and made is None:

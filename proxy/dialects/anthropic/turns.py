@@ -27,7 +27,7 @@ _NO_CONTENT = "."
 class Conversation(Struct):
     """The two places a conversation goes to."""
 
-    system: list[Json]
+    system: list[Json] | str
     messages: list[Json]
 
 
@@ -56,7 +56,7 @@ def _as_written(request: ir.Request, writer: _Writer) -> Conversation:
             made.append(turn)
         else:
             made.append({"role": message.role, **message.extras})
-    return Conversation(system, made)
+    return Conversation(_short(system), made)
 
 
 def _short(content: list[Json]) -> list[Json] | str:
@@ -68,7 +68,7 @@ def _short(content: list[Json]) -> list[Json] | str:
 
 
 def _in_order(request: ir.Request, model: Model, writer: _Writer) -> Conversation:
-    made = Conversation([], [])
+    system: list[Json] = []
     turns: list[tuple[str, list[Json]]] = []
     for number, message in enumerate(request.messages):
         content = writer.blocks(message)
@@ -77,16 +77,15 @@ def _in_order(request: ir.Request, model: Model, writer: _Writer) -> Conversatio
         role = "assistant" if message.role == "assistant" else "user"
         if message.role in ("system", "developer"):
             if not (turns and model.later and _may_follow(turns[-1][0], request.messages[number:])):
-                made.system += content
+                system += content
                 continue
             role = "system"
         if turns and turns[-1][0] == role:
             turns[-1][1].extend(content)
         else:
             turns.append((role, content))
-    for role, content in turns:
-        made.messages.append({"role": role, "content": _short(_results_first(content))})
-    return made
+    made = [{"role": role, "content": _short(_results_first(content))} for role, content in turns]
+    return Conversation(_short(system), made)
 
 
 def _may_follow(before: str, rest: list[ir.Message]) -> bool:
