@@ -3,6 +3,11 @@
     grammar      what a model name (or the header `x-sim`) asks for
     words        the text of every answer
     answers      an answer as data: whole, or as blocks of tokens, played one step at a time
+    talk         the conversation a request brings, whatever dialect it is told in
+    schema       JSON that fits a schema
+    seals        state that must come back unchanged
+    demands      what each vendor wants back in the next turn
+    strict       what each vendor refuses at once
     shape        thoughts, words or tool calls: the same decision in every dialect
     openai_chat, openai_responses, openai_other, anthropic, gemini, vectors
                  the answers of each dialect

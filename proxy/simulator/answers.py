@@ -39,6 +39,10 @@ class Act(Enum):
 Step = bytes | float | Act
 
 
+ABSENT = Raw()
+"""What a field is that was not sent: one object, so that asking for it costs next to nothing."""
+
+
 class Ask(Struct, rename={"generation_config": "generationConfig", "tool_config": "toolConfig"}):
     """The fields of a request that change the answer, of all dialects; the rest is not decoded."""
 
@@ -47,27 +51,32 @@ class Ask(Struct, rename={"generation_config": "generationConfig", "tool_config"
     stream_options: dict[str, Any] | None = None
     n: int | None = None
     store: bool | None = None
-    tools: Raw = Raw()
-    functions: Raw = Raw()
-    tool_choice: Raw = Raw()
-    thinking: Raw = Raw()
-    reasoning: Raw = Raw()
-    input: Raw = Raw()
-    prompt: Raw = Raw()
-    documents: Raw = Raw()
-    requests: Raw = Raw()
+    tools: Raw = ABSENT
+    functions: Raw = ABSENT
+    tool_choice: Raw = ABSENT
+    thinking: Raw = ABSENT
+    reasoning: Raw = ABSENT
+    reasoning_effort: str | None = None
+    include: list[str] | None = None
+    text: Raw = ABSENT
+    output_config: Raw = ABSENT
+    output_format: Raw = ABSENT
+    input: Raw = ABSENT
+    prompt: Raw = ABSENT
+    documents: Raw = ABSENT
+    requests: Raw = ABSENT
     previous_response_id: str | None = None
     encoding_format: str | None = None
     dimensions: int | None = None
-    response_format: Raw = Raw()
+    response_format: Raw = ABSENT
     top_n: int | None = None
-    generation_config: Raw = Raw()
-    tool_config: Raw = Raw()
+    generation_config: Raw = ABSENT
+    tool_config: Raw = ABSENT
 
 
 def decoded(raw: Raw) -> Any:
     """A field that only some operations read; JSON of any shape, None when it was not sent."""
-    return msgspec.json.decode(raw) if bytes(raw) else None
+    return msgspec.json.decode(raw) if raw is not ABSENT and bytes(raw) else None
 
 
 def member(value: Any, camel: str, snake: str) -> Any:
@@ -89,6 +98,14 @@ class Call(Struct, frozen=True, eq=False):
     """The request's head, lower case."""
     store: dict[str, bytes] = {}
     """Responses kept for GET."""
+    body: bytes = b""
+
+    def content(self) -> Any:
+        """The whole request, decoded; None when it is no JSON."""
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError:
+            return None
 
 
 class Block(Struct, eq=False):

@@ -6,26 +6,36 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec import Struct
 
-from proxy.simulator import words
-from proxy.simulator.answers import Answer, Block, Call, Stream, Whole, decoded, wrapped
+from proxy.simulator import demands, seals, strict, words
+from proxy.simulator.answers import ABSENT, Answer, Block, Call, Stream, Whole, decoded, wrapped
 from proxy.simulator.errors import anthropic_event
-from proxy.simulator.shape import Shape, call_id, shape
+from proxy.simulator.shape import Shape, call_id, shape, source, whole
 
 if TYPE_CHECKING:
     from proxy.simulator.grammar import Steer
 
-SIGNATURE = "c2ltdWxhdGVkIHNpZ25hdHVyZQ=="
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+REDACTED = seals.seal("redacted")
+"""All there is of thoughts nobody may read."""
 
 
 def messages(call: Call) -> Answer:
     """POST /messages"""
-    made = shape(call, think=_asks_for_thoughts(call))
+    steer = call.steer
+    if steer.strict:
+        strict.messages(call.content())
+    if steer.signed:
+        demands.messages(call.content(), exact=not steer.stamp)
+    thinking = None if call.ask.thinking is ABSENT else decoded(call.ask.thinking)
+    made = shape(call, think=_asks_for_thoughts(thinking), wanted=_wanted(call))
+    omitted = thinking is not None and thinking.get("display") == "omitted"
+    end = _end(call, made, omitted=omitted)
     if call.ask.stream:
-        return _stream(call, made)
-    body = call.serial.join(_pieces(call.steer, call.ask.model, made))
-    if call.steer.stamp:
+        return _stream(call, made, end)
+    body = call.serial.join(_pieces(steer, call.ask.model, made, end))
+    if steer.stamp:
         body = body.replace(b"@STAMP", words.stamp(), 1)
     return Whole(body, made.output)
 
@@ -35,13 +45,53 @@ def count_tokens(call: Call) -> Answer:
     return Whole(orjson.dumps({"input_tokens": call.steer.input}))
 
 
-def _asks_for_thoughts(call: Call) -> bool:
-    thinking = decoded(call.ask.thinking)
-    return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
+class _End(Struct, frozen=True):
+    """What else the request decides."""
+
+    reason: str = "end_turn"
+    sequence: str | None = None
+    omitted: bool = False
+    """Thoughts are signed, but not shown."""
 
 
-def _stop_reason(steer: Steer, made: Shape) -> str:
-    return "max_tokens" if steer.length else "tool_use" if made.tools else "end_turn"
+_TURN = _End()
+
+
+def _end(call: Call, made: Shape, *, omitted: bool) -> _End:
+    """Why it stops, and the stop sequence it met."""
+    steer = call.steer
+    if steer.stop and (sequences := call.content().get("stop_sequences")):
+        return _End("stop_sequence", str(sequences[0]), omitted)
+    if steer.length:
+        return _End("max_tokens", None, omitted)
+    if made.tools:
+        return _End("tool_use", None, omitted)
+    if steer.refuse:
+        return _End("refusal", None, omitted)
+    return _End(omitted=True) if omitted else _TURN
+
+
+def _asks_for_thoughts(thinking: Any) -> bool:
+    return thinking is not None and thinking.get("type") in ("enabled", "adaptive")
+
+
+def _wanted(call: Call) -> Any:
+    """The schema the answer must satisfy."""
+    if call.ask.output_config is ABSENT and call.ask.output_format is ABSENT:
+        return None
+    config = decoded(call.ask.output_config)
+    wanted = config.get("format") if isinstance(config, dict) else decoded(call.ask.output_format)
+    return wanted.get("schema") if isinstance(wanted, dict) else None
+
+
+def _citation(text: str) -> dict[str, Any]:
+    return {
+        "type": "web_search_result_location",
+        "cited_text": text[:40],
+        "encrypted_index": seals.seal("citation"),
+        "title": "The mill",
+        "url": "https://example.com/mill",
+    }
 
 
 def _usage(steer: Steer, output: int) -> dict[str, Any]:
@@ -58,7 +108,9 @@ def _usage(steer: Steer, output: int) -> dict[str, Any]:
     }
 
 
-def _message(model: str, content: list[Any], reason: str | None, usage: Any) -> dict[str, Any]:
+def _message(
+    model: str, content: list[Any], reason: str | None, usage: Any, sequence: str | None = None
+) -> dict[str, Any]:
     message = {
         "id": "msg_@SERIAL",
         "type": "message",
@@ -66,26 +118,30 @@ def _message(model: str, content: list[Any], reason: str | None, usage: Any) -> 
         "model": model,
         "content": content,
         "stop_reason": reason,
-        "stop_sequence": None,
+        "stop_sequence": sequence,
     }
     return message | {"usage": usage} if usage else message
 
 
 @lru_cache(512)
-def _pieces(steer: Steer, model: str, made: Shape) -> list[bytes]:
+def _pieces(steer: Steer, model: str, made: Shape, end: _End) -> list[bytes]:
     """A whole answer, in the pieces between which its serial number stands."""
     content: list[Any] = []
-    if made.thought:
-        thought = words.whole(steer, made.thought)
-        content.append({"type": "thinking", "thinking": thought, "signature": SIGNATURE})
+    if made.thought and steer.redact:
+        content.append({"type": "redacted_thinking", "data": REDACTED})
+    elif made.thought:
+        thought = "" if end.omitted else words.whole(steer, made.thought)
+        signature = seals.thought(thought)
+        content.append({"type": "thinking", "thinking": thought, "signature": signature})
     if not made.tools:
-        text = words.whole(steer, made.said)
-        content.append({"type": "text", "text": "@STAMP" + text[20:] if steer.stamp else text})
+        text = whole(steer, made)
+        cited = {"citations": [_citation(text)]} if steer.cite else {}
+        content.append({"type": "text", "text": text} | cited)
     for index, name in enumerate(made.tools):
         entry = {"type": "tool_use", "id": call_id("toolu", b"@SERIAL", index), "name": name}
-        content.append(entry | {"input": orjson.loads(words.whole_arguments(steer))})
-    reason = None if steer.fault == "nodone" else _stop_reason(steer, made)
-    message = _message(model, content, reason, _usage(steer, made.output))
+        content.append(entry | {"input": orjson.loads(made.arguments[index].whole(steer))})
+    reason = None if steer.fault == "nodone" else end.reason
+    message = _message(model, content, reason, _usage(steer, made.output), end.sequence)
     return orjson.dumps(message).split(b"@SERIAL")
 
 
@@ -102,7 +158,7 @@ def event(name: str, members: dict[str, Any]) -> bytes:
 
 
 def _block(
-    index: int, count: int, source: words.Source, start: dict[str, Any], delta: dict[str, str],
+    index: int, count: int, source: words.Source, start: dict[str, Any], delta: dict[str, Any],
     closing: bytes = b"",
 ) -> Block:  # fmt: skip
     members: dict[str, Any] = {"index": index, "delta": delta}
@@ -116,26 +172,50 @@ def _block(
     )
 
 
-def _stream(call: Call, made: Shape) -> Stream:
+def _thoughts(steer: Steer, made: Shape, end: _End) -> Block:
+    if steer.redact:
+        start: dict[str, Any] = {"type": "redacted_thinking", "data": REDACTED}
+        return _block(0, 0, words.source(steer), start, {})
+    count = 0 if end.omitted else made.thought
+    signature = seals.thought(words.whole(steer, count))
+    signed = {"index": 0, "delta": {"type": "signature_delta", "signature": signature}}
+    start = {"type": "thinking", "thinking": "", "signature": ""}
+    delta = {"type": "thinking_delta", "thinking": "@TEXT"}
+    return _block(
+        0, count, words.source(steer), start, delta, event("content_block_delta", signed)
+    )  # fmt: skip
+
+
+def _words(steer: Steer, made: Shape, index: int) -> Block:
+    closing = b""
+    if steer.cite:
+        delta: dict[str, Any] = {
+            "type": "citations_delta",
+            "citation": _citation(whole(steer, made)),
+        }
+        closing = event("content_block_delta", {"index": index, "delta": delta})
+    start = {"type": "text", "text": ""}
+    return _block(
+        index, made.said, source(steer, made), start, {"type": "text_delta", "text": "@TEXT"}, closing
+    )  # fmt: skip
+
+
+def _stream(call: Call, made: Shape, end: _End) -> Stream:
     steer = call.steer
     blocks: list[Block] = []
     if made.thought:
-        start: dict[str, Any] = {"type": "thinking", "thinking": "", "signature": ""}
-        delta = {"type": "thinking_delta", "thinking": "@TEXT"}
-        signed = {"index": 0, "delta": {"type": "signature_delta", "signature": SIGNATURE}}
-        closing = event("content_block_delta", signed)
-        blocks.append(_block(0, made.thought, words.source(steer), start, delta, closing))
+        blocks.append(_thoughts(steer, made, end))
     if not made.tools:
-        start = {"type": "text", "text": ""}
-        delta = {"type": "text_delta", "text": "@TEXT"}
-        blocks.append(_block(len(blocks), made.said, words.source(steer), start, delta))
+        blocks.append(_words(steer, made, len(blocks)))
     for index, name in enumerate(made.tools):
         start = {"type": "tool_use", "id": call_id("toolu", call.serial, index), "name": name}
         delta = {"type": "input_json_delta", "partial_json": "@TEXT"}
-        fragments = words.arguments(steer)
-        blocks.append(_block(len(blocks), *fragments, start | {"input": {}}, delta))
+        text = made.arguments[index]
+        # No arguments are an empty fragment here, not an empty object.
+        fragments = text.source(steer) if text.pieces != ("{}",) else lambda _: b""
+        blocks.append(_block(len(blocks), text.count, fragments, start | {"input": {}}, delta))
     blocks[0].opening += PING
-    stop = {"delta": {"stop_reason": _stop_reason(steer, made), "stop_sequence": None}}
+    stop = {"delta": {"stop_reason": end.reason, "stop_sequence": end.sequence}}
     usage = _usage(steer, made.output)
     usage.pop("cache_creation", None)
     usage.pop("service_tier", None)

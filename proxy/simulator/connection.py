@@ -239,9 +239,14 @@ class Connection(asyncio.Protocol):
             steer = self.world.steer(steering_header(exchange) or ask.model)
         self.steer = None
         serial = b"%016d" % exchange.id
-        call = Call(ask, steer, serial, route.parameter, query, exchange.lowered, self.world.store)
+        call = Call(
+            ask, steer, serial, route.parameter, query, exchange.lowered, self.world.store, body
+        )
         try:
             answer = route.operation(call)
+        except errors.Refused as refused:
+            self._refuse(exchange, route.family, "400", refused.body(route.family))
+            return
         except (msgspec.DecodeError, ValueError, TypeError, AttributeError):
             self._refuse(exchange, route.family, "400")
             return
@@ -271,16 +276,19 @@ class Connection(asyncio.Protocol):
         self.transport.write(sized(head("openai", 200, b"application/json", b"0"), body))
         self._after()
 
-    def _say_no(self, exchange: Exchange, family: str, word: str, *, close: bool = False) -> None:
+    def _say_no(
+        self, exchange: Exchange, family: str, word: str, own: bytes = b"", *, close: bool = False
+    ) -> None:
         status, body = errors.body(family, word)
+        body = own or body
         opening = head(family, status, b"application/json", b"%016d" % exchange.id)
         wire = sized(opening + b"connection: close\r\n" if close else opening, body)
         exchange.sent += len(wire)
         self._put(wire)
 
-    def _refuse(self, exchange: Exchange, family: str, word: str) -> None:
+    def _refuse(self, exchange: Exchange, family: str, word: str, body: bytes = b"") -> None:
         self.steer = None
-        self._say_no(exchange, family, word)
+        self._say_no(exchange, family, word, body)
         self._book(exchange, "finished")
         self._after()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import orjson
 from msgspec import Struct
 
@@ -82,6 +83,31 @@ _GEMINI_WORDS = {
     "(1048576).",
     "policy": "The prompt was blocked: PROHIBITED_CONTENT.",
 }
+
+
+class Refused(Exception):
+    """A request the vendor would not take, in the vendor's words."""
+
+    def __init__(self, message: str, param: str = "", code: str = "invalid_value") -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        """The field at fault."""
+        self.code = code
+
+    def body(self, family: str) -> bytes:
+        """The body of the 400 it becomes; the field is named where the dialect has a place for it."""
+        kind = msgspec.structs.replace(STATUSES[400], message=self.message, code=self.code)
+        if family == "anthropic":
+            return orjson.dumps(_anthropic(kind.anthropic, self.message))
+        if family == "gemini":
+            error = _gemini(kind, "400", "")
+            if self.param:
+                violation = {"field": self.param, "description": self.message}
+                detail = {"@type": "type.googleapis.com/google.rpc.BadRequest"}
+                error["error"]["details"] = [detail | {"fieldViolations": [violation]}]
+            return orjson.dumps(error)
+        return orjson.dumps({"error": _openai(kind) | {"param": self.param or None}})
 
 
 def body(family: str, word: str, retry_delay: str = "") -> tuple[int, bytes]:

@@ -7,18 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from proxy.simulator import words
-from proxy.simulator.answers import Answer, Block, Call, Stream, Whole, decoded, member, wrapped
+from proxy.simulator import demands, seals, strict, words
+from proxy.simulator.answers import (
+    ABSENT,
+    Answer,
+    Block,
+    Call,
+    Stream,
+    Whole,
+    decoded,
+    member,
+    wrapped,
+)
 from proxy.simulator.errors import gemini_event
-from proxy.simulator.shape import Shape, call_id, shape
+from proxy.simulator.shape import Shape, call_id, shape, source, whole
 from proxy.simulator.vectors import vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proxy.simulator.grammar import Steer
-
-SIGNATURE = "c2ltdWxhdGVkIHNpZ25hdHVyZQ=="
 
 
 def verb(call: Call) -> Answer | None:
@@ -27,9 +35,20 @@ def verb(call: Call) -> Answer | None:
     return operation(call) if operation else None
 
 
+def _made(call: Call) -> Shape:
+    if call.steer.strict:
+        strict.contents(call.content())
+    if call.steer.signed:
+        demands.contents(call.content())
+    if call.ask.generation_config is ABSENT:
+        return shape(call)
+    config = decoded(call.ask.generation_config)
+    return shape(call, think=_asks_for_thoughts(config), wanted=_wanted(config))
+
+
 def generate(call: Call) -> Answer:
     """:generateContent"""
-    made = shape(call, think=_asks_for_thoughts(call))
+    made = _made(call)
     body = call.serial.join(_pieces(call.steer, call.ask.model, made))
     if call.steer.stamp:
         body = body.replace(b"@STAMP", words.stamp(), 1)
@@ -38,7 +57,7 @@ def generate(call: Call) -> Answer:
 
 def stream(call: Call) -> Answer:
     """:streamGenerateContent, as events with `alt=sse`, else as one JSON array that grows."""
-    made = shape(call, think=_asks_for_thoughts(call))
+    made = _made(call)
     if b"alt=sse" in call.query:
         return _stream(call, made, lambda _: b"data: ", b"\r\n\r\n", b"")
     answer = _stream(call, made, lambda first: b"[" if first else b",\r\n", b"", b"]")
@@ -74,14 +93,32 @@ _VERBS: dict[str, Callable[[Call], Answer]] = {
 }
 
 
-def _asks_for_thoughts(call: Call) -> bool:
-    config = decoded(call.ask.generation_config)
+def _asks_for_thoughts(config: Any) -> bool:
     thinking = member(config, "thinkingConfig", "thinking_config")
     return bool(member(thinking, "includeThoughts", "include_thoughts"))
 
 
+def _wanted(config: Any) -> Any:
+    """The schema the answer must satisfy."""
+    if member(config, "responseMimeType", "response_mime_type") != "application/json":
+        return None
+    schema = member(config, "responseJsonSchema", "response_json_schema")
+    return schema or member(config, "responseSchema", "response_schema") or {"type": "object"}
+
+
 def _finish(steer: Steer) -> str:
-    return "MAX_TOKENS" if steer.length else "STOP"
+    return "MAX_TOKENS" if steer.length else "SAFETY" if steer.refuse else "STOP"
+
+
+def _grounding(text: str) -> dict[str, Any]:
+    """Where the answer comes from; its places are counted in bytes."""
+    segment = {"startIndex": 0, "endIndex": len(text[:40].encode()), "text": text[:40]}
+    web = {"uri": "https://example.com/mill", "title": "The mill"}
+    return {
+        "webSearchQueries": ["mill"],
+        "groundingChunks": [{"web": web}],
+        "groundingSupports": [{"segment": segment, "groundingChunkIndices": [0]}],
+    }
 
 
 def _usage(steer: Steer, made: Shape) -> dict[str, Any]:
@@ -99,37 +136,47 @@ def _usage(steer: Steer, made: Shape) -> dict[str, Any]:
     return usage
 
 
-def _chunk(model: str, parts: list[Any], finish: str | None, usage: Any) -> bytes:
+def _chunk(
+    model: str, parts: list[Any], finish: str | None, usage: Any, grounding: Any = None
+) -> bytes:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if finish:
         candidate["finishReason"] = finish
+    if grounding:
+        candidate["groundingMetadata"] = grounding
     chunk: dict[str, Any] = {"candidates": [candidate]}
     if usage:
         chunk["usageMetadata"] = usage
     return orjson.dumps(chunk | {"modelVersion": model, "responseId": "@SERIAL"})
 
 
-def _function_call(steer: Steer, name: str, serial: bytes, index: int) -> dict[str, Any]:
-    arguments = orjson.loads(words.whole_arguments(steer))
+def _function_call(steer: Steer, made: Shape, serial: bytes, index: int) -> dict[str, Any]:
+    name = made.tools[index]
+    arguments = orjson.loads(made.arguments[index].whole(steer))
     call = {"id": call_id("fc", serial, index), "name": name, "args": arguments}
     # The first call of a turn carries the signature, the parallel ones do not.
-    return {"functionCall": call} | ({} if index else {"thoughtSignature": SIGNATURE})
+    return {"functionCall": call} | ({} if index else {"thoughtSignature": seals.seal(name)})
 
 
 @lru_cache(512)
 def _pieces(steer: Steer, model: str, made: Shape) -> list[bytes]:
     """A whole answer, in the pieces between which its serial number stands."""
     parts: list[Any] = []
-    if made.thought:
+    text = "" if made.tools else whole(steer, made)
+    if made.thought and not steer.redact:
         parts.append({"text": words.whole(steer, made.thought), "thought": True})
-    if not made.tools:
-        text = words.whole(steer, made.said)
-        parts.append({"text": "@STAMP" + text[20:] if steer.stamp else text})
-    for index, name in enumerate(made.tools):
-        parts.append(_function_call(steer, name, b"@SERIAL", index))
+    if not made.tools and not steer.refuse:
+        parts.append({"text": text} | _signature(made))
+    parts += [_function_call(steer, made, b"@SERIAL", index) for index in range(len(made.tools))]
     finish = None if steer.fault == "nodone" else _finish(steer)
     usage = None if steer.fault == "no_usage" else _usage(steer, made)
-    return _chunk(model, parts, finish, usage).split(b"@SERIAL")
+    grounding = _grounding(text) if steer.cite and text else None
+    return _chunk(model, parts, finish, usage, grounding).split(b"@SERIAL")
+
+
+def _signature(made: Shape) -> dict[str, str]:
+    """What a text that was thought about carries on its last part."""
+    return {"thoughtSignature": seals.seal("text")} if made.thought else {}
 
 
 def _stream(
@@ -140,33 +187,40 @@ def _stream(
     running = {"promptTokenCount": steer.input, "totalTokenCount": steer.input}
     usage = None if steer.fault == "no_usage" else running
 
-    def chunk(parts: list[Any], finish: str | None = None, usage: Any = usage) -> bytes:
-        return _chunk(model, parts, finish, usage).replace(b"@SERIAL", call.serial) + after
+    def chunk(
+        parts: list[Any], finish: str | None = None, usage: Any = usage, grounding: Any = None
+    ) -> bytes:
+        whole = _chunk(model, parts, finish, usage, grounding)
+        return whole.replace(b"@SERIAL", call.serial) + after
 
-    def block(first: bool, count: int, part: dict[str, Any]) -> Block:
+    def block(first: bool, count: int, source: words.Source, part: dict[str, Any]) -> Block:
         left, _, right = chunk([part]).partition(b"@TEXT")
 
         def wrap(text: bytes, index: int) -> bytes:
             return before(first and not index) + left + text + right
 
-        return Block(b"", count, words.source(steer), wrap)
+        return Block(b"", count, source, wrap)
 
     blocks: list[Block] = []
-    if made.thought:
-        blocks.append(block(True, made.thought, {"text": "@TEXT", "thought": True}))
+    if made.thought and not steer.redact:
+        thought = {"text": "@TEXT", "thought": True}
+        blocks.append(block(True, made.thought, words.source(steer), thought))
     if not made.tools:
-        blocks.append(block(not blocks, made.said, {"text": "@TEXT"}))
-    for index, name in enumerate(made.tools):
+        count = 0 if steer.refuse else made.said
+        blocks.append(block(not blocks, count, source(steer, made), {"text": "@TEXT"}))
+    for index in range(len(made.tools)):
         # Arguments are not streamed in this dialect: all tokens of a call are one event.
-        part = chunk([_function_call(steer, name, call.serial, index)])
-        whole = wrapped(before(not blocks) + part, b"")
-        blocks.append(Block(b"", 1, lambda _: b"", whole, width=max(1, steer.tokens)))
+        part = chunk([_function_call(steer, made, call.serial, index)])
+        one = wrapped(before(not blocks) + part, b"")
+        width = made.arguments[index].count
+        blocks.append(Block(b"", 1, lambda _: b"", one, width=width))
     nothing_yet = not sum(block.count for block in blocks)
     total = None if steer.fault == "no_usage" else _usage(steer, made)
-    last: list[Any] = [] if made.tools else [{"text": ""}]
+    last: list[Any] = [] if made.tools or steer.refuse else [{"text": ""} | _signature(made)]
+    grounding = _grounding(whole(steer, made)) if steer.cite and last else None
     return Stream(
         blocks,
-        finish=before(nothing_yet) + chunk(last, _finish(steer), total),
+        finish=before(nothing_yet) + chunk(last, _finish(steer), total, grounding),
         end=end,
         error=lambda _: gemini_event(),
     )

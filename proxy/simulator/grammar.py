@@ -29,7 +29,21 @@ class Steer(Struct, frozen=True, eq=False):
     """Every token begins with the monotonic clock, in nanoseconds, 20 digits."""
     tools: int = 0
     """Tool calls to make when the request offers tools."""
+    rounds: int = 1
+    """How often tools are called before there is text."""
     think: bool = False
+    redact: bool = False
+    """Thoughts cannot be read."""
+    signed: bool = False
+    """Refuse a next turn that does not bring back what the vendor wants back."""
+    strict: bool = False
+    """Refuse a request that the vendor would refuse."""
+    look: bool = False
+    """Say how many images and so on there were."""
+    cite: bool = False
+    refuse: bool = False
+    stop: bool = False
+    """Stop at the first of the request's stop sequences."""
     length: bool = False
     """Stop because of the token limit."""
     input: int = 12
@@ -69,6 +83,7 @@ _VALUES: tuple[tuple[re.Pattern[str], str, Callable[[str], Any]], ...] = (
     (re.compile(r"at(\d{1,8})"), "at", int),
     (re.compile(r"k(\d{1,9})"), "cut", int),
     (re.compile(r"split(\d{1,9})"), "split", int),
+    (re.compile(r"rounds(\d{1,4})"), "rounds", int),
 )
 
 _FLAGS: dict[str, tuple[str, Any]] = {
@@ -76,6 +91,13 @@ _FLAGS: dict[str, tuple[str, Any]] = {
     "tool": ("tools", 1),
     "tool2": ("tools", 2),
     "think": ("think", True),
+    "redact": ("redact", True),
+    "signed": ("signed", True),
+    "strict": ("strict", True),
+    "look": ("look", True),
+    "cite": ("cite", True),
+    "refuse": ("refuse", True),
+    "stop": ("stop", True),
     "length": ("length", True),
 }
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from proxy.simulator import words
-from proxy.simulator.answers import Answer, Block, Call, Stream, Whole, decoded, wrapped
+from proxy.simulator import demands, strict, words
+from proxy.simulator.answers import ABSENT, Answer, Block, Call, Stream, Whole, decoded, wrapped
 from proxy.simulator.errors import chat_event
-from proxy.simulator.shape import Shape, call_id, shape
+from proxy.simulator.shape import Shape, call_id, shape, source, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from msgspec import Raw
 
     from proxy.simulator.grammar import Steer
 
@@ -23,14 +25,42 @@ DONE = b"data: [DONE]\n\n"
 
 def chat(call: Call) -> Answer:
     """POST /chat/completions"""
-    made = shape(call)
-    choices = min(max(call.ask.n or 1, 1), 128)
-    if call.ask.stream:
+    ask, steer = call.ask, call.steer
+    if steer.strict:
+        strict.chat(call.content())
+    if steer.signed and steer.think:
+        demands.chat(call.content())
+    wanted = None if ask.response_format is ABSENT else _wanted(decoded(ask.response_format))
+    made = shape(call, think=_asks_for_thoughts(ask.thinking), wanted=wanted)
+    choices = min(max(ask.n or 1, 1), 128)
+    if ask.stream:
         return _stream(call, made, choices)
-    body = call.serial.join(_pieces(call.steer, call.ask.model, made, choices))
-    if call.steer.stamp:
+    body = call.serial.join(_pieces(steer, ask.model, made, choices))
+    if steer.stamp:
         body = body.replace(b"@STAMP", words.stamp(), 1)
     return Whole(body, made.output * choices)
+
+
+def _asks_for_thoughts(raw: Raw) -> bool:
+    """As DeepSeek, Z.ai and others spell it; OpenAI itself shows no thoughts here."""
+    if raw is ABSENT:
+        return False
+    thinking = decoded(raw)
+    return isinstance(thinking, dict) and thinking.get("type") == "enabled"
+
+
+def _wanted(wanted: Any) -> Any:
+    """The schema the answer must satisfy."""
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind == "json_schema":
+        return (wanted.get("json_schema") or {}).get("schema") or {}
+    return {"type": "object"} if kind == "json_object" else None
+
+
+def _annotation(text: str) -> dict[str, Any]:
+    place = {"start_index": 0, "end_index": min(len(text), 40)}
+    cited = {"url": "https://example.com/mill", "title": "The mill"}
+    return {"type": "url_citation", "url_citation": place | cited}
 
 
 def usage(steer: Steer, made: Shape, choices: int) -> dict[str, Any]:
@@ -57,21 +87,21 @@ def _finish(steer: Steer, made: Shape) -> str:
 @lru_cache(512)
 def _pieces(steer: Steer, model: str, made: Shape, choices: int) -> list[bytes]:
     """A whole answer, in the pieces between which its serial number stands."""
-    text = words.whole(steer, steer.tokens)
+    text = "" if made.tools else whole(steer, made)
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": None if made.tools else "@STAMP" + text[20:] if steer.stamp else text,
-        "refusal": None,
-        "annotations": [],
+        "content": None if made.tools or steer.refuse else text,
+        "refusal": text if steer.refuse else None,
+        "annotations": [_annotation(text)] if steer.cite and text else [],
     }
-    if made.thought:
+    if made.thought and not steer.redact:
         message["reasoning_content"] = words.whole(steer, made.thought)
     if made.tools:
         message["tool_calls"] = [
             {
                 "id": call_id("call", b"@SERIAL", index),
                 "type": "function",
-                "function": {"name": name, "arguments": words.whole_arguments(steer)},
+                "function": {"name": name, "arguments": made.arguments[index].whole(steer)},
             }
             for index, name in enumerate(made.tools)
         ]
@@ -123,10 +153,15 @@ def _stream(call: Call, made: Shape, choices: int) -> Stream:
 
     blocks: list[Block] = []
     if made.thought:
-        thoughts = b'{"reasoning_content":"@TEXT"}'
-        blocks.append(block(made.thought, words.source(steer), thoughts))
+        count = 0 if steer.redact else made.thought
+        blocks.append(block(count, words.source(steer), b'{"reasoning_content":"@TEXT"}'))
     if not made.tools:
-        blocks.append(block(made.said, words.source(steer), b'{"content":"@TEXT"}'))
+        delta = b'{"refusal":"@TEXT"}' if steer.refuse else b'{"content":"@TEXT"}'
+        said = block(made.said, source(steer, made), delta)
+        if steer.cite:
+            note = orjson.dumps({"annotations": [_annotation(whole(steer, made))]})
+            said.closing = deltas(note)
+        blocks.append(said)
     for index, name in enumerate(made.tools):
         start = (
             b'{"tool_calls":[{"index":%d,"id":"%b","type":"function","function":'
@@ -134,8 +169,11 @@ def _stream(call: Call, made: Shape, choices: int) -> Stream:
             % (index, call_id("call", call.serial, index).encode(), orjson.dumps(name))
         )
         delta = b'{"tool_calls":[{"index":%d,"function":{"arguments":"@TEXT"}}]}' % index
-        blocks.append(block(*words.arguments(steer), delta, deltas(start)))
-    role = b'{"role":"assistant","content":%b,"refusal":null}' % (b"null" if made.tools else b'""')
+        text = made.arguments[index]
+        blocks.append(block(text.count, text.source(steer), delta, deltas(start)))
+    role = b'{"role":"assistant","content":%b,"refusal":null}' % (
+        b"null" if made.tools or steer.refuse else b'""'
+    )
     total = base + b'],"usage":' + orjson.dumps(usage(steer, made, choices)) + b"}\n\n"
     return Stream(
         blocks,

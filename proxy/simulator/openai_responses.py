@@ -6,18 +6,23 @@ from typing import Any
 
 import orjson
 
-from proxy.simulator import words
-from proxy.simulator.answers import Answer, Block, Call, Stream, Whole, decoded
+from proxy.simulator import demands, seals, strict, words
+from proxy.simulator.answers import ABSENT, Answer, Block, Call, Stream, Whole, decoded
 from proxy.simulator.errors import responses_event
 from proxy.simulator.openai_chat import CREATED
-from proxy.simulator.shape import Shape, call_id, shape
+from proxy.simulator.shape import Shape, call_id, shape, source, whole
 
 _MOST_STORED = 1000
 
 
 def create(call: Call) -> Answer:
     """POST /responses"""
-    made = shape(call, think=_asks_for_thoughts(call))
+    steer = call.steer
+    if steer.strict:
+        strict.responses(call.content())
+    if steer.signed:
+        demands.responses(call.content(), call.store, stored=call.ask.store is not False)
+    made = shape(call, think=steer.signed or _asks_for_thoughts(call), wanted=_wanted(call))
     items = _items(call, made)
     usage = None if call.steer.fault == "no_usage" else _usage(call, made)
     status = "incomplete" if call.steer.length else "completed"
@@ -46,9 +51,36 @@ def delete(call: Call) -> Answer | None:
     return Whole(orjson.dumps({"id": call.parameter, "object": "response", "deleted": True}))
 
 
+def count_tokens(call: Call) -> Answer:
+    """POST /responses/input_tokens"""
+    count = {"object": "response.input_tokens", "input_tokens": call.steer.input}
+    return Whole(orjson.dumps(count))
+
+
+_SEALED = "reasoning.encrypted_content"
+
+
 def _asks_for_thoughts(call: Call) -> bool:
+    if call.ask.reasoning is ABSENT:
+        return False
     reasoning = decoded(call.ask.reasoning)
-    return isinstance(reasoning, dict) and bool(reasoning.get("summary"))
+    if not isinstance(reasoning, dict) or reasoning.get("effort") == "none":
+        return False
+    sealed = _SEALED in (call.ask.include or ())
+    return bool(reasoning.get("summary") or (sealed and reasoning.get("effort")))
+
+
+def _wanted(call: Call) -> Any:
+    """The schema the answer must satisfy."""
+    if call.ask.text is ABSENT:
+        return None
+    text = decoded(call.ask.text)
+    wanted = text.get("format") if isinstance(text, dict) else None
+    if not isinstance(wanted, dict):
+        return None
+    if wanted.get("type") == "json_schema":
+        return wanted.get("schema") or {}
+    return {"type": "object"} if wanted.get("type") == "json_object" else None
 
 
 def _usage(call: Call, made: Shape) -> dict[str, Any]:
@@ -97,16 +129,16 @@ def _items(call: Call, made: Shape) -> list[dict[str, Any]]:
     steer, serial = call.steer, call.serial.decode()
     items: list[dict[str, Any]] = []
     if made.thought:
-        summary = {"type": "summary_text", "text": words.whole(steer, made.thought)}
-        items.append({"id": f"rs_{serial}", "type": "reasoning", "summary": [summary]})
+        items.append(_thoughts(call, made))
     if not made.tools:
+        text = whole(steer, made).replace("@STAMP", "0" * 20)
         items.append(
             {
                 "id": f"msg_{serial}",
                 "type": "message",
                 "status": "completed",
                 "role": "assistant",
-                "content": [_part(words.whole(steer, made.said))],
+                "content": [_part(call, text)],
             }
         )
     for index, name in enumerate(made.tools):
@@ -117,14 +149,35 @@ def _items(call: Call, made: Shape) -> list[dict[str, Any]]:
                 "status": "completed",
                 "call_id": call_id("call", call.serial, index),
                 "name": name,
-                "arguments": words.whole_arguments(steer),
+                "arguments": made.arguments[index].whole(steer),
             }
         )
     return items
 
 
-def _part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+def _thoughts(call: Call, made: Shape) -> dict[str, Any]:
+    """A reasoning item: a summary if it was asked for, and its sealed state likewise."""
+    steer, serial = call.steer, call.serial.decode()
+    reasoning = decoded(call.ask.reasoning)
+    shown = steer.think or (isinstance(reasoning, dict) and reasoning.get("summary"))
+    summary = {"type": "summary_text", "text": words.whole(steer, made.thought)}
+    item: dict[str, Any] = {
+        "id": f"rs_{serial}",
+        "type": "reasoning",
+        "summary": [summary] if shown and not steer.redact else [],
+    }
+    if _SEALED in (call.ask.include or ()):
+        item["encrypted_content"] = seals.seal(serial)
+    return item
+
+
+def _part(call: Call, text: str) -> dict[str, Any]:
+    if call.steer.refuse:
+        return {"type": "refusal", "refusal": text}
+    place: dict[str, Any] = {"start_index": 0, "end_index": min(len(text), 40)}
+    cited = {"url": "https://example.com/mill", "title": "The mill"}
+    notes = [{"type": "url_citation"} | place | cited] if call.steer.cite else []
+    return {"type": "output_text", "annotations": notes, "logprobs": [], "text": text}
 
 
 class _Sequence:
@@ -175,12 +228,19 @@ def _stream(call: Call, made: Shape, items: list[dict[str, Any]], response: byte
 def _reasoning(
     call: Call, steps: _Sequence, index: int, item: dict[str, Any], made: Shape
 ) -> Block:
+    begun = item | {"summary": []}
+    if "encrypted_content" in item:
+        begun |= {"encrypted_content": ""}
+    opening = steps.event("response.output_item.added", output_index=index, item=begun)
+    if not item["summary"]:
+        block = steps.deltas(0, words.source(call.steer), "")
+        block.opening = opening
+        block.closing = steps.event("response.output_item.done", output_index=index, item=item)
+        return block
     place = {"item_id": item["id"], "output_index": index, "summary_index": 0}
     part = item["summary"][0]
     name = "response.reasoning_summary"
-    opening = steps.event(
-        "response.output_item.added", output_index=index, item=item | {"summary": []}
-    ) + steps.event(f"{name}_part.added", **place, part=part | {"text": ""})
+    opening += steps.event(f"{name}_part.added", **place, part=part | {"text": ""})
     block = steps.deltas(made.thought, words.source(call.steer), f"{name}_text.delta", **place)
     block.opening = opening
     block.closing = (
@@ -195,15 +255,25 @@ def _text(call: Call, steps: _Sequence, index: int, item: dict[str, Any], made: 
     place = {"item_id": item["id"], "output_index": index, "content_index": 0}
     part = item["content"][0]
     begun = item | {"status": "in_progress", "content": []}
-    opening = steps.event(
-        "response.output_item.added", output_index=index, item=begun
-    ) + steps.event("response.content_part.added", **place, part=part | {"text": ""})
+    opening = steps.event("response.output_item.added", output_index=index, item=begun)
+    more: dict[str, Any] = {}
+    if part["type"] == "refusal":
+        name, told = "response.refusal", {"refusal": part["refusal"]}
+        empty = part | {"refusal": ""}
+    else:
+        name, told = "response.output_text", {"text": part["text"], "logprobs": []}
+        empty, more = part | {"text": "", "annotations": []}, {"logprobs": []}
+    opening += steps.event("response.content_part.added", **place, part=empty)
     block = steps.deltas(
-        made.said, words.source(call.steer), "response.output_text.delta", **place, logprobs=[]
-    )
+        made.said, source(call.steer, made), f"{name}.delta", **place, **more
+    )  # fmt: skip
     block.opening = opening
-    block.closing = (
-        steps.event("response.output_text.done", **place, text=part["text"], logprobs=[])
+    for number, note in enumerate(part.get("annotations", ())):
+        block.closing += steps.event(
+            f"{name}.annotation.added", **place, annotation_index=number, annotation=note
+        )  # fmt: skip
+    block.closing += (
+        steps.event(f"{name}.done", **place, **told)
         + steps.event("response.content_part.done", **place, part=part)
         + steps.event("response.output_item.done", output_index=index, item=item)
     )
@@ -211,11 +281,12 @@ def _text(call: Call, steps: _Sequence, index: int, item: dict[str, Any], made: 
 
 
 def _function(call: Call, steps: _Sequence, index: int, item: dict[str, Any], made: Shape) -> Block:
+    text = made.arguments[index - bool(made.thought)]
     place = {"item_id": item["id"], "output_index": index}
     name = "response.function_call_arguments"
     begun = item | {"status": "in_progress", "arguments": ""}
     opening = steps.event("response.output_item.added", output_index=index, item=begun)
-    block = steps.deltas(*words.arguments(call.steer), f"{name}.delta", **place)
+    block = steps.deltas(text.count, text.source(call.steer), f"{name}.delta", **place)
     block.opening = opening
     block.closing = steps.event(
         f"{name}.done", **place, name=item["name"], arguments=item["arguments"]

@@ -30,6 +30,7 @@ _POST: dict[str, Route] = {
     "/chat/completions": Route("openai", openai_chat.chat),
     "/completions": Route("openai", openai_chat.completions),
     "/responses": Route("openai", openai_responses.create),
+    "/responses/input_tokens": Route("openai", openai_responses.count_tokens),
     "/embeddings": Route("openai", openai_other.embeddings),
     "/moderations": Route("openai", openai_other.moderations),
     "/rerank": Route("openai", openai_other.rerank),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from proxy.simulator.answers import Call, decoded, member
+from proxy.simulator import talk, words
+from proxy.simulator.answers import ABSENT, Call, decoded, member
+
+SENTENCE = "I will not help with that."
+"""What a refusal says."""
 
 
 class Shape(Struct, frozen=True):
@@ -16,6 +20,10 @@ class Shape(Struct, frozen=True):
     """The functions to call; none means text."""
     thought: int
     said: int
+    arguments: tuple[words.Text, ...] = ()
+    """Of each call."""
+    text: words.Text | None = None
+    """What to say instead of plain words."""
 
     @property
     def output(self) -> int:
@@ -23,12 +31,30 @@ class Shape(Struct, frozen=True):
         return self.thought + self.said
 
 
-def shape(call: Call, *, think: bool = False) -> Shape:
-    """What to answer; `think`: the request asks for thoughts (the word `think` does too)."""
-    steer = call.steer
-    names = _called(call) if steer.tools else ()
+class Offer(NamedTuple):
+    """A tool the request offers."""
+
+    name: str
+    schema: Any
+    """Of its arguments; None: it takes none."""
+
+
+def shape(call: Call, *, think: bool = False, wanted: Any = None) -> Shape:
+    """What to answer; `think`: the request asks for thoughts (the word `think` does too); `wanted`: a JSON Schema."""
+    ask, steer = call.ask, call.steer
     thought = max(1, steer.tokens // 2) if think or steer.think else 0
-    return Shape(names, thought, max(1, steer.tokens) * len(names) if names else steer.tokens)
+    # What follows reads the whole request: nothing of it is done for plain words.
+    if steer.tools or ask.tool_choice is not ABSENT or ask.tool_config is not ABSENT:
+        told = talk.read(call.content())
+        if called := _called(call, told):
+            arguments = tuple([words.fitting(steer, offer.schema) for offer in called])
+            names = tuple([offer.name for offer in called])
+            return Shape(names, thought, sum(text.count for text in arguments), arguments)
+    if steer.tools or steer.look or steer.refuse or wanted is not None:
+        text = _text(call, wanted)
+        if text is not None:
+            return Shape((), thought, text.count, text=text)
+    return Shape((), thought, steer.tokens)
 
 
 def call_id(prefix: str, serial: bytes, index: int) -> str:
@@ -36,39 +62,116 @@ def call_id(prefix: str, serial: bytes, index: int) -> str:
     return f"{prefix}_{serial.decode()}{index}"
 
 
-def _called(call: Call) -> tuple[str, ...]:
-    """The tools to call: as many as steered, none when the request offers none or forbids them."""
-    offered = _names(call)
-    if not offered or _forbidden(call):
-        return ()
+def whole(steer: Any, made: Shape) -> str:
+    """The text of a whole answer; with a mark where the stamp of a stamped one goes."""
+    if made.text is not None:
+        return made.text.whole(steer)
+    text = words.whole(steer, made.said)
+    return "@STAMP" + text[20:] if steer.stamp else text
+
+
+def source(steer: Any, made: Shape) -> words.Source:
+    """The tokens of the text."""
+    return words.source(steer) if made.text is None else made.text.source(steer)
+
+
+def _text(call: Call, wanted: Any) -> words.Text | None:
+    steer = call.steer
+    if steer.refuse:
+        return words.cut(SENTENCE)
+    told = talk.read(call.content())
+    quote = words.quoted(results) if steer.tools and (results := told.results()) else ""
+    if steer.look:
+        counts = [f"{count} {kind}" for kind, count in told.media().items() if count]
+        quote = f"{quote} I see {', '.join(counts) or 'nothing'}.".strip()
+    if wanted is not None:
+        return words.fitting(steer, wanted, quote)
+    return words.cut(quote) if quote else None
+
+
+def _called(call: Call, told: talk.Talk) -> list[Offer]:
+    """The tools to call: as many as steered or forced, none when the request offers none or forbids them."""
+    offered = offers(call.content())
+    must, names = _choice(call)
+    if names:
+        offered = [offer for offer in offered if offer.name in names]
+    if must is False or not offered:
+        return []
+    count = call.steer.tools
+    if must is not True and count and told.results() and told.rounds() >= call.steer.rounds:
+        return []
     # One tool alone is called twice: parallel calls of one function are what `tool2` is about.
-    return tuple([offered[index % len(offered)] for index in range(call.steer.tools)])
+    return [offered[index % len(offered)] for index in range(count or int(must is True))]
 
 
-def _names(call: Call) -> list[str]:
-    names: list[str] = []
-    for raw in (call.ask.tools, call.ask.functions):
-        declared = decoded(raw)
-        for tool in declared if isinstance(declared, list) else ():
+_SERVERS = ("web_search", "web_fetch", "code_execution", "mcp", "advisor", "tool_search")
+"""Anthropic's typed tools that are not the client's to run."""
+
+
+def offers(body: Any) -> list[Offer]:
+    """The functions a request offers, in any dialect."""
+    if not isinstance(body, dict):
+        return []
+    config = member(body, "toolConfig", "tool_config")
+    declared = [body.get("tools"), body.get("functions"), member(config, "tools", "tools")]
+    found: list[Offer] = []
+    for tools in declared:
+        for tool in tools if isinstance(tools, list) else ():
             if isinstance(tool, dict):
-                names += _names_of(tool)
-    return names
+                found += _offered(tool)
+    return found
 
 
-def _names_of(tool: dict[str, Any]) -> list[str]:
+def _offered(tool: dict[str, Any]) -> list[Offer]:
     """OpenAI chat nests under `function`, Gemini lists `functionDeclarations`, the others are flat."""
     declared = member(tool, "functionDeclarations", "function_declarations")
     if isinstance(declared, list):
-        return [str(member(entry, "name", "name")) for entry in declared]
-    inner = tool.get("function", tool)
-    name = inner.get("name") if isinstance(inner, dict) else None
-    return [name] if isinstance(name, str) else []
+        return [_offer(entry) for entry in declared if isinstance(entry, dict)]
+    kind = str(tool.get("type", ""))
+    if kind.startswith(_SERVERS) or (kind == "custom" and "input_schema" not in tool):
+        return []
+    inner = tool.get("function", tool.get("toolSpec", tool))
+    if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+        return []
+    return [_offer(inner)]
 
 
-def _forbidden(call: Call) -> bool:
-    choice = decoded(call.ask.tool_choice)
-    if isinstance(choice, dict):
-        choice = choice.get("type")
+_SCHEMAS = (
+    "parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema"
+)  # fmt: skip
+
+
+def _offer(declared: dict[str, Any]) -> Offer:
+    schema = next((declared[name] for name in _SCHEMAS if declared.get(name) is not None), None)
+    if isinstance(schema, dict) and isinstance(schema.get("json"), dict):
+        schema = schema["json"]
+    return Offer(str(declared.get("name")), schema)
+
+
+def _choice(call: Call) -> tuple[bool | None, list[str]]:
+    """Whether a tool must be called (None: as the model likes), and which ones may be."""
     config = decoded(call.ask.tool_config)
     calling = member(config, "functionCallingConfig", "function_calling_config")
-    return bool(choice == "none" or member(calling, "mode", "mode") == "NONE")
+    mode = member(calling, "mode", "mode")
+    if mode is not None:
+        names = member(calling, "allowedFunctionNames", "allowed_function_names") or []
+        return {"NONE": False, "ANY": True}.get(str(mode)), names
+    choice = decoded(call.ask.tool_choice)
+    if choice is None and isinstance(config, dict):
+        # Bedrock: {"any": {}} or {"tool": {"name": …}}
+        choice = config.get("toolChoice")
+        if isinstance(choice, dict) and choice:
+            kind = next(iter(choice))
+            choice = {"type": kind} | (choice[kind] if isinstance(choice[kind], dict) else {})
+    if not isinstance(choice, dict):
+        return {"none": False, "required": True, "any": True}.get(str(choice)), []
+    kind = str(choice.get("type"))
+    if kind == "allowed_tools":
+        allowed = choice.get("allowed_tools", choice)
+        names = [str(offer.name) for one in allowed.get("tools", ()) for offer in _offered(one)]
+        return True if allowed.get("mode") == "required" else None, names
+    inner = choice.get("function", choice)
+    name = inner.get("name") if isinstance(inner, dict) else None
+    if kind in ("function", "tool", "custom") and isinstance(name, str):
+        return True, [name]
+    return {"none": False, "any": True, "required": True}.get(kind), []

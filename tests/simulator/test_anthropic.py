@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anthropic
+import orjson
 import pytest
 
-from proxy.simulator.anthropic import SIGNATURE
+from proxy.simulator.anthropic import REDACTED
 from proxy.simulator.grammar import Steer
 from proxy.simulator.openai_other import MODELS
+from proxy.simulator.seals import fits
 from proxy.simulator.words import whole
 
 if TYPE_CHECKING:
@@ -64,7 +67,7 @@ def test_thoughts_are_signed_when_asked_for(client: anthropic.Anthropic) -> None
     for answer in (whole_answer, final(client, model="sim-n4", thinking=THINKING)):
         thought, said = answer.content
         assert (thought.type, thought.thinking) == ("thinking", whole(Steer(), 2))
-        assert thought.signature == SIGNATURE
+        assert fits(thought.signature, thought.thinking)
         assert said.text == whole(Steer(), 4)
         assert answer.usage.output_tokens == 6
 
@@ -103,3 +106,57 @@ def test_errors_are_what_the_client_expects(client: anthropic.Anthropic) -> None
     assert overloaded.value.status_code == 529
     assert overloaded.value.body["error"]["type"] == "overloaded_error"
     assert inside.value.body["error"]["type"] == "overloaded_error"
+
+
+def test_an_answer_in_json_fits_its_schema(client: anthropic.Anthropic) -> None:
+    schema = {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]}
+    wanted: Any = {"format": {"type": "json_schema", "schema": schema}}
+    whole_answer = client.messages.create(model="sim-n2", output_config=wanted, **COMMON)
+
+    for answer in (whole_answer, final(client, model="sim-n2", output_config=wanted)):
+        assert orjson.loads(answer.content[0].text) == {"day": whole(Steer(), 2)}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "sequence"),
+    [("refuse", "refusal", None), ("stop", "stop_sequence", "river"), ("n2", "end_turn", None)],
+)
+def test_it_says_why_it_stops(
+    client: anthropic.Anthropic, words: str, reason: str, sequence: str | None
+) -> None:
+    model = f"sim-{words}"
+    whole_answer = client.messages.create(model=model, stop_sequences=["river"], **COMMON)
+
+    for answer in (whole_answer, final(client, model=model, stop_sequences=["river"])):
+        assert (answer.stop_reason, answer.stop_sequence) == (reason, sequence)
+
+
+def test_sources_are_cited(client: anthropic.Anthropic) -> None:
+    for answer in (
+        client.messages.create(model="sim-cite", **COMMON),
+        final(client, model="sim-cite"),
+    ):
+        [note] = answer.content[0].citations
+        assert note.url == "https://example.com/mill"
+
+
+def test_thoughts_can_be_left_out_or_redacted(client: anthropic.Anthropic) -> None:
+    omitted: Any = {"type": "adaptive", "display": "omitted"}
+
+    for create in (partial(client.messages.create, **COMMON), partial(final, client)):
+        thought = create(model="sim", thinking=omitted).content[0]
+        assert (thought.thinking, fits(thought.signature, "")) == ("", True)
+        assert create(model="sim-redact", thinking=THINKING).content[0].data == REDACTED
+
+
+def test_a_tool_without_parameters_gets_no_arguments(client: anthropic.Anthropic) -> None:
+    schema: Any = {"type": "object", "properties": {}}
+    tools: Any = [{"name": "clock", "input_schema": schema}]
+
+    events = list(client.messages.create(model="sim-tool", tools=tools, stream=True, **COMMON))
+
+    fragments = [
+        event.delta.partial_json for event in events if event.type == "content_block_delta"
+    ]
+    assert fragments == [""]
+    assert final(client, model="sim-tool", tools=tools).content[0].input == {}

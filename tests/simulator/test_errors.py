@@ -43,3 +43,14 @@ def test_error_events_are_whole_events() -> None:
         data = event.rstrip().rpartition(b"data: ")[2]
         assert orjson.loads(data)
     assert b'"sequence_number":3' in events[1]
+
+
+@pytest.mark.parametrize("family", ["openai", "anthropic", "gemini"])
+def test_a_refusal_is_in_the_vendors_words_and_names_the_field(family: str) -> None:
+    body = orjson.loads(errors.Refused("No such thing.", "a.b").body(family))
+
+    assert body["error"]["message"] == "No such thing."
+    if family == "openai":
+        assert body["error"]["param"] == "a.b"
+    if family == "gemini":
+        assert body["error"]["details"][0]["fieldViolations"][0]["field"] == "a.b"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from google import genai
 from google.genai import errors, types
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from tests.simulator.raw import Simulator
 
 
+WEATHER: Any = {
+    "name": "weather",
+    "parameters": {"type": "OBJECT", "properties": {"text": {"type": "STRING"}}},
+}
+
+
 @pytest.fixture(scope="module")
 def models(sim: Simulator) -> Iterator[Any]:
     client = genai.Client(api_key="x", http_options={"base_url": sim.url})
@@ -30,7 +37,7 @@ def config(**more: Any) -> Any:
 
 
 def tools() -> Any:
-    return [types.Tool(function_declarations=[{"name": "weather"}, {"name": "clock"}])]
+    return [types.Tool(function_declarations=[WEATHER, {"name": "clock"}])]
 
 
 def test_an_answer_has_text_and_usage(models: Any) -> None:
@@ -76,7 +83,7 @@ def test_tools_are_called(models: Any) -> None:
     streamed = [call for chunk in chunks for call in chunk.function_calls or ()]
     for calls in (answer.function_calls, streamed):
         assert [call.name for call in calls] == ["weather", "clock"]
-        assert calls[0].args == {"text": whole(Steer(), 3)}
+        assert [call.args for call in calls] == [{"text": whole(Steer(), 3)}, {}]
         assert calls[0].id != calls[1].id
 
 
@@ -112,3 +119,42 @@ def test_errors_are_what_the_client_expects(models: Any) -> None:
 
     assert (limit.value.code, limit.value.status) == (429, "RESOURCE_EXHAUSTED")
     assert broken.value.code == 500
+
+
+def test_an_answer_in_json_fits_its_schema(models: Any) -> None:
+    schema = {"type": "OBJECT", "properties": {"day": {"type": "STRING"}}}
+    for more in ({"response_schema": schema}, {"response_json_schema": {"type": "object"}}, {}):
+        wanted = config(response_mime_type="application/json", **more)
+
+        answer = models.generate_content(model="sim-n2", contents="hi", config=wanted)
+        chunks = models.generate_content_stream(model="sim-n2", contents="hi", config=wanted)
+
+        name = "day" if "response_schema" in more else "text"
+        for said in (answer.text, "".join(chunk.text for chunk in chunks)):
+            assert orjson.loads(said) == {name: whole(Steer(), 2)}
+
+
+def test_what_was_thought_about_is_signed(models: Any) -> None:
+    answer = models.generate_content(model="sim-think", contents="hi")
+    chunks = list(models.generate_content_stream(model="sim-think-redact", contents="hi"))
+
+    assert answer.candidates[0].content.parts[1].thought_signature
+    assert chunks[-1].candidates[0].content.parts[0].thought_signature
+    assert not any(chunk.candidates[0].content.parts[0].thought for chunk in chunks)
+
+
+def test_a_refusal_is_silent(models: Any) -> None:
+    answer = models.generate_content(model="sim-refuse", contents="hi")
+    [chunk] = models.generate_content_stream(model="sim-refuse", contents="hi")
+
+    for one in (answer, chunk):
+        assert one.candidates[0].finish_reason == "SAFETY"
+        assert not one.text
+
+
+def test_sources_are_cited(models: Any) -> None:
+    answer = models.generate_content(model="sim-cite", contents="hi")
+    *_, last = models.generate_content_stream(model="sim-cite", contents="hi")
+
+    for one in (answer, last):
+        assert one.candidates[0].grounding_metadata.grounding_chunks[0].web.title == "The mill"

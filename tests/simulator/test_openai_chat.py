@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import openai
+import orjson
 import pytest
 
 from proxy.simulator.grammar import Steer
+from proxy.simulator.shape import SENTENCE
 from proxy.simulator.words import whole, whole_arguments
 
 if TYPE_CHECKING:
@@ -87,9 +89,8 @@ def test_tools_are_called(client: openai.OpenAI, word: str, names: list[str]) ->
 
     for choice in (answer.choices[0], streamed.choices[0]):
         assert [call.function.name for call in choice.message.tool_calls] == names
-        assert {call.function.arguments for call in choice.message.tool_calls} == {
-            whole_arguments(Steer(tokens=3))
-        }
+        arguments = [call.function.arguments for call in choice.message.tool_calls]
+        assert arguments == [whole_arguments(Steer(tokens=3)), "{}"][: len(names)]
         assert len({call.id for call in choice.message.tool_calls}) == len(names)
         assert choice.finish_reason == "tool_calls"
         assert choice.message.content is None
@@ -139,3 +140,71 @@ def test_errors_are_what_the_client_expects(client: openai.OpenAI) -> None:
     assert quota.value.code == "insufficient_quota"
     assert context.value.code == "context_length_exceeded"
     assert inside.value.code == "service_unavailable"
+
+
+SCHEMA: Any = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+    "required": ["city", "days"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_in_json_fits_its_schema(client: openai.OpenAI, stream: bool) -> None:
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "trip", "schema": SCHEMA}}
+
+    if stream:
+        chunks = client.chat.completions.create(
+            model="sim-n3", messages=MESSAGES, response_format=wanted, stream=True
+        )
+        pieces = [chunk.choices[0].delta.content or "" for chunk in chunks]
+        assert len([piece for piece in pieces if piece]) == 3
+        said = "".join(pieces)
+    else:
+        answer = client.chat.completions.create(
+            model="sim-n3", messages=MESSAGES, response_format=wanted
+        )
+        said = answer.choices[0].message.content
+
+    assert orjson.loads(said) == {"city": text(3), "days": 1}
+
+
+def test_a_json_object_is_one(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="sim-n3", messages=MESSAGES, response_format={"type": "json_object"}
+    )
+
+    assert orjson.loads(answer.choices[0].message.content) == {"text": text(3)}
+
+
+def test_a_refusal_has_a_place_of_its_own(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="sim-refuse", messages=MESSAGES)
+    with client.chat.completions.stream(model="sim-refuse", messages=MESSAGES) as stream:
+        streamed = stream.get_final_completion()
+
+    for message in (answer.choices[0].message, streamed.choices[0].message):
+        assert message.refusal == SENTENCE
+        assert not message.content
+
+
+def test_sources_are_cited(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="sim-cite", messages=MESSAGES)
+    chunks = list(client.chat.completions.create(model="sim-cite", messages=MESSAGES, stream=True))
+
+    notes = [
+        note for chunk in chunks for note in getattr(chunk.choices[0].delta, "annotations", ())
+    ]
+    assert answer.choices[0].message.annotations[0].url_citation.title == "The mill"
+    assert [note["url_citation"]["title"] for note in notes] == ["The mill"]
+
+
+def test_thoughts_nobody_may_read_are_only_counted(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="sim-think-redact", messages=MESSAGES)
+    asked = client.chat.completions.create(
+        model="sim", messages=MESSAGES, extra_body={"thinking": {"type": "enabled"}}
+    )
+
+    assert not hasattr(answer.choices[0].message, "reasoning_content")
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 8
+    assert asked.choices[0].message.reasoning_content == text(8)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import openai
+import orjson
 import pytest
 
 from proxy.simulator.grammar import Steer
+from proxy.simulator.seals import opened
+from proxy.simulator.shape import SENTENCE
 from proxy.simulator.words import whole, whole_arguments
 
 if TYPE_CHECKING:
@@ -109,3 +112,53 @@ def test_an_error_in_the_stream_is_raised(client: openai.OpenAI) -> None:
     except openai.APIError:
         return
     assert found[-1] == "error"
+
+
+def final(client: openai.OpenAI, **more: Any) -> Any:
+    with client.responses.stream(input="hi", **more) as stream:
+        return stream.get_final_response()
+
+
+def test_sealed_reasoning_comes_when_asked_for(client: openai.OpenAI) -> None:
+    more: Any = {"include": ["reasoning.encrypted_content"], "reasoning": {"effort": "low"}}
+    whole_answer = client.responses.create(model="sim-n4", input="hi", **more)
+
+    for answer in (whole_answer, final(client, model="sim-n4", **more)):
+        assert answer.output[0].summary == []
+        assert opened(answer.output[0].encrypted_content)
+        assert answer.usage.output_tokens_details.reasoning_tokens == 2
+
+
+def test_an_answer_in_json_fits_its_schema(client: openai.OpenAI) -> None:
+    schema = {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]}
+    text: Any = {"format": {"type": "json_schema", "name": "x", "schema": schema}}
+    free: Any = {"format": {"type": "json_object"}}
+
+    answers = [
+        client.responses.create(model="sim-n2", input="hi", text=text),
+        final(client, model="sim-n2", text=text),
+    ]
+
+    assert [orjson.loads(answer.output_text) for answer in answers] == [
+        {"day": whole(Steer(), 2)}
+    ] * 2
+    assert orjson.loads(client.responses.create(model="sim-n1", input="hi", text=free).output_text)
+
+
+def test_a_refusal_has_a_part_of_its_own(client: openai.OpenAI) -> None:
+    whole_answer = client.responses.create(model="sim-refuse", input="hi")
+
+    for answer in (whole_answer, final(client, model="sim-refuse")):
+        assert answer.output[0].content[0].refusal == SENTENCE
+
+
+def test_sources_are_cited(client: openai.OpenAI) -> None:
+    whole_answer = client.responses.create(model="sim-cite", input="hi")
+
+    for answer in (whole_answer, final(client, model="sim-cite")):
+        [note] = answer.output[0].content[0].annotations
+        assert note.url == "https://example.com/mill"
+
+
+def test_tokens_are_counted(client: openai.OpenAI) -> None:
+    assert client.responses.input_tokens.count(model="sim-in77", input="hi").input_tokens == 77

@@ -15,6 +15,7 @@ from proxy.simulator.routes import find
         ("POST", "/openai/deployments/x/chat/completions", openai_chat.chat, "openai", "", ""),
         ("POST", "/completions", openai_chat.completions, "openai", "", ""),
         ("POST", "/v1/responses", openai_responses.create, "openai", "", ""),
+        ("POST", "/v1/responses/input_tokens", openai_responses.count_tokens, "openai", "", ""),
         ("GET", "/v1/responses/resp_1", openai_responses.read, "openai", "resp_1", ""),
         ("DELETE", "/v1/responses/resp_1", openai_responses.delete, "openai", "resp_1", ""),
         ("POST", "/anthropic/v1/messages", anthropic.messages, "anthropic", "", ""),

@@ -6,7 +6,18 @@ import orjson
 import pytest
 
 from proxy.simulator.grammar import Steer
-from proxy.simulator.words import WORDS, arguments, source, stamp, whole, whole_arguments
+from proxy.simulator.words import (
+    WORDS,
+    Text,
+    arguments,
+    cut,
+    fitting,
+    quoted,
+    source,
+    stamp,
+    whole,
+    whole_arguments,
+)
 
 STEERS = [Steer(), Steer(pad=3), Steer(tokens=1), Steer(tokens=100, pad=1)]
 
@@ -43,3 +54,26 @@ def test_a_stamped_token_is_the_clock_and_padding() -> None:
 
     assert before <= text[:20] <= after
     assert text[20:] == b"xxxx"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        cut('He said "no" to 水車.'),
+        cut(""),
+        fitting(Steer(tokens=9), {"type": "object"}),
+        fitting(Steer(), {"type": "object"}, 'quo"te'),
+        fitting(Steer(), {"type": "integer"}),
+        fitting(Steer(), None),
+    ],
+)
+def test_pieces_add_up_to_the_text(text: Text) -> None:
+    token = text.source(Steer())
+
+    joined = b"".join([token(index) for index in range(text.count)])
+
+    assert orjson.loads(b'"' + joined + b'"') == text.whole(Steer())
+
+
+def test_results_are_quoted_and_long_ones_shortened() -> None:
+    assert quoted(["rain", "x" * 100]) == f"The tools said: rain | {'x' * 80}…."
