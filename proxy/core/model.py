@@ -64,10 +64,11 @@ class Health(Struct, frozen=True):
 
 
 class Auth(Struct, frozen=True):
-    """Where a credential goes in an upstream request: `bearer`, `header`, `query` or `none`."""
+    """Where a credential goes in an upstream request: `bearer`, `header`, `query`, `none` or, signed with it, `sigv4`."""
 
     scheme: str = "bearer"
     name: str = ""
+    """Of the header or the parameter; the region (and, after a slash, the service) of a signature."""
 
 
 class Credential(Struct, frozen=True):

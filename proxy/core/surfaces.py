@@ -20,6 +20,7 @@ DIALECTS: Mapping[str, str] = {
     "openai.rerank": "/v1/rerank",
     "anthropic.messages": "/v1/messages",
     "gemini.generate": "/v1beta/models",
+    "bedrock.converse": "/model",
 }
 
 OPENAI = tuple(name for name in DIALECTS if name.startswith("openai."))
@@ -28,6 +29,7 @@ AUTH: Mapping[str, Auth] = {
     "openai": Auth("bearer"),
     "anthropic": Auth("header", "x-api-key"),
     "gemini": Auth("header", "x-goog-api-key"),
+    "bedrock": Auth("bearer"),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.dialects import anthropic, gemini, openai_chat, openai_plain, openai_responses
+from proxy.dialects import anthropic, bedrock, gemini, openai_chat, openai_plain, openai_responses
 from proxy.dialects.base import Dialect
 from proxy.dialects.render import FAMILIES, render_error
 
@@ -18,5 +18,6 @@ DIALECTS: Mapping[str, Dialect] = {
         *openai_plain.ALL,
         anthropic.DIALECT,
         gemini.DIALECT,
+        bedrock.DIALECT,
     )
 }

@@ -46,20 +46,24 @@ STATUS_OF: Mapping[str, int] = {
     "invalid_prompt": 400,
     "invalid_request_error": 400,
     "moderation_blocked": 400,
+    "validationexception": 400,
     # refused
     "authentication_error": 401,
     "invalid_api_key": 401,
     "unauthenticated": 401,
     "billing_error": 402,
+    "accessdeniedexception": 403,
     "permission_denied": 403,
     "permission_error": 403,
     "model_not_found": 404,
     "not_found": 404,
     "not_found_error": 404,
     "notfounderror": 404,
+    "resourcenotfoundexception": 404,
     "request_too_large": 413,
     # limits
     "insufficient_quota": 429,
+    "modelnotreadyexception": 429,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "ratelimiterror": 429,
@@ -74,14 +78,19 @@ STATUS_OF: Mapping[str, int] = {
     "internal_error": 500,
     "internal_server_error": 500,
     "internalservererror": 500,
+    "internalserverexception": 500,
+    "modelerrorexception": 500,
+    "modelstreamerrorexception": 500,
     "server_error": 500,
     "overloaded": 529,
     "overloaded_error": 529,
     "engine_overloaded": 503,
     "engine_overloaded_error": 503,
     "service_unavailable": 503,
+    "serviceunavailableexception": 503,
     "unavailable": 503,
     "deadline_exceeded": 504,
+    "modeltimeoutexception": 504,
     "timeout": 504,
     "timeout_error": 504,
 }
@@ -97,6 +106,7 @@ _QUOTA_WORDS = frozenset(
         "exceeded_current_quota_error",
         "insufficient_quota",
         "insufficient_user_quota",
+        "servicequotaexceededexception",
     }
 )
 _QUOTA_TEXTS = (
@@ -106,6 +116,7 @@ _QUOTA_TEXTS = (
     "balance is insufficient",
     "out of credits",
     "used all available credits",
+    "too many tokens per day",
 )
 
 _CONTEXT_WORDS = frozenset(
@@ -142,6 +153,7 @@ _CONTEXT_TEXTS = (
     "exceeds the maximum number of tokens",
     "input token count",
     "tokens in request more than max tokens allowed",
+    "number of input tokens exceeds maximum length",
     "range of input length",
     "reduce the length of the messages",
     "too many tokens",
@@ -178,7 +190,13 @@ _CONTENT_TEXTS = (
 )
 
 _NO_MODEL_WORDS = frozenset({"model_not_found", "model_not_exist", "deploymentnotfound"})
-_NO_MODEL_TEXTS = ("model not exist", "model not found", "no such model")
+_NO_MODEL_TEXTS = (
+    "model not exist",
+    "model not found",
+    "no such model",
+    "provided model identifier is invalid",
+    "with on-demand throughput isn",
+)
 
 
 def parse_error(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> UpstreamError:

@@ -188,6 +188,17 @@ def gemini(raw: Raw | bytes) -> Usage | None:
     return _disjoint(report, prompt, cached, 0, output, reasoning)
 
 
+def bedrock(raw: Raw | bytes) -> Usage | None:
+    """`usage` of Converse: cached tokens are no part of `inputTokens`, as with Anthropic."""
+    report = Report.read(raw)
+    if report is None or not report.has("inputTokens", "outputTokens"):
+        return None
+    cached = report.count("cacheReadInputTokens", "cacheReadInputTokenCount")
+    written = report.count("cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    prompt = report.count("inputTokens") + cached + written
+    return _disjoint(report, prompt, cached, written, report.count("outputTokens"), 0)
+
+
 def _disjoint(
     report: Report,
     prompt: int,

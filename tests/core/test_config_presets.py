@@ -20,7 +20,10 @@ REMOTE = sorted(set(presets()) - LOCAL)
 
 
 def provider(name: str, **env: str) -> schema.Provider:
-    own = {"azure-openai": ", base_url: 'https://mine.openai.azure.com/openai'"}.get(name, "")
+    own = {
+        "azure-openai": ", base_url: 'https://mine.openai.azure.com/openai'",
+        "bedrock": ", base_url: 'https://bedrock-runtime.us-east-1.amazonaws.com'",
+    }.get(name, "")
     return parse(f"providers: {{p: {{preset: {name}{own}}}}}", "f", env).config.providers["p"]
 
 
@@ -110,6 +113,11 @@ def test_a_server_of_this_machine_needs_no_credential(name: str) -> None:
             "zhipu",
             "openai.chat",
             "https://open.bigmodel.cn/api/paas/v4/chat/completions",
+        ),
+        (
+            "bedrock",
+            "bedrock.converse",
+            "https://bedrock-runtime.us-east-1.amazonaws.com/model",
         ),
         ("ollama", "openai.chat", "http://127.0.0.1:11434/v1/chat/completions"),
     ],

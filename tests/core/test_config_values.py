@@ -124,6 +124,8 @@ def test_other_words_are_no_strategy(written: object) -> None:
         ("header:X-Api-Key", Auth("header", "x-api-key")),
         ("header: api-key", Auth("header", "api-key")),
         ("query:key", Auth("query", "key")),
+        ("sigv4:us-east-1", Auth("sigv4", "us-east-1")),
+        ("sigv4: eu-west-3/aoss", Auth("sigv4", "eu-west-3/aoss")),
     ],
 )
 def test_the_place_of_a_credential(written: str, expected: Auth) -> None:
@@ -132,7 +134,20 @@ def test_the_place_of_a_credential(written: str, expected: Auth) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", "Basic", "header", "header:", "header:a b", "header:a\nb", "sigv4", "bearer:x", 1],
+    [
+        "",
+        "Basic",
+        "header",
+        "header:",
+        "header:a b",
+        "header:a\nb",
+        "sigv4",
+        "sigv4:",
+        "sigv4:a b",
+        "sigv4:a/b/c",
+        "bearer:x",
+        1,
+    ],  # fmt: skip
 )
 def test_other_words_are_no_place(written: object) -> None:
     with pytest.raises(values.Unfit):

@@ -16,6 +16,7 @@ from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY, Usage
 def test_all_dialects_are_listed() -> None:
     assert sorted(DIALECTS) == [
         "anthropic.messages",
+        "bedrock.converse",
         "gemini.generate",
         "openai.audio",
         "openai.chat",

@@ -126,7 +126,9 @@ def test_every_dialect_renders_as_its_family_does(name: str) -> None:
     dialect = DIALECTS[name]
     error = ProxyError("up_auth")
 
-    assert dialect.render_error(error, ID) == render_error(dialect.family, error, ID)
+    # Nobody is answered in Bedrock's.
+    family = "openai" if dialect.family == "bedrock" else dialect.family
+    assert dialect.render_error(error, ID) == render_error(family, error, ID)
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS))

@@ -142,7 +142,7 @@ Dialects = Annotated[
         }
     ),
 ]
-_PLACE = {"type": "string", "pattern": "^(bearer|none|header:.+|query:.+)$"}
+_PLACE = {"type": "string", "pattern": "^(bearer|none|header:.+|query:.+|sigv4:.+)$"}
 Place = Annotated[
     dict[str, Any],  # values are model.Auth, which pydantic does not know
     PlainValidator(_auth),
@@ -429,7 +429,7 @@ class Provider(Section):
     )
     auth: Place = Field(
         default_factory=dict,
-        description="bearer, header:NAME, query:NAME or none; a mapping for each family.",
+        description="bearer, header:NAME, query:NAME, sigv4:REGION or none; a mapping for each family.",
     )
     headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
     query: dict[str, str] = Field(default_factory=dict, description="Added to every URL.")

@@ -12,6 +12,7 @@ from proxy.core.config.problem import suggestion
 from proxy.core.model import Auth, Strategy
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_SCOPE = re.compile(r"[a-z0-9-]{1,40}(?:/[a-z0-9-]{1,40})?")
 
 
 class Unfit(ValueError):
@@ -98,14 +99,16 @@ def strategy(value: object) -> Strategy:
 
 
 def auth(value: object) -> Auth:
-    """`bearer`, `header:NAME`, `query:NAME` or `none`."""
+    """`bearer`, `header:NAME`, `query:NAME`, `sigv4:REGION[/SERVICE]` or `none`."""
     text = value.strip() if isinstance(value, str) else ""
     scheme, colon, name = text.partition(":")
     if scheme in ("bearer", "none") and not colon:
         return Auth(scheme)
     if scheme in ("header", "query") and HEADER_NAME.fullmatch(name.strip()):
         return Auth(scheme, name.strip().lower() if scheme == "header" else name.strip())
-    words = ("bearer", "none", "header:NAME", "query:NAME")
+    if scheme == "sigv4" and _SCOPE.fullmatch(name.strip()):
+        return Auth(scheme, name.strip())
+    words = ("bearer", "none", "header:NAME", "query:NAME", "sigv4:REGION")
     raise Unfit("a place for the credential", suggestion(text, words, "write one of"))
 
 

@@ -1,0 +1,57 @@
+"""A whole answer of Converse, read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from proxy.dialects import ir
+from proxy.dialects import usage as reports
+from proxy.dialects.bedrock import reading
+from proxy.dialects.bedrock.words import NAME, given_names
+from proxy.dialects.lenient import mended
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_KNOWN = frozenset({"output", "stopReason", "usage", "serviceTier"})
+
+
+def parse_response(body: bytes, request: ir.Request) -> ir.Response:
+    """The answer to `request`. Raises ValueError when it is none.
+
+    It does not say which model wrote it: that is the one the client asked for.
+    """
+    found = _read(body)
+    message = reading.obj(reading.obj(found.get("output")).get("message"))
+    if not message:
+        raise ValueError("no message in the output")
+    names = given_names(request)
+    blocks = [reading.block(value, names) for value in reading.array(message.get("content"))]
+    reason = reading.text(found.get("stopReason"))
+    choice = ir.Choice(
+        blocks=[block for block in blocks if block is not None],
+        finish=reading.finish(reason),
+        stop_sequence=reading.stop_sequence(found.get("additionalModelResponseFields")),
+        reason=reason,
+    )
+    return ir.Response(
+        model=request.model,
+        choices=[choice],
+        usage=reports.bedrock(_encode(found.get("usage"))),
+        service_tier=reading.tier(found.get("serviceTier")),
+        origin=NAME,
+        extras={name: value for name, value in found.items() if name not in _KNOWN},
+    )
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        found = _decode(body)
+    except msgspec.DecodeError:
+        found = _decode(mended(body))
+    except (ValueError, RecursionError) as error:
+        raise ValueError("no JSON") from error
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")
+    return found
