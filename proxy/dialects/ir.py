@@ -296,8 +296,12 @@ class Request(Struct):
     """Fields that mean too much to be left out (an earlier answer the provider keeps, say), with the reason."""
     array: bool = False
     """Gemini's stream without `alt=sse`: one JSON array that grows."""
+    functions: bool = False
+    """The client speaks of functions, as OpenAI did before there were tools, and is answered in the same words."""
     extras: Json = field(default_factory=dict)
     """Top-level fields of that dialect that have no place above, those of `musts` among them."""
+    aside: Json = field(default_factory=dict)
+    """More of them, which ask for nothing that is not so everywhere (`store: false`): nobody misses those."""
 
 
 # --- answer -------------------------------------------------------------------------------------------------

@@ -135,6 +135,21 @@ def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
     return _disjoint(report, prompt, cached, written, output, reasoning, images)
 
 
+def completion(usage: Usage) -> dict[str, object]:
+    """A report as `/v1/chat/completions` and `/v1/completions` give it."""
+    prompt = usage.input + usage.cache_read + usage.cache_write
+    details = {"cached_tokens": usage.cache_read, "audio_tokens": 0}
+    if usage.cache_write:
+        details["cache_write_tokens"] = usage.cache_write
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": usage.output,
+        "total_tokens": prompt + usage.output,
+        "prompt_tokens_details": details,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": 0},
+    }
+
+
 def _common(raw: Raw | bytes) -> Usage | None:
     """The usual report when all of it adds up; None: look closer."""
     try:

@@ -1,0 +1,145 @@
+"""A request for a provider: the parameters, within the ranges the API takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from proxy.dialects import effort, ir
+from proxy.dialects.base import Target
+from proxy.dialects.ir import Json
+from proxy.dialects.loss import Loss
+from proxy.dialects.openai_chat import tools
+from proxy.dialects.openai_chat.fields import FIELDS, NAME, OWN_FIELDS, efforts, encode, reasons
+from proxy.dialects.openai_chat.prompt import Prompt
+from proxy.dialects.survey import survey
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "top_logprobs": (0, 20),
+}
+_SAID: Mapping[str, str] = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "stop": "stop",
+    "seed": "seed",
+    "logit_bias": "logit_bias",
+    "logprobs": "logprobs",
+    "top_logprobs": "top_logprobs",
+    "n": "n",
+    "verbosity": "verbosity",
+    "user": "user",
+    "metadata": "metadata",
+    "service_tier": "service_tier",
+    "cache_key": "prompt_cache_key",
+    "cache_retention": "prompt_cache_retention",
+}
+"""Attribute to field; sent when it says something."""
+_USUAL: Mapping[str, object] = {
+    "temperature": 1,
+    "top_p": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "stop": [],
+    "logit_bias": {},
+    "logprobs": False,
+    "top_logprobs": None,
+}
+"""What OpenAI's reasoning models take: nothing but these, and they may as well be left out."""
+_MOST_STOPS = 4
+_NAME = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
+    """The body of a `POST …/chat/completions`."""
+    own = request.origin == NAME
+    survey(request, NAME, OWN_FIELDS if own else FIELDS, loss)
+    body: Json = {
+        "model": target.model,
+        "messages": Prompt(target.model, loss, own=own).messages(request.messages),
+    }
+    body.update(_parameters(request, target.model, loss, own=own))
+    body.update(tools.render(request, loss, own=own))
+    if request.format is not None and (own or request.format.kind != "text"):
+        body["response_format"] = _format(request.format, own=own)
+    if any(modality != "text" for modality in request.modalities) or (own and request.modalities):
+        body["modalities"] = request.modalities
+    if request.max_tokens is not None:
+        newer = reasons(target.model)
+        body["max_completion_tokens" if newer else "max_tokens"] = request.max_tokens
+    if request.thinking is not None:
+        body.update(_thinking(request.thinking, target.model, loss, own=own))
+    if own:
+        body.update(request.extras)
+    if target.stream:
+        options = body.get("stream_options")
+        body["stream"] = True
+        more = options if isinstance(options, dict) else {}
+        body["stream_options"] = {**more, "include_usage": True}
+    else:
+        body.pop("stream_options", None)
+    return encode(body)
+
+
+def _parameters(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Json:
+    body: Json = {}
+    thinks = not own and reasons(model)
+    for attribute, field in _SAID.items():
+        value = getattr(request, attribute)
+        # Not by truth: a temperature of 0 is said.
+        if value is None or value is False or value in ("", [], {}):
+            continue
+        if thinks and attribute in _USUAL:
+            if value != _USUAL[attribute]:
+                loss.drop(attribute)
+            continue
+        body[field] = value if own else _clamped(attribute, value, loss)
+    if own and request.top_k is not None:
+        body["top_k"] = request.top_k
+    return body
+
+
+def _clamped(attribute: str, value: object, loss: Loss) -> object:
+    if attribute == "stop" and isinstance(value, list) and len(value) > _MOST_STOPS:
+        loss.drop("stop")
+        return value[:_MOST_STOPS]
+    if attribute not in _RANGES or not isinstance(value, int | float):
+        return value
+    low, high = _RANGES[attribute]
+    clamped = min(max(value, low), high)
+    if clamped != value:
+        loss.drop(attribute)
+    return clamped
+
+
+def _thinking(thinking: ir.Thinking, model: str, loss: Loss, *, own: bool) -> Json:
+    if own:
+        return thinking.extras
+    word = effort.effort(thinking)
+    if not word:
+        return {}
+    nearest = effort.nearest(word, efforts(model))
+    if word == "none" != nearest:
+        loss.drop("thinking.off")
+    elif nearest != word and thinking.effort:
+        loss.drop("thinking.effort")
+    return {"reasoning_effort": nearest}
+
+
+def _format(wanted: ir.Format, *, own: bool) -> Json:
+    if wanted.kind != "schema":
+        return {"type": "text" if wanted.kind == "text" else "json_object"}
+    schema: Json = {"name": wanted.name if own else _NAME.sub("_", wanted.name)[:64]}
+    schema["name"] = schema["name"] or "response"
+    if wanted.description:
+        schema["description"] = wanted.description
+    if wanted.schema is not None:
+        schema["schema"] = wanted.schema
+    if wanted.strict is not None:
+        schema["strict"] = wanted.strict
+    return {"type": "json_schema", "json_schema": schema}
