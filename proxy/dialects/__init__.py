@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.dialects import anthropic, bedrock, gemini, openai_chat, openai_plain, openai_responses
+from msgspec.structs import replace
+
+from proxy.dialects import (
+    anthropic,
+    bedrock,
+    gemini,
+    openai_chat,
+    openai_completions,
+    openai_plain,
+    openai_responses,
+)
 from proxy.dialects.base import Dialect
 from proxy.dialects.render import FAMILIES, render_error
 
 __all__ = ["DIALECTS", "FAMILIES", "render_error"]
+
+_CODECS = {"openai.completions": openai_completions.CODEC}
+"""Of the small endpoints, the one that a model of another dialect can serve."""
+
+
+def with_codec(dialect: Dialect) -> Dialect:
+    """A small endpoint, translated if it can be."""
+    return replace(dialect, codec=_CODECS.get(dialect.name))
+
 
 DIALECTS: Mapping[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
         openai_chat.DIALECT,
         openai_responses.DIALECT,
-        *openai_plain.ALL,
+        *(with_codec(dialect) for dialect in openai_plain.ALL),
         anthropic.DIALECT,
         gemini.DIALECT,
         bedrock.DIALECT,

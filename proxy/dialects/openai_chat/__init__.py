@@ -3,7 +3,7 @@
 request.py   messages.py  parts.py  tools.py       a client's request (and the two last the other way too)
 render.py    prompt.py                             a request for a provider
 answer.py    decoder.py   choice.py  calls.py      what a provider answers
-completion.py  encoder.py                          what a client is answered
+completion.py  encoder.py  told.py                 what a client is answered
 fields.py    thoughts.py                           words that all of them share
 """
 

@@ -25,44 +25,10 @@ from proxy.dialects.openai_chat.completion import (
     sealed,
 )
 from proxy.dialects.openai_chat.fields import NAME, TIERS, encode
+from proxy.dialects.openai_chat.told import Block, Spoken
 from proxy.dialects.render import openai_stream_error
 
 _PING = b": ping\n\n"
-
-
-class _Spoken:
-    """What a choice has been told so far."""
-
-    __slots__ = ("calls", "citations", "details", "images", "length", "sound")
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.details = 0
-        self.images = 0
-        self.length = 0
-        """Characters of text."""
-        self.citations: list[tuple[ir.Citation, int, int]] = []
-        """With where its text begins, and its block."""
-        self.sound = False
-
-
-class _Block:
-    """An open block: how it is told, and where its pieces go."""
-
-    __slots__ = ("begin", "block", "choice", "data", "entry", "filled", "head", "length", "tail")
-
-    def __init__(self, block: ir.Block, choice: int) -> None:
-        self.block = block
-        self.choice = choice
-        self.head = b""
-        self.tail = b""
-        self.begin = 0
-        self.length = 0
-        self.entry = -1
-        """Index in `reasoning_details`, or in `tool_calls`."""
-        self.data: list[str] = []
-        self.filled = False
-        """Something of it has been sent."""
 
 
 class ChatEncoder:
@@ -82,8 +48,8 @@ class ChatEncoder:
         self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
         self._texts: dict[int, bytes] = {}
         """Block to all that comes before a piece of its text."""
-        self._blocks: dict[int, _Block] = {}
-        self._spoken: dict[int, _Spoken] = {}
+        self._blocks: dict[int, Block] = {}
+        self._spoken: dict[int, Spoken] = {}
         self._lengths: dict[int, int] = {}
         """Block of citable text to its characters so far, kept only where somebody may cite."""
         self._usage: ir.Usage | None = None
@@ -124,7 +90,7 @@ class ChatEncoder:
         """Who speaks: the first chunk of a choice."""
         if choice in self._spoken:
             return b""
-        self._spoken[choice] = _Spoken()
+        self._spoken[choice] = Spoken()
         role = b'"role":"assistant","content":"","refusal":null'
         return self._head(choice) + role + self._after
 
@@ -194,7 +160,7 @@ class ChatEncoder:
         if begin is None:
             self._loss.drop("opaque")
             return spoken
-        state = self._blocks[event.index] = _Block(event.block, event.choice)
+        state = self._blocks[event.index] = Block(event.block, event.choice)
         return spoken + begin(self, event.index, state)
 
     def _block_end(self, event: ir.BlockEnd) -> bytes:
@@ -211,7 +177,7 @@ class ChatEncoder:
             return self._media_end(state, spoken)
         return b""
 
-    def _begin_text(self, index: int, state: _Block) -> bytes:
+    def _begin_text(self, index: int, state: Block) -> bytes:
         block = state.block
         assert isinstance(block, ir.Text)
         spoken = self._spoken[state.choice]
@@ -228,14 +194,14 @@ class ChatEncoder:
             made += self._sign_text(state, block.signature, block.origin)
         return made
 
-    def _begin_refusal(self, index: int, state: _Block) -> bytes:
+    def _begin_refusal(self, index: int, state: Block) -> bytes:
         block = state.block
         assert isinstance(block, ir.Refusal)
         head = self._texts[index] = self._head(state.choice) + b'"refusal":'
         self._lengths[index] = 0
         return head + encode(block.text) + self._after if block.text else b""
 
-    def _begin_thought(self, index: int, state: _Block) -> bytes:
+    def _begin_thought(self, index: int, state: Block) -> bytes:
         block = state.block
         assert isinstance(block, ir.Reasoning)
         if block.redacted:
@@ -246,7 +212,7 @@ class ChatEncoder:
             made += self._sign_thought(state, block.signature, block.origin)
         return made
 
-    def _begin_call(self, index: int, state: _Block) -> bytes:
+    def _begin_call(self, index: int, state: Block) -> bytes:
         block = state.block
         assert isinstance(block, ir.ToolCall)
         spoken = self._spoken[state.choice]
@@ -272,7 +238,7 @@ class ChatEncoder:
         state.tail = b"}}]" + self._after
         return self._chunk(state.choice, {"tool_calls": [call]})
 
-    def _begin_function(self, state: _Block, block: ir.ToolCall) -> bytes:
+    def _begin_function(self, state: Block, block: ir.ToolCall) -> bytes:
         if state.entry:
             self._loss.drop("tool_call")
             return b""
@@ -281,7 +247,7 @@ class ChatEncoder:
         call = {"name": block.name, "arguments": block.arguments}
         return self._chunk(state.choice, {"function_call": call})
 
-    def _begin_media(self, index: int, state: _Block) -> bytes:
+    def _begin_media(self, index: int, state: Block) -> bytes:
         block = state.block
         assert isinstance(block, ir.Media)
         spoken = self._spoken[state.choice]
@@ -297,7 +263,7 @@ class ChatEncoder:
         sound = {"id": id, "data": block.data, "transcript": block.transcript}
         return self._chunk(state.choice, {"audio": sound})
 
-    def _media_end(self, state: _Block, spoken: _Spoken) -> bytes:
+    def _media_end(self, state: Block, spoken: Spoken) -> bytes:
         block = state.block
         assert isinstance(block, ir.Media)
         if block.kind == "image" and not block.file_id:
@@ -331,7 +297,7 @@ class ChatEncoder:
         state = self._blocks.get(event.index)
         return b"" if state is None else self._thought(state, event.text)
 
-    def _thought(self, state: _Block, text: str) -> bytes:
+    def _thought(self, state: Block, text: str) -> bytes:
         """A piece of thoughts, twice: to be read, and for the list in which a signature may follow."""
         said = encode(text)
         first = b""
@@ -374,7 +340,7 @@ class ChatEncoder:
             case _:
                 return b""
 
-    def _sign_thought(self, state: _Block, signature: str, origin: str) -> bytes:
+    def _sign_thought(self, state: Block, signature: str, origin: str) -> bytes:
         block = state.block
         assert isinstance(block, ir.Reasoning)
         if state.entry < 0 or b'"summary"' in state.tail:
@@ -389,12 +355,12 @@ class ChatEncoder:
         }
         return self._chunk(state.choice, {"reasoning_details": [entry]})
 
-    def _sign_text(self, state: _Block, signature: str, origin: str) -> bytes:
+    def _sign_text(self, state: Block, signature: str, origin: str) -> bytes:
         signed = ir.Text(signature=signature, origin=origin)
         carrier = next(found for found in identity.carriers(signed) if found is not None)
         return self._sealed(state, carrier)
 
-    def _sealed(self, state: _Block, block: ir.Reasoning) -> bytes:
+    def _sealed(self, state: Block, block: ir.Reasoning) -> bytes:
         """Sealed state, in one piece."""
         spoken = self._spoken[state.choice]
         entries = thoughts.entries(block, spoken.details)
@@ -419,11 +385,11 @@ class ChatEncoder:
         state = self._blocks.get(event.index)
         return b"" if state is None else self._tokens(state, event.tokens)
 
-    def _tokens(self, state: _Block, tokens: list[Json]) -> bytes:
+    def _tokens(self, state: Block, tokens: list[Json]) -> bytes:
         return self._chunk(state.choice, {}, logprobs={"content": tokens, "refusal": None})
 
 
-_BEGINNINGS: Mapping[type, Callable[[ChatEncoder, int, _Block], bytes]] = {
+_BEGINNINGS: Mapping[type, Callable[[ChatEncoder, int, Block], bytes]] = {
     ir.Text: ChatEncoder._begin_text,
     ir.Refusal: ChatEncoder._begin_refusal,
     ir.Reasoning: ChatEncoder._begin_thought,

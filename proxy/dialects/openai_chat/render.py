@@ -75,7 +75,7 @@ def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
     if request.thinking is not None:
         body.update(_thinking(request.thinking, target.model, loss, own=own))
     if own:
-        body.update(request.extras)
+        body.update(request.extras | request.aside)
     if target.stream:
         options = body.get("stream_options")
         body["stream"] = True

@@ -58,6 +58,8 @@ def parse_request(body: bytes) -> ir.Request:
     _tools(fields, request)
     request.thinking = _thinking(fields)
     request.format = _format(fields)
+    if fields.rest.get("store") is False:
+        request.aside["store"] = fields.take("store")
     request.extras = fields.rest
     return request
 
