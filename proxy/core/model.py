@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from proxy.core import jsonpath
 from proxy.core.secret import Secret
 
 MAX_TOKENS = 4096
@@ -79,6 +80,49 @@ class Credential(Struct, frozen=True):
     weight: int = 1
 
 
+class Create(Struct, frozen=True, eq=False):
+    """The call that begins a conversation. Texts in `path`, `body` and `headers` are templates (`core.template`)."""
+
+    path: str
+    id: jsonpath.Path
+    """Where the answer has the id of the conversation."""
+    method: str = "POST"
+    body: Any = None
+    """None: nothing is sent."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Done(Struct, frozen=True, eq=False):
+    """What makes an event the last one."""
+
+    path: jsonpath.Path
+    equals: Any = None
+    """None: anything but null, false, 0 and what is empty."""
+
+
+class Conversation(Struct, frozen=True, eq=False):
+    """A chat service that is asked inside a conversation, which has to be begun first."""
+
+    create: Create
+    body: Any
+    """The template of the question."""
+    text: tuple[jsonpath.Path, ...]
+    """Where an event, or a whole answer, has its text: the first of these places that has one."""
+    referer: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delta: bool = True
+    """An event has the next piece of the text; False: all of it so far."""
+    done: Done | None = None
+    """None: `[DONE]` ends a stream."""
+    done_at_end: bool = False
+    """There is no such event: the end of the body is the end of the answer."""
+    error: jsonpath.Path = ("error",)
+    prefetch: int = 0
+    """Conversations begun ahead of need, for each credential."""
+    expire: float = 60.0
+    """Seconds after which one of those is not used any more."""
+
+
 class Provider(Struct, frozen=True, eq=False):
     """A vendor account: where it is, what it speaks, how it is paid."""
 
@@ -101,6 +145,8 @@ class Provider(Struct, frozen=True, eq=False):
     timeouts: Timeouts = Timeouts()
     param_defaults: Mapping[str, Any] = field(default_factory=dict)
     param_overrides: Mapping[str, Any] = field(default_factory=dict)
+    conversation: Conversation | None = None
+    """Behind `conversation.chat`, when that is among its dialects."""
 
 
 class Deployment(Struct, frozen=True, eq=False):

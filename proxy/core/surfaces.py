@@ -23,6 +23,9 @@ DIALECTS: Mapping[str, str] = {
     "bedrock.converse": "/model",
 }
 
+CONVERSATION = "conversation.chat"
+"""What a provider speaks that has a `conversation`: no two of them are alike, so it has no usual path."""
+
 OPENAI = tuple(name for name in DIALECTS if name.startswith("openai."))
 
 AUTH: Mapping[str, Auth] = {
@@ -35,4 +38,4 @@ AUTH: Mapping[str, Auth] = {
 
 def family(dialect: str) -> str:
     """The part before the dot: decides error shape and usual auth."""
-    return dialect.partition(".")[0]
+    return "openai" if dialect == CONVERSATION else dialect.partition(".")[0]

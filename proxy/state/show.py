@@ -9,6 +9,7 @@ import orjson
 import yaml
 from msgspec.structs import asdict
 
+from proxy.core.jsonpath import dotted
 from proxy.core.url import join
 from proxy.state.snapshot import compile_snapshot
 
@@ -71,6 +72,29 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
         "verify_tls": provider.verify_tls,
         "proxy": provider.proxy and _PASSWORD.sub(f"{MASK}@", provider.proxy),
         "max_connections": provider.max_connections,
+        "conversation": provider.conversation and _conversation(provider, provider.conversation),
+    }
+
+
+def _conversation(provider: model.Provider, settings: model.Conversation) -> dict[str, Any]:
+    create, done = settings.create, settings.done
+    return {
+        "create": {
+            "url": f"{create.method} {join(provider.base_url, create.path)}",
+            "body": create.body,
+            "headers": _named(create.headers),
+            "id_path": dotted(create.id),
+        },
+        "body": settings.body,
+        "referer": settings.referer,
+        "headers": _named(settings.headers),
+        "text_path": [dotted(path) for path in settings.text],
+        "delta": settings.delta,
+        "done": done and {"path": dotted(done.path), "equals": done.equals},
+        "done_at_end": settings.done_at_end,
+        "error_path": dotted(settings.error),
+        "prefetch": settings.prefetch,
+        "expire": settings.expire,
     }
 
 

@@ -92,11 +92,11 @@ def _provider(name: str, block: schema.Provider, defaults: schema.Defaults) -> m
         for index, item in enumerate(block.credentials)
         if item.key.reveal()
     )
-    families = {surfaces.family(dialect) for dialect in block.dialects}
+    families = {surfaces.family(dialect) for dialect in block.spoken}
     return model.Provider(
         name=name,
         base_url=block.base_url.strip().rstrip("/"),
-        dialects=block.dialects,
+        dialects=block.spoken,
         credentials=tuple(credentials),
         auth={family: block.place(family) for family in sorted(families)},
         headers=block.headers,
@@ -109,6 +109,26 @@ def _provider(name: str, block: schema.Provider, defaults: schema.Defaults) -> m
         timeouts=_set(model.Timeouts(), defaults.timeouts, block.timeouts),
         param_defaults=_given(_merged(defaults.param_defaults, block.param_defaults)),
         param_overrides=_merged(defaults.param_overrides, block.param_overrides),
+        conversation=None if block.conversation is None else _conversation(block.conversation),
+    )
+
+
+def _conversation(block: schema.Conversation) -> model.Conversation:
+    create, done = block.create, block.done
+    return model.Conversation(
+        create=model.Create(
+            create.path, create.id_path, create.method, create.body, create.headers
+        ),
+        body=block.body,
+        text=tuple(block.text_path),
+        referer=block.referer,
+        headers=block.headers,
+        delta=block.delta,
+        done=None if done is None else model.Done(done.path, done.equals),
+        done_at_end=block.done_at_end,
+        error=block.error_path,
+        prefetch=block.prefetch,
+        expire=block.expire,
     )
 
 

@@ -21,7 +21,7 @@ def test_check_says_yes_with_the_warnings() -> None:
     *lines, last = out.getvalue().splitlines()
     assert code == 0
     assert all(line.startswith("warning: ") for line in lines)
-    assert "8 providers" in last
+    assert "9 providers" in last
     assert f"{len(lines)} warnings" in last
 
 

@@ -14,3 +14,8 @@ def test_the_openai_dialects_are_those_of_the_family() -> None:
         name for name in surfaces.DIALECTS if surfaces.family(name) == "openai"
     }
     assert len(surfaces.OPENAI) == 8
+
+
+def test_a_conversation_is_paid_for_as_openai_is_and_has_no_usual_path() -> None:
+    assert surfaces.family(surfaces.CONVERSATION) == "openai"
+    assert surfaces.CONVERSATION not in surfaces.DIALECTS

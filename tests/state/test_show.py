@@ -101,6 +101,28 @@ def test_everything_else_is_shown_once() -> None:
     assert content["auth"]["require"] is True
 
 
+def test_a_conversation_is_shown_with_the_url_that_begins_it() -> None:
+    text = """
+providers:
+  p:
+    base_url: "https://chat.example/api"
+    credentials: [literal-credential]
+    conversation:
+      create: {path: /c, id_path: "data[0].id", headers: {x-token: literal-header}}
+      path: /c/{conversation_id}
+      body: {q: "{prompt}", key: "${P_API_KEY}"}
+      text_path: text
+      done: {path: end}
+"""
+    content = shown(text)["providers"]["p"]["conversation"]
+
+    assert content["create"]["url"] == "POST https://chat.example/api/c"
+    assert content["create"]["headers"] == {"x-token": "***"}
+    assert content["create"]["id_path"] == "data.0.id"
+    assert content["body"] == {"q": "{prompt}", "key": "***"}
+    assert content["done"] == {"path": "end", "equals": None}
+
+
 def test_yaml_and_json_say_the_same() -> None:
     loaded = parse(TEXT, "h.yaml", ENV)
 

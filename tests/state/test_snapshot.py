@@ -106,6 +106,32 @@ def test_a_provider_is_compiled_with_what_a_request_needs() -> None:
     assert not provider.verify_tls
 
 
+def test_a_conversation_is_compiled_with_its_provider() -> None:
+    block = {
+        "create": {"path": "/c", "id_path": "data.id", "body": {"model": "{model}"}},
+        "path": "/c/{conversation_id}",
+        "body": {"q": "{prompt}"},
+        "text_path": ["delta", "message.text"],
+        "done": {"path": "type", "equals": "end"},
+        "prefetch": 2,
+        "expire": "5m",
+    }
+
+    provider = one(provider={"conversation": block}).provider
+
+    assert provider.dialects == {"conversation.chat": "/c/{conversation_id}"}
+    assert provider.auth == {"openai": Auth("bearer")}
+    settings = provider.conversation
+    assert settings is not None
+    assert settings.create.id == ("data", "id")
+    assert settings.create.body == {"model": "{model}"}
+    assert settings.text == (("delta",), ("message", "text"))
+    assert settings.done is not None
+    assert (settings.done.path, settings.done.equals) == (("type",), "end")
+    assert (settings.prefetch, settings.expire, settings.error) == (2, 300.0, ("error",))
+    assert one().provider.conversation is None
+
+
 def test_providers_without_a_credential_or_switched_off_are_left_out() -> None:
     compiled = snapshot(
         {

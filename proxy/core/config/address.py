@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -114,3 +115,13 @@ def _inet_aton(labels: list[str]) -> int | None:
     if any(head > 255 for head in heads) or tail >= 256 ** (4 - len(heads)):
         return None
     return sum(head << (24 - 8 * index) for index, head in enumerate(heads)) + tail
+
+
+def is_root(root: str, names: Sequence[str] = ("model",)) -> bool:
+    """A path under a base URL: absolute, no query, no way up, no braces but around these names."""
+    plain = root
+    for name in names:
+        plain = plain.replace(f"{{{name}}}", "x")
+    return bool(re.fullmatch(r"(?:/[\w.~!$&'()*+,;=:@-]+)+", plain, re.ASCII)) and not any(
+        segment in (".", "..") for segment in plain.split("/")
+    )

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.core import surfaces
-from proxy.core.config import address
+from proxy.core.config import address, conversations
 from proxy.core.config.explain import describe
 from proxy.core.config.presets import presets
 from proxy.core.config.problem import Path, Problem, printable, sentence, suggestion
@@ -178,6 +178,7 @@ class Check:
         self._base_url(path, block)
         self._dialects((*path, "dialects"), block.get("dialects"))
         self._prefer((*path, "prefer"), block.get("prefer"))
+        self._conversation((*path, "conversation"), table(block.get("conversation")))
         for name in table(block.get("auth")):
             if name not in surfaces.AUTH:
                 advice = suggestion(name, surfaces.AUTH)
@@ -217,22 +218,32 @@ class Check:
             self._report(path, "at least one dialect", "none", "leave it out for all of openai.*")
         for index, name in texts(dialects):
             if name not in surfaces.DIALECTS:
-                advice = suggestion(name, surfaces.DIALECTS)
-                self._report((*path, index), "a dialect", repr(printable(name)), advice)
+                self._report((*path, index), "a dialect", repr(printable(name)), _likely(name))
         for name, root in table(dialects).items():
             where = (*path, name)
             if name not in surfaces.DIALECTS:
-                advice = suggestion(name, surfaces.DIALECTS)
-                self._report(where, "a dialect", repr(printable(name)), advice, key=True)
-            elif isinstance(root, str) and not _is_root(root):
+                self._report(where, "a dialect", repr(printable(name)), _likely(name), key=True)
+            elif isinstance(root, str) and not address.is_root(root):
                 self._report(where, "a path such as /v1/chat/completions", self._shown(where, root))
 
     def _prefer(self, path: Path, names: Any) -> None:
         listed = texts([names] if isinstance(names, str) else names)
         for index, name in listed:
-            if name not in surfaces.DIALECTS:
+            if name not in surfaces.DIALECTS and name != surfaces.CONVERSATION:
                 advice = suggestion(name, surfaces.DIALECTS)
                 self._report((*path, index), "a dialect", repr(printable(name)), advice)
+
+    def _conversation(self, path: Path, block: Table) -> None:
+        for fault in conversations.faults(block):
+            self._report((*path, *fault.where), fault.expected, fault.found, fault.advice)
+        create = table(block.get("create"))
+        for where, headers in (
+            (path, {"referer": block.get("referer")}),
+            ((*path, "headers"), table(block.get("headers"))),
+            ((*path, "create", "headers"), table(create.get("headers"))),
+        ):
+            for name, value in headers.items():
+                self._header((*where, name), name, value)
 
     def _header(self, path: Path, name: str, value: Any) -> None:
         if not HEADER_NAME.fullmatch(name):
@@ -392,12 +403,11 @@ class Check:
         )
 
 
-def _is_root(root: str) -> bool:
-    """A path under a base URL: absolute, no query, no way up, no other braces than `{model}`."""
-    plain = root.replace("{model}", "m")
-    return bool(re.fullmatch(r"(?:/[\w.~!$&'()*+,;=:@-]+)+", plain, re.ASCII)) and not any(
-        segment in (".", "..") for segment in plain.split("/")
-    )
+def _likely(name: str) -> str:
+    """What to write instead of a dialect that is none."""
+    if name == surfaces.CONVERSATION:
+        return "describe the service under conversation, which implies it"
+    return suggestion(name, surfaces.DIALECTS)
 
 
 def cycles(edges: dict[str, list[tuple[str, Path]]]) -> Iterator[tuple[list[str], Path]]:

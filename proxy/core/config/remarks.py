@@ -91,7 +91,7 @@ class Remarks:
 
     def _prefer(self, path: Path, names: Sequence[str], provider: Provider) -> None:
         for index, name in enumerate(names):
-            if name not in provider.dialects:
+            if name not in provider.spoken:
                 self._say(
                     (*path, "prefer", index), f"the provider does not speak {name}; remove it"
                 )

@@ -41,6 +41,10 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _upper(value: object) -> object:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
 def _blank_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
@@ -92,6 +96,7 @@ _DURATION = {
     ]
 }
 _DIALECT_NAMES = {"enum": list(surfaces.DIALECTS)}
+_TARGETS = {"enum": [*surfaces.DIALECTS, surfaces.CONVERSATION]}
 
 Duration = Annotated[float, BeforeValidator(values.seconds), WithJsonSchema(_DURATION)]
 Limit = Annotated[float, BeforeValidator(values.limit), WithJsonSchema(_DURATION)]
@@ -159,11 +164,17 @@ Place = Annotated[
         }
     ),
 ]
+Where = Annotated[
+    tuple[str, ...], PlainValidator(values.json_path), WithJsonSchema({"type": "string"})
+]
+Method = Annotated[Literal["GET", "POST", "PUT"], BeforeValidator(_upper)]
+# A template: any value with `{names}` in its texts. What else it may be is for the provider to say.
+Template = Any
 Names = list[str]
 Prefer = Annotated[
     list[str],
     BeforeValidator(_some),
-    WithJsonSchema({"type": "array", "items": _DIALECT_NAMES}),
+    WithJsonSchema({"type": "array", "items": _TARGETS}),
 ]
 MaxTokens = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
 # What a parameter may be is for the provider to say.
@@ -405,6 +416,61 @@ class Credential(Section):
     )
 
 
+class ConversationCreate(Section):
+    """The call that begins a conversation."""
+
+    path: str = Field(description="Under base_url.")
+    method: Method = Field(default="POST", description="GET, POST or PUT.")
+    body: Template = Field(default=None, description="What is sent, if anything.")
+    headers: dict[str, str] = Field(default_factory=dict, description="Sent with it.")
+    id_path: Where = Field(description="Where the answer has the id: data.id.")
+
+
+class ConversationDone(Section):
+    """What makes an event the last one."""
+
+    path: Where = Field(description="Where the event says so.")
+    equals: Any = Field(
+        default=None,
+        description="What it says then; left out: anything but null, false, 0 and what is empty.",
+    )
+
+
+class Conversation(Section):
+    """A chat service that is asked inside a conversation, which has to be begun first."""
+
+    create: ConversationCreate = Field(description="The call that begins a conversation.")
+    path: str = Field(description="Of the question, under base_url; may hold {conversation_id}.")
+    body: Template = Field(description="Of the question: what is sent, with {names} in it.")
+    referer: str = Field(default="", description="The header of that name, with the question.")
+    headers: dict[str, str] = Field(default_factory=dict, description="Sent with the question.")
+    text_path: Annotated[list[Where], BeforeValidator(_some)] = Field(
+        description="Where an event, or a whole answer, has its text; several: the first that does.",
+        min_length=1,
+    )
+    delta: bool = Field(
+        default=True, description="false: an event has all of the text so far, not its next piece."
+    )
+    done: ConversationDone | None = Field(
+        default=None, description="What makes an event the last one; usually [DONE]."
+    )
+    done_at_end: bool = Field(
+        default=False, description="true: there is no last event, the answer ends with its body."
+    )
+    error_path: Where = Field(
+        default=("error",),
+        description="Where an event or answer says what went wrong.",
+        json_schema_extra={"default": "error"},
+    )
+    prefetch: int = Field(
+        default=0,
+        description="Conversations begun ahead of need, for each credential and worker.",
+        ge=0,
+        le=100,
+    )
+    expire: Limit = Field(default=60.0, description="How long one of those may wait.")
+
+
 class Provider(Section):
     """A vendor account."""
 
@@ -448,6 +514,9 @@ class Provider(Section):
         pattern=r"^https?://[^\s/?#]+/?$",
     )
     max_connections: int = Field(default=0, description="Connections at once; 0 is no limit.", ge=0)
+    conversation: Conversation | None = Field(
+        default=None, description="It is a chat service where a conversation is begun first."
+    )
     timeouts: Timeouts = _section(Timeouts)
     retry: Retry = _section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
@@ -463,8 +532,16 @@ class Provider(Section):
     @property
     def needs_credential(self) -> bool:
         """Whether any dialect it speaks wants one."""
-        families = {surfaces.family(dialect) for dialect in self.dialects}
+        families = {surfaces.family(dialect) for dialect in self.spoken}
         return any(self.place(name).scheme != "none" for name in families)
+
+    @property
+    def spoken(self) -> dict[str, str]:
+        """Its dialects, a conversation among them. One that has that, and lists none, speaks no other."""
+        if self.conversation is None:
+            return self.dialects
+        listed = self.dialects if "dialects" in self.model_fields_set else {}
+        return {**listed, surfaces.CONVERSATION: self.conversation.path}
 
     def place(self, family: str) -> model.Auth:
         """Where the credential goes in a request of this family."""

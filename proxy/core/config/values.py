@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proxy.core import jsonpath
 from proxy.core.config.problem import suggestion
 from proxy.core.model import Auth, Strategy
 
@@ -124,6 +125,16 @@ def moment(value: object) -> float:
         except (ValueError, OverflowError):
             pass
     raise Unfit("a date", "write 2027-01-31 or 2027-01-31T12:00:00Z")
+
+
+def json_path(value: object) -> jsonpath.Path:
+    """Where something stands in a JSON value."""
+    try:
+        return jsonpath.parse(value if isinstance(value, str) else str(value))
+    except ValueError:
+        raise Unfit(
+            "a place in a JSON value", "write data.id, choices[0].text or items[-1]"
+        ) from None
 
 
 # --- the machine ---
