@@ -91,7 +91,7 @@ class Attempt:
                     upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage, fresh=True
                 )
                 error = self.gate.error
-            self.error = error or self._translate()
+            self.error = error or self.translate()
         except UpstreamError as error:
             self.error = error
         if self.error is not None and self.translation is not None:
@@ -110,7 +110,7 @@ class Attempt:
                 raise error from None
         return outbound.render(exchange, candidate, upstream, self.translation)
 
-    def _translate(self) -> UpstreamError | None:
+    def translate(self) -> UpstreamError | None:
         """Put an answer that is here as a whole, or is wanted as one, into the client's words."""
         translation, gate = self.translation, self.gate
         if translation is None or (gate.kind is Kind.EVENTS and translation.streams):

@@ -18,6 +18,7 @@ from proxy.gateway.endpoints import match
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.relay import EventRelay, Relay
 from proxy.gateway.response import respond
+from proxy.gateway.translation import Translation
 from proxy.upstream.connection import UpstreamConnection
 from tests.gateway.fleet import provider
 
@@ -124,7 +125,10 @@ class Rig:
         room: int = 1 << 40,
         write_timeout: float = 60.0,
         version: tuple[int, int] = (1, 1),
+        language: str = "",
+        body: bytes = b"{}",
     ) -> None:
+        """`language`: the provider's dialect, where that is another than the client's; `body` is what it is told."""
         found = match("POST", PATHS[name])
         assert found is not None
         endpoint, params = found
@@ -136,24 +140,33 @@ class Rig:
         request: Any = SimpleNamespace(headers={}, version=version, keep_alive=True, method="POST")
         self.exchange = Exchange(request, self.down, endpoint, params, query, 0.0)
         self.exchange.stream = stream
-        dialect = DIALECTS[endpoint.dialect]
-        array = endpoint.family == "gemini" and stream and "alt=sse" not in query
+        self.exchange.body = body
+        deployment = Deployment("m/0:p", provider(), "m", timeouts=timeouts)
+        candidate: Any = SimpleNamespace(
+            deployment=deployment,
+            dialect=language or endpoint.dialect,
+            upstream_model="up",
+            model=SimpleNamespace(strict=False),
+        )
+        self.attempt = Attempt(self.exchange, candidate)
+        if language:
+            self.attempt.translation = Translation(self.exchange, candidate)
+            endpoint = self.attempt.translation.endpoint
         self.gate = Gate(
             endpoint,
-            dialect,
+            DIALECTS[candidate.dialect],
             stream=stream,
             eager=eager,
-            array=array,
+            array=self.exchange.array and not language,
             hide_usage=hide_usage,
             loop=loop,
+            patient=bool(language) and not stream,
         )
         self.up = Wire()
         self.upstream = UpstreamConnection(loop)
         self.upstream.connection_made(self.up)
         self.gate.source = self.upstream
         self.upstream.exchange(b"", b"", self.gate, self._release)
-        deployment = Deployment("m/0:p", provider(), "m", timeouts=timeouts)
-        self.attempt = Attempt(self.exchange, cast("Any", SimpleNamespace(deployment=deployment)))
         self.attempt.gate = self.gate
         self.attempt.upstream = self.upstream
 
@@ -177,6 +190,7 @@ class Rig:
     def open(self) -> None:
         """Let the relay take over, in the same turn of the loop."""
         if self.gate.opened and not self.exchange.head_sent:
+            self.attempt.error = self.attempt.translate()
             call = respond(
                 self.exchange, self.attempt, cast("Any", self.client), self.write_timeout, []
             )
