@@ -17,6 +17,7 @@ from proxy.dialects.anthropic.response import (
     render_citation,
     render_usage,
 )
+from proxy.dialects.anthropic.turns import arguments
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
 from proxy.dialects.sequence import Sequencer
@@ -57,6 +58,7 @@ class MessagesEncoder:
         "_calls",
         "_end",
         "_index",
+        "_input",
         "_loss",
         "_model",
         "_open",
@@ -88,7 +90,11 @@ class MessagesEncoder:
         self._signature = ("", "")
         self._other: set[int] = set()
         """Blocks of other choices."""
-        self._calls = self._refused = False
+        self._calls: set[str] = set()
+        """Ids of calls."""
+        self._refused = False
+        self._input = ""
+        """Of a call, as long as it does not look like an object."""
         self._end: ir.ChoiceEnd | None = None
         self._usage: ir.Usage | None = None
         self._tier = ""
@@ -113,7 +119,9 @@ class MessagesEncoder:
 
     def _write(self, event: ir.Event) -> bytes:
         match event:
-            case ir.TextDelta() | ir.ReasoningDelta() | ir.ArgumentsDelta():
+            case ir.ArgumentsDelta():
+                return self._arguments(event.text)
+            case ir.TextDelta() | ir.ReasoningDelta():
                 return self._more(event.text)
             case ir.BlockStart():
                 return self._start(event)
@@ -170,12 +178,11 @@ class MessagesEncoder:
         extras = {**ended.extras, **event.extras} if own else {}
         usage = {**render_usage(self._usage), **extras.pop("usage", {})}
         beside = {name: extras.pop(name) for name in _BESIDE if name in extras}
-        finish = ended.finish
-        if finish == "stop" and (self._calls or self._refused):
-            finish = "tool_calls" if self._calls else "refusal"
+        finish = "refusal" if ended.finish == "stop" and self._refused else ended.finish
         delta = {
-            "stop_reason": stop_reason(finish, ended.reason, ended.stop_sequence, own=own),
-            "stop_sequence": ended.stop_sequence or None,
+            **stop_reason(
+                finish, ended.reason, ended.stop_sequence, own=own, calls=bool(self._calls)
+            ),
             **extras,
         }
         return _event("message_delta", delta=delta, usage=usage, **beside) + _event("message_stop")
@@ -214,9 +221,18 @@ class MessagesEncoder:
 
     def _start_call(self, block: ir.ToolCall) -> bytes:
         """Nothing yet, unless all is known: the state that goes before a call may come after its name."""
-        self._calls = True
+        self._input = ""
         self._signature = block.signature, block.origin
-        return self._more(block.arguments) if block.arguments else b""
+        return self._arguments(block.arguments)
+
+    def _arguments(self, text: str) -> bytes:
+        """More of an input. One that does not begin as an object must wait: it will have to be put into one."""
+        if self._started:
+            return self._more(text)
+        self._input += text
+        if not self._input.lstrip().startswith("{"):
+            return b""
+        return self._more(self._input)
 
     def _begin_call(self, block: ir.ToolCall) -> bytes:
         signature, origin = self._signature
@@ -224,8 +240,22 @@ class MessagesEncoder:
         before, _ = identity.carriers(ir.ToolCall(signature=signature, origin=origin))
         made = self._redacted(before) if before is not None else b""
         begun = {**call_head(block, own=self._origin == NAME), "input": {}}
+        if begun["id"] in self._calls:
+            begun["id"] = identity.new_id("toolu_")
+        self._calls.add(begun["id"])
         made += self._begin(begun, "input_json_delta", "partial_json")
         return made + b'%b""}}\n\n' % self._prefix
+
+    def _stop_call(self, block: ir.ToolCall) -> bytes:
+        made = b""
+        if not self._started:
+            made = self._begin_call(block)
+            if self._input.strip():
+                made += self._more(encode(arguments(self._input)).decode())
+        if self._signature[0]:
+            # It came after the first of the input: too late to go before it.
+            self._loss.drop("tool_call.signature")
+        return made + self._close()
 
     def _begin(self, block: Json, kind: str = "", name: str = "") -> bytes:
         self._started = True
@@ -262,17 +292,12 @@ class MessagesEncoder:
         signature, origin = self._signature
         if isinstance(block, ir.Reasoning):
             return self._stop_reasoning(block, signature, origin)
-        made = b""
-        if isinstance(block, ir.ToolCall) and not self._started:
-            made = self._begin_call(block)
-            signature = ""
-        made += self._close() if self._started else b""
-        if signature and isinstance(block, ir.Text):
+        if isinstance(block, ir.ToolCall):
+            return self._stop_call(block)
+        made = self._close() if self._started else b""
+        if signature:
             _, after = identity.carriers(ir.Text(signature=signature, origin=origin))
             made += self._redacted(after) if after is not None else b""
-        elif signature:
-            # It came after the first of the call's input: too late to go before it.
-            self._loss.drop("tool_call.signature")
         return made
 
     def _stop_reasoning(self, block: ir.Reasoning, signature: str, origin: str) -> bytes:

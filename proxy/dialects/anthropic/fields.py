@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.dialects.ir import Finish
+from proxy.dialects.ir import Finish, Json
 
 FIELDS: Mapping[str, str] = {
     "max_tokens": "max_tokens",
@@ -79,8 +79,17 @@ STOP_REASON: Mapping[Finish, str] = {
 }
 
 
-def stop_reason(finish: Finish, reason: str, sequence: str, *, own: bool) -> str:
-    """The word for `finish`: the provider's own where it was a word of this dialect (`own`) and means the same."""
+def stop_reason(finish: Finish, reason: str, sequence: str, *, own: bool, calls: bool) -> Json:
+    """`stop_reason` and `stop_sequence`.
+
+    The reason is the provider's own word where it was one of this dialect (`own`) and means the same. `calls`: there
+    are some in the answer, on which clients act by the reason alone.
+    """
+    if finish in ("stop", "tool_calls"):
+        finish = "tool_calls" if calls else "stop"
+    word = STOP_REASON[finish]
     if (reason in FINISH or (own and reason)) and FINISH.get(reason, "stop") == finish:
-        return reason
-    return "stop_sequence" if sequence and finish == "stop" else STOP_REASON[finish]
+        word = reason
+    if finish == "stop" and (sequence or word == "stop_sequence"):
+        word = "stop_sequence" if sequence else "end_turn"
+    return {"stop_reason": word, "stop_sequence": sequence if word == "stop_sequence" else None}

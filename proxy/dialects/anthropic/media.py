@@ -40,8 +40,9 @@ def render_media(block: ir.Media, loss: Loss, *, own: bool) -> Json | None:
     if source is None:
         loss.drop(_feature(block))
         return None
-    if own and isinstance(block.extras.get("source"), dict):
-        source = {**source, **block.extras["source"]}
+    beside = block.extras.get("source") if own else None
+    if isinstance(beside, dict):
+        source = beside if "type" in beside else {**source, **beside}
     made: Json = {"type": block.kind, "source": source}
     if block.kind == "document":
         _describe(made, block)
@@ -91,6 +92,8 @@ def _document(block: ir.Media, *, own: bool) -> Json | None:
     if not block.data:
         if block.url or block.file_id:
             return _remote(block)
+        if not block.text:
+            return None
         return {
             "type": "text",
             "media_type": block.mime if own else "text/plain",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from proxy.dialects import ir
 from proxy.dialects.anthropic.fields import FIELDS
+from proxy.dialects.anthropic.marks import limit_marks
 from proxy.dialects.anthropic.read import NAME, encode
 from proxy.dialects.anthropic.schema import enforceable
 from proxy.dialects.anthropic.thinking import Plan, plan
@@ -53,7 +54,7 @@ def _body(request: ir.Request, target: Target, loss: Loss) -> Json:
     survey(request, NAME, FIELDS, loss)
     own = request.origin == NAME
     taken = model(target.model)
-    body: Json = dict(request.extras) if own else {}
+    body: Json = {**request.aside, **request.extras} if own else {}
     body["model"] = target.model
     told = conversation(request, taken, loss)
     if told.system:
@@ -74,6 +75,8 @@ def _body(request: ir.Request, target: Target, loss: Loss) -> Json:
     _output(body, request, asked, taken, loss)
     _sampling(body, request, asked, taken, loss)
     _rest(body, request, target, loss)
+    if not own:
+        limit_marks(body, loss)
     return body
 
 
@@ -98,7 +101,12 @@ def _tools(body: Json, request: ir.Request, taken: Model, loss: Loss) -> None:
             body["tools"], body["tool_choice"] = forced_json(wanted.schema)
             return
     tools = render_tools(request, taken, loss)
-    choice = render_choice(request, taken, loss) if tools else None
+    choice = render_choice(request, taken, loss) if tools or request.origin == NAME else None
+    if choice is not None and choice["type"] == "tool" and request.origin != NAME:
+        known = any(tool.get("name") == choice["name"] for tool in tools)
+        choice = choice if known else None
+        if not known:
+            loss.drop("tool_choice.tool")
     if not tools and request.origin != NAME:
         tools = past_tools(request)
         choice = {"type": "none"} if tools else None

@@ -21,6 +21,8 @@ _MUSTS: Mapping[str, str] = {
     "thread": "It continues a conversation that only one provider keeps.",
     "compaction": "It asks for a summary that only one provider writes.",
 }
+_USUAL: Mapping[str, object] = {"speed": "standard", "inference_geo": "global"}
+"""Values that ask for nothing out of the ordinary."""
 _ROLES = ("user", "assistant", "system")
 _SERVICE_TIERS = {"auto": "auto", "standard_only": "default"}
 
@@ -68,7 +70,9 @@ def _request(fields: Fields, *, limited: bool) -> ir.Request:
     _tools(fields, request)
     _output(fields, request)
     request.thinking = parse_thinking(fields)
-    request.extras.update(fields.rest())
+    for name, value in fields.rest().items():
+        usual = name == "anthropic_version" or _USUAL.get(name) == value
+        (request.aside if usual else request.extras)[name] = value
     request.musts = {name: why for name, why in _MUSTS.items() if request.extras.get(name)}
     identity.complete(request.messages)
     return request

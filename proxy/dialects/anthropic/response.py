@@ -122,17 +122,27 @@ def render_response(response: ir.Response, request: ir.Request, loss: Loss) -> b
     own = response.origin == NAME
     choice = response.choices[0] if response.choices else ir.Choice(finish="stop")
     content = [written for block in choice.blocks for written in render_block(block, loss, own=own)]
+    tell_apart(content)
     extras = {**response.extras, **choice.extras} if own else {}
     beside = extras.pop("usage", {})
     message: Json = {
         **head(response.id, response.model or request.model),
         "content": content,
-        "stop_reason": reason(choice, own=own),
-        "stop_sequence": choice.stop_sequence or None,
+        **_ended(choice, own=own),
         **extras,
         "usage": {**render_usage(response.usage, response.service_tier), **beside},
     }
     return encode(message)
+
+
+def tell_apart(content: list[Json]) -> None:
+    """Give a call another's id no longer: some who imitate count their calls from 0 in every answer."""
+    seen: set[str] = set()
+    for block in content:
+        if block.get("type") == "tool_use":
+            if block["id"] in seen:
+                block["id"] = identity.new_id("toolu_")
+            seen.add(block["id"])
 
 
 def head(id: str, model: str) -> Json:
@@ -145,16 +155,12 @@ def head(id: str, model: str) -> Json:
     }
 
 
-def reason(choice: ir.Choice, *, own: bool) -> str:
-    """`stop_reason`."""
+def _ended(choice: ir.Choice, *, own: bool) -> Json:
     finish = choice.finish or "stop"
-    if finish == "stop":
-        # Clients act on the reason, not on what they find.
-        if any(isinstance(block, ir.ToolCall) for block in choice.blocks):
-            finish = "tool_calls"
-        elif any(isinstance(block, ir.Refusal) for block in choice.blocks):
-            finish = "refusal"
-    return stop_reason(finish, choice.reason, choice.stop_sequence, own=own)
+    if finish == "stop" and any(isinstance(block, ir.Refusal) for block in choice.blocks):
+        finish = "refusal"
+    calls = any(isinstance(block, ir.ToolCall) for block in choice.blocks)
+    return stop_reason(finish, choice.reason, choice.stop_sequence, own=own, calls=calls)
 
 
 def render_usage(usage: ir.Usage | None, service_tier: str = "") -> Json:
@@ -226,7 +232,7 @@ def call_head(block: ir.ToolCall, *, own: bool) -> Json:
     return {
         "type": "tool_use",
         "id": block.id if own and block.id else identity.tool_id(block.id, "toolu_"),
-        "name": block.name,
+        "name": block.name or "unknown",
         **(block.extras if own else {}),
     }
 

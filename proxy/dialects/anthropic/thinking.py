@@ -4,9 +4,9 @@ Two generations meet here. Older models are told to think with a budget of token
 newer ones think as they see fit and are told an effort. What is on when nothing is said differs too, so `thinking` is
 sent whenever the client said something.
 
-A model that thinks on a budget refuses much else: a conversation in the middle of a tool's use that does not show
-the thoughts it began with, a demand for a call, other temperatures. All of these are the client's, thinking is what
-can be left out. Effort can be said beside all of them, and is.
+Who thinks may not be made to call a tool or to sample otherwise, and who thinks on a budget must be shown the thoughts
+that began a turn still open, which a client of another dialect may not have kept. Then it is thinking that is left
+out; effort can be said beside all of these, and is.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def plan(request: ir.Request, model: Model, limit: int, loss: Loss, *, forced: b
     if asked.effort == "none" or asked.budget == 0:
         _turn_off(made, model, loss)
     else:
-        _turn_on(made, asked, model, loss, allowed=not forced and not _unsigned(request))
+        _turn_on(made, request, model, loss, forced=forced)
     return made
 
 
@@ -90,36 +90,48 @@ def _turn_off(made: Plan, model: Model, loss: Loss) -> None:
         made.effort = "low"
 
 
-def _turn_on(made: Plan, asked: ir.Thinking, model: Model, loss: Loss, *, allowed: bool) -> None:
+def _turn_on(made: Plan, request: ir.Request, model: Model, loss: Loss, *, forced: bool) -> None:
+    asked = request.thinking
+    assert asked is not None
     word = effort.effort(asked)
-    feature = "thinking.effort" if asked.effort or asked.budget is None else "thinking.budget"
     if word and model.efforts:
         made.effort = effort.nearest(word, model.efforts)
-        if asked.budget is not None and not (asked.effort or model.budgets):
-            loss.drop("thinking.budget")
     visible = asked.visible if asked.visible is not None else (bool(asked.summary) or None)
-    if not word and asked.budget is None:
-        # Nothing but whether thoughts are shown, asked of a model that may think anyway.
-        if visible and allowed and model.adaptive:
-            made.thinking = {"type": "adaptive", "display": "summarized"}
-        elif visible is not None:
+    if not word and asked.budget is None and not (visible and model.adaptive):
+        # Nothing but whether thoughts are shown: that alone turns nothing on.
+        if visible is not None:
             loss.drop("thinking.visible")
         return
-    if not allowed or not model.thinks:
-        loss.drop(feature)
-        return
-    if model.adaptive and not _prefers_budget(asked, model):
-        made.thinking = {"type": "adaptive"}
-    else:
-        made.effort = ""
-        made.thinking = _budget(made, asked, model, loss)
-    if visible is not None:
+    made.thinking = None if forced else _way(made, request, asked, model, loss)
+    if made.thinking is None:
+        loss.drop(_feature(asked))
+    elif visible is not None:
         made.thinking["display"] = "summarized" if visible else "omitted"
 
 
-def _prefers_budget(asked: ir.Thinking, model: Model) -> bool:
-    """Whether tokens were asked for, and can be."""
-    return model.budgets and not asked.effort and asked.budget is not None and asked.budget > 0
+def _feature(asked: ir.Thinking) -> str:
+    if asked.effort:
+        return "thinking.effort"
+    return "thinking.visible" if asked.budget is None else "thinking.budget"
+
+
+def _way(
+    made: Plan, request: ir.Request, asked: ir.Thinking, model: Model, loss: Loss
+) -> Json | None:
+    """The kind of thinking that the model has and the conversation allows."""
+    unsigned = _unsigned(request)
+    if model.adaptive:
+        counted = asked.budget is not None and asked.budget > 0 and not asked.effort
+        if counted and model.budgets and not unsigned:
+            made.effort = ""
+            return _budget(made, asked, model, loss)
+        if counted:
+            loss.drop("thinking.budget")
+        return {"type": "adaptive"}
+    if unsigned or not model.thinks:
+        return None
+    made.effort = ""
+    return _budget(made, asked, model, loss)
 
 
 def _budget(made: Plan, asked: ir.Thinking, model: Model, loss: Loss) -> Json:

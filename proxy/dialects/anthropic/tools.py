@@ -108,13 +108,14 @@ def render_tools(request: ir.Request, model: Model, loss: Loss) -> list[Json]:
     """`tools`."""
     own = request.origin == NAME
     choice = request.tool_choice
+    allowed = set(choice.names) if choice is not None and choice.mode == "allowed" else None
     made: list[Json] = []
+    seen: set[str] = set()
     for tool in request.tools:
         if isinstance(tool, ir.ServerTool):
             made.append(_server(tool))
-        elif not tool.custom and (
-            choice is None or choice.mode != "allowed" or tool.name in choice.names
-        ):
+        elif not tool.custom and tool.name not in seen and (not allowed or tool.name in allowed):
+            seen.add(tool.name)
             made.append(_tool(tool, model, loss, own=own))
     return made
 
@@ -136,7 +137,10 @@ def _tool(tool: ir.Tool, model: Model, loss: Loss, *, own: bool) -> Json:
     made["name"] = tool_name(tool.name)
     if tool.description:
         made["description"] = tool.description
-    made["input_schema"] = tool.schema if own and tool.schema else of_object(tool.schema)
+    if not own:
+        made["input_schema"] = of_object(tool.schema)
+    elif tool.schema is not None:
+        made["input_schema"] = tool.schema
     if tool.strict is not None:
         if not own and not model.schemas:
             loss.drop("tool.strict")
@@ -195,10 +199,12 @@ def _mode(choice: ir.ToolChoice | None, model: Model, loss: Loss) -> Json | None
     if mode in ("required", "tool") and not model.forced:
         loss.drop(f"tool_choice.{mode}")
         mode = "auto"
-    made: Json = {"type": _CHOICES[mode]}
-    if mode == "tool":
-        made["name"] = tool_name(choice.names[0]) if choice.names else ""
-    return made
+    if mode != "tool":
+        return {"type": _CHOICES[mode]}
+    if choice.names:
+        return {"type": "tool", "name": tool_name(choice.names[0])}
+    loss.drop("tool_choice.tool")
+    return None
 
 
 def forced_json(schema: Json | None = None) -> tuple[list[Json], Json]:

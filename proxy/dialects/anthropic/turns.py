@@ -133,7 +133,14 @@ class _Writer:
                 written = self._block(block)
             if written is not None:
                 made.append(written)
+            if isinstance(block, ir.ToolResult) and self._only_text(block):
+                rest = [part for part in block.content if isinstance(part, ir.Media)]
+                made += [shown for part in rest if (shown := self._media(part)) is not None]
         return made
+
+    def _only_text(self, block: ir.ToolResult) -> bool:
+        """A failed call may show nothing: what it would show comes after it."""
+        return block.is_error and not self._own
 
     def _block(self, block: ir.Block) -> Json | None:
         match block:
@@ -170,7 +177,7 @@ class _Writer:
         if block.cache is not None:
             made["cache_control"] = render_cache(block.cache)
         if self._own:
-            made.update(block.extras)
+            made.update({k: v for k, v in block.extras.items() if k != "source"})
         return made
 
     def _media(self, block: ir.Media) -> Json | None:
@@ -224,7 +231,10 @@ class _Writer:
             "type": "tool_result",
             "tool_use_id": block.id if self._own else tool_id(block.id, "toolu_"),
         }
-        content = [written for part in block.content if (written := self._block(part)) is not None]
+        inside = block.content
+        if self._only_text(block):
+            inside = [part for part in inside if isinstance(part, ir.Text)]
+        content = [written for part in inside if (written := self._block(part)) is not None]
         if content:
             made["content"] = _short(content)
         elif block.is_error and not self._own:
