@@ -9,7 +9,7 @@
     demands      what each vendor wants back in the next turn
     strict       what each vendor refuses at once
     shape        thoughts, words or tool calls: the same decision in every dialect
-    openai_chat, openai_responses, openai_other, anthropic, gemini, vectors
+    openai_chat, openai_responses, openai_other, anthropic, bedrock, gemini, vectors
                  the answers of each dialect
     errors       the error bodies of each dialect
     routes       which path gets which answer

@@ -282,6 +282,7 @@ class Connection(asyncio.Protocol):
         status, body = errors.body(family, word)
         body = own or body
         opening = head(family, status, b"application/json", b"%016d" % exchange.id)
+        opening += errors.headers(family, status)
         wire = sized(opening + b"connection: close\r\n" if close else opening, body)
         exchange.sent += len(wire)
         self._put(wire)

@@ -1,6 +1,6 @@
 """What each vendor wants back in the next turn, and how it says that it is missing (the word `signed`).
 
-Messages    while thinking, a turn whose tools have just answered begins with its thoughts, signature unbroken
+Messages    (and Claude on Bedrock) while thinking, a turn whose tools have just answered begins with its thoughts, signature unbroken
 Responses   a function call stands behind the reasoning it came from
 Gemini 3    the first function call of a step in the current turn carries its thought signature
 chat        as DeepSeek has it: a message with tool calls in the current turn brings its `reasoning_content`
@@ -9,6 +9,7 @@ chat        as DeepSeek has it: a message with tool calls in the current turn br
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Container
 from typing import Any
 
@@ -72,6 +73,27 @@ def _open_turn(told: list[Any]) -> int | None:
         if isinstance(content, str):
             return None
     return None
+
+
+def converse(body: Any, *, exact: bool = True) -> None:
+    """The same of a Claude on Bedrock."""
+    extra = body.get("additionalModelRequestFields") or {}
+    told = [
+        {"role": message["role"], "content": [_as_message(block) for block in message["content"]]}
+        for message in body["messages"]
+    ]
+    messages({"thinking": extra.get("thinking"), "messages": told}, exact=exact)
+
+
+def _as_message(block: dict[str, Any]) -> dict[str, Any]:
+    thoughts = block.get("reasoningContent")
+    if isinstance(thoughts, dict):
+        if "redactedContent" in thoughts:
+            data = b64decode(thoughts["redactedContent"]).decode()
+            return {"type": "redacted_thinking", "data": data}
+        inner = thoughts["reasoningText"]
+        return {"type": "thinking", "thinking": inner["text"], "signature": inner.get("signature")}
+    return {"type": "tool_use" if "toolUse" in block else next(iter(block), "nothing")}
 
 
 def responses(body: Any, store: Container[str], *, stored: bool = True) -> None:

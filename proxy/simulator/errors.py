@@ -8,6 +8,8 @@ import msgspec
 import orjson
 from msgspec import Struct
 
+from proxy.wire import eventstream
+
 
 class Kind(Struct, frozen=True):
     """One kind of failure in the words of each dialect."""
@@ -85,6 +87,26 @@ _GEMINI_WORDS = {
 }
 
 
+_BEDROCK_WORDS = {
+    "quota": "Too many tokens per day, please wait before trying again.",
+    "context": "The model returned the following errors: Input is too long for requested model.",
+    "policy": "The model returned the following errors: Output blocked by content filtering policy",
+}
+_BEDROCK = {
+    400: "ValidationException",
+    401: "UnrecognizedClientException",
+    402: "ServiceQuotaExceededException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    503: "ServiceUnavailableException",
+    504: "ModelTimeoutException",
+    529: "ModelNotReadyException",
+}
+
+
 class Refused(Exception):
     """A request the vendor would not take, in the vendor's words."""
 
@@ -107,6 +129,8 @@ class Refused(Exception):
                 detail = {"@type": "type.googleapis.com/google.rpc.BadRequest"}
                 error["error"]["details"] = [detail | {"fieldViolations": [violation]}]
             return orjson.dumps(error)
+        if family == "bedrock":
+            return orjson.dumps({"message": self.message})
         return orjson.dumps({"error": _openai(kind) | {"param": self.param or None}})
 
 
@@ -118,7 +142,17 @@ def body(family: str, word: str, retry_delay: str = "") -> tuple[int, bytes]:
         return kind.status, orjson.dumps(_anthropic(kind.anthropic, kind_text))
     if family == "gemini":
         return kind.status, orjson.dumps(_gemini(kind, word, retry_delay))
+    if family == "bedrock":
+        return kind.status, orjson.dumps({"message": _BEDROCK_WORDS.get(word, kind.message)})
     return kind.status, orjson.dumps({"error": _openai(kind)})
+
+
+def headers(family: str, status: int) -> bytes:
+    """Header lines of a failure: Bedrock names it there, the others in the body alone."""
+    if family != "bedrock":
+        return b""
+    name = _BEDROCK.get(status, _BEDROCK[400] if status < 500 else _BEDROCK[500])
+    return b"x-amzn-errortype: %b:http://internal.amazon.com/coral/\r\n" % name.encode()
 
 
 def inside_200(family: str) -> bytes:
@@ -128,6 +162,9 @@ def inside_200(family: str) -> bytes:
         return orjson.dumps(_anthropic("overloaded_error", "Overloaded"))
     if family == "gemini":
         return orjson.dumps(_gemini(kind, "503", ""))
+    if family == "bedrock":
+        name = "com.amazon.coral.service#ServiceUnavailableException"
+        return orjson.dumps({"__type": name, "message": kind.message})
     return orjson.dumps({"error": _openai(kind) | {"code": 503}})
 
 
@@ -199,3 +236,9 @@ def anthropic_event() -> bytes:
 def gemini_event() -> bytes:
     """The error event of a Gemini stream."""
     return b"data: " + orjson.dumps(_gemini(STATUSES[503], "503", "")) + b"\r\n\r\n"
+
+
+def bedrock_event() -> bytes:
+    """The exception of a Converse stream."""
+    body = orjson.dumps({"message": STATUSES[503].message})
+    return eventstream.exception("serviceUnavailableException", body)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.simulator import errors
 from proxy.simulator.answers import Act, Step, Stream, Whole
+from proxy.simulator.bedrock import EVENT_STREAM
 from proxy.simulator.http import LAST_CHUNK, chunk
 from proxy.simulator.refusals import error_in_200, redirect, refusal
 from proxy.simulator.take import Fault, Take, answered, framed, head, sized
@@ -257,8 +258,21 @@ def bad_utf8(take: Take) -> Iterator[Step]:
     yield from take.rest()
 
 
+def _is_framed(take: Take) -> bool:
+    """An AWS event stream: frames with lengths and checksums, not lines."""
+    return isinstance(take.answer, Stream) and take.answer.content_type == EVENT_STREAM
+
+
 def huge_event(take: Take) -> Iterator[Step]:
     size = (take.steer.size or 10) << 20
+    if _is_framed(take):
+        # The length of a frame comes first, and a checksum last.
+        yield from take.until_cut()
+        assert isinstance(take.answer, Stream)
+        event = take.answer.event(b"The" + b"x" * size)
+        yield from (event[start : start + SLICE] for start in range(0, len(event), SLICE))
+        yield from take.rest()
+        return
     if isinstance(take.answer, Whole):
         before, word, after = take.answer.body.partition(b"The")
     else:
@@ -280,7 +294,9 @@ def then_garbage(take: Take) -> Iterator[Step]:
 def bad_json(take: Take) -> Iterator[Step]:
     yield from take.until_cut()
     if isinstance(take.answer, Stream):
-        yield b'data: {"choices":[{"delta":{"content":\n\n'
+        # A quote inside the text of a frame ends it: what follows is no JSON.
+        odd = b'data: {"choices":[{"delta":{"content":\n\n'
+        yield take.answer.event(b'"') if _is_framed(take) else odd
         yield from take.rest()
 
 
@@ -351,7 +367,7 @@ def rewritten(rewrite: Callable[[bytes], bytes], first: bytes = b"") -> Fault:
     """Every event written in another legal way, and `first` before all of them."""
 
     def play(take: Take) -> Iterator[Step]:
-        if not isinstance(take.answer, Stream):
+        if not isinstance(take.answer, Stream) or _is_framed(take):
             return answered(take)
         return framed(take, events(take.steps))
 

@@ -22,7 +22,7 @@ def refusal(word: str) -> Fault:
         status, body = errors.body(take.family, word, hints.get("rainfo", ""))
         lines = retry_headers(take)
         opening = head(take.family, status, b"application/json", take.serial)
-        yield sized(opening + lines, body)
+        yield sized(opening + errors.headers(take.family, status) + lines, body)
 
     return play
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from proxy.simulator import anthropic, gemini, openai_chat, openai_other, openai_responses
+from proxy.simulator import anthropic, bedrock, gemini, openai_chat, openai_other, openai_responses
 from proxy.simulator.answers import Answer, Call
 
 Operation = Callable[[Call], Answer | None]
@@ -43,6 +43,13 @@ _POST: dict[str, Route] = {
     "/messages/count_tokens": Route("anthropic", anthropic.count_tokens),
 }
 
+_BEDROCK = {
+    "converse": bedrock.converse,
+    "converse-stream": bedrock.converse_stream,
+    "count-tokens": bedrock.count_tokens,
+}
+
+_CONVERSE = re.compile(r"/model/(.+)/(converse|converse-stream|count-tokens)$")
 _GEMINI = re.compile(r"/models/(.+):([A-Za-z]+)$")
 _RESPONSE = re.compile(r"/responses/([^/]+)$")
 _MODEL = re.compile(r"/models/(.+)$")
@@ -72,6 +79,8 @@ def find(method: bytes, path: bytes) -> Route | None:
 def _post(path: str) -> Route | None:
     if match := _GEMINI.search(path):
         return Route("gemini", gemini.verb, match[2], match[1])
+    if match := _CONVERSE.search(path):
+        return Route("bedrock", _BEDROCK[match[2]], model=match[1])
     for suffix, route in _POST.items():
         if path.endswith(suffix):
             return route

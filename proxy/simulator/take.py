@@ -73,9 +73,12 @@ Fault = Callable[[Take], Iterator[Step]]
 """A way to give an answer: every byte, every pause, and how it ends."""
 
 
+_REQUEST_ID = {"anthropic": b"request-id", "bedrock": b"x-amzn-requestid"}
+
+
 def head(family: str, status: int, content_type: bytes, serial: bytes) -> bytes:
     """A response head without framing and empty line."""
-    name = b"request-id" if family == "anthropic" else b"x-request-id"
+    name = _REQUEST_ID.get(family, b"x-request-id")
     return b"%bcontent-type: %b\r\n%b: req_%b\r\n" % (
         status_line(status),
         content_type,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.simulator import anthropic, gemini, openai_chat, openai_other, openai_responses
+from proxy.simulator import anthropic, bedrock, gemini, openai_chat, openai_other, openai_responses
 from proxy.simulator.routes import find
 
 
@@ -28,6 +28,12 @@ from proxy.simulator.routes import find
             "POST", "/x/publishers/google/models/m:streamGenerateContent", gemini.verb,
             "gemini", "streamGenerateContent", "m",
         ),
+        ("POST", "/model/us.a%3A0/converse", bedrock.converse, "bedrock", "", "us.a:0"),
+        (
+            "POST", "/model/arn%3Aaws%3Abedrock%3A%3A1%3Ax%2Fsim/converse-stream", bedrock.converse_stream,
+            "bedrock", "", "arn:aws:bedrock::1:x/sim",
+        ),
+        ("POST", "/p/model/a/count-tokens", bedrock.count_tokens, "bedrock", "", "a"),
         ("GET", "/v1beta/models", openai_other.models, "gemini", "gemini", ""),
         ("GET", "/v1/models", openai_other.models, "openai", "", ""),
         ("GET", "/v1/models/a/b", openai_other.model, "openai", "", "a/b"),
