@@ -12,10 +12,12 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import orjson
 
 from proxy import __version__
+from proxy.core.clock import now
 from proxy.core.errors import ProxyError
-from proxy.core.model import Credential, Provider
+from proxy.core.model import Auth, Credential, Provider
 from proxy.core.surfaces import AUTH
 from proxy.core.url import join
+from proxy.upstream.sigv4 import Scope, sign
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
 from proxy.wire.headers import Headers, to_upstream
@@ -50,11 +52,11 @@ def render(
     """
     if translation is None:
         body, hide_usage = _body(exchange, candidate)
-        head = _head(exchange, exchange.endpoint, candidate, upstream, len(body))
+        head = _head(exchange, exchange.endpoint, candidate, upstream, body)
         return head, body, hide_usage
     body = _translated(exchange, candidate, translation)
     query = translation.query if translation.endpoint.stream else ""
-    head = _head(exchange, translation.endpoint, candidate, upstream, len(body), query)
+    head = _head(exchange, translation.endpoint, candidate, upstream, body, query)
     return head, body, False
 
 
@@ -63,7 +65,7 @@ def _head(
     endpoint: Endpoint,
     candidate: Candidate,
     upstream: Upstream,
-    length: int,
+    body: bytes,
     own_query: str | None = None,
 ) -> bytes:
     """`own_query` instead of the client's, where the client's words mean nothing to the provider."""
@@ -93,10 +95,23 @@ def _head(
         forwarded = _versioned(forwarded, lines)
     parts = [b"%b %b HTTP/1.1\r\n" % (endpoint.method.encode(), target), lines]
     parts += [b"%b: %b\r\n" % header for header in forwarded]
-    if length or endpoint.method == "POST":
-        parts.append(b"content-length: %d\r\n" % length)
+    auth = upstream.provider.auth.get(endpoint.family)
+    if auth is not None and auth.scheme == "sigv4" and candidate.credential is not None:
+        parts.append(_signed(upstream.provider, candidate.credential, auth, target, body))
+    if body or endpoint.method == "POST":
+        parts.append(b"content-length: %d\r\n" % len(body))
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _signed(
+    provider: Provider, credential: Credential, auth: Auth, target: bytes, body: bytes
+) -> bytes:
+    """Header lines that sign a request as AWS wants it."""
+    headers = [("host", urlsplit(provider.base_url).netloc)]
+    secret, scope = credential.secret.reveal(), Scope.parse(auth.name)
+    added = sign(secret, scope, "POST", target.decode("ascii"), headers, body, now())
+    return "".join(f"{name}: {value}\r\n" for name, value in added).encode()
 
 
 def _versioned(forwarded: Headers, lines: bytes) -> Headers:
@@ -115,7 +130,8 @@ def _fixed(
     if any(part in (".", "..") for part in model.split("/")):
         raise ProxyError("bad_req", "The model's name is not usable.", param="model")
     root = provider.dialects[endpoint.dialect]
-    quoted = quote(model, safe="/-._~:@")
+    # An inference profile is named by an ARN, whose slash is no step of the path.
+    quoted = quote(model, safe="" if endpoint.family == "bedrock" else "/-._~:@")
     path = (join(provider.base_url, root) + endpoint.suffix).replace("{model}", quoted)
     parts = urlsplit(path)
     target = path if provider.proxy and parts.scheme == "http" else parts.path

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
 from msgspec.structs import replace
 
-from proxy.core.model import Snapshot
+from proxy.core.model import Auth, Credential, Snapshot
+from proxy.core.secret import Secret
 from tests.gateway.asked import provider, raw, snapshot
 from tests.gateway.served import STREAMED, Provider, Served, serving, whole
 from tests.line.harness import Answer, scripted
@@ -317,3 +319,49 @@ async def test_an_answer_that_is_none_is_the_providers_fault() -> None:
         answer = await ask(served, ASKED)
 
     assert answer.status == 502
+
+
+CONVERSED = (
+    b'{"output":{"message":{"role":"assistant","content":[{"text":"hello"}]}},"stopReason":"end_turn",'
+    b'"usage":{"inputTokens":7,"outputTokens":2,"totalTokens":9}}'
+)
+PROFILE = "arn:aws:bedrock:us-east-1:1:inference-profile/us.claude-v1:0"
+
+
+def signed_again(head: bytes, body: bytes) -> str:
+    """What botocore makes of the request that came."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    line, *lines = head.decode().strip().split("\r\n")
+    fields = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
+    url = f"http://{fields['host']}{line.split(' ')[1]}"
+    request = AWSRequest("POST", url, {"host": fields["host"]}, body)
+    request.context["timestamp"] = fields["x-amz-date"]
+    request.headers["X-Amz-Date"] = fields["x-amz-date"]
+    auth = SigV4Auth(Credentials("AKID", "secret"), "bedrock", "eu-west-1")
+    text = auth.canonical_request(request)
+    signature = auth.signature(auth.string_to_sign(request, text), request)
+    return str(signature)
+
+
+@pytest.mark.parametrize("model", ["anthropic.claude-v1:0", PROFILE])
+async def test_bedrock_is_asked_with_a_signature(model: str) -> None:
+    answers = Provider(whole(CONVERSED))
+    async with scripted(answers) as url:
+        one = provider(
+            url,
+            dialects={"bedrock.converse": "/model"},
+            credentials=(Credential("p#0", Secret("AKID:secret")),),
+            auth={"bedrock": Auth("sigv4", "eu-west-1")},
+        )
+        async with serving(snapshot(one, upstream_model=model)) as served:
+            answer = await ask(served, ASKED)
+
+    assert answer.json["choices"][0]["message"]["content"] == "hello"
+    head, body = answers.requests[0]
+    assert head.startswith(b"POST /model/%b/converse " % quote(model, safe="").encode())
+    assert f"Signature={signed_again(head, body)}".encode() in head
+    assert b"\r\nauthorization: AWS4-HMAC-SHA256 Credential=AKID/" in head
+    assert b"secret" not in head
