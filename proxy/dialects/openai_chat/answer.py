@@ -13,6 +13,7 @@ from proxy.dialects.ir import Json
 from proxy.dialects.lenient import mended, object_at
 from proxy.dialects.openai_chat import messages, parts, thoughts
 from proxy.dialects.openai_chat.fields import NAME, encode, finish_in
+from proxy.dialects.openai_chat.names import own_names
 
 _HEAD = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier", "error"})
 _CHOICE = frozenset(
@@ -110,7 +111,7 @@ def parse_response(body: bytes, request: ir.Request) -> ir.Response:
 def _choice(choice: Json, body: Json, request: ir.Request, ids: set[str]) -> ir.Choice:
     message = an_object(choice.get("message") or choice.get("delta"))
     blocks = _blocks(message, request)
-    calls = _calls(message, ids)
+    calls = _calls(message, ids, request)
     _annotate(blocks, choice, message, body)
     blocks += calls
     blocks = identity.attach(blocks)
@@ -199,8 +200,8 @@ def _annotate(blocks: list[ir.Block], choice: Json, message: Json, body: Json) -
             return
 
 
-def _calls(message: Json, ids: set[str]) -> list[ir.Block]:
-    found: list[ir.Block] = []
+def _calls(message: Json, ids: set[str], request: ir.Request) -> list[ir.Block]:
+    found: list[ir.ToolCall] = []
     for value in objects(message.get("tool_calls")):
         call = call_of(value)
         if not call.id or call.id in ids:
@@ -212,7 +213,10 @@ def _calls(message: Json, ids: set[str]) -> list[ir.Block]:
         call = call_of({"function": legacy})
         call.id = identity.new_id("call_")
         found.append(call)
-    return found
+    names = own_names(request)
+    for call in found:
+        call.name = names.get(call.name, call.name)
+    return list(found)
 
 
 def call_of(value: Json) -> ir.ToolCall:

@@ -10,6 +10,7 @@ from proxy.dialects.ir import Json
 from proxy.dialects.openai_chat import answer, messages, thoughts
 from proxy.dialects.openai_chat.calls import Call, Calls
 from proxy.dialects.openai_chat.fields import finish_in
+from proxy.dialects.openai_chat.names import own_names
 
 Events = list[ir.Event]
 
@@ -240,6 +241,7 @@ class Choice:
             signature=block.signature,
             origin=block.origin,
         )
+        started.name = own_names(self._request).get(block.name, block.name)
         events.append(ir.BlockStart(call.index, started, self._number))
 
     def _finish_calls(self, events: Events, but: Call | None = None) -> None:

@@ -48,6 +48,8 @@ def _choice(
         "logprobs": {"content": logprobs, "refusal": None} if logprobs else None,
         "finish_reason": reason_of(choice.finish, choice.reason, request),
     }
+    if made["finish_reason"] == "tool_calls" and "tool_calls" not in message:
+        made["finish_reason"] = "stop"
     if not own:
         return made
     extras = dict(choice.extras)
@@ -126,8 +128,6 @@ def annotation(cited: ir.Citation, before: int, size: int) -> Json | None:
         "title": cited.title,
         "url": cited.url,
     }
-    if cited.text:
-        made["content"] = cited.text
     return {"type": "url_citation", "url_citation": made}
 
 

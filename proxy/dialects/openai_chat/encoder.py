@@ -126,10 +126,10 @@ class ChatEncoder:
         if len(cited) < len(found):
             self._loss.drop("citations")
         if cited:
-            for index, made in enumerate(cited):
-                cited[index] = {"index": index, **made}
             spoken += self._chunk(event.choice, {"annotations": cited})
         reason = reason_of(event.finish, event.reason, self._request)
+        if reason == "tool_calls" and not state.calls:
+            reason = "stop"
         more = dict(event.extras) if self._origin == NAME else {}
         delta = more.pop("message", None)
         return spoken + self._chunk(
@@ -332,10 +332,8 @@ class ChatEncoder:
                 assert state is not None
                 return self._sign_text(state, event.signature, event.origin)
             case ir.ToolCall() if state is not None and not self._request.functions:
-                call = {
-                    "index": state.entry,
-                    "extra_content": sealed(event.signature, event.origin),
-                }
+                call: Json = {"index": state.entry, "function": {"arguments": ""}}
+                call["extra_content"] = sealed(event.signature, event.origin)
                 return self._chunk(state.choice, {"tool_calls": [call]})
             case _:
                 return b""

@@ -15,6 +15,7 @@ from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_chat import parts, thoughts
 from proxy.dialects.openai_chat.fields import FAMILY, thoughts_field
+from proxy.dialects.openai_chat.names import speaker, tool_name
 
 
 class Prompt:
@@ -61,7 +62,7 @@ class Prompt:
     def _more(self, message: ir.Message) -> Json:
         more: Json = dict(message.extras) if self._own else {}
         if message.name:
-            more["name"] = message.name
+            more["name"] = message.name if self._own else speaker(message.name)
         return more
 
     def _result(self, result: ir.ToolResult, shown: list[Json]) -> Json:
@@ -197,12 +198,13 @@ class Prompt:
 
     def _call(self, call: ir.ToolCall) -> Json:
         made: Json = {"id": self._id(call.id)}
+        name = call.name if self._own else tool_name(call.name)
         if call.custom:
             made["type"] = "custom"
-            made["custom"] = {"name": call.name, "input": call.arguments}
+            made["custom"] = {"name": name, "input": call.arguments}
         else:
             made["type"] = "function"
-            made["function"] = {"name": call.name, "arguments": call.arguments or "{}"}
+            made["function"] = {"name": name, "arguments": call.arguments or "{}"}
         if call.signature:
             if call.origin == "gemini" and (self._own or "gemini" in self._model):
                 made["extra_content"] = {"google": {"thought_signature": call.signature}}

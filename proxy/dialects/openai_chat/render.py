@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from proxy.dialects import effort, ir
 from proxy.dialects.base import Target
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_chat import tools
-from proxy.dialects.openai_chat.fields import FIELDS, NAME, OWN_FIELDS, efforts, encode, reasons
+from proxy.dialects.openai_chat.fields import (
+    FIELDS,
+    NAME,
+    OWN_FIELDS,
+    TIERS,
+    efforts,
+    encode,
+    reasons,
+)
+from proxy.dialects.openai_chat.names import schema_name
 from proxy.dialects.openai_chat.prompt import Prompt
 from proxy.dialects.survey import survey
 
@@ -52,7 +61,13 @@ _USUAL: Mapping[str, object] = {
 }
 """What OpenAI's reasoning models take: nothing but these, and they may as well be left out."""
 _MOST_STOPS = 4
-_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_KNOWN: Mapping[str, frozenset[str]] = {
+    "service_tier": TIERS,
+    "verbosity": frozenset({"low", "medium", "high"}),
+    "cache_retention": frozenset({"in_memory", "24h"}),
+}
+"""Words of a closed set."""
+_MOST_LABELS = 16
 
 
 def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
@@ -67,8 +82,9 @@ def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
     body.update(tools.render(request, loss, own=own))
     if request.format is not None and (own or request.format.kind != "text"):
         body["response_format"] = _format(request.format, own=own)
-    if any(modality != "text" for modality in request.modalities) or (own and request.modalities):
-        body["modalities"] = request.modalities
+    modalities = request.modalities if own else _modalities(request.modalities, target.model, loss)
+    if modalities:
+        body["modalities"] = modalities
     if request.max_tokens is not None:
         newer = reasons(target.model)
         body["max_completion_tokens" if newer else "max_tokens"] = request.max_tokens
@@ -98,16 +114,25 @@ def _parameters(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Js
             if value != _USUAL[attribute]:
                 loss.drop(attribute)
             continue
-        body[field] = value if own else _clamped(attribute, value, loss)
+        made = value if own else _clamped(attribute, value, loss)
+        if made not in (None, [], {}):
+            body[field] = made
+    if not own and "logprobs" not in body and body.pop("top_logprobs", None) is not None:
+        loss.drop("top_logprobs")
     if own and request.top_k is not None:
         body["top_k"] = request.top_k
     return body
 
 
 def _clamped(attribute: str, value: object, loss: Loss) -> object:
-    if attribute == "stop" and isinstance(value, list) and len(value) > _MOST_STOPS:
-        loss.drop("stop")
-        return value[:_MOST_STOPS]
+    if attribute in _KNOWN and value not in _KNOWN[attribute]:
+        loss.drop(attribute)
+        return None
+    if attribute in _FEW:
+        kept = _FEW[attribute](value)
+        if kept != value:
+            loss.drop(attribute)
+        return kept
     if attribute not in _RANGES or not isinstance(value, int | float):
         return value
     low, high = _RANGES[attribute]
@@ -115,6 +140,44 @@ def _clamped(attribute: str, value: object, loss: Loss) -> object:
     if clamped != value:
         loss.drop(attribute)
     return clamped
+
+
+def _stops(value: Any) -> list[str]:
+    return [text for text in value if text][:_MOST_STOPS]
+
+
+def _labels(value: Any) -> Json:
+    kept = [
+        (key, label)
+        for key, label in value.items()
+        if len(key) <= 64 and isinstance(label, str) and len(label) <= 512
+    ]
+    return dict(kept[:_MOST_LABELS])
+
+
+def _biases(value: Any) -> Json:
+    return {
+        token: min(max(bias, -100), 100)
+        for token, bias in value.items()
+        if isinstance(bias, int | float)
+    }
+
+
+_FEW: Mapping[str, Callable[[Any], object]] = {
+    "stop": _stops,
+    "metadata": _labels,
+    "logit_bias": _biases,
+}
+"""What is left of a list or an object that is larger than the API takes, or holds what it does not."""
+
+
+def _modalities(wanted: list[str], model: str, loss: Loss) -> list[str]:
+    """Images come from models made for it, and for a sound no voice is known."""
+    others = [modality for modality in wanted if modality != "text"]
+    kept = [modality for modality in others if modality == "image" and "image" in model]
+    if len(kept) < len(others):
+        loss.drop("modalities")
+    return ["text", *kept] if kept else []
 
 
 def _thinking(thinking: ir.Thinking, model: str, loss: Loss, *, own: bool) -> Json:
@@ -132,14 +195,12 @@ def _thinking(thinking: ir.Thinking, model: str, loss: Loss, *, own: bool) -> Js
 
 
 def _format(wanted: ir.Format, *, own: bool) -> Json:
-    if wanted.kind != "schema":
+    if wanted.kind != "schema" or wanted.schema is None:
         return {"type": "text" if wanted.kind == "text" else "json_object"}
-    schema: Json = {"name": wanted.name if own else _NAME.sub("_", wanted.name)[:64]}
-    schema["name"] = schema["name"] or "response"
+    schema: Json = {"name": wanted.name if own and wanted.name else schema_name(wanted.name)}
     if wanted.description:
         schema["description"] = wanted.description
-    if wanted.schema is not None:
-        schema["schema"] = wanted.schema
+    schema["schema"] = wanted.schema
     if wanted.strict is not None:
         schema["strict"] = wanted.strict
     return {"type": "json_schema", "json_schema": schema}

@@ -9,6 +9,7 @@ from proxy.dialects.asked import Fields, a_text, an_object, wrong
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss, unsupported
 from proxy.dialects.openai_chat.fields import FAMILY
+from proxy.dialects.openai_chat.names import tool_name
 from proxy.dialects.openai_chat.parts import cache_of
 
 _LOCATION = ("city", "region", "country", "timezone")
@@ -122,13 +123,13 @@ def render(request: ir.Request, loss: Loss, *, own: bool) -> Json:
         if isinstance(tool, ir.ServerTool):
             _render_server_tool(tool, body, tools, loss, own=own)
         else:
-            tools.append(_render_custom(tool) if tool.custom else _render_function(tool, own=own))
+            tools.append((_render_custom if tool.custom else _render_function)(tool, own=own))
             if own:
                 tools[-1].update(_outside(tool))
     if tools:
         body["tools"] = tools
     if request.tool_choice is not None and (tools or own):
-        body["tool_choice"] = _render_choice(request.tool_choice, request.tools)
+        body["tool_choice"] = _render_choice(request.tool_choice, request.tools, own=own)
     if request.parallel_tool_calls is not None and (tools or own):
         body["parallel_tool_calls"] = request.parallel_tool_calls
     return body
@@ -144,18 +145,21 @@ def _outside(tool: ir.Tool) -> Json:
 
 
 def _render_function(tool: ir.Tool, *, own: bool) -> Json:
-    made: Json = {"name": tool.name}
+    made: Json = {"name": tool.name if own else tool_name(tool.name)}
     if tool.description:
         made["description"] = tool.description
-    if tool.schema is not None or not own:
-        made["parameters"] = tool.schema or {"type": "object", "properties": {}}
+    if not own:
+        # OpenAI demands the type, and others the properties.
+        made["parameters"] = {"type": "object", **(tool.schema or {"properties": {}})}
+    elif tool.schema is not None:
+        made["parameters"] = tool.schema
     if tool.strict is not None:
         made["strict"] = tool.strict
     return {"type": "function", "function": made}
 
 
-def _render_custom(tool: ir.Tool) -> Json:
-    made: Json = {"name": tool.name}
+def _render_custom(tool: ir.Tool, *, own: bool) -> Json:
+    made: Json = {"name": tool.name if own else tool_name(tool.name)}
     if tool.description:
         made["description"] = tool.description
     if tool.format is not None:
@@ -191,12 +195,14 @@ def _search_options(tool: ir.ServerTool) -> Json:
     return options
 
 
-def _render_choice(choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool]) -> object:
+def _render_choice(
+    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool], *, own: bool
+) -> object:
     custom = {tool.name for tool in tools if isinstance(tool, ir.Tool) and tool.custom}
 
     def named(name: str) -> Json:
         kind = "custom" if name in custom else "function"
-        return {"type": kind, kind: {"name": name}}
+        return {"type": kind, kind: {"name": name if own else tool_name(name)}}
 
     if choice.mode == "tool" and choice.names:
         return named(choice.names[0])
