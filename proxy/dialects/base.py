@@ -20,7 +20,7 @@ from proxy.wire import sse
 
 __all__ = [
     "BAD", "CONTENT", "ERROR", "FINISH", "SSE", "USAGE_ONLY", "Codec", "Count", "Decoder", "Dialect", "Encoder",
-    "Framing", "Headers", "Tap", "Target", "Usage",
+    "Framing", "Headers", "Opened", "Tap", "Target", "Usage",
 ]  # fmt: skip
 
 Headers = list[tuple[bytes, bytes]]
@@ -77,6 +77,14 @@ class Tap(Protocol):
         """Whether what has been seen is a whole answer."""
 
 
+class Opened(Struct, frozen=True, gc=False):
+    """A conversation that the provider has begun for one request."""
+
+    id: str | int
+    message: str
+    """Names the question in it."""
+
+
 class Target(Struct, frozen=True):
     """What a request is rendered for."""
 
@@ -85,6 +93,8 @@ class Target(Struct, frozen=True):
     stream: bool = False
     max_tokens: int = 4096
     """For a dialect that demands a limit when the client gave none."""
+    opened: Opened | None = None
+    """Where the provider is asked, if it keeps conversations."""
 
 
 class Decoder(Protocol):
@@ -148,6 +158,8 @@ class Codec(Struct, frozen=True, eq=False):
     stream_type: bytes = b"text/event-stream; charset=utf-8"
     """Content type of what `encoder` writes."""
     count: Count | None = None
+    headers: Callable[[Target], Headers] | None = None
+    """What a request carries besides those of its provider, where that is another thing each time."""
 
 
 class Framing(Struct, frozen=True, eq=False):
