@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp.client_proto import ResponseHandler
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -84,6 +84,11 @@ class UpstreamConnection(ResponseHandler):
             transport.write(body)
         else:
             transport.write(head + body)
+
+    def set_response_params(self, **parameters: Any) -> None:
+        # A plain `session.request` goes on this connection: whoever takes it next takes a used one.
+        self.served += 1
+        super().set_response_params(**parameters)
 
     def _begin(self) -> None:
         # What plain `session.request` leaves behind would swallow an unasked answer on an idle connection.

@@ -9,21 +9,26 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
+from proxy import __version__
 from proxy.core.errors import Cause, UpstreamError
 from proxy.core.model import Provider
-from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.connection import Headers, UpstreamConnection
+from proxy.upstream.conversations import Conversations
 from proxy.upstream.resolver import VettingResolver
 
 KEEPALIVE = 15.0
 """Seconds an idle connection stays pooled: below every known provider's own limit."""
 DNS_TTL = 60
+USER_AGENT = f"headrace/{__version__}"
+_MAX_ANSWER = 1024 * 1024
+"""Bytes of an answer to `ask`."""
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -41,6 +46,7 @@ class Upstream:
         "_session",
         "_timeouts",
         "busy",
+        "conversations",
         "heads",
         "opened",
         "provider",
@@ -80,6 +86,9 @@ class Upstream:
             "POST", URL(provider.base_url), loop=loop, session=self._session, proxy=proxy
         )
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self.conversations: Conversations | None = None
+        if provider.conversation is not None:
+            self.conversations = Conversations(self, provider.conversation)
         self._quiet: asyncio.Future[None] | None = None
 
     @property
@@ -126,6 +135,66 @@ class Upstream:
             self.opened += 1
         return protocol, functools.partial(self._give_back, connection)
 
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: list[tuple[str, str]],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        connect: float,
+        total: float,
+    ) -> tuple[int, Headers, bytes]:
+        """(status, headers, body) of a whole exchange by the session's own, slower way. For what is small.
+
+        Raises UpstreamError. A connection that proves stale is no failure: it is asked once more on a new one.
+        """
+        limit = aiohttp.ClientTimeout(connect=min(connect, total), ceil_threshold=3600)
+        self.busy += 1
+        try:
+            async with asyncio.timeout(total):
+                try:
+                    return await self._ask(method, url, query, headers, body, limit)
+                except aiohttp.ClientConnectionError as error:
+                    if not _is_stale(error):
+                        raise
+                    self.drop_idle()
+                    return await self._ask(method, url, query, headers, body, limit)
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one of these
+            raise _of_ask(error) from error
+        finally:
+            self.busy -= 1
+            self._tell_quiet()
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        query: list[tuple[str, str]],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        limit: aiohttp.ClientTimeout,
+    ) -> tuple[int, Headers, bytes]:
+        async with self._session.request(
+            method,
+            URL(url, encoded=True),
+            params=query or None,
+            headers={"user-agent": USER_AGENT, **headers, "accept-encoding": "identity"},
+            data=body,
+            skip_auto_headers=("content-type",),
+            timeout=limit,
+            allow_redirects=False,
+            proxy=self.provider.proxy,
+        ) as response:
+            content = bytearray()
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) > _MAX_ANSWER:
+                    raise UpstreamError(Cause.MALFORMED, status=response.status)
+            fields = [(name.lower(), value) for name, value in response.raw_headers]
+            return response.status, fields, bytes(content)
+
     def _give_back(self, connection: aiohttp.connector.Connection) -> None:
         self.busy -= 1
         connection.release()
@@ -152,6 +221,8 @@ class Upstream:
 
     async def close(self) -> None:
         """Close the session; exchanges still running lose their connection."""
+        if self.conversations is not None:
+            self.conversations.close()
         await self._session.close()
 
 
@@ -164,6 +235,28 @@ def _cause(error: BaseException, *, full: bool) -> Cause | None:
     if isinstance(error, aiohttp.ClientError | OSError):
         return Cause.CONNECT
     return None
+
+
+def _is_stale(error: aiohttp.ClientConnectionError) -> bool:
+    """Whether a connection broke before it brought an answer: a pooled one that the provider had given up, most likely."""
+    return isinstance(
+        error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError
+    ) and not isinstance(error, aiohttp.ClientConnectorError)
+
+
+def _of_ask(error: Exception) -> UpstreamError:
+    """What an exchange by the session's own way died of."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return UpstreamError(Cause.TIMEOUT_CONNECT, sent=False)
+    if isinstance(error, TimeoutError):
+        return UpstreamError(Cause.TIMEOUT_TTFT)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return UpstreamError(_cause(error, full=False) or Cause.CONNECT, sent=False)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return UpstreamError(Cause.TRUNCATED)
+    if isinstance(error, aiohttp.ClientConnectionError | OSError):
+        return UpstreamError(Cause.CONNECT)
+    return UpstreamError(Cause.MALFORMED)
 
 
 class UpstreamPool:

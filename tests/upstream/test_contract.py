@@ -144,7 +144,7 @@ async def test_plain_requests_and_lean_ones_share_a_connection(answer: bytes) ->
         assert (one.idle, one.session.closed) == (1, False)
         [(protocol, _)] = one._connector._conns[one._origin.connection_key]
         assert isinstance(protocol, UpstreamConnection)
-        assert protocol.served == 2
+        assert protocol.served == 4
 
 
 @pytest.mark.parametrize("before", ["plain", "lean"])
