@@ -55,6 +55,7 @@ class Ask(Struct, rename={"generation_config": "generationConfig", "tool_config"
     functions: Raw = ABSENT
     tool_choice: Raw = ABSENT
     thinking: Raw = ABSENT
+    thread: Raw = ABSENT
     reasoning: Raw = ABSENT
     reasoning_effort: str | None = None
     include: list[str] | None = None

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from proxy.simulator import demands, seals, strict, words
 from proxy.simulator.answers import ABSENT, Answer, Block, Call, Stream, Whole, decoded, wrapped
-from proxy.simulator.errors import anthropic_event
+from proxy.simulator.errors import Refused, anthropic_event
 from proxy.simulator.shape import Shape, call_id, shape, source, whole
 
 if TYPE_CHECKING:
@@ -21,9 +21,19 @@ REDACTED = seals.seal("redacted")
 """All there is of thoughts nobody may read."""
 
 
+_NO_THREADS = Refused(
+    "thread: this request cannot be threaded",
+    "thread",
+    details={"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+)
+"""Conversations are the client's to keep; its tool runner goes on by itself when it is told so in this way."""
+
+
 def messages(call: Call) -> Answer:
     """POST /messages"""
     steer = call.steer
+    if call.ask.thread is not ABSENT:
+        raise _NO_THREADS
     if steer.strict:
         strict.messages(call.content())
     if steer.signed:

@@ -110,8 +110,16 @@ _BEDROCK = {
 class Refused(Exception):
     """A request the vendor would not take, in the vendor's words."""
 
-    def __init__(self, message: str, param: str = "", code: str = "invalid_value") -> None:
+    def __init__(
+        self,
+        message: str,
+        param: str = "",
+        code: str = "invalid_value",
+        details: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
+        self.details = details
+        """What Anthropic says to programs."""
         self.message = message
         self.param = param
         """The field at fault."""
@@ -121,7 +129,10 @@ class Refused(Exception):
         """The body of the 400 it becomes; the field is named where the dialect has a place for it."""
         kind = msgspec.structs.replace(STATUSES[400], message=self.message, code=self.code)
         if family == "anthropic":
-            return orjson.dumps(_anthropic(kind.anthropic, self.message))
+            answer = _anthropic(kind.anthropic, self.message)
+            if self.details:
+                answer["error"]["details"] = self.details
+            return orjson.dumps(answer)
         if family == "gemini":
             error = _gemini(kind, "400", "")
             if self.param:

@@ -216,8 +216,10 @@ def _stream(
         blocks.append(Block(b"", 1, lambda _: b"", one, width=width))
     nothing_yet = not sum(block.count for block in blocks)
     total = None if steer.fault == "no_usage" else _usage(steer, made)
-    last: list[Any] = [] if made.tools or steer.refuse else [{"text": ""} | _signature(made)]
-    grounding = _grounding(whole(steer, made)) if steer.cite and last else None
+    signature = {} if made.tools else _signature(made)
+    last: list[Any] = [] if steer.refuse else [{"text": ""} | signature]
+    cited = steer.cite and not made.tools
+    grounding = _grounding(whole(steer, made)) if cited else None
     return Stream(
         blocks,
         finish=before(nothing_yet) + chunk(last, _finish(steer), total, grounding),

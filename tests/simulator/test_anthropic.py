@@ -82,6 +82,21 @@ def test_tools_are_called(client: anthropic.Anthropic) -> None:
         assert answer.stop_reason == "tool_use"
 
 
+def test_the_tool_runner_goes_on_without_a_thread(client: anthropic.Anthropic) -> None:
+    @anthropic.beta_tool
+    def weather(city: str) -> str:
+        """The weather.
+
+        Args:
+            city: Where
+        """
+        return f"rain in {city}"
+
+    runner = client.beta.messages.tool_runner(model="sim-n1-tool-signed", tools=[weather], **COMMON)
+
+    assert "rain in The" in runner.until_done().content[0].text
+
+
 def test_the_token_limit_can_be_the_reason_to_stop(client: anthropic.Anthropic) -> None:
     assert final(client, model="sim-length").stop_reason == "max_tokens"
 

@@ -7,7 +7,6 @@ import pytest
 
 from proxy.simulator import errors
 
-
 FAMILIES = ("openai", "anthropic", "gemini", "bedrock")
 
 
