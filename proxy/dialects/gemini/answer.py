@@ -25,7 +25,8 @@ def part_of(block: ir.Block, loss: Loss, *, same: bool) -> Json | None:
             loss.drop("refusal")
             return {"text": text} if text else None
         case ir.Reasoning():
-            return _thought(block)
+            thought: Json = {"text": block.text, "thought": True}
+            return _sealed(thought, block) if block.text or block.signature else None
         case ir.ToolCall():
             arguments = arguments_of(block.arguments, custom=block.custom)
             call: Json = {"id": tool_id(block.id), "name": block.name, "args": arguments}
@@ -40,15 +41,6 @@ def part_of(block: ir.Block, loss: Loss, *, same: bool) -> Json | None:
             pass
     loss.drop("opaque")
     return None
-
-
-def _thought(block: ir.Reasoning) -> Json | None:
-    """Without a text where there is none to read, so that it is not taken for the end of another."""
-    if block.redacted:
-        return _sealed({"thought": True}, block) if block.signature else None
-    if not block.text and not block.signature:
-        return None
-    return _sealed({"text": block.text, "thought": True}, block)
 
 
 def _sealed(part: Json, block: ir.Text | ir.Reasoning | ir.ToolCall) -> Json:

@@ -34,7 +34,7 @@ class _Part(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Content(Struct, forbid_unknown_fields=True, gc=False):
-    parts: list[_Part]
+    parts: tuple[_Part]
     role: str = ""
 
 
@@ -46,11 +46,11 @@ class _Candidate(Struct, forbid_unknown_fields=True, gc=False):
 class _Chunk(Struct, forbid_unknown_fields=True, rename="camel", gc=False):
     """More of a text and nothing else: what nearly every chunk is."""
 
-    candidates: list[_Candidate]
+    candidates: tuple[_Candidate]
     usage_metadata: Raw = _NULL
-    model_version: str = ""
-    response_id: str = ""
-    create_time: str = ""
+    model_version: Raw = _NULL
+    response_id: Raw = _NULL
+    create_time: Raw = _NULL
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -105,7 +105,7 @@ class Decoder:
         }
         self._choices: dict[int, _Choice] = {}
         self._next = 0
-        self._report = b""
+        self._report: Raw | bytes = b""
         self._started = False
         self._failed = False
         self._blocked = ""
@@ -115,21 +115,20 @@ class Decoder:
         """What one event says."""
         try:
             chunk = _decode(data)
-            (candidate,) = chunk.candidates
-            (part,) = candidate.content.parts
+            candidate = chunk.candidates[0]
             choice = self._choices[candidate.index]
         except (ValueError, KeyError, RecursionError):
             return self._any(name, data)
-        kind = ir.Reasoning if part.thought else ir.Text
-        if choice.kind is not kind or choice.is_signed or self._failed:
+        part = candidate.content.parts[0]
+        is_thought = part.thought
+        if choice.kind is not (ir.Reasoning if is_thought else ir.Text) or choice.is_signed:
             return self._any(name, data)
-        report = bytes(chunk.usage_metadata)
-        if b"okenCount" in report:
-            self._report = report
+        if b"okenCount" in data:  # Vertex sends reports that name only the kind of traffic
+            self._report = chunk.usage_metadata
         text = part.text
         if not text:
             return []
-        if part.thought:
+        if is_thought:
             return [ir.ReasoningDelta(choice.open, text)]
         choice.pieces.append(text)
         return [ir.TextDelta(choice.open, text)]
@@ -153,8 +152,12 @@ class Decoder:
         if usage is not None:
             events.append(ir.UsageReport(usage))
         events.append(ir.ResponseEnd(self._extras))
-        self._failed = True  # nothing comes after the end
+        self._fail()  # nothing comes after the end
         return events
+
+    def _fail(self) -> None:
+        self._failed = True
+        self._choices = {}
 
     def _is_complete(self) -> bool:
         if self._blocked or (self._whole and self._choices):
@@ -178,7 +181,7 @@ class Decoder:
         if found is None:
             return []
         if found.get("error") or name == b"error":
-            self._failed = True
+            self._fail()
             return [_failure(found)]
         return self._chunk(camel(found))
 

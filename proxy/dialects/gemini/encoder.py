@@ -286,6 +286,4 @@ class Encoder:
         part: Json = {"text": "", "thoughtSignature": signature}
         if isinstance(opened.block, ir.Reasoning):
             part["thought"] = True
-            if opened.block.redacted and not opened.pieces:
-                del part["text"]
         return self._part(part, opened.choice)

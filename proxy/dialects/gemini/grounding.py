@@ -172,7 +172,9 @@ def write_grounding(cited: list[Written]) -> Json:
 
 def _chunk(cited: ir.Citation) -> Json:
     if cited.url:
-        return {"web": {"uri": cited.url, "title": cited.title or cited.url}}
+        return {
+            "web": {"uri": cited.url, "title": cited.title} if cited.title else {"uri": cited.url}
+        }
     context: Json = {"title": cited.title or cited.file_id}
     if cited.text:
         context["text"] = cited.text

@@ -97,7 +97,7 @@ def write_media(media: ir.Media, loss: Loss, *, same: bool, looks: bool) -> Json
     if media.file_id and media.origin != FAMILY:
         loss.drop(f"{media.kind}.file")
         return None
-    part = _data(media) if media.data or media.text else _file(media)
+    part = _data(media) if media.data or media.text else _file(media, same=same)
     if same:
         for name, value in media.extras.items():
             group, _, field = name.partition(".")
@@ -121,11 +121,11 @@ def _data(media: ir.Media) -> Json:
     return {"inlineData": {"mimeType": media.mime or _USUAL[media.kind], "data": media.data}}
 
 
-def _file(media: ir.Media) -> Json:
+def _file(media: ir.Media, *, same: bool) -> Json:
     address = media.file_id or media.url
     file: Json = {"fileUri": address}
     mime = media.mime
-    if not mime and not media.file_id and not _is_film(address):
+    if not (mime or same or media.file_id or _is_film(address)):
         mime = guess_type(urlsplit(address).path)[0] or _USUAL[media.kind]
     if mime:
         file["mimeType"] = mime

@@ -74,6 +74,8 @@ def read_request(fields: Json) -> ir.Request:
     tier = a_word(given.pop("serviceTier", ""), "serviceTier")
     request.service_tier = _TIERS.get(tier, tier.lower())
     request.musts = {name: why for name, why in _MUSTS.items() if name in given}
+    if given.get("store") is False:  # nobody else would have kept it either
+        request.aside["store"] = given.pop("store")
     request.extras.update(given)
     identity.complete(request.messages)
     return request
@@ -143,7 +145,6 @@ def _goes_on(last: ir.Block, block: ir.Block) -> bool:
         same = isinstance(block, ir.Text)
     else:
         same = isinstance(last, ir.Reasoning) and isinstance(block, ir.Reasoning)
-        same = same and not (last.redacted or block.redacted)  # type: ignore[union-attr]
     if not same or last.signature or last.extras or block.extras:  # type: ignore[union-attr]
         return False
     assert isinstance(last, ir.Text | ir.Reasoning)

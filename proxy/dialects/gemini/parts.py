@@ -60,14 +60,13 @@ def _signature(part: Json, where: str) -> tuple[str, str]:
 def _text(part: Json, where: str) -> ir.Text | ir.Reasoning:
     signature, origin = _signature(part, where)
     is_thought = a_flag(part.pop("thought", False), f"{where}.thought")
-    has_text = "text" in part
     text = a_text(part.pop("text", ""), f"{where}.text")
     if is_thought:
         return ir.Reasoning(
             text,
             signature,
             origin,
-            redacted=bool(signature) and not has_text,
+            redacted=bool(signature) and not text,
             extras=part,
         )
     return ir.Text(text, signature=signature, origin=origin, extras=part)

@@ -44,7 +44,7 @@ def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
     elif request.service_tier not in ("", "auto"):
         loss.drop("service_tier")
     if same:
-        _put_back(body, request.extras)
+        _put_back(body, {**request.extras, **request.aside})
     return _encode(body)
 
 

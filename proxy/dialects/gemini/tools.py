@@ -80,17 +80,19 @@ def _server_tool(name: str, given: object) -> ir.ServerTool:
 
 def write_tools(request: ir.Request, loss: Loss, *, same: bool) -> list[Json]:
     """`tools`: the functions in one entry, because some models take no more, the others in one each."""
+    entries: list[Json] = []
     functions: list[Json] = []
-    others: list[Json] = []
     for tool in request.tools:
         if isinstance(tool, ir.Tool):
+            if not functions:
+                entries.append({_FUNCTIONS: functions})
             functions.append(_declaration(tool, loss, same=same))
         elif tool.origin == FAMILY:
-            others.append(tool.value)
+            entries.append(tool.value)
         elif tool.kind in _OWN:
             _limits(tool, loss)
-            others.append({_OWN[tool.kind]: {}})
-    return [{_FUNCTIONS: functions}, *others] if functions else others
+            entries.append({_OWN[tool.kind]: {}})
+    return entries
 
 
 def _declaration(tool: ir.Tool, loss: Loss, *, same: bool) -> Json:
@@ -163,12 +165,15 @@ def write_choice(request: ir.Request, model: str, *, same: bool) -> Json:
             case "required":
                 calling = {"mode": "ANY"}
             case "tool":
-                calling = {"mode": "ANY", "allowedFunctionNames": choice.names}
+                calling = {"mode": "ANY"}
             case "allowed":
-                mode = "ANY" if choice.required else "VALIDATED"
-                calling = {"mode": mode, "allowedFunctionNames": choice.names}
+                calling = {"mode": "ANY" if choice.required else "VALIDATED"}
             case "auto":
                 pass
+        declared = {tool.name for tool in functions}
+        names = [name for name in choice.names if same or name in declared]
+        if names:
+            calling["allowedFunctionNames"] = names
         if same:
             calling.update(choice.extras)
         made["functionCallingConfig"] = calling

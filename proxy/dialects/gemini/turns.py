@@ -120,8 +120,7 @@ class Turns:
         return [part] if self._same or block.text or len(part) > 1 else []
 
     def _thought(self, block: ir.Reasoning) -> list[Json]:
-        part: Json = {} if block.redacted else {"text": block.text}
-        part["thought"] = True
+        part: Json = {"text": block.text, "thought": True}
         self._seal(part, block, "thinking")
         if self._same:
             part.update(block.extras)
@@ -138,6 +137,8 @@ class Turns:
     def _call(self, block: ir.ToolCall) -> Json:
         arguments = arguments_of(block.arguments, custom=block.custom)
         part: Json = {"functionCall": {"name": block.name, "args": arguments}}
+        if self._same and not block.arguments:
+            del part["functionCall"]["args"]
         if block.id:
             part["functionCall"]["id"] = identity.tool_id(block.id)
         self._seal(part, block, "tool_call")
