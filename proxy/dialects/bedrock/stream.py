@@ -174,8 +174,9 @@ class ConverseDecoder:
         if own is not None and own.kind == "own":
             own.value["input"] = reading.text(own.value.get("input")) + more
             return []
-        held, events = self._at(at, "toolUse")
-        return [*events, ir.ArgumentsDelta(held.index, more)] if more else events
+        if own is None or own.kind != "toolUse" or not more:
+            return []  # of a call that nobody has named
+        return [ir.ArgumentsDelta(own.index, more)]
 
     def _reasoning(self, at: int, delta: Json) -> list[ir.Event]:
         found: list[ir.Event] = []
@@ -269,7 +270,6 @@ _EVENTS = {
 
 _FRESH: Mapping[str, Callable[[], ir.Block]] = {
     "text": ir.Text,
-    "toolUse": lambda: reading.call({}, {}),
     "reasoning": lambda: ir.Reasoning(raw=True),
     "redacted": lambda: ir.Reasoning(redacted=True),
     "image": lambda: ir.Media(kind="image"),

@@ -33,7 +33,7 @@ _EMPTY = (b'""', b"null", b"{}", b"[]", b'{"text":""}', b'{"input":""}')
 class ConverseTap:
     """Watches a conversation's answer."""
 
-    __slots__ = ("_report", "_stopped", "bad", "error", "finish_reason")
+    __slots__ = ("_report", "_settled", "_stopped", "bad", "error", "finish_reason")
 
     sequence = 0
     closing = b""
@@ -43,6 +43,7 @@ class ConverseTap:
         self.error: UpstreamError | None = None
         self.bad = 0
         self._report: Raw | bytes = _NULL
+        self._settled = False
         self._stopped = False
 
     @property
@@ -79,8 +80,10 @@ class ConverseTap:
             self.finish_reason = reason if isinstance(reason, str) else self.finish_reason
             self._stopped = True
             return FINISH
-        if found.get("usage") is not None:
+        if found.get("usage") is not None and not self._settled:
             self._report = _encode(found["usage"])
+        # Once the answer is over, the first report is the last.
+        self._settled = self._stopped
         return bad
 
     def _odd(self, data: bytes) -> int:

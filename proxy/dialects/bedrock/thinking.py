@@ -131,11 +131,11 @@ def _by_word(made: Plan, request: ir.Request, asked: ir.Thinking, model: Model, 
     if model.asks == "reasoning_effort":
         made.extra["reasoning_effort"] = chosen
         return
-    if chosen == "high":
-        # Nova then refuses limits and temperatures of the client's.
-        if (request.max_tokens, request.temperature, request.top_p) != (None, None, None):
-            loss.drop(_feature(asked))
-            chosen = "medium"
+    # Thinking hard, Nova refuses limits and temperatures of the client's.
+    limited = (request.max_tokens, request.temperature, request.top_p) != (None, None, None)
+    if chosen == "high" and limited:
+        loss.drop(_feature(asked))
+        chosen = "medium"
     made.extra["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": chosen}
 
 
