@@ -1,0 +1,548 @@
+"""A provider's stream, read.
+
+Every event says where it belongs: an item of the output, and a part of it. The same words come up to five times (as
+deltas, and at the end of the text, of the part, of the item and of the response), and not every provider sends all of
+them: whatever comes later is held against what has been said, and only the rest of it is news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Struct, field
+
+from proxy.dialects import errors, identity, ir
+from proxy.dialects.ir import Json
+from proxy.dialects.lenient import is_idle, mended, object_at
+from proxy.dialects.openai_responses.fields import NAME, finish_in, objects, word
+from proxy.dialects.openai_responses.pieces import Block, Item
+from proxy.dialects.openai_responses.response import created, extras_of, usage_of
+from proxy.dialects.refusal import said_in
+
+_TERMINAL = frozenset(
+    {
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "response.cancelled",
+        "response.done",
+    }
+)
+_NO_ANSWER = "The provider could not complete the answer."
+
+
+class _Delta(Struct, gc=False):
+    """What an event must be to be read in one step."""
+
+    type: str
+    delta: str
+    output_index: int
+    content_index: int = 0
+    logprobs: list[Json] = field(default_factory=list)
+
+
+_decode = msgspec.json.Decoder(_Delta).decode
+_TEXT = "response.output_text.delta"
+
+
+class ResponsesDecoder:
+    """Reads one stream."""
+
+    __slots__ = (
+        "_blocks",
+        "_closing",
+        "_ended",
+        "_items",
+        "_next",
+        "_order",
+        "_started",
+        "_text",
+        "_text_at",
+    )
+
+    def __init__(self, request: ir.Request) -> None:
+        self._items: dict[int, Item] = {}
+        self._order: list[Item] = []
+        self._next = 0
+        self._started = False
+        self._ended = False
+        self._closing = False
+        """`[DONE]` has come, which other dialects end with."""
+        self._text: Block | None = None
+        """The text that is growing, at `_text_at`."""
+        self._text_at = (-1, -1)
+
+    def feed(self, name: bytes, data: bytes) -> list[ir.Event]:
+        try:
+            found = _decode(data)
+        except (ValueError, RecursionError):
+            return self._other(name, data)
+        if (
+            found.type == _TEXT
+            and self._text is not None
+            and (found.output_index, found.content_index) == self._text_at
+            and not found.logprobs
+        ):
+            text = self._text
+            text.pieces.append(found.delta)
+            return [ir.TextDelta(text.index, found.delta)] if found.delta else []
+        return self._other(name, data)
+
+    def end(self) -> list[ir.Event]:
+        if not self._closing or self._ended or not self._order:
+            return []
+        return self._finish({"status": "completed"})
+
+    # --- events ---
+
+    def _other(self, name: bytes, data: bytes) -> list[ir.Event]:
+        if self._ended or is_idle(data):
+            return []
+        if data.strip() == b"[DONE]":
+            self._closing = True
+            return []
+        event = object_at(data)
+        if event is None:
+            event = object_at(mended(data))
+        if event is None:
+            return []
+        kind = word(event, "type") or name.decode("latin-1")
+        try:
+            return self._event(kind, event)
+        except RecursionError:
+            return []
+
+    def _event(self, kind: str, event: Json) -> list[ir.Event]:
+        if kind == "error" or (not kind.startswith("response.") and event.get("error")):
+            return self._error(event)
+        response = event.get("response")
+        if kind in _TERMINAL:
+            return self._finish(response if isinstance(response, dict) else {})
+        if isinstance(response, dict):
+            return self._start(response)
+        handle = _HANDLERS.get(kind)
+        if handle is None:
+            return []
+        return [*self._start({}), *handle(self, event)]
+
+    def _start(self, response: Json) -> list[ir.Event]:
+        if self._started:
+            return []
+        self._started = True
+        return [
+            ir.ResponseStart(
+                id=word(response, "id"),
+                model=word(response, "model"),
+                created=created(response),
+                service_tier=word(response, "service_tier"),
+                origin=NAME,
+                extras=extras_of(response),
+            )
+        ]
+
+    def _error(self, event: Json) -> list[ir.Event]:
+        self._ended = True
+        inner = event.get("error")
+        about = inner if isinstance(inner, dict) else event
+        fault = errors.fault_in({"error": {**about, "type": about.get("type", "")}})
+        said = said_in({"error": about})
+        code = word(about, "code")
+        return [ir.StreamError(errors.status_of(fault), said.message or _NO_ANSWER, code)]
+
+    # --- items ---
+
+    def _item(self, event: Json, kind: str) -> Item:
+        """The item an event is about, begun if nobody has said so."""
+        index = event.get("output_index")
+        id = word(event, "item_id")
+        if not isinstance(index, int) or isinstance(index, bool):
+            same = [item for item in self._order if item.id == id] if id else self._order[-1:]
+            if same and (id or same[0].kind == kind):
+                return same[-1]
+            index = len(self._order)
+        item = self._items.get(index)
+        if item is None or (item.kind != kind and item.done):
+            item = self._items[index] = Item(kind, id)
+            self._order.append(item)
+        return item
+
+    def _added(self, event: Json) -> list[ir.Event]:
+        value = event.get("item")
+        if not isinstance(value, dict):
+            return []
+        kind = word(value, "type")
+        item = self._item({**event, "item_id": word(value, "id")}, kind)
+        out: list[ir.Event] = []
+        if item.kind != kind:
+            return out
+        item.learn(value)
+        if item.is_call and item.name:
+            self._call(item, out)
+        return out
+
+    def _done(self, event: Json) -> list[ir.Event]:
+        value = event.get("item")
+        if not isinstance(value, dict):
+            return []
+        item = self._item({**event, "item_id": word(value, "id")}, word(value, "type"))
+        return self._complete(item, value)
+
+    def _complete(self, item: Item, value: Json) -> list[ir.Event]:
+        """Say what of a whole item has not been said, and end it."""
+        out: list[ir.Event] = []
+        if item.done:
+            return out
+        item.learn(value)
+        item.done = True
+        if item.kind == "message":
+            for at, part in enumerate(_parts(value)):
+                # The next of those that were begun, whatever number it was begun with.
+                keys = sorted(item.blocks)
+                self._part(item, keys[at] if at < len(keys) else _after(keys), part, out)
+        elif item.kind == "reasoning":
+            self._thought(item, value, out)
+        elif item.is_call:
+            self._call_done(item, item.whole_arguments(value), out)
+        else:
+            self._opaque(item, value, out)
+        for block in item.blocks.values():
+            self._close(block, out)
+        return out
+
+    def _opaque(self, item: Item, value: Json, out: list[ir.Event]) -> None:
+        for block in item.whole(value):
+            self._begin(item, 0, block, out)
+
+    def _begin(self, item: Item, key: int, block: ir.Block, out: list[ir.Event]) -> Block:
+        opened = item.blocks[key] = Block(self._next)
+        self._next += 1
+        out.append(ir.BlockStart(opened.index, block))
+        return opened
+
+    def _close(self, block: Block, out: list[ir.Event]) -> None:
+        if block.closed:
+            return
+        block.closed = True
+        if block is self._text:
+            self._text, self._text_at = None, (-1, -1)
+        out.append(ir.BlockEnd(block.index))
+
+    # --- text and refusals ---
+
+    def _opened(self, event: Json, *, refusal: bool, out: list[ir.Event]) -> Block:
+        item = self._item(event, "message")
+        key = _number(event, "content_index")
+        block = item.blocks.get(key)
+        if block is None:
+            empty = ir.Refusal() if refusal else ir.Text()
+            empty.extras = item.extras()
+            block = self._begin(item, key, empty, out)
+            if not refusal:
+                self._text, self._text_at = block, (_number(event, "output_index"), key)
+        return block
+
+    def _part_added(self, event: Json) -> list[ir.Event]:
+        part = event.get("part")
+        out: list[ir.Event] = []
+        kind = word(part, "type") if isinstance(part, dict) else ""
+        if kind in ("output_text", "text", "refusal"):
+            self._opened(event, refusal=kind == "refusal", out=out)
+        return out
+
+    def _part_done(self, event: Json) -> list[ir.Event]:
+        part = event.get("part")
+        out: list[ir.Event] = []
+        if not isinstance(part, dict):
+            return out
+        kind = word(part, "type")
+        if kind == "reasoning_text":
+            return self._thought_done({**event, "text": part.get("text")}, raw=True)
+        if kind in ("output_text", "text", "refusal"):
+            self._opened(event, refusal=kind == "refusal", out=out)
+            item = self._item(event, "message")
+            key = _number(event, "content_index")
+            self._part(item, key, part, out)
+            self._close(item.blocks[key], out)
+        return out
+
+    def _text_delta(self, event: Json) -> list[ir.Event]:
+        out: list[ir.Event] = []
+        block = self._opened(event, refusal=False, out=out)
+        self._say(block, word(event, "delta"), out)
+        self._tokens(block, objects(event.get("logprobs")), out)
+        return out
+
+    def _text_done(self, event: Json) -> list[ir.Event]:
+        out: list[ir.Event] = []
+        block = self._opened(event, refusal=False, out=out)
+        self._say(block, block.rest(word(event, "text")), out)
+        if not block.tokens:
+            self._tokens(block, objects(event.get("logprobs")), out)
+        return out
+
+    def _refusal_delta(self, event: Json) -> list[ir.Event]:
+        out: list[ir.Event] = []
+        self._say(self._opened(event, refusal=True, out=out), word(event, "delta"), out)
+        return out
+
+    def _refusal_done(self, event: Json) -> list[ir.Event]:
+        out: list[ir.Event] = []
+        block = self._opened(event, refusal=True, out=out)
+        self._say(block, block.rest(word(event, "refusal")), out)
+        return out
+
+    def _annotation(self, event: Json) -> list[ir.Event]:
+        out: list[ir.Event] = []
+        note = event.get("annotation")
+        if isinstance(note, dict):
+            self._cite(self._opened(event, refusal=False, out=out), [note], out)
+        return out
+
+    def _part(self, item: Item, key: int, part: Json, out: list[ir.Event]) -> None:
+        """Say what of a whole part has not been said."""
+        block = item.blocks.get(key)
+        if block is not None and block.closed:
+            return
+        is_refusal = word(part, "type") == "refusal"
+        if block is None:
+            whole = item.part(part)
+            if not isinstance(whole, ir.Text | ir.Refusal):
+                self._close(self._begin(item, key, whole, out), out)
+                return
+            empty = ir.Refusal() if is_refusal else ir.Text()
+            empty.extras = whole.extras
+            block = self._begin(item, key, empty, out)
+        self._say(block, block.rest(word(part, "refusal" if is_refusal else "text")), out)
+        if not is_refusal:
+            if not block.tokens:
+                self._tokens(block, objects(part.get("logprobs")), out)
+            self._cite(block, objects(part.get("annotations"))[block.citations :], out)
+
+    def _say(self, block: Block, text: str, out: list[ir.Event]) -> None:
+        if text and not block.closed:
+            block.pieces.append(text)
+            out.append(ir.TextDelta(block.index, text))
+
+    def _tokens(self, block: Block, tokens: list[Json], out: list[ir.Event]) -> None:
+        if tokens and not block.closed:
+            block.tokens += len(tokens)
+            out.append(ir.LogprobsDelta(block.index, tokens))
+
+    def _cite(self, block: Block, notes: list[Json], out: list[ir.Event]) -> None:
+        for note in notes:
+            if not block.closed:
+                block.citations += 1
+                out.append(ir.CitationDelta(block.index, Item.citation(note)))
+
+    # --- thoughts ---
+
+    def _think(self, event: Json, text: str, *, raw: bool, whole: bool) -> list[ir.Event]:
+        """More of a thought, or (`whole`) all of one part of it."""
+        out: list[ir.Event] = []
+        if not text:
+            return out
+        item = self._item(event, "reasoning")
+        block = item.blocks.get(0)
+        if block is None:
+            block = self._begin(item, 0, ir.Reasoning(id=item.id, raw=raw), out)
+            item.raw = raw
+        if item.raw is not raw or block.closed:
+            return out
+        part = item.thought(_number(event, "content_index" if raw else "summary_index"))
+        news = text
+        if whole:
+            said = "".join(part)
+            news = text[len(said) :] if text.startswith(said) else ""
+        self._add_thought(item, block, part, news, out)
+        return out
+
+    def _add_thought(
+        self, item: Item, block: Block, part: list[str], text: str, out: list[ir.Event]
+    ) -> None:
+        if not text:
+            return
+        if not part and block.pieces:
+            out.append(ir.ReasoningDelta(block.index, item.JOIN))
+        part.append(text)
+        block.pieces.append(text)
+        out.append(ir.ReasoningDelta(block.index, text))
+
+    def _summary_delta(self, event: Json) -> list[ir.Event]:
+        return self._think(event, word(event, "delta"), raw=False, whole=False)
+
+    def _summary_done(self, event: Json) -> list[ir.Event]:
+        part = event.get("part")
+        text = word(part, "text") if isinstance(part, dict) else word(event, "text")
+        return self._think(event, text, raw=False, whole=True)
+
+    def _raw_delta(self, event: Json) -> list[ir.Event]:
+        return self._think(event, word(event, "delta"), raw=True, whole=False)
+
+    def _raw_done(self, event: Json) -> list[ir.Event]:
+        return self._thought_done(event, raw=True)
+
+    def _thought_done(self, event: Json, *, raw: bool) -> list[ir.Event]:
+        part = event.get("part")
+        text = word(event, "text") or (word(part, "text") if isinstance(part, dict) else "")
+        return self._think(event, text, raw=raw, whole=True)
+
+    def _thought(self, item: Item, value: Json, out: list[ir.Event]) -> None:
+        """The rest of a thought, and its seal."""
+        block = item.blocks.get(0)
+        for whole in item.whole(value):
+            if not isinstance(whole, ir.Reasoning) or (block is None and whole.redacted):
+                if block is None:
+                    self._begin(item, 0, whole, out)
+                continue
+            if block is None:
+                begun = ir.Reasoning(id=whole.id, raw=whole.raw, extras=whole.extras)
+                block = self._begin(item, 0, begun, out)
+                item.raw = whole.raw
+            for at, text in enumerate(_thoughts(value, raw=item.raw)):
+                part = item.thought(at)
+                said = "".join(part)
+                if text.startswith(said):
+                    self._add_thought(item, block, part, text[len(said) :], out)
+            if whole.signature:
+                out.append(ir.SignatureDelta(block.index, whole.signature, whole.origin))
+
+    # --- calls ---
+
+    def _call(self, item: Item, out: list[ir.Event]) -> Block:
+        """The block of a call, with what has come of its arguments."""
+        block = item.blocks.get(0)
+        if block is None:
+            call = ir.ToolCall(
+                id=item.call_id or identity.new_id("call_"),
+                name=item.name,
+                custom=item.kind == "custom_tool_call",
+                extras=item.extras(),
+            )
+            block = self._begin(item, 0, call, out)
+            text = "".join(item.waiting)
+            if text:
+                block.pieces.append(text)
+                out.append(ir.ArgumentsDelta(block.index, text))
+        return block
+
+    def _call_done(self, item: Item, arguments: str, out: list[ir.Event]) -> None:
+        if not item.name:
+            return
+        block = self._call(item, out)
+        text = block.rest(arguments)
+        if text and not block.closed:
+            block.pieces.append(text)
+            out.append(ir.ArgumentsDelta(block.index, text))
+
+    def _arguments(self, event: Json, kind: str, text: str) -> list[ir.Event]:
+        out: list[ir.Event] = []
+        item = self._item(event, kind)
+        if not item.is_call or not text:
+            return out
+        if 0 not in item.blocks:
+            item.waiting.append(text)  # for the name
+            return out
+        block = item.blocks[0]
+        if not block.closed:
+            block.pieces.append(text)
+            out.append(ir.ArgumentsDelta(block.index, text))
+        return out
+
+    def _arguments_done(self, event: Json, text: str, kind: str) -> list[ir.Event]:
+        out: list[ir.Event] = []
+        item = self._item(event, kind)
+        if item.is_call:
+            item.name = item.name or word(event, "name")
+            self._call_done(item, text, out)
+        return out
+
+    def _function_delta(self, event: Json) -> list[ir.Event]:
+        return self._arguments(event, "function_call", word(event, "delta"))
+
+    def _function_done(self, event: Json) -> list[ir.Event]:
+        return self._arguments_done(event, word(event, "arguments"), "function_call")
+
+    def _custom_delta(self, event: Json) -> list[ir.Event]:
+        return self._arguments(event, "custom_tool_call", word(event, "delta"))
+
+    def _custom_done(self, event: Json) -> list[ir.Event]:
+        return self._arguments_done(event, word(event, "input"), "custom_tool_call")
+
+    # --- the end ---
+
+    def _finish(self, response: Json) -> list[ir.Event]:
+        out = self._start(response)
+        self._ended = True
+        if response.get("status") == "failed" or response.get("error"):
+            return [*out, *self._error({"error": response.get("error") or {}})]
+        self._reconcile(objects(response.get("output")), out)
+        for item in self._order:
+            for block in item.blocks.values():
+                self._close(block, out)
+        calls = any(item.is_call and item.blocks for item in self._order)
+        finish, reason = finish_in(response, calls=calls)
+        out.append(ir.ChoiceEnd(finish, reason=reason))
+        usage = usage_of(response)
+        if usage is not None:
+            out.append(ir.UsageReport(usage))
+        out.append(ir.ResponseEnd(extras_of(response)))
+        return out
+
+    def _reconcile(self, output: list[Json], out: list[ir.Event]) -> None:
+        """Whatever of the whole output has not been streamed."""
+        left = list(self._order)
+        for at, value in enumerate(output):
+            item = self._items.get(at)
+            if item not in left or not item.matches(value):
+                item = next((one for one in left if one.matches(value)), None)
+            if item is None:
+                item = Item(word(value, "type"), word(value, "id"))
+                self._order.append(item)
+            else:
+                left.remove(item)
+            out += self._complete(item, value)
+
+
+def _number(event: Json, name: str) -> int:
+    found = event.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def _after(keys: list[int]) -> int:
+    return keys[-1] + 1 if keys else 0
+
+
+def _parts(value: Json) -> list[Json]:
+    content = value.get("content")
+    if isinstance(content, str):
+        return [{"type": "output_text", "text": content}]
+    return objects(content)
+
+
+def _thoughts(value: Json, *, raw: bool) -> list[str]:
+    return [word(part, "text") for part in objects(value.get("content" if raw else "summary"))]
+
+
+_HANDLERS: Mapping[str, Callable[[ResponsesDecoder, Json], list[ir.Event]]] = {
+    "response.output_item.added": ResponsesDecoder._added,
+    "response.output_item.done": ResponsesDecoder._done,
+    "response.content_part.added": ResponsesDecoder._part_added,
+    "response.content_part.done": ResponsesDecoder._part_done,
+    _TEXT: ResponsesDecoder._text_delta,
+    "response.output_text.done": ResponsesDecoder._text_done,
+    "response.output_text.annotation.added": ResponsesDecoder._annotation,
+    "response.refusal.delta": ResponsesDecoder._refusal_delta,
+    "response.refusal.done": ResponsesDecoder._refusal_done,
+    "response.reasoning_summary_text.delta": ResponsesDecoder._summary_delta,
+    "response.reasoning_summary_text.done": ResponsesDecoder._summary_done,
+    "response.reasoning_summary_part.done": ResponsesDecoder._summary_done,
+    "response.reasoning_text.delta": ResponsesDecoder._raw_delta,
+    "response.reasoning_text.done": ResponsesDecoder._raw_done,
+    "response.reasoning_part.done": ResponsesDecoder._raw_done,
+    "response.function_call_arguments.delta": ResponsesDecoder._function_delta,
+    "response.function_call_arguments.done": ResponsesDecoder._function_done,
+    "response.custom_tool_call_input.delta": ResponsesDecoder._custom_delta,
+    "response.custom_tool_call_input.done": ResponsesDecoder._custom_done,
+}
+"""Events that say something; those of a provider's own tools say it again when their item is done."""

@@ -1,0 +1,528 @@
+"""A stream for a client: the life of every item told in order, and the whole response at the end.
+
+Texts that follow one another are parts of one message. A message ends when something else begins, so its last events
+come late; every other item ends with its block. Events are numbered from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from proxy.core.clock import now
+from proxy.dialects import identity, ir
+from proxy.dialects.fold import unfold
+from proxy.dialects.ir import Json
+from proxy.dialects.loss import Loss
+from proxy.dialects.openai_responses.fields import FAMILY, NAME, encode, finish_out
+from proxy.dialects.openai_responses.items import ITEM, call_item, reasoning_item
+from proxy.dialects.openai_responses.parts import annotation, bare_logprobs, logprobs
+from proxy.dialects.openai_responses.response import render_usage, skeleton
+
+_PING = b": ping\n\n"
+
+
+class _Item:
+    """One item of the output while it is told."""
+
+    __slots__ = ("ends", "id", "index", "open", "own", "parts", "value")
+
+    def __init__(self, index: int, value: Json, own: Json) -> None:
+        self.index = index
+        self.id: str = value["id"]
+        self.value = value
+        self.own = own
+        """What it had where it came from."""
+        self.parts: list[Json] = []
+        self.open = 0
+        """Blocks of it that have not ended."""
+        self.ends = False
+        """Nothing more begins in it."""
+
+
+class _Open:
+    """One block while it is told: the item it is in, and the bytes before and after each delta."""
+
+    __slots__ = (
+        "block",
+        "citations",
+        "delta",
+        "item",
+        "part",
+        "pieces",
+        "place",
+        "signature",
+        "tokens",
+    )
+
+    def __init__(self, item: _Item, block: ir.Block) -> None:
+        self.item = item
+        self.block = block
+        self.place: Json = {"item_id": item.id, "output_index": item.index}
+        self.part: Json = {}
+        self.delta = b""
+        self.pieces: list[str] = []
+        self.tokens: list[Json] = []
+        self.citations: list[ir.Citation] = []
+        self.signature = ("", "")
+
+
+class ResponsesEncoder:
+    """Writes one stream."""
+
+    __slots__ = (
+        "_blocks",
+        "_created",
+        "_ids",
+        "_items",
+        "_loss",
+        "_message",
+        "_own",
+        "_request",
+        "_response",
+        "_usage",
+        "sequence",
+    )
+
+    def __init__(self, request: ir.Request, loss: Loss) -> None:
+        self.sequence = 0
+        self._request = request
+        self._loss = loss
+        self._own = False
+        self._response: Json = {}
+        self._created = False
+        self._ids = ""
+        self._items: list[_Item] = []
+        self._blocks: dict[int, _Open] = {}
+        self._message: _Item | None = None
+        self._usage: ir.Usage | None = None
+
+    def encode(self, event: ir.Event) -> bytes:
+        kind = type(event)
+        if kind is ir.TextDelta or kind is ir.ReasoningDelta or kind is ir.ArgumentsDelta:
+            opened = self._blocks.get(event.index)  # type: ignore[union-attr]
+            if opened is None:
+                return b""
+            text = event.text  # type: ignore[union-attr]
+            return self._more(opened, text) if opened.delta else self._first(opened, text)
+        handle = _HANDLERS.get(kind)
+        return b"" if handle is None else handle(self, event)
+
+    def whole(self, response: ir.Response) -> Json:
+        """The response at the end of the stream that tells `response`."""
+        for event in unfold(response):
+            self.encode(event)
+        return self._response
+
+    # --- events ---
+
+    def _event(self, kind: str, fields: Json) -> bytes:
+        number = self.sequence
+        self.sequence = number + 1
+        data = encode({"type": kind, "sequence_number": number, **fields})
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+    def _more(self, block: _Open, text: str) -> bytes:
+        """A delta; this runs once a token."""
+        if not text:
+            return b""
+        block.pieces.append(text)
+        number = self.sequence
+        self.sequence = number + 1
+        return b'%b%b,"sequence_number":%d}\n\n' % (block.delta, encode(text), number)
+
+    def _start(self, event: ir.ResponseStart) -> bytes:
+        if self._created:
+            return b""
+        self._created = True
+        self._own = event.origin == NAME
+        self._response = skeleton(event, self._request)
+        self._ids = self._response["id"].removeprefix("resp_")
+        if event.usage is not None:
+            self._usage = event.usage
+        fields = {"response": self._response}
+        return self._event("response.created", fields) + self._event("response.in_progress", fields)
+
+    def _usage_report(self, event: ir.UsageReport) -> bytes:
+        self._usage = event.usage
+        return b""
+
+    def _error(self, event: ir.StreamError) -> bytes:
+        fields = {"code": event.code or None, "message": event.message, "param": None}
+        inner = {"type": "upstream_error", **fields}
+        return self._event("error", {**fields, "error": inner})
+
+    def _ping(self, event: ir.Ping) -> bytes:
+        return _PING
+
+    # --- items ---
+
+    def _new_item(self, value: Json, prefix: str, own_id: str, own: Json | None = None) -> _Item:
+        """Begins an item; its id is its own, or made of the response's."""
+        index = len(self._items)
+        id = identity.renamed(own_id, prefix) if own_id else f"{prefix}{self._ids}_{index}"
+        if any(item.id == id for item in self._items):
+            id = f"{id}_{index}"
+        item = _Item(index, {"id": id, **value}, own or {})
+        self._items.append(item)
+        return item
+
+    def _added(self, item: _Item, empty: Json) -> bytes:
+        fields = {"output_index": item.index, "item": {**item.value, **empty}}
+        return self._event("response.output_item.added", fields)
+
+    def _done(self, item: _Item) -> bytes:
+        fields = {"output_index": item.index, "item": item.value}
+        return self._event("response.output_item.done", fields)
+
+    def _end_message(self, status: str = "completed") -> bytes:
+        """Nothing more is said in the open message."""
+        item = self._message
+        self._message = None
+        if item is None:
+            return b""
+        item.ends = True
+        return b"" if item.open else self._message_done(item, status)
+
+    def _message_done(self, item: _Item, status: str = "completed") -> bytes:
+        item.value["status"] = status
+        item.value["content"] = item.parts
+        return self._done(item)
+
+    # --- blocks ---
+
+    def _block_start(self, event: ir.BlockStart) -> bytes:
+        if event.choice:
+            self._loss.drop("n")
+            return b""
+        block = event.block
+        begin = _BEGIN.get(type(block))
+        if begin is None:
+            return b""
+        return begin(self, event.index, block)
+
+    def _begin_part(self, index: int, block: ir.Text | ir.Refusal) -> bytes:
+        own = block.extras.get(ITEM, {}) if self._own else {}
+        out = b""
+        item = self._message
+        if item is not None and item.own != own:
+            out = self._end_message()
+            item = None
+        if item is None:
+            out += self._begin_message(own)
+            item = self._message
+            assert item is not None
+        opened = _Open(item, block)
+        opened.place["content_index"] = len(item.parts)
+        item.open += 1
+        is_text = isinstance(block, ir.Text)
+        if is_text:
+            opened.part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+        else:
+            opened.part = {"type": "refusal", "refusal": ""}
+        item.parts.append(opened.part)
+        self._blocks[index] = opened
+        out += self._event("response.content_part.added", {**opened.place, "part": opened.part})
+        if is_text:
+            opened.delta = _prefix("response.output_text.delta", {**opened.place, "logprobs": []})
+        else:
+            opened.delta = _prefix("response.refusal.delta", opened.place)
+        out += self._more(opened, block.text)
+        if isinstance(block, ir.Text):
+            opened.signature = (block.signature, block.origin)
+            if block.logprobs:
+                out += self._logprobs(ir.LogprobsDelta(index, block.logprobs))
+            for citation in block.citations:
+                out += self._citation(ir.CitationDelta(index, citation))
+        return out
+
+    def _begin_message(self, own: Json) -> bytes:
+        phase = {"phase": own["phase"]} if own.get("phase") else {}
+        value = {
+            "type": "message",
+            "status": "in_progress",
+            "role": "assistant",
+            "content": [],
+            **phase,
+        }
+        own_id = own.get("id")
+        id = own_id if isinstance(own_id, str) else ""
+        self._message = self._new_item(value, "msg_", id, own)
+        return self._added(self._message, {})
+
+    def _begin_reasoning(self, index: int, block: ir.Reasoning) -> bytes:
+        out = self._end_message()
+        item = self._new_item({"type": "reasoning", "summary": []}, "rs_", block.id)
+        opened = _Open(item, block)
+        opened.signature = (block.signature, block.origin)
+        self._blocks[index] = opened
+        out += self._added(item, {})
+        return out + self._first(opened, block.text)
+
+    def _first(self, opened: _Open, text: str) -> bytes:
+        """The first words of a thought: its part begins with them. Other blocks have none, or begin with theirs."""
+        block = opened.block
+        if not text or not isinstance(block, ir.Reasoning):
+            return b""
+        if block.raw:
+            opened.place["content_index"] = 0
+            opened.part = {"type": "reasoning_text", "text": ""}
+            begun, kind = "response.content_part.added", "response.reasoning_text.delta"
+        else:
+            opened.place["summary_index"] = 0
+            opened.part = {"type": "summary_text", "text": ""}
+            begun = "response.reasoning_summary_part.added"
+            kind = "response.reasoning_summary_text.delta"
+        opened.delta = _prefix(kind, opened.place)
+        out = self._event(begun, {**opened.place, "part": opened.part})
+        return out + self._more(opened, text)
+
+    def _begin_call(self, index: int, block: ir.ToolCall) -> bytes:
+        out = self._end_message()
+        before, _ = identity.carriers(block)
+        if before is not None:
+            out += self._carrier(before)
+        call_id = identity.tool_id(block.id)
+        own = block.extras.get(ITEM, {}) if self._own else {}
+        value = call_item(block, call_id)
+        value["input" if block.custom else "arguments"] = ""
+        if not block.custom:
+            value["status"] = "in_progress"
+        own_id = own.get("id")
+        prefix = "ctc_" if block.custom else "fc_"
+        item = self._new_item(
+            value, prefix, own_id if isinstance(own_id, str) and own_id else call_id
+        )
+        for name in ("namespace", "caller"):
+            if name in own:
+                item.value[name] = own[name]
+        opened = _Open(item, block)
+        self._blocks[index] = opened
+        name = "custom_tool_call_input" if block.custom else "function_call_arguments"
+        opened.delta = _prefix(f"response.{name}.delta", opened.place)
+        out += self._added(item, {})
+        return out + self._more(opened, block.arguments)
+
+    def _begin_opaque(self, index: int, block: ir.Opaque) -> bytes:
+        if not self._own or not isinstance(block.value.get("id"), str):
+            self._loss.drop("opaque")
+            return b""
+        out = self._end_message()
+        item = _Item(len(self._items), block.value, {})
+        self._items.append(item)
+        return out + self._added(item, {}) + self._done(item)
+
+    def _begin_media(self, index: int, block: ir.Media) -> bytes:
+        """A picture is what the provider's own tool would have made; sound has no place."""
+        opened = _Open(_Item(-1, {"id": ""}, {}), block)
+        opened.pieces.append(block.data)
+        self._blocks[index] = opened
+        return b""
+
+    def _carrier(self, block: ir.Reasoning) -> bytes:
+        """A thought that only carries sealed state for what is next to it."""
+        state = identity.sealed(block.signature, block.origin, FAMILY)
+        item = self._new_item({"type": "reasoning", "summary": []}, "rs_", "")
+        out = self._added(item, {})
+        item.value = reasoning_item(block, item.id, state)
+        return out + self._done(item)
+
+    # --- more of a block ---
+
+    def _citation(self, event: ir.CitationDelta) -> bytes:
+        opened = self._blocks.get(event.index)
+        if opened is None or "annotations" not in opened.part:
+            return b""
+        if event.citation.end is None:
+            opened.citations.append(event.citation)  # about the whole text: told when there is one
+            return b""
+        return self._annotation(opened, event.citation, 0)
+
+    def _annotation(self, opened: _Open, citation: ir.Citation, length: int) -> bytes:
+        noted = annotation(citation, length)
+        if noted is None:
+            self._loss.drop("citations")
+            return b""
+        notes = opened.part["annotations"]
+        fields = {**opened.place, "annotation_index": len(notes), "annotation": noted}
+        opened.part = {**opened.part, "annotations": [*notes, noted]}
+        return self._event("response.output_text.annotation.added", fields)
+
+    def _logprobs(self, event: ir.LogprobsDelta) -> bytes:
+        opened = self._blocks.get(event.index)
+        if opened is None or "logprobs" not in opened.part:
+            return b""
+        opened.tokens += event.tokens
+        fields = {**opened.place, "delta": "", "logprobs": bare_logprobs(event.tokens)}
+        return self._event("response.output_text.delta", fields)
+
+    def _signature(self, event: ir.SignatureDelta) -> bytes:
+        opened = self._blocks.get(event.index)
+        if opened is None:
+            return b""
+        if isinstance(opened.block, ir.ToolCall):
+            self._loss.drop("tool_call.signature")  # its carrier would have been before it
+        else:
+            opened.signature = (event.signature, event.origin)
+        return b""
+
+    def _data(self, event: ir.DataDelta) -> bytes:
+        opened = self._blocks.get(event.index)
+        if opened is not None:
+            opened.pieces.append(event.data)
+        return b""
+
+    # --- the end of a block ---
+
+    def _block_end(self, event: ir.BlockEnd) -> bytes:
+        opened = self._blocks.pop(event.index, None)
+        if opened is None:
+            return b""
+        end = _END.get(type(opened.block))
+        return b"" if end is None else end(self, opened, opened.block)
+
+    def _end_part(self, opened: _Open, block: ir.Text | ir.Refusal) -> bytes:
+        text = "".join(opened.pieces)
+        item = opened.item
+        if isinstance(block, ir.Refusal):
+            part: Json = {"type": "refusal", "refusal": text}
+            out = self._event("response.refusal.done", {**opened.place, "refusal": text})
+        else:
+            out = b"".join(self._annotation(opened, one, len(text)) for one in opened.citations)
+            part = {**opened.part, "text": text, "logprobs": logprobs(opened.tokens)}
+            said = {"text": text, "logprobs": bare_logprobs(opened.tokens)}
+            out += self._event("response.output_text.done", {**opened.place, **said})
+        item.parts[opened.place["content_index"]] = part
+        out += self._event("response.content_part.done", {**opened.place, "part": part})
+        item.open -= 1
+        signature, origin = opened.signature
+        if item.ends and not item.open:
+            out += self._message_done(item)
+        if signature:
+            _, after = identity.carriers(ir.Text(signature=signature, origin=origin))
+            assert after is not None
+            out += self._end_message() + self._carrier(after)
+        return out
+
+    def _end_reasoning(self, opened: _Open, block: ir.Reasoning) -> bytes:
+        text = "".join(opened.pieces)
+        signature, origin = opened.signature
+        item = opened.item
+        out = b""
+        if opened.delta:
+            part = {**opened.part, "text": text}
+            if block.raw:
+                out = self._event("response.reasoning_text.done", {**opened.place, "text": text})
+                out += self._event("response.content_part.done", {**opened.place, "part": part})
+            else:
+                name = "response.reasoning_summary"
+                out = self._event(f"{name}_text.done", {**opened.place, "text": text})
+                out += self._event(f"{name}_part.done", {**opened.place, "part": part})
+        told = ir.Reasoning(text=text, raw=block.raw)
+        item.value = reasoning_item(told, item.id, identity.sealed(signature, origin, FAMILY))
+        return out + self._done(item)
+
+    def _end_call(self, opened: _Open, block: ir.ToolCall) -> bytes:
+        out = b""
+        if not block.custom and not "".join(opened.pieces).strip():
+            out = self._more(opened, "{}")
+        text = "".join(opened.pieces)
+        item = opened.item
+        if block.custom:
+            item.value["input"] = text
+            said = {"input": text}
+            out += self._event("response.custom_tool_call_input.done", {**opened.place, **said})
+        else:
+            item.value["arguments"] = text
+            item.value["status"] = "completed"
+            said = {"arguments": text}
+            out += self._event("response.function_call_arguments.done", {**opened.place, **said})
+        return out + self._done(item)
+
+    def _end_media(self, opened: _Open, block: ir.Media) -> bytes:
+        data = "".join(opened.pieces)
+        if block.kind != "image" or not data:
+            self._loss.drop(f"{block.kind}.data")
+            return b""
+        out = self._end_message()
+        value = {"type": "image_generation_call", "status": "in_progress", "result": None}
+        item = self._new_item(value, "ig_", "")
+        out += self._added(item, {})
+        item.value = {**item.value, "status": "completed", "result": data}
+        return out + self._done(item)
+
+    # --- the end ---
+
+    def _choice_end(self, event: ir.ChoiceEnd) -> bytes:
+        if event.choice:
+            return b""
+        refused = any(part["type"] == "refusal" for item in self._items for part in item.parts)
+        status, why = finish_out(event.finish, event.reason, own=self._own, refused=refused)
+        self._response = {
+            **self._response,
+            "status": status,
+            "incomplete_details": {"reason": why} if why else None,
+        }
+        if status == "failed":
+            self._response["error"] = {
+                "code": "server_error",
+                "message": "The provider could not complete the answer.",
+            }
+        return self._end_message("incomplete" if why else "completed")
+
+    def _completed_at(self, status: str) -> object:
+        if self._own and self._response.get("completed_at") is not None:
+            return self._response["completed_at"]
+        return int(now()) if status == "completed" else None
+
+    def _end(self, event: ir.ResponseEnd) -> bytes:
+        out = self._end_message()
+        if self._own:
+            self._response = {**self._response, **event.extras}
+        status = self._response.get("status", "completed")
+        if status == "in_progress":
+            status = "completed"
+        self._response = {
+            **self._response,
+            "status": status,
+            "completed_at": self._completed_at(status),
+            "output": [item.value for item in self._items],
+            "usage": None if self._usage is None else render_usage(self._usage),
+        }
+        return out + self._event(f"response.{status}", {"response": self._response})
+
+
+def _prefix(kind: str, place: Json) -> bytes:
+    """What stands before the text of every delta of a block."""
+    data = encode({"type": kind, **place})
+    return b'event: %b\ndata: %b,"delta":' % (kind.encode(), data[:-1])
+
+
+_BEGIN: Mapping[type, Callable[..., bytes]] = {
+    ir.Text: ResponsesEncoder._begin_part,
+    ir.Refusal: ResponsesEncoder._begin_part,
+    ir.Reasoning: ResponsesEncoder._begin_reasoning,
+    ir.ToolCall: ResponsesEncoder._begin_call,
+    ir.Opaque: ResponsesEncoder._begin_opaque,
+    ir.Media: ResponsesEncoder._begin_media,
+}
+_END: Mapping[type, Callable[..., bytes]] = {
+    ir.Text: ResponsesEncoder._end_part,
+    ir.Refusal: ResponsesEncoder._end_part,
+    ir.Reasoning: ResponsesEncoder._end_reasoning,
+    ir.ToolCall: ResponsesEncoder._end_call,
+    ir.Media: ResponsesEncoder._end_media,
+}
+_HANDLERS: Mapping[type, Callable[..., bytes]] = {
+    ir.ResponseStart: ResponsesEncoder._start,
+    ir.BlockStart: ResponsesEncoder._block_start,
+    ir.BlockEnd: ResponsesEncoder._block_end,
+    ir.CitationDelta: ResponsesEncoder._citation,
+    ir.LogprobsDelta: ResponsesEncoder._logprobs,
+    ir.SignatureDelta: ResponsesEncoder._signature,
+    ir.DataDelta: ResponsesEncoder._data,
+    ir.ChoiceEnd: ResponsesEncoder._choice_end,
+    ir.UsageReport: ResponsesEncoder._usage_report,
+    ir.ResponseEnd: ResponsesEncoder._end,
+    ir.StreamError: ResponsesEncoder._error,
+    ir.Ping: ResponsesEncoder._ping,
+}
