@@ -31,7 +31,7 @@ class Choice:
     """One choice. `text` and `thought` are the index of the open block of that kind, or -1."""
 
     __slots__ = (
-        "_calls", "_extras", "_finish", "_index", "_number", "_open", "_request", "_stop", "reason",
+        "_calls", "_cited", "_extras", "_finish", "_index", "_number", "_open", "_request", "_stop", "reason",
         "sources", "text", "thought",
     )  # fmt: skip
 
@@ -46,6 +46,7 @@ class Choice:
         self._open: _Open | None = None
         self._calls = Calls()
         self._stop = ""
+        self._cited = False
         self._extras: Json = {}
 
     def take(self, found: Json, events: Events) -> None:
@@ -72,7 +73,7 @@ class Choice:
 
     def end(self, events: Events) -> ir.ChoiceEnd:
         """It is complete: its blocks are ended, and it is said why."""
-        if self.sources:
+        if self.sources and not self._cited:
             self._cite(self.sources, events)
         self.close(events)
         for call in self._calls.all:
@@ -202,6 +203,7 @@ class Choice:
                 events.append(ir.DataDelta(now.index, data))
 
     def _cite(self, cited: list[ir.Citation], events: Events) -> None:
+        self._cited = True
         now = self._use(ir.Text, ir.Text(), events)
         events += [ir.CitationDelta(now.index, citation) for citation in cited]
 

@@ -237,7 +237,8 @@ def render(media: ir.Media, *, own: bool) -> Json | None:
 
 def _document_part(media: ir.Media, *, own: bool) -> Json | None:
     if media.url:
-        return {"type": "file_url", "file_url": {"url": media.url}} if own else None
+        named = {"file_name": media.name} if media.name else {}
+        return {"type": "file_url", "file_url": {"url": media.url}, **named} if own else None
     if media.text and not own:
         heads = (
             f"{media.name}:\n" if media.name else "",

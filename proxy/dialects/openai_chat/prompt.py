@@ -204,7 +204,10 @@ class Prompt:
             made["custom"] = {"name": name, "input": call.arguments}
         else:
             made["type"] = "function"
-            made["function"] = {"name": name, "arguments": call.arguments or "{}"}
+            made["function"] = {
+                "name": name,
+                "arguments": call.arguments or ("" if self._own else "{}"),
+            }
         if call.signature:
             if call.origin == "gemini" and (self._own or "gemini" in self._model):
                 made["extra_content"] = {"google": {"thought_signature": call.signature}}

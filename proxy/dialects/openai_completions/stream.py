@@ -171,14 +171,18 @@ class CompletionsDecoder:
         events: list[ir.Event] = [
             ir.ResponseStart(first.id, first.model, first.created, origin=NAME)
         ]
-        for index, (number, choice) in enumerate(sorted(self._choices.items())):
+        choices = sorted(self._choices.items())
+        for index, (number, choice) in enumerate(choices):
             text = "".join(block.text for block in choice.blocks if isinstance(block, ir.Text))
             events += [
                 ir.BlockStart(index, ir.Text(), number),
                 ir.TextDelta(index, text),
                 ir.BlockEnd(index),
-                ir.ChoiceEnd(choice.finish or "stop", number, reason=choice.reason),
             ]
+        events += [
+            ir.ChoiceEnd(choice.finish or "stop", number, reason=choice.reason)
+            for number, choice in choices
+        ]
         if self._usage is not None:
             events.append(ir.UsageReport(self._usage))
         return [*events, ir.ResponseEnd()]
