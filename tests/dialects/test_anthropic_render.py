@@ -307,11 +307,15 @@ def test_the_model_shows_no_images_but_says_its_sounds() -> None:
 
 
 def test_a_result_shows_images_and_documents() -> None:
-    shown = [ir.Text("see"), ir.Media("image", "image/png", PNG), ir.Media("document", text="D")]
+    shown: list[ir.Text | ir.Media | ir.Opaque] = [
+        ir.Text("see"),
+        ir.Media("image", "image/png", PNG),
+        ir.Media("document", text="D"),
+    ]
     told = [
         said("Go"),
         ir.Message("assistant", [call()]),
-        ir.Message("user", [ir.ToolResult("call_1", content=list(shown))]),
+        ir.Message("user", [ir.ToolResult("call_1", content=shown)]),
     ]
 
     body, dropped = written(asked(*told, tools=[TOOL]))

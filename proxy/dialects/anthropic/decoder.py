@@ -255,7 +255,7 @@ class MessagesDecoder:
                 return [ir.BlockStart(index, block)]
 
     def _call(self, opened: _Open, block: ir.ToolCall) -> ir.Event:
-        opened.pending = "" if block.arguments == "{}" else block.arguments
+        opened.pending = block.arguments or "{}"
         block.arguments = ""
         if self._emulated and block.name == JSON_TOOL:
             opened.is_json = True

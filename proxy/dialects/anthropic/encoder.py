@@ -50,10 +50,16 @@ def _piece(index: int, kind: str, name: str) -> bytes:
     )
 
 
+def _no_thoughts() -> Json:
+    """What a block of thoughts begins with."""
+    return {"type": "thinking", "thinking": "", "signature": ""}
+
+
 class MessagesEncoder:
     """Writes one stream."""
 
     __slots__ = (
+        "_beside",
         "_block",
         "_calls",
         "_end",
@@ -97,6 +103,8 @@ class MessagesEncoder:
         """Of a call, as long as it does not look like an object."""
         self._end: ir.ChoiceEnd | None = None
         self._usage: ir.Usage | None = None
+        self._beside: Json = {}
+        """What the first report said beside tokens."""
         self._tier = ""
         self._origin = ""
 
@@ -161,14 +169,14 @@ class MessagesEncoder:
     def _message_start(self, event: ir.ResponseStart) -> bytes:
         self._usage, self._tier, self._origin = event.usage, event.service_tier, event.origin
         extras = dict(event.extras) if event.origin == NAME else {}
-        beside = extras.pop("usage", {})
+        self._beside = extras.pop("usage", {})
         message: Json = {
             **head(event.id, event.model or self._model),
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
             **extras,
-            "usage": {**render_usage(event.usage, event.service_tier), **beside},
+            "usage": {**render_usage(event.usage, event.service_tier), **self._beside},
         }
         return _event("message_start", message=message)
 
@@ -176,7 +184,9 @@ class MessagesEncoder:
         ended = self._end or ir.ChoiceEnd("stop")
         own = self._origin == NAME
         extras = {**ended.extras, **event.extras} if own else {}
-        usage = {**render_usage(self._usage), **extras.pop("usage", {})}
+        told = self._beside.items()
+        news = {key: v for key, v in extras.pop("usage", {}).items() if (key, v) not in told}
+        usage = {**render_usage(self._usage), **news}
         beside = {name: extras.pop(name) for name in _BESIDE if name in extras}
         finish = "refusal" if ended.finish == "stop" and self._refused else ended.finish
         delta = {
@@ -267,8 +277,7 @@ class MessagesEncoder:
         made = b""
         if not self._started:
             if isinstance(self._block, ir.Reasoning):
-                empty: Json = {"type": "thinking", "thinking": "", "signature": ""}
-                made = self._begin(empty, "thinking_delta", "thinking")
+                made = self._begin(_no_thoughts(), "thinking_delta", "thinking")
             elif isinstance(self._block, ir.ToolCall):
                 made = self._begin_call(self._block)
             else:
@@ -311,7 +320,7 @@ class MessagesEncoder:
             return self._redacted(whole)
         if not self._started and not signature:
             return b""
-        made = b"" if self._started else self._more("")
+        made = b"" if self._started else self._begin(_no_thoughts())
         sealed = identity.sealed(signature, origin, FAMILY)
         delta = {"type": "signature_delta", "signature": sealed}
         return made + _event("content_block_delta", index=self._index, delta=delta) + self._close()
