@@ -7,7 +7,7 @@ from functools import partial
 from proxy.dialects.base import Codec, Count, Dialect
 from proxy.dialects.errors import parse_error
 from proxy.dialects.openai_responses.decoder import ResponsesDecoder
-from proxy.dialects.openai_responses.encoder import ResponsesEncoder
+from proxy.dialects.openai_responses.encoder import ResponsesEncoder, render_response
 from proxy.dialects.openai_responses.fields import FIELDS
 from proxy.dialects.openai_responses.render import (
     answer_count,
@@ -16,7 +16,7 @@ from proxy.dialects.openai_responses.render import (
     render_request,
 )
 from proxy.dialects.openai_responses.request import parse_request
-from proxy.dialects.openai_responses.response import parse_response, render_response
+from proxy.dialects.openai_responses.response import parse_response
 from proxy.dialects.openai_responses.tap import ResponsesTap, render_stream_error
 from proxy.dialects.render import render_error
 

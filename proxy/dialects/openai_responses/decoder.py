@@ -81,6 +81,7 @@ class ResponsesDecoder:
         if (
             found.type == _TEXT
             and self._text is not None
+            and not self._text.closed
             and (found.output_index, found.content_index) == self._text_at
             and not found.logprobs
         ):
@@ -205,28 +206,17 @@ class ResponsesDecoder:
         elif item.is_call:
             self._call_done(item, item.whole_arguments(value), out)
         else:
-            self._opaque(item, value, out)
-        for block in item.blocks.values():
-            self._close(block, out)
+            for block in item.whole(value):
+                self._begin(item, 0, block, out)
+        for opened in item.blocks.values():
+            opened.close(out)
         return out
-
-    def _opaque(self, item: Item, value: Json, out: list[ir.Event]) -> None:
-        for block in item.whole(value):
-            self._begin(item, 0, block, out)
 
     def _begin(self, item: Item, key: int, block: ir.Block, out: list[ir.Event]) -> Block:
         opened = item.blocks[key] = Block(self._next)
         self._next += 1
         out.append(ir.BlockStart(opened.index, block))
         return opened
-
-    def _close(self, block: Block, out: list[ir.Event]) -> None:
-        if block.closed:
-            return
-        block.closed = True
-        if block is self._text:
-            self._text, self._text_at = None, (-1, -1)
-        out.append(ir.BlockEnd(block.index))
 
     # --- text and refusals ---
 
@@ -263,77 +253,54 @@ class ResponsesDecoder:
             item = self._item(event, "message")
             key = _number(event, "content_index")
             self._part(item, key, part, out)
-            self._close(item.blocks[key], out)
+            item.blocks[key].close(out)
         return out
 
     def _text_delta(self, event: Json) -> list[ir.Event]:
         out: list[ir.Event] = []
         block = self._opened(event, refusal=False, out=out)
-        self._say(block, word(event, "delta"), out)
-        self._tokens(block, objects(event.get("logprobs")), out)
+        block.say(word(event, "delta"), out)
+        block.weigh(objects(event.get("logprobs")), out)
         return out
 
     def _text_done(self, event: Json) -> list[ir.Event]:
         out: list[ir.Event] = []
         block = self._opened(event, refusal=False, out=out)
-        self._say(block, block.rest(word(event, "text")), out)
+        block.say(block.rest(word(event, "text")), out)
         if not block.tokens:
-            self._tokens(block, objects(event.get("logprobs")), out)
+            block.weigh(objects(event.get("logprobs")), out)
         return out
 
     def _refusal_delta(self, event: Json) -> list[ir.Event]:
         out: list[ir.Event] = []
-        self._say(self._opened(event, refusal=True, out=out), word(event, "delta"), out)
+        self._opened(event, refusal=True, out=out).say(word(event, "delta"), out)
         return out
 
     def _refusal_done(self, event: Json) -> list[ir.Event]:
         out: list[ir.Event] = []
         block = self._opened(event, refusal=True, out=out)
-        self._say(block, block.rest(word(event, "refusal")), out)
+        block.say(block.rest(word(event, "refusal")), out)
         return out
 
     def _annotation(self, event: Json) -> list[ir.Event]:
         out: list[ir.Event] = []
         note = event.get("annotation")
         if isinstance(note, dict):
-            self._cite(self._opened(event, refusal=False, out=out), [note], out)
+            self._opened(event, refusal=False, out=out).cite([note], out)
         return out
 
     def _part(self, item: Item, key: int, part: Json, out: list[ir.Event]) -> None:
         """Say what of a whole part has not been said."""
         block = item.blocks.get(key)
-        if block is not None and block.closed:
-            return
-        is_refusal = word(part, "type") == "refusal"
         if block is None:
             whole = item.part(part)
             if not isinstance(whole, ir.Text | ir.Refusal):
-                self._close(self._begin(item, key, whole, out), out)
+                self._begin(item, key, whole, out).close(out)
                 return
-            empty = ir.Refusal() if is_refusal else ir.Text()
+            empty = ir.Refusal() if isinstance(whole, ir.Refusal) else ir.Text()
             empty.extras = whole.extras
             block = self._begin(item, key, empty, out)
-        self._say(block, block.rest(word(part, "refusal" if is_refusal else "text")), out)
-        if not is_refusal:
-            if not block.tokens:
-                self._tokens(block, objects(part.get("logprobs")), out)
-            self._cite(block, objects(part.get("annotations"))[block.citations :], out)
-
-    def _say(self, block: Block, text: str, out: list[ir.Event]) -> None:
-        if text and not block.closed:
-            block.pieces.append(text)
-            out.append(ir.TextDelta(block.index, text))
-
-    def _tokens(self, block: Block, tokens: list[Json], out: list[ir.Event]) -> None:
-        if tokens and not block.closed:
-            block.tokens += len(tokens)
-            out.append(ir.LogprobsDelta(block.index, tokens))
-
-    def _cite(self, block: Block, notes: list[Json], out: list[ir.Event]) -> None:
-        for note in notes:
-            if not block.closed:
-                block.citations += 1
-                out.append(ir.CitationDelta(block.index, Item.citation(note)))
+        block.finish(part, out)
 
     # --- thoughts ---
 
@@ -343,30 +310,13 @@ class ResponsesDecoder:
         if not text:
             return out
         item = self._item(event, "reasoning")
-        block = item.blocks.get(0)
-        if block is None:
-            block = self._begin(item, 0, ir.Reasoning(id=item.id, raw=raw), out)
+        if 0 not in item.blocks:
+            self._begin(item, 0, ir.Reasoning(id=item.id, raw=raw), out)
             item.raw = raw
-        if item.raw is not raw or block.closed:
-            return out
-        part = item.thought(_number(event, "content_index" if raw else "summary_index"))
-        news = text
-        if whole:
-            said = "".join(part)
-            news = text[len(said) :] if text.startswith(said) else ""
-        self._add_thought(item, block, part, news, out)
+        if item.raw is raw:
+            number = _number(event, "content_index" if raw else "summary_index")
+            item.think(number, text, out, whole=whole)
         return out
-
-    def _add_thought(
-        self, item: Item, block: Block, part: list[str], text: str, out: list[ir.Event]
-    ) -> None:
-        if not text:
-            return
-        if not part and block.pieces:
-            out.append(ir.ReasoningDelta(block.index, item.JOIN))
-        part.append(text)
-        block.pieces.append(text)
-        out.append(ir.ReasoningDelta(block.index, text))
 
     def _summary_delta(self, event: Json) -> list[ir.Event]:
         return self._think(event, word(event, "delta"), raw=False, whole=False)
@@ -400,10 +350,7 @@ class ResponsesDecoder:
                 block = self._begin(item, 0, begun, out)
                 item.raw = whole.raw
             for at, text in enumerate(_thoughts(value, raw=item.raw)):
-                part = item.thought(at)
-                said = "".join(part)
-                if text.startswith(said):
-                    self._add_thought(item, block, part, text[len(said) :], out)
+                item.think(at, text, out, whole=True)
             if whole.signature:
                 out.append(ir.SignatureDelta(block.index, whole.signature, whole.origin))
 
@@ -420,20 +367,14 @@ class ResponsesDecoder:
                 extras=item.extras(),
             )
             block = self._begin(item, 0, call, out)
-            text = "".join(item.waiting)
-            if text:
-                block.pieces.append(text)
-                out.append(ir.ArgumentsDelta(block.index, text))
+            block.argue("".join(item.waiting), out)
         return block
 
     def _call_done(self, item: Item, arguments: str, out: list[ir.Event]) -> None:
         if not item.name:
             return
         block = self._call(item, out)
-        text = block.rest(arguments)
-        if text and not block.closed:
-            block.pieces.append(text)
-            out.append(ir.ArgumentsDelta(block.index, text))
+        block.argue(block.rest(arguments), out)
 
     def _arguments(self, event: Json, kind: str, text: str) -> list[ir.Event]:
         out: list[ir.Event] = []
@@ -443,10 +384,7 @@ class ResponsesDecoder:
         if 0 not in item.blocks:
             item.waiting.append(text)  # for the name
             return out
-        block = item.blocks[0]
-        if not block.closed:
-            block.pieces.append(text)
-            out.append(ir.ArgumentsDelta(block.index, text))
+        item.blocks[0].argue(text, out)
         return out
 
     def _arguments_done(self, event: Json, text: str, kind: str) -> list[ir.Event]:
@@ -479,7 +417,7 @@ class ResponsesDecoder:
         self._reconcile(objects(response.get("output")), out)
         for item in self._order:
             for block in item.blocks.values():
-                self._close(block, out)
+                block.close(out)
         calls = any(item.is_call and item.blocks for item in self._order)
         finish, reason = finish_in(response, calls=calls)
         out.append(ir.ChoiceEnd(finish, reason=reason))

@@ -15,55 +15,11 @@ from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_responses.fields import FAMILY, NAME, encode, finish_out
 from proxy.dialects.openai_responses.items import ITEM, call_item, reasoning_item
+from proxy.dialects.openai_responses.output import Item, Open, Output, delta_head
 from proxy.dialects.openai_responses.parts import annotation, bare_logprobs, logprobs
 from proxy.dialects.openai_responses.response import render_usage, skeleton
 
 _PING = b": ping\n\n"
-
-
-class _Item:
-    """One item of the output while it is told."""
-
-    __slots__ = ("ends", "id", "index", "open", "own", "parts", "value")
-
-    def __init__(self, index: int, value: Json, own: Json) -> None:
-        self.index = index
-        self.id: str = value["id"]
-        self.value = value
-        self.own = own
-        """What it had where it came from."""
-        self.parts: list[Json] = []
-        self.open = 0
-        """Blocks of it that have not ended."""
-        self.ends = False
-        """Nothing more begins in it."""
-
-
-class _Open:
-    """One block while it is told: the item it is in, and the bytes before and after each delta."""
-
-    __slots__ = (
-        "block",
-        "citations",
-        "delta",
-        "item",
-        "part",
-        "pieces",
-        "place",
-        "signature",
-        "tokens",
-    )
-
-    def __init__(self, item: _Item, block: ir.Block) -> None:
-        self.item = item
-        self.block = block
-        self.place: Json = {"item_id": item.id, "output_index": item.index}
-        self.part: Json = {}
-        self.delta = b""
-        self.pieces: list[str] = []
-        self.tokens: list[Json] = []
-        self.citations: list[ir.Citation] = []
-        self.signature = ("", "")
 
 
 class ResponsesEncoder:
@@ -72,29 +28,29 @@ class ResponsesEncoder:
     __slots__ = (
         "_blocks",
         "_created",
-        "_ids",
-        "_items",
         "_loss",
         "_message",
+        "_out",
         "_own",
         "_request",
         "_response",
         "_usage",
-        "sequence",
     )
 
     def __init__(self, request: ir.Request, loss: Loss) -> None:
-        self.sequence = 0
+        self._out = Output()
         self._request = request
         self._loss = loss
         self._own = False
         self._response: Json = {}
         self._created = False
-        self._ids = ""
-        self._items: list[_Item] = []
-        self._blocks: dict[int, _Open] = {}
-        self._message: _Item | None = None
+        self._blocks: dict[int, Open] = {}
+        self._message: Item | None = None
         self._usage: ir.Usage | None = None
+
+    @property
+    def sequence(self) -> int:
+        return self._out.sequence
 
     def encode(self, event: ir.Event) -> bytes:
         kind = type(event)
@@ -103,7 +59,7 @@ class ResponsesEncoder:
             if opened is None:
                 return b""
             text = event.text  # type: ignore[union-attr]
-            return self._more(opened, text) if opened.delta else self._first(opened, text)
+            return self._out.more(opened, text) if opened.delta else self._first(opened, text)
         handle = _HANDLERS.get(kind)
         return b"" if handle is None else handle(self, event)
 
@@ -115,32 +71,18 @@ class ResponsesEncoder:
 
     # --- events ---
 
-    def _event(self, kind: str, fields: Json) -> bytes:
-        number = self.sequence
-        self.sequence = number + 1
-        data = encode({"type": kind, "sequence_number": number, **fields})
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
-
-    def _more(self, block: _Open, text: str) -> bytes:
-        """A delta; this runs once a token."""
-        if not text:
-            return b""
-        block.pieces.append(text)
-        number = self.sequence
-        self.sequence = number + 1
-        return b'%b%b,"sequence_number":%d}\n\n' % (block.delta, encode(text), number)
-
     def _start(self, event: ir.ResponseStart) -> bytes:
         if self._created:
             return b""
         self._created = True
         self._own = event.origin == NAME
         self._response = skeleton(event, self._request)
-        self._ids = self._response["id"].removeprefix("resp_")
+        self._out.ids = self._response["id"].removeprefix("resp_")
         if event.usage is not None:
             self._usage = event.usage
         fields = {"response": self._response}
-        return self._event("response.created", fields) + self._event("response.in_progress", fields)
+        event_of = self._out.event
+        return event_of("response.created", fields) + event_of("response.in_progress", fields)
 
     def _usage_report(self, event: ir.UsageReport) -> bytes:
         self._usage = event.usage
@@ -149,30 +91,12 @@ class ResponsesEncoder:
     def _error(self, event: ir.StreamError) -> bytes:
         fields = {"code": event.code or None, "message": event.message, "param": None}
         inner = {"type": "upstream_error", **fields}
-        return self._event("error", {**fields, "error": inner})
+        return self._out.event("error", {**fields, "error": inner})
 
     def _ping(self, event: ir.Ping) -> bytes:
         return _PING
 
     # --- items ---
-
-    def _new_item(self, value: Json, prefix: str, own_id: str, own: Json | None = None) -> _Item:
-        """Begins an item; its id is its own, or made of the response's."""
-        index = len(self._items)
-        id = identity.renamed(own_id, prefix) if own_id else f"{prefix}{self._ids}_{index}"
-        if any(item.id == id for item in self._items):
-            id = f"{id}_{index}"
-        item = _Item(index, {"id": id, **value}, own or {})
-        self._items.append(item)
-        return item
-
-    def _added(self, item: _Item, empty: Json) -> bytes:
-        fields = {"output_index": item.index, "item": {**item.value, **empty}}
-        return self._event("response.output_item.added", fields)
-
-    def _done(self, item: _Item) -> bytes:
-        fields = {"output_index": item.index, "item": item.value}
-        return self._event("response.output_item.done", fields)
 
     def _end_message(self, status: str = "completed") -> bytes:
         """Nothing more is said in the open message."""
@@ -183,10 +107,10 @@ class ResponsesEncoder:
         item.ends = True
         return b"" if item.open else self._message_done(item, status)
 
-    def _message_done(self, item: _Item, status: str = "completed") -> bytes:
+    def _message_done(self, item: Item, status: str = "completed") -> bytes:
         item.value["status"] = status
         item.value["content"] = item.parts
-        return self._done(item)
+        return self._out.done(item)
 
     # --- blocks ---
 
@@ -211,7 +135,7 @@ class ResponsesEncoder:
             out += self._begin_message(own)
             item = self._message
             assert item is not None
-        opened = _Open(item, block)
+        opened = Open(item, block)
         opened.place["content_index"] = len(item.parts)
         item.open += 1
         is_text = isinstance(block, ir.Text)
@@ -221,12 +145,14 @@ class ResponsesEncoder:
             opened.part = {"type": "refusal", "refusal": ""}
         item.parts.append(opened.part)
         self._blocks[index] = opened
-        out += self._event("response.content_part.added", {**opened.place, "part": opened.part})
+        out += self._out.event("response.content_part.added", {**opened.place, "part": opened.part})
         if is_text:
-            opened.delta = _prefix("response.output_text.delta", {**opened.place, "logprobs": []})
+            opened.delta = delta_head(
+                "response.output_text.delta", {**opened.place, "logprobs": []}
+            )
         else:
-            opened.delta = _prefix("response.refusal.delta", opened.place)
-        out += self._more(opened, block.text)
+            opened.delta = delta_head("response.refusal.delta", opened.place)
+        out += self._out.more(opened, block.text)
         if isinstance(block, ir.Text):
             opened.signature = (block.signature, block.origin)
             if block.logprobs:
@@ -236,29 +162,28 @@ class ResponsesEncoder:
         return out
 
     def _begin_message(self, own: Json) -> bytes:
-        phase = {"phase": own["phase"]} if own.get("phase") else {}
         value = {
+            **{name: value for name, value in own.items() if name not in ("id", "status")},
             "type": "message",
             "status": "in_progress",
             "role": "assistant",
             "content": [],
-            **phase,
         }
         own_id = own.get("id")
         id = own_id if isinstance(own_id, str) else ""
-        self._message = self._new_item(value, "msg_", id, own)
-        return self._added(self._message, {})
+        self._message = self._out.begin(value, "msg_", id, own)
+        return self._out.added(self._message)
 
     def _begin_reasoning(self, index: int, block: ir.Reasoning) -> bytes:
         out = self._end_message()
-        item = self._new_item({"type": "reasoning", "summary": []}, "rs_", block.id)
-        opened = _Open(item, block)
+        item = self._out.begin({"type": "reasoning", "summary": []}, "rs_", block.id)
+        opened = Open(item, block)
         opened.signature = (block.signature, block.origin)
         self._blocks[index] = opened
-        out += self._added(item, {})
+        out += self._out.added(item)
         return out + self._first(opened, block.text)
 
-    def _first(self, opened: _Open, text: str) -> bytes:
+    def _first(self, opened: Open, text: str) -> bytes:
         """The first words of a thought: its part begins with them. Other blocks have none, or begin with theirs."""
         block = opened.block
         if not text or not isinstance(block, ir.Reasoning):
@@ -272,9 +197,9 @@ class ResponsesEncoder:
             opened.part = {"type": "summary_text", "text": ""}
             begun = "response.reasoning_summary_part.added"
             kind = "response.reasoning_summary_text.delta"
-        opened.delta = _prefix(kind, opened.place)
-        out = self._event(begun, {**opened.place, "part": opened.part})
-        return out + self._more(opened, text)
+        opened.delta = delta_head(kind, opened.place)
+        out = self._out.event(begun, {**opened.place, "part": opened.part})
+        return out + self._out.more(opened, text)
 
     def _begin_call(self, index: int, block: ir.ToolCall) -> bytes:
         out = self._end_message()
@@ -289,31 +214,29 @@ class ResponsesEncoder:
             value["status"] = "in_progress"
         own_id = own.get("id")
         prefix = "ctc_" if block.custom else "fc_"
-        item = self._new_item(
+        item = self._out.begin(
             value, prefix, own_id if isinstance(own_id, str) and own_id else call_id
         )
         for name in ("namespace", "caller"):
             if name in own:
                 item.value[name] = own[name]
-        opened = _Open(item, block)
+        opened = Open(item, block)
         self._blocks[index] = opened
         name = "custom_tool_call_input" if block.custom else "function_call_arguments"
-        opened.delta = _prefix(f"response.{name}.delta", opened.place)
-        out += self._added(item, {})
-        return out + self._more(opened, block.arguments)
+        opened.delta = delta_head(f"response.{name}.delta", opened.place)
+        out += self._out.added(item)
+        return out + self._out.more(opened, block.arguments)
 
     def _begin_opaque(self, index: int, block: ir.Opaque) -> bytes:
         if not self._own or not isinstance(block.value.get("id"), str):
             self._loss.drop("opaque")
             return b""
         out = self._end_message()
-        item = _Item(len(self._items), block.value, {})
-        self._items.append(item)
-        return out + self._added(item, {}) + self._done(item)
+        return out + self._out.tell(block.value)
 
     def _begin_media(self, index: int, block: ir.Media) -> bytes:
         """A picture is what the provider's own tool would have made; sound has no place."""
-        opened = _Open(_Item(-1, {"id": ""}, {}), block)
+        opened = Open(Item(-1, {"id": ""}, {}), block)
         opened.pieces.append(block.data)
         self._blocks[index] = opened
         return b""
@@ -321,10 +244,10 @@ class ResponsesEncoder:
     def _carrier(self, block: ir.Reasoning) -> bytes:
         """A thought that only carries sealed state for what is next to it."""
         state = identity.sealed(block.signature, block.origin, FAMILY)
-        item = self._new_item({"type": "reasoning", "summary": []}, "rs_", "")
-        out = self._added(item, {})
+        item = self._out.begin({"type": "reasoning", "summary": []}, "rs_", "")
+        out = self._out.added(item)
         item.value = reasoning_item(block, item.id, state)
-        return out + self._done(item)
+        return out + self._out.done(item)
 
     # --- more of a block ---
 
@@ -337,7 +260,7 @@ class ResponsesEncoder:
             return b""
         return self._annotation(opened, event.citation, 0)
 
-    def _annotation(self, opened: _Open, citation: ir.Citation, length: int) -> bytes:
+    def _annotation(self, opened: Open, citation: ir.Citation, length: int) -> bytes:
         noted = annotation(citation, length)
         if noted is None:
             self._loss.drop("citations")
@@ -345,7 +268,7 @@ class ResponsesEncoder:
         notes = opened.part["annotations"]
         fields = {**opened.place, "annotation_index": len(notes), "annotation": noted}
         opened.part = {**opened.part, "annotations": [*notes, noted]}
-        return self._event("response.output_text.annotation.added", fields)
+        return self._out.event("response.output_text.annotation.added", fields)
 
     def _logprobs(self, event: ir.LogprobsDelta) -> bytes:
         opened = self._blocks.get(event.index)
@@ -353,7 +276,7 @@ class ResponsesEncoder:
             return b""
         opened.tokens += event.tokens
         fields = {**opened.place, "delta": "", "logprobs": bare_logprobs(event.tokens)}
-        return self._event("response.output_text.delta", fields)
+        return self._out.event("response.output_text.delta", fields)
 
     def _signature(self, event: ir.SignatureDelta) -> bytes:
         opened = self._blocks.get(event.index)
@@ -380,19 +303,19 @@ class ResponsesEncoder:
         end = _END.get(type(opened.block))
         return b"" if end is None else end(self, opened, opened.block)
 
-    def _end_part(self, opened: _Open, block: ir.Text | ir.Refusal) -> bytes:
+    def _end_part(self, opened: Open, block: ir.Text | ir.Refusal) -> bytes:
         text = "".join(opened.pieces)
         item = opened.item
         if isinstance(block, ir.Refusal):
             part: Json = {"type": "refusal", "refusal": text}
-            out = self._event("response.refusal.done", {**opened.place, "refusal": text})
+            out = self._out.event("response.refusal.done", {**opened.place, "refusal": text})
         else:
             out = b"".join(self._annotation(opened, one, len(text)) for one in opened.citations)
             part = {**opened.part, "text": text, "logprobs": logprobs(opened.tokens)}
             said = {"text": text, "logprobs": bare_logprobs(opened.tokens)}
-            out += self._event("response.output_text.done", {**opened.place, **said})
+            out += self._out.event("response.output_text.done", {**opened.place, **said})
         item.parts[opened.place["content_index"]] = part
-        out += self._event("response.content_part.done", {**opened.place, "part": part})
+        out += self._out.event("response.content_part.done", {**opened.place, "part": part})
         item.open -= 1
         signature, origin = opened.signature
         if item.ends and not item.open:
@@ -403,7 +326,7 @@ class ResponsesEncoder:
             out += self._end_message() + self._carrier(after)
         return out
 
-    def _end_reasoning(self, opened: _Open, block: ir.Reasoning) -> bytes:
+    def _end_reasoning(self, opened: Open, block: ir.Reasoning) -> bytes:
         text = "".join(opened.pieces)
         signature, origin = opened.signature
         item = opened.item
@@ -411,51 +334,55 @@ class ResponsesEncoder:
         if opened.delta:
             part = {**opened.part, "text": text}
             if block.raw:
-                out = self._event("response.reasoning_text.done", {**opened.place, "text": text})
-                out += self._event("response.content_part.done", {**opened.place, "part": part})
+                out = self._out.event(
+                    "response.reasoning_text.done", {**opened.place, "text": text}
+                )
+                out += self._out.event("response.content_part.done", {**opened.place, "part": part})
             else:
                 name = "response.reasoning_summary"
-                out = self._event(f"{name}_text.done", {**opened.place, "text": text})
-                out += self._event(f"{name}_part.done", {**opened.place, "part": part})
+                out = self._out.event(f"{name}_text.done", {**opened.place, "text": text})
+                out += self._out.event(f"{name}_part.done", {**opened.place, "part": part})
         told = ir.Reasoning(text=text, raw=block.raw)
         item.value = reasoning_item(told, item.id, identity.sealed(signature, origin, FAMILY))
-        return out + self._done(item)
+        return out + self._out.done(item)
 
-    def _end_call(self, opened: _Open, block: ir.ToolCall) -> bytes:
+    def _end_call(self, opened: Open, block: ir.ToolCall) -> bytes:
         out = b""
         if not block.custom and not "".join(opened.pieces).strip():
-            out = self._more(opened, "{}")
+            out = self._out.more(opened, "{}")
         text = "".join(opened.pieces)
         item = opened.item
         if block.custom:
             item.value["input"] = text
             said = {"input": text}
-            out += self._event("response.custom_tool_call_input.done", {**opened.place, **said})
+            out += self._out.event("response.custom_tool_call_input.done", {**opened.place, **said})
         else:
             item.value["arguments"] = text
             item.value["status"] = "completed"
             said = {"arguments": text}
-            out += self._event("response.function_call_arguments.done", {**opened.place, **said})
-        return out + self._done(item)
+            out += self._out.event(
+                "response.function_call_arguments.done", {**opened.place, **said}
+            )
+        return out + self._out.done(item)
 
-    def _end_media(self, opened: _Open, block: ir.Media) -> bytes:
+    def _end_media(self, opened: Open, block: ir.Media) -> bytes:
         data = "".join(opened.pieces)
         if block.kind != "image" or not data:
             self._loss.drop(f"{block.kind}.data")
             return b""
         out = self._end_message()
         value = {"type": "image_generation_call", "status": "in_progress", "result": None}
-        item = self._new_item(value, "ig_", "")
-        out += self._added(item, {})
+        item = self._out.begin(value, "ig_", "")
+        out += self._out.added(item)
         item.value = {**item.value, "status": "completed", "result": data}
-        return out + self._done(item)
+        return out + self._out.done(item)
 
     # --- the end ---
 
     def _choice_end(self, event: ir.ChoiceEnd) -> bytes:
         if event.choice:
             return b""
-        refused = any(part["type"] == "refusal" for item in self._items for part in item.parts)
+        refused = any(part["type"] == "refusal" for item in self._out.items for part in item.parts)
         status, why = finish_out(event.finish, event.reason, own=self._own, refused=refused)
         self._response = {
             **self._response,
@@ -485,16 +412,10 @@ class ResponsesEncoder:
             **self._response,
             "status": status,
             "completed_at": self._completed_at(status),
-            "output": [item.value for item in self._items],
+            "output": [item.value for item in self._out.items],
             "usage": None if self._usage is None else render_usage(self._usage),
         }
-        return out + self._event(f"response.{status}", {"response": self._response})
-
-
-def _prefix(kind: str, place: Json) -> bytes:
-    """What stands before the text of every delta of a block."""
-    data = encode({"type": kind, **place})
-    return b'event: %b\ndata: %b,"delta":' % (kind.encode(), data[:-1])
+        return out + self._out.event(f"response.{status}", {"response": self._response})
 
 
 _BEGIN: Mapping[type, Callable[..., bytes]] = {
@@ -526,3 +447,8 @@ _HANDLERS: Mapping[type, Callable[..., bytes]] = {
     ir.StreamError: ResponsesEncoder._error,
     ir.Ping: ResponsesEncoder._ping,
 }
+
+
+def render_response(response: ir.Response, request: ir.Request, loss: Loss) -> bytes:
+    """A client's whole answer: what its stream would have ended with."""
+    return encode(ResponsesEncoder(request, loss).whole(response))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from proxy.dialects import ir
 from proxy.dialects.ir import Json
 from proxy.dialects.openai_responses import items, parts
-from proxy.dialects.openai_responses.fields import encode, word
+from proxy.dialects.openai_responses.fields import encode, objects, word
 
 _CALLS = ("function_call", "custom_tool_call")
 
@@ -29,6 +27,47 @@ class Block:
         said = "".join(self.pieces)
         return whole[len(said) :] if whole.startswith(said) else ""
 
+    def say(self, text: str, out: list[ir.Event]) -> None:
+        """More of a text or a refusal."""
+        if text and not self.closed:
+            self.pieces.append(text)
+            out.append(ir.TextDelta(self.index, text))
+
+    def argue(self, text: str, out: list[ir.Event]) -> None:
+        """More of a call's arguments."""
+        if text and not self.closed:
+            self.pieces.append(text)
+            out.append(ir.ArgumentsDelta(self.index, text))
+
+    def weigh(self, tokens: list[Json], out: list[ir.Event]) -> None:
+        """Probabilities."""
+        if tokens and not self.closed:
+            self.tokens += len(tokens)
+            out.append(ir.LogprobsDelta(self.index, tokens))
+
+    def cite(self, notes: list[Json], out: list[ir.Event]) -> None:
+        """Annotations."""
+        for note in notes:
+            if not self.closed:
+                self.citations += 1
+                out.append(ir.CitationDelta(self.index, parts.read_citation(note)))
+
+    def finish(self, part: Json, out: list[ir.Event]) -> None:
+        """Say what of the whole part has not been said."""
+        if word(part, "type") == "refusal":
+            self.say(self.rest(word(part, "refusal")), out)
+            return
+        self.say(self.rest(word(part, "text")), out)
+        if not self.tokens:
+            self.weigh(objects(part.get("logprobs")), out)
+        self.cite(objects(part.get("annotations"))[self.citations :], out)
+
+    def close(self, out: list[ir.Event]) -> None:
+        """It is complete."""
+        if not self.closed:
+            self.closed = True
+            out.append(ir.BlockEnd(self.index))
+
 
 class Item:
     """One item of the output."""
@@ -45,8 +84,6 @@ class Item:
         "raw",
         "waiting",
     )
-
-    JOIN: ClassVar[str] = items.JOIN
 
     def __init__(self, kind: str, id: str) -> None:
         self.kind = kind
@@ -112,11 +149,17 @@ class Item:
             block.extras[items.ITEM] = self._rest
         return block
 
-    def thought(self, number: int) -> list[str]:
-        """What has been said of one part of a thought."""
-        return self._thoughts.setdefault(number, [])
-
-    @staticmethod
-    def citation(note: Json) -> ir.Citation:
-        """An annotation."""
-        return parts.read_citation(note)
+    def think(self, number: int, text: str, out: list[ir.Event], *, whole: bool) -> None:
+        """More of part `number` of a thought, or (`whole`) all of it."""
+        block = self.blocks[0]
+        part = self._thoughts.setdefault(number, [])
+        if whole:
+            said = "".join(part)
+            text = text[len(said) :] if text.startswith(said) else ""
+        if not text or block.closed:
+            return
+        if not part and block.pieces:
+            out.append(ir.ReasoningDelta(block.index, items.JOIN))
+        part.append(text)
+        block.pieces.append(text)
+        out.append(ir.ReasoningDelta(block.index, text))

@@ -15,7 +15,6 @@ from proxy.dialects.loss import Loss
 from proxy.dialects.openai_responses.fields import (
     NAME,
     TIERS,
-    encode,
     finish_in,
     objects,
     word,
@@ -174,10 +173,3 @@ def _tools(request: ir.Request) -> list[Json]:
         {"strict": True, **tool} if tool.get("type") == "function" else tool
         for tool in write_tools(request, Loss())
     ]
-
-
-def render_response(response: ir.Response, request: ir.Request, loss: Loss) -> bytes:
-    """A client's whole answer: what its stream would have ended with."""
-    from proxy.dialects.openai_responses.encoder import ResponsesEncoder
-
-    return encode(ResponsesEncoder(request, loss).whole(response))
