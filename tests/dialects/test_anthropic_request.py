@@ -261,6 +261,13 @@ def test_what_nobody_knows_is_kept() -> None:
     )
 
 
+def test_what_is_so_everywhere_is_missed_by_nobody() -> None:
+    request = parsed(speed="standard", anthropic_version="vertex-2023-10-16", top_k=None)
+
+    assert request.aside == {"speed": "standard", "anthropic_version": "vertex-2023-10-16"}
+    assert request.extras == {}
+
+
 def test_a_question_for_a_count_has_no_limit() -> None:
     assert CODEC.count is not None
     assert CODEC.count.parse_request is not None

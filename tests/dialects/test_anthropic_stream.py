@@ -577,6 +577,14 @@ def test_an_error_ends_what_is_written(status: int, kind: str) -> None:
     assert payloads(stream)[-1] == {"type": "error", "error": {"type": kind, "message": "Broken"}}
 
 
+def test_nothing_is_written_after_the_end() -> None:
+    end = [ir.ChoiceEnd("stop"), ir.ResponseEnd()]
+
+    stream, _ = encoded([ir.ResponseStart("x", "m"), *end, *end])
+
+    assert check_stream(stream) == []
+
+
 @pytest.mark.parametrize("path", RESPONSES, ids=name)
 def test_a_whole_answer_told_as_a_stream_is_the_same_answer(path: Path) -> None:
     if name(path) in ("error", "unknown-fields", "unknown-stop"):

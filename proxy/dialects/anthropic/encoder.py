@@ -62,6 +62,7 @@ class MessagesEncoder:
         "_beside",
         "_block",
         "_calls",
+        "_done",
         "_end",
         "_index",
         "_input",
@@ -92,7 +93,7 @@ class MessagesEncoder:
         self._block: ir.Block | None = None
         self._prefix = b""
         """What a delta of it begins with; "" until it has been begun."""
-        self._started = False
+        self._started = self._done = False
         self._signature = ("", "")
         self._other: set[int] = set()
         """Blocks of other choices."""
@@ -117,6 +118,8 @@ class MessagesEncoder:
             and event.index == self._open  # type: ignore[union-attr]
         ):
             return b"%b%b}}\n\n" % (self._prefix, encode(event.text))  # type: ignore[union-attr]
+        if self._done:
+            return b""
         if isinstance(event, ir.BlockStart) and event.choice:
             self._other.add(event.index)
             self._loss.drop("n")
@@ -156,6 +159,7 @@ class MessagesEncoder:
             case ir.ResponseEnd():
                 return self._message_end(event)
             case ir.StreamError(status=status, message=message):
+                self._done = True
                 kind = _ERROR_TYPES.get(status, "api_error")
                 return _event("error", error={"type": kind, "message": message})
             case ir.Ping():
@@ -182,6 +186,7 @@ class MessagesEncoder:
 
     def _message_end(self, event: ir.ResponseEnd) -> bytes:
         ended = self._end or ir.ChoiceEnd("stop")
+        self._done = True
         own = self._origin == NAME
         extras = {**ended.extras, **event.extras} if own else {}
         told = self._beside.items()
