@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from proxy.core.errors import ProxyError
 from proxy.dialects import ir
 from proxy.dialects.base import Target
 from proxy.dialects.loss import Loss
 from tests.dialects.checkers.messages import check_request
-from tests.dialects.messages import CODEC, asked, fixture, rendered, said
+from tests.dialects.messages import CODEC, REQUESTS, asked, fixture, rendered, said
+from tests.dialects.test_anthropic_request import mutate
 
 PNG = "iVBORw0KGgo="
 OPUS = "claude-opus-4-6"
@@ -768,6 +773,31 @@ def test_a_request_is_written_as_often_as_it_is_tried() -> None:
         assert rendered(request) == first
         request.origin = "openai.chat"
         assert rendered(request) == other
+
+
+@settings(max_examples=200)
+@given(path=st.sampled_from(REQUESTS), choose=st.data())
+def test_no_request_is_answered_by_a_traceback(path: Path, choose: st.DataObject) -> None:
+    assert CODEC.count is not None
+    assert CODEC.count.parse_request is not None
+    body = mutate(orjson.loads(path.read_bytes()), choose)
+    try:
+        request = CODEC.count.parse_request(orjson.dumps(body))
+        request.origin, request.musts = "openai.chat", {}
+
+        for model in ("claude-sonnet-4-5", "claude-opus-5-5"):
+            rendered(request, model)
+    except ProxyError:
+        pass
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(5000):
+        schema = {"type": "object", "properties": {"a": schema}}
+
+    with pytest.raises(ProxyError):
+        rendered(asked(format=ir.Format("schema", schema=schema)))
 
 
 def test_an_agent_of_this_dialect_could_be_served_by_any_model() -> None:

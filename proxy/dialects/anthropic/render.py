@@ -6,6 +6,7 @@ takes (`claude.model`), and what does not fit is dropped and said.
 
 from __future__ import annotations
 
+from proxy.core.errors import ProxyError
 from proxy.dialects import ir
 from proxy.dialects.anthropic.fields import FIELDS
 from proxy.dialects.anthropic.marks import limit_marks
@@ -30,13 +31,22 @@ _QUESTION = ("model", "system", "messages", "tools", "tool_choice", "thinking")
 
 def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
     """The body for a provider."""
-    return encode(_body(request, target, loss))
+    return _encoded(request, target, loss, None)
 
 
 def render_question(request: ir.Request, target: Target, loss: Loss) -> bytes:
     """The body that asks how many tokens the prompt has."""
-    body = _body(request, target, loss)
-    return encode({name: body[name] for name in _QUESTION if name in body})
+    return _encoded(request, target, loss, _QUESTION)
+
+
+def _encoded(
+    request: ir.Request, target: Target, loss: Loss, names: tuple[str, ...] | None
+) -> bytes:
+    try:
+        body = _body(request, target, loss)
+        return encode(body if names is None else {key: body[key] for key in names if key in body})
+    except RecursionError:
+        raise ProxyError("bad_req", "The body is nested too deeply.") from None
 
 
 def parse_count(raw: bytes) -> int | None:

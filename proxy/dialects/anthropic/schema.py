@@ -38,10 +38,12 @@ def of_object(schema: Json | None) -> Json:
         return schema
     made = {key: value for key, value in schema.items() if key not in _CHOICES}
     made["type"] = "object"
-    properties: Json = dict(made.get("properties") or {})
+    given = made.get("properties")
+    properties: Json = dict(given) if isinstance(given, dict) else {}
     # Choices at the top are refused: what any of them may have, the whole may have.
     for key in _CHOICES:
-        for branch in schema.get(key) or ():
+        branches = schema.get(key)
+        for branch in branches if isinstance(branches, list) else ():
             if isinstance(branch, dict) and isinstance(branch.get("properties"), dict):
                 properties = {**branch["properties"], **properties}
     made["properties"] = properties
