@@ -72,7 +72,6 @@ def _reasoning(value: object, names: Names) -> ir.Block | None:
         text=text(inner.get("text")),
         signature=signature,
         origin=CLAUDE if signature else "",
-        raw=True,
     )
 
 

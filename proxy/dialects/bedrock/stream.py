@@ -270,7 +270,7 @@ _EVENTS = {
 
 _FRESH: Mapping[str, Callable[[], ir.Block]] = {
     "text": ir.Text,
-    "reasoning": lambda: ir.Reasoning(raw=True),
+    "reasoning": ir.Reasoning,
     "redacted": lambda: ir.Reasoning(redacted=True),
     "image": lambda: ir.Media(kind="image"),
 }

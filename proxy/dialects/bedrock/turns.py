@@ -33,36 +33,49 @@ class Conversation(Struct):
 def conversation(request: ir.Request, model: Model, loss: Loss) -> Conversation:
     """`system` and `messages`."""
     writer = _Writer(model, loss)
-    made = Conversation([], [])
+    system: list[Json] = []
+    turns: list[Json] = []
     for message in request.messages:
         if message.role in ("system", "developer"):
-            made.system += writer.instructions(message)
-            continue
-        content = writer.blocks(message)
-        if made.messages and made.messages[-1]["role"] == message.role:
-            made.messages[-1]["content"] += content
-        elif content:
-            made.messages.append({"role": message.role, "content": content})
-    for turn in made.messages:
-        _settle(turn)
-    made.messages = [turn for turn in made.messages if turn["content"]]
-    _begin_and_end(made.messages, model, loss)
+            system += writer.instructions(message)
+        else:
+            turns.append({"role": message.role, "content": writer.blocks(message)})
+    turns = _joined(turns)
+    for turn in turns:
+        # Thoughts may not be the end of a turn: those of one that was broken off are of no use.
+        while (
+            turn["role"] == "assistant"
+            and turn["content"]
+            and "reasoningContent" in turn["content"][-1]
+        ):
+            turn["content"].pop()
+            loss.drop("thinking.signature")
+    turns = _joined(turns)
+    for turn in turns:
+        if turn["role"] == "user":
+            turn["content"] = _in_order(turn["content"])
+    _begin_and_end(turns, model, loss)
+    return Conversation(system, turns)
+
+
+def _joined(turns: list[Json]) -> list[Json]:
+    """Neighbours of one role as one turn, and none that is empty."""
+    made: list[Json] = []
+    for turn in turns:
+        if made and turn["content"] and made[-1]["role"] == turn["role"]:
+            made[-1]["content"] += turn["content"]
+        elif turn["content"]:
+            made.append(turn)
     return made
 
 
-def _settle(turn: Json) -> None:
-    """Put the content of a whole turn in order."""
-    content: list[Json] = turn["content"]
-    if turn["role"] == "assistant":
-        while (
-            content and "reasoningContent" in content[-1]
-        ):  # thoughts may not be the end of a turn
-            content.pop()
-        return
+def _in_order(content: list[Json]) -> list[Json]:
+    """A turn of the user's: results first, and a text beside documents."""
     if any("toolResult" in block for block in content):
-        turn["content"] = content = _results_first(content)
+        content = _results_first(content)
     if any("document" in block for block in content) and not any("text" in b for b in content):
-        content.append(dict(_FILLER))
+        content = [*content, dict(_FILLER)]
+    return content
 
 
 def _results_first(content: list[Json]) -> list[Json]:
