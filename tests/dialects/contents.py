@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from proxy.dialects import ir
-from proxy.dialects.base import Target
+from proxy.dialects.base import Decoder, Target
 from proxy.dialects.fold import Fold
 from proxy.dialects.gemini import DIALECT
 from proxy.dialects.loss import Loss
@@ -89,14 +89,21 @@ def decoded(*pieces: bytes, request: ir.Request | None = None) -> list[ir.Event]
     decoder = CODEC.decoder(request or ir.Request())
     found: list[ir.Event] = []
     held = b""
-    for piece in (*pieces, b""):
+    for piece in pieces:
         held += piece
-        end = last_boundary(held) if piece else len(held)
-        for event in events(held[:end]):
-            if event.data is not None:
-                found += decoder.feed(event.name, event.data)
+        end = last_boundary(held)
+        found += _fed(decoder, held[:end])
         held = held[end:]
-    return found + decoder.end()
+    return found + _fed(decoder, held) + decoder.end()
+
+
+def _fed(decoder: Decoder, block: bytes) -> list[ir.Event]:
+    return [
+        told
+        for event in events(block)
+        if event.data is not None
+        for told in decoder.feed(event.name, event.data)
+    ]
 
 
 def streamed(*chunks: Any, request: ir.Request | None = None) -> list[ir.Event]:
@@ -125,9 +132,12 @@ def chunks_of(stream: bytes) -> list[Any]:
 
 
 def without_ids(response: ir.Response) -> ir.Response:
-    """The same answer, its calls nameless: a provider that names none has them named anew each time."""
+    """The same answer, its calls nameless: a provider that names none has them named anew each time.
+
+    Calls without arguments all have an empty object.
+    """
     for choice in response.choices:
         for block in choice.blocks:
             if isinstance(block, ir.ToolCall) and block.id.startswith("call_"):
-                block.id = "call"
+                block.id, block.arguments = "call", block.arguments or "{}"
     return response

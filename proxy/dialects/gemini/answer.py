@@ -19,14 +19,14 @@ def part_of(block: ir.Block, loss: Loss, *, same: bool) -> Json | None:
     """The part a whole block is; None when there is nothing to say, or no way."""
     match block:
         case ir.Text():
-            made: Json = {"text": block.text}
-            return _sealed(made, block) if block.text or block.signature else None
+            made = _sealed({"text": block.text, **(block.extras if same else {})}, block)
+            return made if block.text or len(made) > 1 else None
         case ir.Refusal(text=text):
             loss.drop("refusal")
             return {"text": text} if text else None
         case ir.Reasoning():
-            thought: Json = {"text": block.text, "thought": True}
-            return _sealed(thought, block) if block.text or block.signature else None
+            made = _sealed({"text": block.text, **(block.extras if same else {})}, block)
+            return {**made, "thought": True} if block.text or len(made) > 1 else None
         case ir.ToolCall():
             arguments = arguments_of(block.arguments, custom=block.custom)
             call: Json = {"id": tool_id(block.id), "name": block.name, "args": arguments}

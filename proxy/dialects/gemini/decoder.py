@@ -248,6 +248,8 @@ class Decoder:
             index = choice.texts[-1][0]
             if self._whole or index == choice.open:
                 events.append(ir.LogprobsDelta(index, tokens))
+                if not self._whole:
+                    del candidate["logprobsResult"]  # of this chunk alone
         if "groundingMetadata" in candidate or "citationMetadata" in candidate:
             self._cite(choice, candidate, events)
         choice.extras.update(candidate)

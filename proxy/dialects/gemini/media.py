@@ -9,7 +9,6 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from binascii import Error
 from collections.abc import Mapping
-from mimetypes import guess_type
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -29,6 +28,33 @@ _USUAL: Mapping[Kind, str] = {
     "video": "video/mp4",
 }
 """What is said of something at an address whose name does not tell."""
+_ENDINGS: Mapping[str, str] = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "heic": "image/heic",
+    "heif": "image/heif",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "html": "text/html",
+    "xml": "text/xml",
+    "json": "application/json",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "flac": "audio/flac",
+    "aac": "audio/aac",
+    "m4a": "audio/mp4",
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+    "mpeg": "video/mpeg",
+}
+"""What a name ends in. Python's own table would have to be read from the disk."""
 _FILES = ("https://generativelanguage.googleapis.com/", "gs://", "files/")
 _FILMS = frozenset({"youtube.com", "www.youtube.com", "m.youtube.com", "youtu.be"})
 _DETAIL: Mapping[str, str] = {
@@ -75,7 +101,7 @@ def read_file(value: object, where: str) -> ir.Media:
     file = an_object(value, where)
     address = a_text(file.pop("fileUri", ""), f"{where}.fileUri")
     mime = a_text(file.pop("mimeType", ""), f"{where}.mimeType")
-    kind = _kind(mime or guess_type(address)[0] or "")
+    kind = _kind(mime or _guess(address))
     made = ir.Media(kind, mime=mime, name=_name(file), extras=_prefixed("fileData", file))
     if address.startswith(_FILES):
         made.file_id, made.origin = address, FAMILY
@@ -126,7 +152,7 @@ def _file(media: ir.Media, *, same: bool) -> Json:
     file: Json = {"fileUri": address}
     mime = media.mime
     if not (mime or same or media.file_id or _is_film(address)):
-        mime = guess_type(urlsplit(address).path)[0] or _USUAL[media.kind]
+        mime = _guess(address) or _USUAL[media.kind]
     if mime:
         file["mimeType"] = mime
     return {"fileData": file}
@@ -134,6 +160,12 @@ def _file(media: ir.Media, *, same: bool) -> Json:
 
 def _kind(mime: str) -> Kind:
     return _KINDS.get(mime.partition("/")[0].lower(), "document")
+
+
+def _guess(address: str) -> str:
+    """What is at an address, by its name; "" when that does not tell."""
+    path = address.partition("?")[0].partition("#")[0]
+    return _ENDINGS.get(path.rpartition("/")[2].rpartition(".")[2].lower(), "")
 
 
 def _is_film(address: str) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from proxy.core.errors import ProxyError
 from proxy.dialects import ir
 from proxy.dialects.gemini.media import read_detail, read_file, read_inline
-from proxy.dialects.gemini.names import FAMILY
+from proxy.dialects.gemini.names import FAMILY, camel
 from proxy.dialects.gemini.reading import a_flag, a_list, a_text, an_object, plain_object
 from proxy.dialects.identity import unseal
 from proxy.dialects.ir import Json
@@ -41,11 +41,15 @@ def read_part(value: object, where: str) -> ir.Block:
 
 
 def lenient_part(value: object) -> ir.Block | None:
-    """The same for what a provider sends: what cannot be read is kept as it is."""
+    """The same for what a provider sends: what cannot be read is left out, but a call by its name is one."""
     try:
         return read_part(value, "part")
     except ProxyError:
-        return ir.Opaque(FAMILY, "part", value) if isinstance(value, dict) else None
+        call = camel(value).get("functionCall") if isinstance(value, dict) else None
+    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+        return None
+    arguments = call.get("args")
+    return ir.ToolCall(name=call["name"], arguments=arguments if isinstance(arguments, str) else "")
 
 
 def _signature(part: Json, where: str) -> tuple[str, str]:
