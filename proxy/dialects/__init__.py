@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from proxy.core.model import Provider
+from proxy.core.surfaces import CONVERSATION
 from proxy.dialects import (
     anthropic,
     bedrock,
+    conversation,
     gemini,
     openai_chat,
     openai_completions,
@@ -18,7 +21,7 @@ from proxy.dialects import (
 from proxy.dialects.base import Dialect
 from proxy.dialects.render import FAMILIES, render_error
 
-__all__ = ["DIALECTS", "FAMILIES", "render_error"]
+__all__ = ["DIALECTS", "FAMILIES", "render_error", "spoken_by"]
 
 _CODECS = {"openai.completions": openai_completions.CODEC}
 """Of the small endpoints, the one that a model of another dialect can serve."""
@@ -40,3 +43,13 @@ DIALECTS: Mapping[str, Dialect] = {
         bedrock.DIALECT,
     )
 }
+
+
+def spoken_by(provider: Provider, name: str) -> Dialect | None:
+    """What a provider means by the name of a dialect; None when nobody knows it.
+
+    It is the same for all, except for conversations, which each describes for itself.
+    """
+    if name == CONVERSATION and provider.conversation is not None:
+        return conversation.dialect(provider.conversation)
+    return DIALECTS.get(name)

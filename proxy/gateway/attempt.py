@@ -8,17 +8,20 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
+from proxy.core.surfaces import CONVERSATION
 from proxy.dialects import DIALECTS
 from proxy.gateway import outbound, translation
 from proxy.gateway.answer import Gate, Kind
 from proxy.gateway.pulse import Pulse
 from proxy.gateway.translation import Translation
+from proxy.upstream.conversations import Limits
 
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.plan import Candidate
     from proxy.gateway.relay import Relay
     from proxy.upstream.connection import UpstreamConnection
+    from proxy.upstream.conversations import Conversations
     from proxy.upstream.pool import Upstream
 
 CONNECT_WITH_ALTERNATIVES = 2.0
@@ -52,6 +55,7 @@ class Attempt:
         "gate",
         "opened",
         "relay",
+        "spent",
         "started",
         "translation",
         "upstream",
@@ -69,6 +73,8 @@ class Attempt:
         self.connected_at = 0.0
         self.opened = False
         """A connection was opened for it, not taken from the pool."""
+        self.spent = 0.0
+        """Seconds of its time that went into beginning a conversation."""
         self.answered_at = 0.0
         self.translation: Translation | None = None
         """What stands between client and provider, where they do not speak the same way."""
@@ -82,7 +88,12 @@ class Attempt:
         more on a new one, which is no failure of the provider's.
         """
         try:
-            head, body, hide_usage = self._render(upstream)
+            self._prepare()
+            if upstream.conversations is not None:
+                await self._converse(upstream.conversations, ttft_limit, eager=eager)
+            head, body, hide_usage = outbound.render(
+                self.exchange, self.candidate, upstream, self.translation
+            )
             await self._send(upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage)
             error = self.gate.error
             if error is not None and error.cause is Cause.STALE:
@@ -99,7 +110,7 @@ class Attempt:
         self.answered_at = monotonic()
         return self.error is None
 
-    def _render(self, upstream: Upstream) -> tuple[bytes, bytes, bool]:
+    def _prepare(self) -> None:
         exchange, candidate = self.exchange, self.candidate
         if translation.needed(exchange, candidate):
             try:
@@ -108,7 +119,29 @@ class Attempt:
                 error = UpstreamError(Cause.UNTRANSLATABLE, sent=False)
                 error.refusal = refusal
                 raise error from None
-        return outbound.render(exchange, candidate, upstream, self.translation)
+
+    async def _converse(
+        self, conversations: Conversations, ttft_limit: float, *, eager: bool
+    ) -> None:
+        """Have a conversation begun to ask in. It takes its time from that of the answer."""
+        candidate, translation = self.candidate, self.translation
+        if translation is None or candidate.dialect != CONVERSATION:
+            return
+        limits = Limits(self._connect_limit(eager), self._limit(ttft_limit))
+        opened = await conversations.take(candidate.credential, candidate.upstream_model, limits)
+        self.spent = monotonic() - self.started
+        translation.converse(opened)
+
+    def _connect_limit(self, eager: bool) -> float:
+        connect = self.candidate.deployment.timeouts.connect
+        return connect if eager else min(connect, CONNECT_WITH_ALTERNATIVES)
+
+    def _limit(self, ttft_limit: float) -> float:
+        """Seconds until there must be an answer, or the first of it."""
+        whole = self.translation is not None and not self.translation.endpoint.stream
+        if self.exchange.stream and not whole:
+            return ttft_limit
+        return self.candidate.deployment.timeouts.request
 
     def translate(self) -> UpstreamError | None:
         """Put an answer that is here as a whole, or is wanted as one, into the client's words."""
@@ -136,15 +169,13 @@ class Attempt:
         exchange = self.exchange
         translation = self.translation
         endpoint = exchange.endpoint if translation is None else translation.endpoint
-        timeouts = self.candidate.deployment.timeouts
-        connect = timeouts.connect if eager else min(timeouts.connect, CONNECT_WITH_ALTERNATIVES)
-        connection, release = await upstream.connect(connect, fresh=fresh)
+        connection, release = await upstream.connect(self._connect_limit(eager), fresh=fresh)
         self.connected_at = monotonic()
         self.opened = connection.served == 0
         loop = asyncio.get_running_loop()
         gate = self.gate = Gate(
             endpoint,
-            DIALECTS[endpoint.dialect],
+            DIALECTS[endpoint.dialect] if translation is None else translation.provider,
             stream=bool(endpoint.stream) if translation else exchange.stream,
             eager=eager,
             array=translation is None and exchange.array,
@@ -159,8 +190,7 @@ class Attempt:
             release()
             raise
         whole = translation is not None and not endpoint.stream
-        limit = ttft_limit if exchange.stream and not whole else timeouts.request
-        timer = loop.call_later(limit, gate.expire)
+        timer = loop.call_later(max(self._limit(ttft_limit) - self.spent, 0.0), gate.expire)
         pulse = None
         if whole and exchange.stream and translation is not None:
             pulse = Pulse(exchange, translation.content_type, loop)

@@ -22,8 +22,8 @@ _MISSING = frozenset({404, 405, 501})
 
 def cannot(dialect: str) -> bool:
     """Whether nobody who speaks it counts."""
-    codec = DIALECTS[dialect].codec
-    return codec is None or codec.count is None
+    found = DIALECTS.get(dialect)
+    return found is None or found.codec is None or found.codec.count is None
 
 
 def is_missing(error: ProxyError | UpstreamError) -> bool:

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from proxy.core import surfaces
+
 
 class Body(Enum):
     """What the request carries, and so where the model's name is."""
@@ -47,7 +49,7 @@ class Endpoint(Struct, frozen=True, eq=False):
     @property
     def family(self) -> str:
         """`openai`, `anthropic` or `gemini`: the shape of errors."""
-        return self.dialect.partition(".")[0]
+        return surfaces.family(self.dialect)
 
 
 _STATIC: tuple[tuple[Endpoint, tuple[str, ...]], ...] = (

@@ -11,12 +11,11 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import orjson
 
-from proxy import __version__
 from proxy.core.clock import now
 from proxy.core.errors import ProxyError
 from proxy.core.model import Auth, Credential, Provider
-from proxy.core.surfaces import AUTH
 from proxy.core.url import join
+from proxy.upstream import presented
 from proxy.upstream.sigv4 import Scope, sign
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 _OURS = frozenset({"key", "api_key", "api-version"})
 """Query parameters that are between the client and us."""
-_USER_AGENT = f"headrace/{__version__}"
 _MAX_FIXED = 4096
 _VERSION = b"anthropic-version"
 _ANYBODYS = frozenset({b"idempotency-key", b"traceparent"})
@@ -56,7 +54,11 @@ def render(
         return head, body, hide_usage
     body = _translated(exchange, candidate, translation)
     query = translation.query if translation.endpoint.stream else ""
-    head = _head(exchange, translation.endpoint, candidate, upstream, body, query)
+    endpoint = translation.endpoint
+    head = _head(exchange, endpoint, candidate, upstream, body, query, translation.headers)
+    opened = translation.target.opened
+    if opened is not None:
+        head = head.replace(b"{conversation_id}", quote(str(opened.id), safe="-._~").encode())
     return head, body, False
 
 
@@ -67,8 +69,9 @@ def _head(
     upstream: Upstream,
     body: bytes,
     own_query: str | None = None,
+    own_headers: Headers | None = None,
 ) -> bytes:
-    """`own_query` instead of the client's, where the client's words mean nothing to the provider."""
+    """`own_query` instead of the client's, where the client's words mean nothing to the provider; `own_headers` besides."""
     model = candidate.upstream_model
     named = (
         "{model}" in upstream.provider.dialects[endpoint.dialect] or "{model}" in endpoint.suffix
@@ -91,6 +94,8 @@ def _head(
     if own_query is not None and endpoint.dialect != exchange.endpoint.dialect:
         forwarded = [header for header in forwarded if header[0] in _ANYBODYS]
         forwarded.append((b"content-type", b"application/json"))
+    if own_headers:
+        forwarded += own_headers
     if endpoint.family == "anthropic":
         forwarded = _versioned(forwarded, lines)
     parts = [b"%b %b HTTP/1.1\r\n" % (endpoint.method.encode(), target), lines]
@@ -135,13 +140,7 @@ def _fixed(
     path = (join(provider.base_url, root) + endpoint.suffix).replace("{model}", quoted)
     parts = urlsplit(path)
     target = path if provider.proxy and parts.scheme == "http" else parts.path
-    headers = {"host": parts.netloc, "user-agent": _USER_AGENT, "accept-encoding": "identity"}
-    auth = provider.auth.get(endpoint.family) or AUTH[endpoint.family]
-    if credential is not None and auth.scheme == "bearer":
-        headers["authorization"] = f"Bearer {credential.secret.reveal()}"
-    elif credential is not None and auth.scheme == "header":
-        headers[auth.name] = credential.secret.reveal()
-    headers.update({name.lower(): value for name, value in provider.headers.items()})
+    headers = {"host": parts.netloc, **presented.headers(provider, endpoint.family, credential)}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return target.encode(), lines.encode()
 
@@ -149,17 +148,11 @@ def _fixed(
 def _query(
     query: str, provider: Provider, endpoint: Endpoint, credential: Credential | None
 ) -> bytes:
-    auth = provider.auth.get(endpoint.family)
-    by_query = auth is not None and auth.scheme == "query" and credential is not None
-    if not query and not provider.query and not by_query:
+    own = presented.query(provider, endpoint.family, credential)
+    if not query and not own:
         return b""
     pairs = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in _OURS]
-    pairs += provider.query.items()
-    if by_query:
-        assert auth is not None
-        assert credential is not None
-        pairs.append((auth.name, credential.secret.reveal()))
-    return urlencode(pairs).encode()
+    return urlencode(pairs + own).encode()
 
 
 def _body(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bool]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import ProxyError
-from proxy.core.model import Deployment, Model, Snapshot, VirtualKey
-from proxy.dialects import DIALECTS
+from proxy.core.model import Deployment, Model, Provider, Snapshot, VirtualKey
+from proxy.dialects import spoken_by
 from proxy.gateway.endpoints import TRANSLATED
 from proxy.gateway.plan import Plan
 from proxy.gateway.selection import Fallback, Route, Slot
@@ -110,13 +110,13 @@ def spoken(deployment: Deployment, dialect: str, *, translates: bool) -> str:
     if not translates:
         return dialect if dialect in provider.dialects else ""
     for name in (*deployment.prefer, dialect):
-        if name in provider.dialects and (name == dialect or _is_target(name)):
+        if name in provider.dialects and (name == dialect or _is_target(provider, name)):
             return name
-    return next(filter(_is_target, provider.dialects), "")
+    return next((name for name in provider.dialects if _is_target(provider, name)), "")
 
 
-def _is_target(name: str) -> bool:
-    found = DIALECTS.get(name)
+def _is_target(provider: Provider, name: str) -> bool:
+    found = spoken_by(provider, name)
     return found is not None and found.codec is not None and found.codec.render_request is not None
 
 

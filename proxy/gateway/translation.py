@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from proxy.core.errors import ProxyError
-from proxy.dialects import DIALECTS, ir
-from proxy.dialects.base import Codec, Count, Decoder, Dialect, Encoder, Target
+from proxy.dialects import DIALECTS, ir, spoken_by
+from proxy.dialects.base import (
+    Codec,
+    Count,
+    Decoder,
+    Dialect,
+    Encoder,
+    Headers,
+    Opened,
+    Target,
+)
 from proxy.dialects.fold import Fold, unfold
 from proxy.dialects.loss import Loss
 from proxy.gateway.endpoints import TRANSLATED, Endpoint
@@ -29,13 +38,25 @@ REFUSED = frozenset({"translation_not_supported", "translation_loss"})
 class Translation:
     """What stands between one client and one provider for the length of an attempt."""
 
-    __slots__ = ("body", "client", "endpoint", "loss", "provider", "request", "streams", "verbatim")
+    __slots__ = (
+        "body",
+        "client",
+        "endpoint",
+        "loss",
+        "provider",
+        "request",
+        "streams",
+        "target",
+        "verbatim",
+    )
 
     def __init__(self, exchange: Exchange, candidate: Candidate) -> None:
         """Raises ProxyError when the request cannot be put into the provider's words, or is none."""
         deployment = candidate.deployment
         self.client = DIALECTS[exchange.endpoint.dialect]
-        self.provider = DIALECTS[candidate.dialect]
+        provider = spoken_by(deployment.provider, candidate.dialect)
+        assert provider is not None
+        self.provider = provider
         self.loss = Loss()
         self.streams = exchange.stream
         """Whether the client is given a stream."""
@@ -45,17 +66,12 @@ class Translation:
         self.request = msgspec.structs.replace(
             asked(exchange, lenient=self.verbatim), model=candidate.upstream_model
         )
-        self.endpoint = _endpoint(self.provider.name, exchange.endpoint.operation, wants)
+        self.endpoint = _endpoint(provider, exchange.endpoint.operation, wants)
         self.body = b""
         """What the provider is sent; nothing when `verbatim`."""
+        self.target = Target(candidate.upstream_model, wants, deployment.max_tokens)
         if not self.verbatim:
-            target = Target(candidate.upstream_model, wants, deployment.max_tokens)
-            render = codec_of(self.provider).render_request
-            count = self.counting
-            if count is not None:
-                render = count[1].render
-            assert render is not None
-            self.body = render(self.request, target, self.loss)
+            self._render()
             if self.loss and candidate.model.strict:
                 raise ProxyError(
                     "bad_req",
@@ -63,6 +79,25 @@ class Translation:
                     code="translation_loss",
                     param=next(iter(self.dropped())),
                 )
+
+    def converse(self, opened: Opened) -> None:
+        """Ask in this conversation."""
+        self.target = msgspec.structs.replace(self.target, opened=opened)
+        self._render()
+
+    def _render(self) -> None:
+        render = codec_of(self.provider).render_request
+        count = self.counting
+        if count is not None:
+            render = count[1].render
+        assert render is not None
+        self.body = render(self.request, self.target, self.loss)
+
+    @property
+    def headers(self) -> Headers:
+        """What the provider wants in the head of this one request."""
+        headers = codec_of(self.provider).headers
+        return [] if headers is None else headers(self.target)
 
     @property
     def content_type(self) -> bytes:
@@ -174,9 +209,9 @@ def asked(exchange: Exchange, *, lenient: bool = False) -> ir.Request:
 
 
 @lru_cache(maxsize=256)
-def _endpoint(name: str, operation: str, stream: bool) -> Endpoint:
+def _endpoint(dialect: Dialect, operation: str, stream: bool) -> Endpoint:
     """What a provider is asked at in its own dialect. The same object each time: heads are kept by it."""
-    codec = codec_of(DIALECTS[name])
+    codec, name = codec_of(dialect), dialect.name
     suffix = codec.stream_suffix if stream else codec.suffix
     if operation == "count_tokens":
         assert codec.count is not None

@@ -16,7 +16,6 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
-from proxy import __version__
 from proxy.core.errors import Cause, UpstreamError
 from proxy.core.model import Provider
 from proxy.upstream.connection import Headers, UpstreamConnection
@@ -26,7 +25,6 @@ from proxy.upstream.resolver import VettingResolver
 KEEPALIVE = 15.0
 """Seconds an idle connection stays pooled: below every known provider's own limit."""
 DNS_TTL = 60
-USER_AGENT = f"headrace/{__version__}"
 _MAX_ANSWER = 1024 * 1024
 """Bytes of an answer to `ask`."""
 
@@ -180,7 +178,7 @@ class Upstream:
             method,
             URL(url, encoded=True),
             params=query or None,
-            headers={"user-agent": USER_AGENT, **headers, "accept-encoding": "identity"},
+            headers=headers,
             data=body,
             skip_auto_headers=("content-type",),
             timeout=limit,

@@ -1,9 +1,12 @@
-"""What every request to a provider carries, whatever it is for: the credential in its place, configured headers and query."""
+"""What every request to a provider carries: who we are, the credential in its place, configured headers and query."""
 
 from __future__ import annotations
 
+from proxy import __version__
 from proxy.core.model import Auth, Credential, Provider
 from proxy.core.surfaces import AUTH
+
+USER_AGENT = f"headrace/{__version__}"
 
 
 def place(provider: Provider, family: str) -> Auth:
@@ -13,7 +16,7 @@ def place(provider: Provider, family: str) -> Auth:
 
 def headers(provider: Provider, family: str, credential: Credential | None) -> dict[str, str]:
     """The header fields, their names in small letters. What is configured goes over the credential."""
-    found = {}
+    found = {"user-agent": USER_AGENT, "accept-encoding": "identity"}
     auth = place(provider, family)
     if credential is not None and auth.scheme == "bearer":
         found["authorization"] = f"Bearer {credential.secret.reveal()}"

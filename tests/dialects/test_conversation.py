@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.core.errors import Cause, ProxyError
+from proxy.core.model import Provider
+from proxy.core.surfaces import CONVERSATION
+from proxy.dialects import DIALECTS, spoken_by
 from proxy.dialects.conversation import dialect
 from tests.dialects.services import PLAIN, service
 
@@ -12,6 +16,15 @@ from tests.dialects.services import PLAIN, service
 def test_a_service_has_one_dialect_and_another_service_another() -> None:
     assert dialect(PLAIN) is dialect(PLAIN)
     assert dialect(PLAIN) is not dialect(service())
+
+
+def test_each_provider_means_its_own() -> None:
+    one = Provider("p", "https://a.example", {CONVERSATION: "/c"}, conversation=PLAIN)
+
+    assert spoken_by(one, CONVERSATION) is dialect(PLAIN)
+    assert spoken_by(one, "openai.chat") is DIALECTS["openai.chat"]
+    assert spoken_by(replace(one, conversation=None), CONVERSATION) is None
+    assert CONVERSATION not in DIALECTS
 
 
 def test_a_provider_is_asked_in_it_and_no_client_asks() -> None:
