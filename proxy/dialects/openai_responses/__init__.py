@@ -6,8 +6,9 @@ from functools import partial
 
 from proxy.dialects.base import Codec, Count, Dialect
 from proxy.dialects.errors import parse_error
+from proxy.dialects.openai_responses.answer import render_response
 from proxy.dialects.openai_responses.decoder import ResponsesDecoder
-from proxy.dialects.openai_responses.encoder import ResponsesEncoder, render_response
+from proxy.dialects.openai_responses.encoder import ResponsesEncoder
 from proxy.dialects.openai_responses.fields import FIELDS
 from proxy.dialects.openai_responses.render import (
     answer_count,

@@ -18,6 +18,7 @@ from proxy.dialects.lenient import is_idle, mended, object_at
 from proxy.dialects.openai_responses.fields import NAME, finish_in, objects, word
 from proxy.dialects.openai_responses.pieces import Block, Item
 from proxy.dialects.openai_responses.response import created, extras_of, usage_of
+from proxy.dialects.openai_responses.said import SAID, Said
 from proxy.dialects.refusal import said_in
 
 _TERMINAL = frozenset(
@@ -42,6 +43,7 @@ class _Delta(Struct, gc=False):
     logprobs: list[Json] = field(default_factory=list)
 
 
+_PARTS = ("output_text", "text", "refusal")
 _decode = msgspec.json.Decoder(_Delta).decode
 _TEXT = "response.output_text.delta"
 
@@ -62,7 +64,7 @@ class ResponsesDecoder:
     )
 
     def __init__(self, request: ir.Request) -> None:
-        self._items: dict[int, Item] = {}
+        self._items: dict[tuple[int, str], Item] = {}
         self._order: list[Item] = []
         self._next = 0
         self._started = False
@@ -122,10 +124,24 @@ class ResponsesDecoder:
             return self._finish(response if isinstance(response, dict) else {})
         if isinstance(response, dict):
             return self._start(response)
+        said = SAID.get(kind)
+        if said is not None:
+            out = self._start({})
+            self._more(event, said, out)
+            return out
         handle = _HANDLERS.get(kind)
         if handle is None:
             return []
         return [*self._start({}), *handle(self, event)]
+
+    def _more(self, event: Json, said: Said, out: list[ir.Event]) -> None:
+        if said.item == "message":
+            self._say(event, said, out)
+        elif said.item == "reasoning":
+            text = word(_object(event, "part") or event, "text" if said.whole else "delta")
+            self._think(event, text, out, raw=said.raw, whole=said.whole)
+        else:
+            self._argue(event, said, out)
 
     def _start(self, response: Json) -> list[ir.Event]:
         if self._started:
@@ -153,18 +169,19 @@ class ResponsesDecoder:
 
     # --- items ---
 
-    def _item(self, event: Json, kind: str) -> Item:
+    def _item(self, event: Json, kind: str, *, begins: bool = False) -> Item:
         """The item an event is about, begun if nobody has said so."""
         index = event.get("output_index")
-        id = word(event, "item_id")
         if not isinstance(index, int) or isinstance(index, bool):
-            same = [item for item in self._order if item.id == id] if id else self._order[-1:]
-            if same and (id or same[0].kind == kind):
+            id = word(event, "item_id")
+            same = [one for one in self._order if one.kind == kind and (one.id == id or not id)]
+            if same and (id or not same[-1].done):
                 return same[-1]
-            index = len(self._order)
-        item = self._items.get(index)
-        if item is None or (item.kind != kind and item.done):
-            item = self._items[index] = Item(kind, id)
+            index = -1 - len(self._order)
+        item = self._items.get((index, kind))
+        # Who numbers every item 0 begins the next when the last is done.
+        if item is None or (begins and item.done):
+            item = self._items[index, kind] = Item(kind, word(event, "item_id"))
             self._order.append(item)
         return item
 
@@ -172,11 +189,9 @@ class ResponsesDecoder:
         value = event.get("item")
         if not isinstance(value, dict):
             return []
-        kind = word(value, "type")
-        item = self._item({**event, "item_id": word(value, "id")}, kind)
+        about = {**event, "item_id": word(value, "id")}
+        item = self._item(about, word(value, "type"), begins=True)
         out: list[ir.Event] = []
-        if item.kind != kind:
-            return out
         item.learn(value)
         if item.is_call and item.name:
             self._call(item, out)
@@ -227,65 +242,42 @@ class ResponsesDecoder:
         if block is None:
             empty = ir.Refusal() if refusal else ir.Text()
             empty.extras = item.extras()
+            for before in item.blocks.values():
+                before.close(out)
             block = self._begin(item, key, empty, out)
             if not refusal:
                 self._text, self._text_at = block, (_number(event, "output_index"), key)
         return block
 
     def _part_added(self, event: Json) -> list[ir.Event]:
-        part = event.get("part")
         out: list[ir.Event] = []
-        kind = word(part, "type") if isinstance(part, dict) else ""
-        if kind in ("output_text", "text", "refusal"):
+        kind = word(_object(event, "part"), "type")
+        if kind in _PARTS:
             self._opened(event, refusal=kind == "refusal", out=out)
         return out
 
     def _part_done(self, event: Json) -> list[ir.Event]:
-        part = event.get("part")
+        """Whole, but not ended: annotations may come yet."""
         out: list[ir.Event] = []
-        if not isinstance(part, dict):
-            return out
+        part = _object(event, "part")
         kind = word(part, "type")
-        if kind == "reasoning_text":
-            return self._thought_done({**event, "text": part.get("text")}, raw=True)
-        if kind in ("output_text", "text", "refusal"):
-            self._opened(event, refusal=kind == "refusal", out=out)
-            item = self._item(event, "message")
-            key = _number(event, "content_index")
-            self._part(item, key, part, out)
-            item.blocks[key].close(out)
+        if kind in _PARTS:
+            self._opened(event, refusal=kind == "refusal", out=out).finish(part, out)
+        elif kind == "reasoning_text":
+            self._think(event, word(part, "text"), out, raw=True, whole=True)
         return out
 
-    def _text_delta(self, event: Json) -> list[ir.Event]:
-        out: list[ir.Event] = []
-        block = self._opened(event, refusal=False, out=out)
-        block.say(word(event, "delta"), out)
-        block.weigh(objects(event.get("logprobs")), out)
-        return out
-
-    def _text_done(self, event: Json) -> list[ir.Event]:
-        out: list[ir.Event] = []
-        block = self._opened(event, refusal=False, out=out)
-        block.say(block.rest(word(event, "text")), out)
-        if not block.tokens:
+    def _say(self, event: Json, said: Said, out: list[ir.Event]) -> None:
+        block = self._opened(event, refusal=said.refusal, out=out)
+        text = word(event, said.field)
+        block.say(block.rest(text) if said.whole else text, out)
+        if not (said.whole and block.tokens):
             block.weigh(objects(event.get("logprobs")), out)
-        return out
-
-    def _refusal_delta(self, event: Json) -> list[ir.Event]:
-        out: list[ir.Event] = []
-        self._opened(event, refusal=True, out=out).say(word(event, "delta"), out)
-        return out
-
-    def _refusal_done(self, event: Json) -> list[ir.Event]:
-        out: list[ir.Event] = []
-        block = self._opened(event, refusal=True, out=out)
-        block.say(block.rest(word(event, "refusal")), out)
-        return out
 
     def _annotation(self, event: Json) -> list[ir.Event]:
         out: list[ir.Event] = []
-        note = event.get("annotation")
-        if isinstance(note, dict):
+        note = _object(event, "annotation")
+        if note:
             self._opened(event, refusal=False, out=out).cite([note], out)
         return out
 
@@ -304,11 +296,12 @@ class ResponsesDecoder:
 
     # --- thoughts ---
 
-    def _think(self, event: Json, text: str, *, raw: bool, whole: bool) -> list[ir.Event]:
+    def _think(
+        self, event: Json, text: str, out: list[ir.Event], *, raw: bool, whole: bool
+    ) -> None:
         """More of a thought, or (`whole`) all of one part of it."""
-        out: list[ir.Event] = []
         if not text:
-            return out
+            return
         item = self._item(event, "reasoning")
         if 0 not in item.blocks:
             self._begin(item, 0, ir.Reasoning(id=item.id, raw=raw), out)
@@ -316,26 +309,6 @@ class ResponsesDecoder:
         if item.raw is raw:
             number = _number(event, "content_index" if raw else "summary_index")
             item.think(number, text, out, whole=whole)
-        return out
-
-    def _summary_delta(self, event: Json) -> list[ir.Event]:
-        return self._think(event, word(event, "delta"), raw=False, whole=False)
-
-    def _summary_done(self, event: Json) -> list[ir.Event]:
-        part = event.get("part")
-        text = word(part, "text") if isinstance(part, dict) else word(event, "text")
-        return self._think(event, text, raw=False, whole=True)
-
-    def _raw_delta(self, event: Json) -> list[ir.Event]:
-        return self._think(event, word(event, "delta"), raw=True, whole=False)
-
-    def _raw_done(self, event: Json) -> list[ir.Event]:
-        return self._thought_done(event, raw=True)
-
-    def _thought_done(self, event: Json, *, raw: bool) -> list[ir.Event]:
-        part = event.get("part")
-        text = word(event, "text") or (word(part, "text") if isinstance(part, dict) else "")
-        return self._think(event, text, raw=raw, whole=True)
 
     def _thought(self, item: Item, value: Json, out: list[ir.Event]) -> None:
         """The rest of a thought, and its seal."""
@@ -376,36 +349,16 @@ class ResponsesDecoder:
         block = self._call(item, out)
         block.argue(block.rest(arguments), out)
 
-    def _arguments(self, event: Json, kind: str, text: str) -> list[ir.Event]:
-        out: list[ir.Event] = []
-        item = self._item(event, kind)
-        if not item.is_call or not text:
-            return out
-        if 0 not in item.blocks:
-            item.waiting.append(text)  # for the name
-            return out
-        item.blocks[0].argue(text, out)
-        return out
-
-    def _arguments_done(self, event: Json, text: str, kind: str) -> list[ir.Event]:
-        out: list[ir.Event] = []
-        item = self._item(event, kind)
-        if item.is_call:
-            item.name = item.name or word(event, "name")
+    def _argue(self, event: Json, said: Said, out: list[ir.Event]) -> None:
+        item = self._item(event, said.item)
+        text = word(event, said.field)
+        item.name = item.name or word(event, "name")
+        if said.whole:
             self._call_done(item, text, out)
-        return out
-
-    def _function_delta(self, event: Json) -> list[ir.Event]:
-        return self._arguments(event, "function_call", word(event, "delta"))
-
-    def _function_done(self, event: Json) -> list[ir.Event]:
-        return self._arguments_done(event, word(event, "arguments"), "function_call")
-
-    def _custom_delta(self, event: Json) -> list[ir.Event]:
-        return self._arguments(event, "custom_tool_call", word(event, "delta"))
-
-    def _custom_done(self, event: Json) -> list[ir.Event]:
-        return self._arguments_done(event, word(event, "input"), "custom_tool_call")
+        elif item.blocks:
+            item.blocks[0].argue(text, out)
+        else:
+            item.waiting.append(text)  # for the name
 
     # --- the end ---
 
@@ -431,8 +384,8 @@ class ResponsesDecoder:
         """Whatever of the whole output has not been streamed."""
         left = list(self._order)
         for at, value in enumerate(output):
-            item = self._items.get(at)
-            if item not in left or not item.matches(value):
+            item = self._items.get((at, word(value, "type")))
+            if item not in left or not item.matches(value, at_its_place=True):
                 item = next((one for one in left if one.matches(value)), None)
             if item is None:
                 item = Item(word(value, "type"), word(value, "id"))
@@ -445,6 +398,11 @@ class ResponsesDecoder:
 def _number(event: Json, name: str) -> int:
     found = event.get(name)
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def _object(event: Json, name: str) -> Json:
+    found = event.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _after(keys: list[int]) -> int:
@@ -467,20 +425,6 @@ _HANDLERS: Mapping[str, Callable[[ResponsesDecoder, Json], list[ir.Event]]] = {
     "response.output_item.done": ResponsesDecoder._done,
     "response.content_part.added": ResponsesDecoder._part_added,
     "response.content_part.done": ResponsesDecoder._part_done,
-    _TEXT: ResponsesDecoder._text_delta,
-    "response.output_text.done": ResponsesDecoder._text_done,
     "response.output_text.annotation.added": ResponsesDecoder._annotation,
-    "response.refusal.delta": ResponsesDecoder._refusal_delta,
-    "response.refusal.done": ResponsesDecoder._refusal_done,
-    "response.reasoning_summary_text.delta": ResponsesDecoder._summary_delta,
-    "response.reasoning_summary_text.done": ResponsesDecoder._summary_done,
-    "response.reasoning_summary_part.done": ResponsesDecoder._summary_done,
-    "response.reasoning_text.delta": ResponsesDecoder._raw_delta,
-    "response.reasoning_text.done": ResponsesDecoder._raw_done,
-    "response.reasoning_part.done": ResponsesDecoder._raw_done,
-    "response.function_call_arguments.delta": ResponsesDecoder._function_delta,
-    "response.function_call_arguments.done": ResponsesDecoder._function_done,
-    "response.custom_tool_call_input.delta": ResponsesDecoder._custom_delta,
-    "response.custom_tool_call_input.done": ResponsesDecoder._custom_done,
 }
-"""Events that say something; those of a provider's own tools say it again when their item is done."""
+"""Events that say where something begins and ends."""

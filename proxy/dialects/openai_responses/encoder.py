@@ -10,16 +10,20 @@ from collections.abc import Callable, Mapping
 
 from proxy.core.clock import now
 from proxy.dialects import identity, ir
-from proxy.dialects.fold import unfold
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
-from proxy.dialects.openai_responses.fields import FAMILY, NAME, encode, finish_out
-from proxy.dialects.openai_responses.items import ITEM, call_item, reasoning_item
+from proxy.dialects.openai_responses.fields import FAMILY, NAME, finish_out
+from proxy.dialects.openai_responses.items import ITEM, call_item, is_empty_thought, reasoning_item
 from proxy.dialects.openai_responses.output import Item, Open, Output, delta_head
 from proxy.dialects.openai_responses.parts import annotation, bare_logprobs, logprobs
 from proxy.dialects.openai_responses.response import render_usage, skeleton
 
 _PING = b": ping\n\n"
+_THOUGHT_DONE = {
+    True: ("response.reasoning_text.done", "response.content_part.done"),
+    False: ("response.reasoning_summary_text.done", "response.reasoning_summary_part.done"),
+}
+"""What ends a part of a thought, raw or not."""
 
 
 class ResponsesEncoder:
@@ -33,8 +37,8 @@ class ResponsesEncoder:
         "_out",
         "_own",
         "_request",
-        "_response",
         "_usage",
+        "response",
     )
 
     def __init__(self, request: ir.Request, loss: Loss) -> None:
@@ -42,7 +46,8 @@ class ResponsesEncoder:
         self._request = request
         self._loss = loss
         self._own = False
-        self._response: Json = {}
+        self.response: Json = {}
+        """The response object, whole at the end of the stream."""
         self._created = False
         self._blocks: dict[int, Open] = {}
         self._message: Item | None = None
@@ -63,12 +68,6 @@ class ResponsesEncoder:
         handle = _HANDLERS.get(kind)
         return b"" if handle is None else handle(self, event)
 
-    def whole(self, response: ir.Response) -> Json:
-        """The response at the end of the stream that tells `response`."""
-        for event in unfold(response):
-            self.encode(event)
-        return self._response
-
     # --- events ---
 
     def _start(self, event: ir.ResponseStart) -> bytes:
@@ -76,11 +75,11 @@ class ResponsesEncoder:
             return b""
         self._created = True
         self._own = event.origin == NAME
-        self._response = skeleton(event, self._request)
-        self._out.ids = self._response["id"].removeprefix("resp_")
+        self.response = skeleton(event, self._request)
+        self._out.ids = self.response["id"].removeprefix("resp_")
         if event.usage is not None:
             self._usage = event.usage
-        fields = {"response": self._response}
+        fields = {"response": self.response}
         event_of = self._out.event
         return event_of("response.created", fields) + event_of("response.in_progress", fields)
 
@@ -188,6 +187,9 @@ class ResponsesEncoder:
         block = opened.block
         if not text or not isinstance(block, ir.Reasoning):
             return b""
+        return self._begin_thought(opened, block) + self._out.more(opened, text)
+
+    def _begin_thought(self, opened: Open, block: ir.Reasoning) -> bytes:
         if block.raw:
             opened.place["content_index"] = 0
             opened.part = {"type": "reasoning_text", "text": ""}
@@ -198,8 +200,7 @@ class ResponsesEncoder:
             begun = "response.reasoning_summary_part.added"
             kind = "response.reasoning_summary_text.delta"
         opened.delta = delta_head(kind, opened.place)
-        out = self._out.event(begun, {**opened.place, "part": opened.part})
-        return out + self._out.more(opened, text)
+        return self._out.event(begun, {**opened.place, "part": opened.part})
 
     def _begin_call(self, index: int, block: ir.ToolCall) -> bytes:
         out = self._end_message()
@@ -331,19 +332,17 @@ class ResponsesEncoder:
         signature, origin = opened.signature
         item = opened.item
         out = b""
+        if not opened.delta and is_empty_thought(block, signature, origin):
+            out = self._begin_thought(opened, block)
         if opened.delta:
             part = {**opened.part, "text": text}
-            if block.raw:
-                out = self._out.event(
-                    "response.reasoning_text.done", {**opened.place, "text": text}
-                )
-                out += self._out.event("response.content_part.done", {**opened.place, "part": part})
-            else:
-                name = "response.reasoning_summary"
-                out = self._out.event(f"{name}_text.done", {**opened.place, "text": text})
-                out += self._out.event(f"{name}_part.done", {**opened.place, "part": part})
-        told = ir.Reasoning(text=text, raw=block.raw)
-        item.value = reasoning_item(told, item.id, identity.sealed(signature, origin, FAMILY))
+            said, done = _THOUGHT_DONE[block.raw]
+            out += self._out.event(said, {**opened.place, "text": text})
+            out += self._out.event(done, {**opened.place, "part": part})
+        whole = ir.Reasoning(text=text, raw=block.raw)
+        item.value = reasoning_item(whole, item.id, identity.sealed(signature, origin, FAMILY))
+        if opened.delta and not text:
+            item.value["summary"] = [opened.part]
         return out + self._out.done(item)
 
     def _end_call(self, opened: Open, block: ir.ToolCall) -> bytes:
@@ -384,38 +383,38 @@ class ResponsesEncoder:
             return b""
         refused = any(part["type"] == "refusal" for item in self._out.items for part in item.parts)
         status, why = finish_out(event.finish, event.reason, own=self._own, refused=refused)
-        self._response = {
-            **self._response,
+        self.response = {
+            **self.response,
             "status": status,
             "incomplete_details": {"reason": why} if why else None,
         }
         if status == "failed":
-            self._response["error"] = {
+            self.response["error"] = {
                 "code": "server_error",
                 "message": "The provider could not complete the answer.",
             }
         return self._end_message("incomplete" if why else "completed")
 
     def _completed_at(self, status: str) -> object:
-        if self._own and self._response.get("completed_at") is not None:
-            return self._response["completed_at"]
+        if self._own and self.response.get("completed_at") is not None:
+            return self.response["completed_at"]
         return int(now()) if status == "completed" else None
 
     def _end(self, event: ir.ResponseEnd) -> bytes:
         out = self._end_message()
         if self._own:
-            self._response = {**self._response, **event.extras}
-        status = self._response.get("status", "completed")
+            self.response = {**self.response, **event.extras}
+        status = self.response.get("status", "completed")
         if status == "in_progress":
             status = "completed"
-        self._response = {
-            **self._response,
+        self.response = {
+            **self.response,
             "status": status,
             "completed_at": self._completed_at(status),
             "output": [item.value for item in self._out.items],
             "usage": None if self._usage is None else render_usage(self._usage),
         }
-        return out + self._out.event(f"response.{status}", {"response": self._response})
+        return out + self._out.event(f"response.{status}", {"response": self.response})
 
 
 _BEGIN: Mapping[type, Callable[..., bytes]] = {
@@ -447,8 +446,3 @@ _HANDLERS: Mapping[type, Callable[..., bytes]] = {
     ir.StreamError: ResponsesEncoder._error,
     ir.Ping: ResponsesEncoder._ping,
 }
-
-
-def render_response(response: ir.Response, request: ir.Request, loss: Loss) -> bytes:
-    """A client's whole answer: what its stream would have ended with."""
-    return encode(ResponsesEncoder(request, loss).whole(response))

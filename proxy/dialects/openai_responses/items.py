@@ -78,7 +78,7 @@ def _reasoning(item: Json) -> list[ir.Block]:
             text=text,
             signature=signature,
             origin=origin,
-            redacted=not text,
+            redacted=not summary and not content,
             id=word(item, "id"),
             raw=raw,
             extras=extras,
@@ -91,7 +91,7 @@ def _call(item: Json) -> list[ir.Block]:
     arguments = item.get("arguments")
     return [
         ir.ToolCall(
-            id=word(item, "call_id"),
+            id=word(item, "call_id") or word(item, "id"),
             name=word(item, "name"),
             # Some who speak the dialect give the object itself.
             arguments=encode(arguments).decode()
@@ -106,7 +106,7 @@ def _custom_call(item: Json) -> list[ir.Block]:
     rest = rest_of(item, "call_id", "name", "input")
     return [
         ir.ToolCall(
-            id=word(item, "call_id"),
+            id=word(item, "call_id") or word(item, "id"),
             name=word(item, "name"),
             arguments=word(item, "input"),
             custom=True,
@@ -183,3 +183,8 @@ def call_item(block: ir.ToolCall, call_id: str) -> Json:
         "name": block.name,
         "arguments": block.arguments if block.arguments.strip() else "{}",
     }
+
+
+def is_empty_thought(block: ir.Reasoning, signature: str, origin: str) -> bool:
+    """Whether a sealed thought of another family has words, but no letter of them: not the same as to have none."""
+    return bool(signature) and origin != FAMILY and not block.redacted and not block.raw

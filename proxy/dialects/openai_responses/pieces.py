@@ -108,7 +108,7 @@ class Item:
     def learn(self, value: Json) -> None:
         """Note what an item says of itself."""
         self.id = self.id or word(value, "id")
-        self.call_id = self.call_id or word(value, "call_id")
+        self.call_id = self.call_id or word(value, "call_id") or word(value, "id")
         self.name = self.name or word(value, "name")
         if self.kind == "message":
             self._rest = items.message_rest({**value, "status": None})
@@ -119,15 +119,15 @@ class Item:
         """What a block of this item keeps of it."""
         return {items.ITEM: self._rest} if self._rest else {}
 
-    def matches(self, value: Json) -> bool:
+    def matches(self, value: Json, *, at_its_place: bool = False) -> bool:
         """Whether this is the item that a whole output has as `value`."""
         if word(value, "type") != self.kind:
             return False
-        call_id = word(value, "call_id")
-        if self.call_id and call_id:
-            return self.call_id == call_id
+        if self.is_call:
+            call_id = word(value, "call_id") or word(value, "id")
+            return not self.call_id or not call_id or self.call_id == call_id
         # Some give an item another id in every event.
-        return self.kind in ("message", "reasoning", *_CALLS) or self.id == word(value, "id")
+        return self.kind in ("message", "reasoning") or at_its_place or self.id == word(value, "id")
 
     def whole_arguments(self, value: Json) -> str:
         """The arguments of a finished call."""

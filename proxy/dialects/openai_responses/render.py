@@ -111,7 +111,7 @@ def _sampling(body: Json, request: ir.Request, target: Target, loss: Loss) -> No
         return
     _clamped(body, "temperature", request.temperature, 2, loss, own=own)
     _clamped(body, "top_p", request.top_p, 1, loss, own=own)
-    if request.top_logprobs is not None:
+    if request.top_logprobs is not None and (own or request.logprobs):
         _clamped(body, "top_logprobs", request.top_logprobs, _MOST_LOGPROBS, loss, own=own)
 
 
@@ -142,7 +142,7 @@ def _reasoning(body: Json, request: ir.Request, target: Target, loss: Loss) -> N
         return
     if gpt.never_reasons(target.model):
         if thinking is not None and _thinks(request):
-            loss.drop("thinking.effort" if thinking.effort else "thinking.budget")
+            loss.drop(_asked(thinking))
         return
     if thinking is None:
         return
@@ -150,12 +150,19 @@ def _reasoning(body: Json, request: ir.Request, target: Target, loss: Loss) -> N
     word = effort.effort(thinking)
     if word:
         made["effort"] = effort.nearest(word, gpt.efforts(target.model))
-        if (word == "none") != (made["effort"] == "none"):
+        if word != made["effort"] and (thinking.effort or word == "none"):
             loss.drop("thinking.off" if word == "none" else "thinking.effort")
     if thinking.visible and made.get("effort") != "none":
         made["summary"] = thinking.summary if thinking.summary in _SUMMARIES else "auto"
     if made:
         body["reasoning"] = made
+
+
+def _asked(thinking: ir.Thinking) -> str:
+    """The feature with which thoughts were asked for."""
+    if thinking.effort:
+        return "thinking.effort"
+    return "thinking.visible" if thinking.budget is None else "thinking.budget"
 
 
 def _text(body: Json, request: ir.Request, loss: Loss) -> None:
@@ -190,11 +197,13 @@ def _format(wanted: ir.Format, *, own: bool) -> Json:
 
 
 def _say_json(body: Json) -> None:
-    """OpenAI refuses to answer in JSON unless the conversation speaks of it."""
-    if b"json" in encode([body["input"], body.get("instructions")]).lower():
-        return
-    before = body.get("instructions")
-    body["instructions"] = f"{before}\n\n{_SAY_JSON}" if before else _SAY_JSON
+    """OpenAI refuses to answer in JSON unless the input speaks of it."""
+    for item in body["input"]:
+        for part in item.get("content", ()):
+            if "json" in part.get("text", "").lower():
+                return
+    part = {"type": "input_text", "text": _SAY_JSON}
+    body["input"] = [{"type": "message", "role": "developer", "content": [part]}, *body["input"]]
 
 
 def _labels(body: Json, request: ir.Request, loss: Loss) -> None:

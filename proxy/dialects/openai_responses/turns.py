@@ -103,10 +103,10 @@ class Turns:
             if isinstance(block, ir.Text | ir.Refusal):
                 rest = block.extras.get(ITEM, {}) if self._own else {}
                 if open_item is None or any(open_item.get(name) != rest[name] for name in rest):
-                    open_item = _message_item("assistant", [])
-                    open_item.update(rest)
-                    self.items.append(open_item)
+                    open_item = {**_message_item("assistant", []), **rest}
                 if block.text or self._own:
+                    if not open_item["content"]:
+                        self.items.append(open_item)
                     open_item["content"].append(write_said(block, self._loss, own=self._own))
                 continue
             if _is_part(block):
@@ -117,9 +117,6 @@ class Turns:
             if item is not None:
                 open_item = None
                 self.items.append(item)
-        self.items = [
-            item for item in self.items if item.get("content") != [] or "role" not in item
-        ]
 
     def _item(self, block: ir.Block) -> Json | None:
         match block:
