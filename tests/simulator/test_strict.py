@@ -239,6 +239,16 @@ def declared(**function: Any) -> dict[str, Any]:
         {},
         {"contents": [ASK, CALLING, ANSWER]},
         {
+            "contents": [
+                ASK,
+                CALLING,
+                CALLING,
+                {"role": "model", "parts": [{"text": ""}]},
+                ANSWER,
+                ANSWER,
+            ]
+        },
+        {
             "generation_config": {
                 "response_schema": {"type": "STRING"},
                 "responseMimeType": "application/json",
@@ -270,7 +280,7 @@ def test_good_contents_pass(more: dict[str, Any]) -> None:
         ({"contents": [{"role": "user", "parts": [{"thought": True}]}]},
          "GenerateContentRequest.contents[0].parts[0].data"),
         ({"contents": [CALLING]}, "contents[0]"),
-        ({"contents": [ASK, ANSWER]}, "contents[1]"),
+        ({"contents": [ASK, ANSWER]}, "contents[0]"),
         ({"contents": [ASK, CALLING, ASK]}, "contents[2]"),
     ],
 )  # fmt: skip

@@ -64,7 +64,7 @@ def contents(body: Any) -> None:
     if not told:
         raise _invalid("GenerateContentRequest.contents", "contents is not specified")
     turns = [_content(content, index) for index, content in enumerate(told)]
-    _ordered(turns)
+    _ordered(_merged(turns))
 
 
 def _invalid(field: str, message: str) -> Refused:
@@ -125,6 +125,17 @@ def _content(content: dict[str, Any], index: int) -> Turn:
                 f"{place}.parts[{number}].data", "required oneof field 'data' must have one initialized field"
             )  # fmt: skip
     return index, role, parts
+
+
+def _merged(turns: list[Turn]) -> list[Turn]:
+    """Contents of one role in a row are one turn; Google's client keeps a streamed answer in pieces."""
+    merged: list[Turn] = []
+    for index, role, parts in turns:
+        if merged and (merged[-1][1] == "model") == (role == "model"):
+            merged[-1][2].extend(parts)
+        else:
+            merged.append((index, role, list(parts)))
+    return merged
 
 
 def _ordered(turns: list[Turn]) -> None:
