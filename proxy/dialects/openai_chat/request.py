@@ -106,8 +106,8 @@ def _thinking(fields: Fields) -> ir.Thinking | None:
     thinking = ir.Thinking(extras=said)
     enabled: bool | None = None
     for name in said:
-        enabled = _SPELLINGS[name](fields, thinking) if enabled is None else enabled
-        fields.rest.pop(name, None)
+        switch = _SPELLINGS[name](fields, thinking)
+        enabled = switch if enabled is None or switch is False else enabled
     if enabled is False:
         thinking.effort, thinking.budget = "none", None
     elif enabled and not thinking.effort and thinking.budget is None:

@@ -102,18 +102,24 @@ def more_logprobs(before: Json | None, tokens: list[Json], offset: int) -> Json:
 def parse_response(body: bytes, request: ir.Request) -> ir.Response:
     """The body of a text completion. Raises ValueError for what is none."""
     found = object_at(body)
-    choices = found.get("choices") if found else None
-    if not found or not isinstance(choices, list) or not choices or found.get("error"):
+    choices = choices_of(found) if found else []
+    if not found or not choices or found.get("error"):
         raise ValueError("no text completion")
     usage = found.get("usage")
     return ir.Response(
         id=_string(found.get("id")),
         model=_string(found.get("model")),
         created=_whole(found.get("created")),
-        choices=[_read(choice) for choice in choices if isinstance(choice, dict)],
+        choices=[_read(choice) for choice in choices],
         usage=reports.openai(encode(usage)) if isinstance(usage, dict) else None,
         origin=NAME,
     )
+
+
+def choices_of(body: Json) -> list[Json]:
+    """Those of an answer or a chunk that can be read."""
+    listed = body.get("choices")
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 
 
 def _read(choice: Json) -> ir.Choice:

@@ -11,6 +11,7 @@ from proxy.dialects.lenient import is_idle, object_at
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_completions.request import NAME
 from proxy.dialects.openai_completions.response import (
+    choices_of,
     encode,
     finish_out,
     lose,
@@ -149,14 +150,12 @@ class CompletionsDecoder:
         except ValueError:
             return []
         self._first = self._first or found
-        listed = chunk.get("choices")
-        assert isinstance(listed, list)
-        for place, more in zip(listed, found.choices, strict=False):
+        for place, more in zip(choices_of(chunk), found.choices, strict=True):
             self._add(place, more)
         return []
 
-    def _add(self, place: object, more: ir.Choice) -> None:
-        index = place.get("index") if isinstance(place, dict) else 0
+    def _add(self, place: Json, more: ir.Choice) -> None:
+        index = place.get("index")
         choice = self._choices.setdefault(index if isinstance(index, int) else 0, ir.Choice())
         choice.blocks += more.blocks
         if more.reason:
