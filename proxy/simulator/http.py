@@ -126,7 +126,8 @@ def form(body: bytes, content_type: bytes) -> dict[str, str]:
         head, _, value = part.partition(b"\r\n\r\n")
         lowered = head.lower()
         start = lowered.find(b'name="')
-        if start >= 0 and b"filename=" not in lowered and len(value) < 65536:
-            name = head[start + 6 : head.index(b'"', start + 6)]
+        end = head.find(b'"', start + 6)
+        if start >= 0 and end >= 0 and b"filename=" not in lowered and len(value) < 65536:
+            name = head[start + 6 : end]
             fields[name.decode("latin-1")] = value.removesuffix(b"\r\n").decode("utf-8", "replace")
     return fields
