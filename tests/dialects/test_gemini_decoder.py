@@ -298,6 +298,19 @@ def test_unknown_fields_are_kept() -> None:
     assert response.choices[0].blocks[0] == ir.Text("Hi", extras={"newPart": 1})
 
 
+def test_a_text_whose_parts_have_the_same_unknown_field_is_one() -> None:
+    found = streamed(
+        chunk({"text": "a", "new": 1}),
+        chunk({"text": "b", "new": 1}),
+        chunk({"text": "c", "new": 2}, finish="STOP"),
+    )
+
+    assert folded(found).choices[0].blocks == [
+        ir.Text("ab", extras={"new": 1}),
+        ir.Text("c", extras={"new": 2}),
+    ]
+
+
 def test_damaged_and_empty_chunks_are_passed_over() -> None:
     response = folded(decoded(fixture("odd_chunks.stream.sse")))
 

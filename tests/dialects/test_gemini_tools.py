@@ -67,6 +67,25 @@ def test_free_text_is_an_argument() -> None:
     assert entry["functionDeclarations"][0]["parametersJsonSchema"] == FREE_TEXT
 
 
+@pytest.mark.parametrize(
+    ("schema", "is_sent"),
+    [
+        (None, False),
+        ({"type": "object", "properties": {}}, False),
+        ({"type": "object", "additionalProperties": False, "title": "F"}, False),
+        ({"type": "object", "additionalProperties": True}, True),
+        ({"type": "object", "properties": {"a": {}}}, True),
+        ({"anyOf": [{"type": "object"}]}, True),
+    ],
+)
+def test_a_function_without_arguments_has_no_schema(
+    schema: dict[str, Any] | None, is_sent: bool
+) -> None:
+    (entry,) = write_tools(asked(tools=[ir.Tool("f", schema=schema)]), Loss(), same=False)
+
+    assert ("parametersJsonSchema" in entry["functionDeclarations"][0]) == is_sent
+
+
 def test_a_foreign_search_is_googles_without_its_limits() -> None:
     plain = ir.ServerTool("openai", "web_search")
     narrow = ir.ServerTool("openai", "web_search", allowed_domains=["a"])

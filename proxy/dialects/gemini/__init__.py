@@ -25,6 +25,8 @@ DIALECT = Dialect(
     parse_error=parse_error,
     render_error=partial(render_error, "gemini"),
     render_stream_error=render_stream_error,
+    # Google's own clients take a comment for a broken event; blank lines they step over.
+    silence=b"\n\n",
     codec=Codec(
         fields=FIELDS,
         parse_request=parse_request,

@@ -57,6 +57,7 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
+_NOTHING: Json = {}
 _WILL_CONTINUE = "functionCall.willContinue"
 _PARTIAL = "functionCall.partialArgs"
 
@@ -65,8 +66,8 @@ class _Choice:
     """One candidate so far."""
 
     __slots__ = (
-        "arguments", "calls", "cited", "extras", "is_signed", "kind", "number", "open", "parts", "pieces", "reason",
-        "texts",
+        "arguments", "calls", "cited", "extras", "is_signed", "kind", "known", "number", "open", "parts", "pieces",
+        "reason", "texts",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -74,6 +75,8 @@ class _Choice:
         self.open = -1
         self.kind: type[ir.Block] | None = None
         """Of the open block."""
+        self.known: Json = _NOTHING
+        """Its unknown fields: a text goes on only in parts that have the same."""
         self.is_signed = False
         """The open block has its signature, so nothing can be added to it."""
         self.pieces: list[str] = []
@@ -285,7 +288,7 @@ class Decoder:
         kind, text, signature, extras = type(block), block.text, block.signature, block.extras
         if not text and not extras and self._sign(choice, block, events):
             return
-        if choice.kind is not kind or choice.is_signed or extras:
+        if choice.kind is not kind or choice.is_signed or extras != choice.known:
             empty = (
                 ir.Reasoning(redacted=bool(signature) and not text, extras=extras)
                 if kind is ir.Reasoning
@@ -348,6 +351,7 @@ class Decoder:
         self._close(choice, events)
         choice.open, self._next = self._next, self._next + 1
         choice.kind, choice.is_signed = type(block), False
+        choice.known = getattr(block, "extras", _NOTHING)
         if choice.kind is ir.Text:
             choice.pieces = []
             choice.texts.append((choice.open, choice.pieces))

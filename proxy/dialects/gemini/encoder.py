@@ -104,7 +104,7 @@ class Encoder:
             opened = self._open.get(event.index)
             if opened is not None and opened.head:
                 opened.pieces.append(event.text)
-                return b"%b%b%b" % (opened.head, _encode(event.text), opened.tail)
+                return opened.head + _encode(event.text) + opened.tail
         return self._write[type(event)](event)
 
     # --- frames ----------------------------------------------------------------------------------------------

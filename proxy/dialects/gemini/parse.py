@@ -145,7 +145,7 @@ def _goes_on(last: ir.Block, block: ir.Block) -> bool:
         same = isinstance(block, ir.Text)
     else:
         same = isinstance(last, ir.Reasoning) and isinstance(block, ir.Reasoning)
-    if not same or last.signature or last.extras or block.extras:  # type: ignore[union-attr]
+    if not same or last.signature or last.extras != block.extras:  # type: ignore[union-attr]
         return False
     assert isinstance(last, ir.Text | ir.Reasoning)
     assert isinstance(block, ir.Text | ir.Reasoning)

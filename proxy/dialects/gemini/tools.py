@@ -30,6 +30,9 @@ _OWN: Mapping[str, str] = {
     "web_fetch": "urlContext",
     "code_execution": "codeExecution",
 }
+_OF_NO_ARGUMENTS = frozenset(
+    {"$schema", "additionalProperties", "description", "properties", "required", "title", "type"}
+)
 FREE_TEXT: Json = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
@@ -100,7 +103,7 @@ def _declaration(tool: ir.Tool, loss: Loss, *, same: bool) -> Json:
     if tool.description:
         made["description"] = tool.description
     schema = FREE_TEXT if tool.custom else tool.schema
-    if schema:
+    if schema and (same or not _is_empty(schema)):
         if not same:
             schema, lost = write_schema(schema)
             if lost:
@@ -109,6 +112,14 @@ def _declaration(tool: ir.Tool, loss: Loss, *, same: bool) -> Json:
     if same:
         made.update(tool.extras)
     return made
+
+
+def _is_empty(schema: Json) -> bool:
+    """A function without arguments, for which some models refuse a schema."""
+    is_object = schema.get("type") == "object" and schema.keys() <= _OF_NO_ARGUMENTS
+    return is_object and not any(
+        schema.get(name) for name in ("properties", "additionalProperties")
+    )
 
 
 def _limits(tool: ir.ServerTool, loss: Loss) -> None:
