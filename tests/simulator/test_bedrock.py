@@ -141,7 +141,8 @@ def test_tools_are_called(client: Any) -> None:
 
 
 def test_a_tool_that_must_be_called_is_called(client: Any) -> None:
-    for choice in ({"any": {}}, {"tool": {"name": "weather"}}):
+    choices: Any = ({"any": {}}, {"tool": {"name": "weather"}})
+    for choice in choices:
         for content, _, _ in both(client, "sim-n1", toolConfig=TOOLS | {"toolChoice": choice}):
             assert content[0]["toolUse"]["name"] == "weather"
 

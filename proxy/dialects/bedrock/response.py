@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from proxy.dialects import ir
 from proxy.dialects import usage as reports
 from proxy.dialects.bedrock import reading
 from proxy.dialects.bedrock.words import NAME, given_names
-from proxy.dialects.lenient import mended
+from proxy.dialects.lenient import mended, object_at
 
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _KNOWN = frozenset({"output", "stopReason", "usage", "serviceTier"})
 
@@ -22,7 +19,11 @@ def parse_response(body: bytes, request: ir.Request) -> ir.Response:
 
     It does not say which model wrote it: that is the one the client asked for.
     """
-    found = _read(body)
+    found = object_at(body)
+    if found is None:
+        found = object_at(mended(body))
+    if found is None:
+        raise ValueError("no JSON object")
     message = reading.obj(reading.obj(found.get("output")).get("message"))
     if not message:
         raise ValueError("no message in the output")
@@ -43,15 +44,3 @@ def parse_response(body: bytes, request: ir.Request) -> ir.Response:
         origin=NAME,
         extras={name: value for name, value in found.items() if name not in _KNOWN},
     )
-
-
-def _read(body: bytes) -> dict[str, Any]:
-    try:
-        found = _decode(body)
-    except msgspec.DecodeError:
-        found = _decode(mended(body))
-    except (ValueError, RecursionError) as error:
-        raise ValueError("no JSON") from error
-    if not isinstance(found, dict):
-        raise ValueError("no JSON object")
-    return found

@@ -15,6 +15,16 @@ _NULL = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
 
 
+class _Text(Struct, forbid_unknown_fields=True, gc=False):
+    text: str
+
+
+class _TextDelta(Struct, gc=False):
+    """What nearly every event is."""
+
+    delta: _Text
+
+
 class _Delta(Struct, gc=False):
     delta: dict[str, Raw]
 
@@ -25,6 +35,7 @@ class _Body(Struct, rename="camel", gc=False):
     usage: Raw = _NULL
 
 
+_decode_text = msgspec.json.Decoder(_TextDelta).decode
 _decode_delta = msgspec.json.Decoder(_Delta).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
 _EMPTY = (b'""', b"null", b"{}", b"[]", b'{"text":""}', b'{"input":""}')
@@ -56,16 +67,23 @@ class ConverseTap:
     def event(self, name: bytes, data: bytes) -> int:
         if name == b"contentBlockDelta":
             try:
-                shown = _decode_delta(data).delta
+                return CONTENT if _decode_text(data).delta.text else 0
             except (ValueError, RecursionError):
-                return self._odd(data)
-            return CONTENT if any(bytes(part) not in _EMPTY for part in shown.values()) else 0
+                return self._rare(data)
         if name == b"error" or name.endswith(b"Exception"):
             self.error = in_band(data)
             return ERROR
         if name in (b"messageStop", b"metadata", b"contentBlockStart"):
             return self._lifecycle(name, data)
         return 0 if is_idle(data) or object_at(data) is not None else self._odd(data)
+
+    def _rare(self, data: bytes) -> int:
+        """A delta that is more than a text."""
+        try:
+            shown = _decode_delta(data).delta
+        except (ValueError, RecursionError):
+            return self._odd(data)
+        return CONTENT if any(bytes(part) not in _EMPTY for part in shown.values()) else 0
 
     def _lifecycle(self, name: bytes, data: bytes) -> int:
         found = object_at(data)
