@@ -135,6 +135,8 @@ def keeps_the_grammar(found: list[ir.Event]) -> None:
     started = 0
     open_blocks: set[int] = set()
     ended = 0
+    over = (ir.ResponseEnd, ir.StreamError)
+    assert not any(isinstance(event, over) for event in found[:-1])
     for event in found[1:]:
         if isinstance(event, ir.BlockStart):
             assert event.index == started

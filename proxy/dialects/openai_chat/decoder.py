@@ -89,7 +89,7 @@ class ChatDecoder:
     def end(self) -> list[ir.Event]:
         """The stream is over: complete only if every choice has its finish reason."""
         finished = bool(self._choices) and all(choice.reason for choice in self._choices.values())
-        return self._close() if finished else []
+        return self._close() if finished and not self._done else []
 
     def index(self) -> int:
         """Of the next block."""
