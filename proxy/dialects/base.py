@@ -193,4 +193,6 @@ class Dialect(Struct, frozen=True, eq=False):
     """(code, message, request id, sequence number) to the event that ends a stream which broke off."""
     codec: Codec | None = None
     """None: passed through, never translated."""
+    silence: bytes = b":\n\n"
+    """What may stand in a stream and says nothing: a comment, where clients know comments."""
     framing: Framing = field(default_factory=lambda: SSE)

@@ -17,6 +17,8 @@ from proxy.dialects import ir
 
 _MARK = b"hr1:"
 """Begins whatever we sealed: version 1."""
+SEALED = b'"aHIxO'
+"""How a sealed state begins in JSON: what base64 makes of the mark."""
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PREFIX = re.compile(r"(?:chatcmpl|cmpl|msg|resp|gen|req|rs|fc|call|toolu|tooluse)[-_]")
 

@@ -193,7 +193,7 @@ class Attempt:
         timer = loop.call_later(max(self._limit(ttft_limit) - self.spent, 0.0), gate.expire)
         pulse = None
         if whole and exchange.stream and translation is not None:
-            pulse = Pulse(exchange, translation.content_type, loop)
+            pulse = Pulse(exchange, translation, loop)
         try:
             await gate.done
         finally:

@@ -55,6 +55,23 @@ class Flow(Protocol):
     def probe(self) -> bytes: ...
 
 
+def _with_one_user_agent(data: bytes) -> bytes:
+    """The request without any `user-agent` but the first.
+
+    Google's client under pydantic-ai sends two (seen in 2.66, November 2026), and aiohttp's parser refuses a head with
+    two. Nothing is decided by this field, so unlike two lengths or hosts they do no harm.
+    """
+    head, blank, rest = data.partition(b"\r\n\r\n")
+    seen = False
+    kept = []
+    for line in head.split(b"\r\n"):
+        is_agent = line[:11].lower() == b"user-agent:"
+        if not (is_agent and seen):
+            kept.append(line)
+        seen |= is_agent
+    return b"\r\n".join(kept) + blank + rest
+
+
 class ClientConnection(RequestHandler):
     """One client's connection, for all the requests on it."""
 
@@ -119,6 +136,8 @@ class ClientConnection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         requests = self._request_count
+        if requests == self.answered and data.count(b"ser-agent:") + data.count(b"ser-Agent:") > 1:
+            data = _with_one_user_agent(data)
         self._received = data
         self.received_at = monotonic()
         super().data_received(data)

@@ -13,24 +13,25 @@ if TYPE_CHECKING:
     import asyncio
 
     from proxy.gateway.exchange import Exchange
+    from proxy.gateway.translation import Translation
 
 BEAT = 10.0
 """Seconds between two signs."""
-_COMMENT = b":\n\n"
 _SPACE = b"\n"
-"""The same where the stream is one JSON array."""
+"""What says nothing in a stream that is one JSON array."""
 
 
 class Pulse:
     """Beats until it is stopped."""
 
-    __slots__ = ("_content_type", "_exchange", "_loop", "_timer")
+    __slots__ = ("_content_type", "_exchange", "_loop", "_sign", "_timer")
 
     def __init__(
-        self, exchange: Exchange, content_type: bytes, loop: asyncio.AbstractEventLoop
+        self, exchange: Exchange, translation: Translation, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._exchange = exchange
-        self._content_type = content_type
+        self._content_type = translation.content_type
+        self._sign = _SPACE if exchange.array else translation.client.silence
         self._loop = loop
         self._timer = loop.call_later(BEAT, self._beat)
 
@@ -41,7 +42,7 @@ class Pulse:
         head = b""
         if not exchange.head_sent:
             head = exchange.head(200, [(b"content-type", self._content_type)], None)
-        exchange.transport.write(head + exchange.frame(_SPACE if exchange.array else _COMMENT))
+        exchange.transport.write(head + exchange.frame(self._sign))
         self._timer = self._loop.call_later(BEAT, self._beat)
 
     def stop(self) -> None:

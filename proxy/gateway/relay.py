@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 AFTER_FINISH = 5.0
 """Seconds a provider may take to close a stream whose terminal event it has sent."""
-COMMENT = b":\n\n"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
 
@@ -465,7 +464,7 @@ class EventRelay(Relay):
         super().break_off(reason)
 
     def probe(self) -> bytes:
-        return b"" if self.unaligned else self.exchange.frame(COMMENT)
+        return b"" if self.unaligned else self.exchange.frame(self.dialect.silence)
 
     def due(self, now: float) -> tuple[float, End]:
         timeouts = self.timeouts

@@ -230,7 +230,7 @@ class TranslatingRelay(EventRelay):
         Relay.break_off(self, reason)
 
     def probe(self) -> bytes:
-        return self.exchange.frame(self.encode(_PING))
+        return self.exchange.frame(b"\n" if self.array else self.dialect.silence)
 
 
 def _as_event(error: UpstreamError | None) -> ir.StreamError:

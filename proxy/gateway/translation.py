@@ -24,7 +24,8 @@ from proxy.dialects.base import (
     Target,
 )
 from proxy.dialects.fold import Fold, unfold
-from proxy.dialects.loss import Loss
+from proxy.dialects.identity import SEALED
+from proxy.dialects.loss import Loss, unsupported
 from proxy.gateway.endpoints import TRANSLATED, Endpoint
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ class Translation:
         self.loss = Loss()
         self.streams = exchange.stream
         """Whether the client is given a stream."""
-        self.verbatim = self.client is self.provider
+        self.verbatim = self.client is self.provider and not is_sealed(exchange)
         """The request is the client's own, but for whether to stream."""
         wants = deployment.streams if exchange.stream else not deployment.non_streams
         self.request = msgspec.structs.replace(
             asked(exchange, lenient=self.verbatim), model=candidate.upstream_model
         )
+        if exchange.endpoint.operation == "count_tokens" and codec_of(provider).count is None:
+            raise unsupported("count_tokens", "It does not count.")
         self.endpoint = _endpoint(provider, exchange.endpoint.operation, wants)
         self.body = b""
         """What the provider is sent; nothing when `verbatim`."""
@@ -174,11 +177,16 @@ class Translation:
 def needed(exchange: Exchange, candidate: Candidate) -> bool:
     """Whether the candidate's answer, or the request to it, takes another form than the client's."""
     endpoint = exchange.endpoint
-    if candidate.dialect != endpoint.dialect:
+    if candidate.dialect != endpoint.dialect or is_sealed(exchange):
         return True
     deployment = candidate.deployment
     serves = deployment.streams if exchange.stream else deployment.non_streams
     return not serves and endpoint.operation in TRANSLATED and endpoint.operation != "count_tokens"
+
+
+def is_sealed(exchange: Exchange) -> bool:
+    """Whether the client gives back another family's state, which its own would refuse: then it is taken out."""
+    return SEALED in exchange.body and exchange.endpoint.operation in TRANSLATED
 
 
 def codec_of(dialect: Dialect) -> Codec:

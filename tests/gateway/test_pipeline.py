@@ -121,10 +121,10 @@ async def test_a_model_the_key_may_not_use_looks_unknown() -> None:
 async def test_a_dialect_nobody_speaks_is_told() -> None:
     one = provider(dialects={"openai.chat": "/v1/chat/completions"})
     async with serving(snapshot(one)) as served:
-        answer = await served.ask(raw("POST", "/v1/messages", BODY))
+        answer = await served.ask(raw("POST", "/v1/embeddings", BODY))
 
     assert answer.status == 400
-    assert "anthropic.messages" in answer.json["error"]["message"]
+    assert "openai.embeddings" in answer.json["error"]["message"]
 
 
 # --- what the provider sees ---
@@ -337,3 +337,14 @@ async def test_a_fallback_model_serves_in_the_name_of_another() -> None:
 
     assert answer.status == 200
     assert orjson.loads(good.requests[0][1])["model"] == "up-2"
+
+
+async def test_a_second_user_agent_does_no_harm() -> None:
+    answers = Provider(whole())
+    async with scripted(answers) as url, serving(snapshot(provider(url))) as served:
+        body = b'{"model": "m", "messages": []}'
+        fields = ("User-Agent: first", "user-agent: second", "Content-Type: application/json")
+
+        answer = await served.ask(raw("POST", CHAT, body, *fields))
+
+    assert answer.status == 200

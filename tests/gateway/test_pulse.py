@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from proxy.dialects import DIALECTS
 from proxy.gateway.pulse import BEAT, Pulse
 from tests.gateway.rig import Rig
 
@@ -32,6 +34,13 @@ class Timers:
         call()
 
 
+def begin(rig: Rig, timers: Timers) -> Pulse:
+    translation = SimpleNamespace(
+        content_type=b"text/event-stream", client=DIALECTS[rig.exchange.endpoint.dialect]
+    )
+    return Pulse(rig.exchange, cast("Any", translation), cast("Any", timers))
+
+
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
@@ -39,13 +48,16 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-@pytest.mark.parametrize(("name", "query", "sign"), [("chat", "", b":\n\n"), ("gemini", "", b"\n")])
+@pytest.mark.parametrize(
+    ("name", "query", "sign"),
+    [("chat", "", b":\n\n"), ("gemini", "alt=sse", b"\n\n"), ("gemini", "", b"\n")],
+)
 def test_the_head_and_then_a_sign_at_every_beat(
     name: str, query: str, sign: bytes, loop: asyncio.AbstractEventLoop
 ) -> None:
     rig = Rig(loop, name, query=query)
     timers = Timers()
-    Pulse(rig.exchange, b"text/event-stream", cast("Any", timers))
+    begin(rig, timers)
 
     assert rig.down.written == b""
     timers.tick()
@@ -61,7 +73,7 @@ def test_the_head_and_then_a_sign_at_every_beat(
 def test_a_client_that_is_gone_is_not_written_to(loop: asyncio.AbstractEventLoop) -> None:
     rig = Rig(loop)
     timers = Timers()
-    Pulse(rig.exchange, b"text/event-stream", cast("Any", timers))
+    begin(rig, timers)
     rig.down.close()
 
     timers.tick()
@@ -74,7 +86,7 @@ def test_a_client_that_is_gone_is_not_written_to(loop: asyncio.AbstractEventLoop
 def test_it_stops(loop: asyncio.AbstractEventLoop) -> None:
     rig = Rig(loop)
     timers = Timers()
-    pulse = Pulse(rig.exchange, b"text/event-stream", cast("Any", timers))
+    pulse = begin(rig, timers)
 
     pulse.stop()
 

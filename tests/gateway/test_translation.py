@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from proxy.core.model import Auth, Credential, Snapshot
 from proxy.core.secret import Secret
+from proxy.dialects.identity import seal
 from tests.gateway.asked import provider, raw, snapshot
 from tests.gateway.served import STREAMED, Provider, Served, serving, whole
 from tests.line.harness import Answer, scripted
@@ -365,3 +366,30 @@ async def test_bedrock_is_asked_with_a_signature(model: str) -> None:
     assert f"Signature={signed_again(head, body)}".encode() in head
     assert b"\r\nauthorization: AWS4-HMAC-SHA256 Credential=AKID/" in head
     assert b"secret" not in head
+
+
+async def test_state_of_another_family_is_taken_out_before_its_own_sees_it() -> None:
+    answers = Provider(whole(MESSAGE))
+    thoughts = [
+        {"type": "thinking", "thinking": "Hm.", "signature": seal("gemini", "R2VtaW5p")},
+        {"type": "text", "text": "Well."},
+    ]
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": thoughts},
+            {"role": "user", "content": "go on"},
+        ],
+    }
+    async with (
+        scripted(answers) as url,
+        serving(snapshot(provider(url, dialects=MESSAGES))) as served,
+    ):
+        answer = await ask(served, body, "/v1/messages")
+
+    assert answer.json["content"] == [{"type": "text", "text": "hello"}]
+    sent = answers.requests[0][1]
+    assert b"aHIx" not in sent
+    assert b"Well." in sent
