@@ -12,9 +12,11 @@ from uuid import UUID
 
 import orjson
 import pytest
+import yaml
 
 from proxy.core import tasks
-from tests.line.harness import Proxy, config, merged, read_request, scripted, serving, until
+from tests.docs.pages import DOCS, blocks
+from tests.line.harness import KEY, Proxy, config, merged, read_request, scripted, serving, until
 
 CONVERSATION: dict[str, Any] = {
     "create": {"path": "/api/conversations", "id_path": "data.id", "body": {"title": "new"}},
@@ -41,9 +43,9 @@ class Asked:
     def __init__(self, head: bytes, body: bytes) -> None:
         line, _, rest = head.decode().partition("\r\n")
         self.method, self.path, _ = line.split(" ")
-        self.headers = dict(re.findall(r"(?m)^([\w-]+): (.*)\r$", rest))
-        self.headers = {name.lower(): value for name, value in self.headers.items()}
-        self.body = orjson.loads(body) if body else None
+        pairs: list[tuple[str, str]] = re.findall(r"(?m)^([\w-]+): (.*)\r$", rest)
+        self.headers = {name.lower(): value for name, value in pairs}
+        self.body: Any = orjson.loads(body) if body else None
 
     @property
     def token(self) -> str:
@@ -52,7 +54,7 @@ class Asked:
     @property
     def begins(self) -> bool:
         """It begins a conversation."""
-        return self.path == "/api/conversations"
+        return self.path.endswith("/conversations")
 
 
 def http(status: int, body: Any, kind: str = "application/json") -> bytes:
@@ -137,7 +139,7 @@ async def test_a_conversation_is_begun_and_the_question_asked_in_it(tmp_path: Pa
     assert question.headers["referer"] == "https://chat.example.com/c/c1"
     assert question.headers["x-conversation"] == "c1"
     assert question.headers["content-type"] == "application/json"
-    assert UUID(question.body.pop("id"))
+    assert str(UUID(question.body["id"])) == question.body.pop("id")
     assert question.body == {
         "conversation": "c1",
         "model": "sim",
@@ -247,6 +249,34 @@ async def test_tokens_of_a_prompt_are_estimated(tmp_path: Path) -> None:
     assert service.asked == []
 
 
+async def test_tokens_are_counted_by_whoever_counts(tmp_path: Path) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http(200, {"input_tokens": 7}))
+
+    service = Service()
+    async with scripted(script) as url:
+        other = {
+            "base_url": url,
+            "dialects": ["anthropic.messages"],
+            "credentials": ["token"],
+            "allow_private": True,
+        }
+        deployments = [{"provider": "p0", "model": "sim*"}, {"provider": "p1", "priority": 2}]
+        async with between(
+            service,
+            tmp_path,
+            providers={"p1": other},
+            models={"sim*": {"deployments": deployments}},
+        ) as proxy:
+            answer = await proxy.post(
+                "/v1beta/models/sim:countTokens", {"contents": [{"parts": [{"text": "hi"}]}]}
+            )
+
+    assert answer.json["totalTokens"] == 7
+    assert service.asked == []
+
+
 async def test_events_that_repeat_the_whole_text_are_told_piece_by_piece(tmp_path: Path) -> None:
     service = Service()
     service.answer = lambda _: events({"delta": "The"}, {"delta": "The mill turns."})
@@ -258,6 +288,38 @@ async def test_events_that_repeat_the_whole_text_are_told_piece_by_piece(tmp_pat
         answer = await proxy.chat("sim")
 
     assert (answer.text, answer.events[-1]) == ("The mill turns.", "[DONE]")
+
+
+async def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
+    (example, *_) = blocks(DOCS / "conversation.md", "yaml")
+    service = Service()
+    service.answer = lambda _: events(
+        {"type": "text", "text": "The mill"}, {"type": "text", "text": " turns."}, {"type": "end"}
+    )
+    async with scripted(service.script) as url:
+        content = yaml.safe_load(example.text)
+        ours = {
+            "base_url": f"{url}/api",
+            "allow_private": True,
+            "credentials": ["token-0"],
+            "conversation": {"prefetch": 0},
+        }
+        content = merged(content, {"providers": {"chatter": ours}})
+        async with serving(merged(content, {"keys": [{"name": "t", "key": KEY}]}), tmp_path) as one:
+            answer = await one.chat("Claude 4-Default", stream=True)
+
+    begin, question = service.asked
+    assert (begin.path, begin.body["name"], begin.token) == (
+        "/api/v2/conversations",
+        "new",
+        "token-0",
+    )
+    assert question.path == "/api/v2/chat"
+    assert question.body["conversation_id"] == "c1"
+    assert question.body["stream"] is True
+    assert question.body["turns"] == [{"role": "user", "text": "hi"}]
+    assert question.headers["referer"] == "https://chat.example.com/c/c1"
+    assert answer.text == "The mill turns."
 
 
 # --- failures ---
