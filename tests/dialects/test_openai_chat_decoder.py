@@ -79,6 +79,18 @@ def test_calls_are_put_together(case: str, expected: list[tuple[str, str]]) -> N
     assert len(set(ids)) == len(ids)
 
 
+def test_calls_keep_their_order_though_the_first_has_no_arguments() -> None:
+    fragments: list[dict[str, Any]] = [
+        {"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}},
+        {"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}},
+    ]
+    stream = data(*(chunk({"tool_calls": [fragment]}) for fragment in fragments)) + DONE
+
+    found = folded(fed(ChatDecoder(ir.Request()), stream)).choices[0].blocks
+
+    assert found == [ir.ToolCall("a", "f"), ir.ToolCall("b", "g", "{}")]
+
+
 def test_an_id_in_pieces_is_one() -> None:
     call = blocks("split_names")[0]
 

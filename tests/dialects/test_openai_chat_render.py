@@ -176,6 +176,14 @@ def test_results_come_first_though_they_were_said_last() -> None:
     assert [message["role"] for message in body["messages"]] == ["assistant", "tool", "user"]
 
 
+def test_a_result_nobody_asked_for_is_said_by_the_user() -> None:
+    body, dropped = lost(user(ir.Text("Hi")), assistant(ir.Text("Yes")), user(result(ir.Text("1"))))
+
+    said = body["messages"][-1]
+    assert said == {"role": "user", "content": "1"}
+    assert dropped == ["tool_result"]
+
+
 def test_pieces_of_one_answer_become_one_message() -> None:
     body = made(
         assistant(ir.Reasoning("Hm", "sig", "anthropic")),

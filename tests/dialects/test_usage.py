@@ -229,3 +229,33 @@ def test_parts_are_disjoint_and_sane_whatever_is_reported(
             assert all(0 <= part <= 4 * usage.ABSURD for part in parts)
             assert 0 <= found.reasoning <= found.output
             assert 0 <= found.seconds <= usage.ABSURD
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        ({"inputTokens": 10, "outputTokens": 4, "totalTokens": 14}, Usage(10, 0, 0, 4)),
+        (
+            {"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokens": 30, "cacheWriteInputTokens": 6},
+            Usage(3, 30, 6, 4),
+        ),
+        ({"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokenCount": 30}, Usage(3, 30, 0, 4)),
+        ({"inputTokens": -3, "outputTokens": 4}, Usage(0, 0, 0, 4, suspect=True)),
+        ({"totalTokens": 4}, None),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_bedrock_does_not_count_the_cached_among_its_input(
+    report: dict[str, int], expected: Usage | None
+) -> None:
+    assert usage.bedrock(orjson.dumps(report)) == expected
+
+
+def test_a_report_is_told_as_chat_completions_have_it() -> None:
+    report = Usage(input=10, cache_read=64, cache_write=6, output=40, reasoning=24)
+
+    told = usage.completion(report)
+
+    assert openai(**told) == report
+    assert told["prompt_tokens"] == 80
+    assert told["total_tokens"] == 120

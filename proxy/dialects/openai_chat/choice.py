@@ -247,10 +247,12 @@ class Choice:
         events.append(ir.BlockStart(call.index, started, self._number))
 
     def _finish_calls(self, events: Events, but: Call | None = None) -> None:
-        """End the calls that can have no more to come, since something else has begun."""
+        """Something else begins: name the calls before it, and end those that can have no more to come."""
         for call in self._calls.all:
-            if call is not but and (call.block.custom or answer.is_complete(call.arguments)):
-                self._begin(call, events)
+            if call is but or call.ended:
+                continue
+            self._begin(call, events)
+            if call.block.custom or answer.is_complete(call.arguments):
                 self._finish_call(call, events)
 
     def _finish_call(self, call: Call, events: Events) -> None:

@@ -21,12 +21,14 @@ from proxy.dialects.openai_chat.names import speaker, tool_name
 class Prompt:
     """Writes the messages of one request."""
 
-    __slots__ = ("_loss", "_model", "_own")
+    __slots__ = ("_called", "_loss", "_model", "_own")
 
     def __init__(self, model: str, loss: Loss, *, own: bool) -> None:
         self._model = model.lower()
         self._loss = loss
         self._own = own
+        self._called: set[str] = set()
+        """Ids of the calls of the last answer."""
 
     def messages(self, turns: list[ir.Message]) -> list[Json]:
         """All of them."""
@@ -49,10 +51,16 @@ class Prompt:
         shown: list[Json] = []
         for message in group:
             for block in message.content:
-                if isinstance(block, ir.ToolResult):
+                if not isinstance(block, ir.ToolResult):
+                    continue
+                if self._own or block.id in self._called:
                     yield self._result(block, shown)
+                else:
+                    # A result nobody asked for is refused.
+                    self._loss.drop("tool_result")
+                    shown += self._parts(block.content)
         if shown:
-            yield {"role": "user", "content": shown}
+            yield {"role": "user", "content": self._joined(shown)}
         for message in group:
             content = [block for block in message.content if not isinstance(block, ir.ToolResult)]
             if content or not message.content:
@@ -90,11 +98,16 @@ class Prompt:
 
     def _content(self, blocks: Iterable[ir.Block]) -> str | list[Json]:
         """One string where there is nothing but text: many providers take nothing else."""
-        made = [part for block in blocks if (part := self._part(block)) is not None]
+        return self._joined(self._parts(blocks))
+
+    def _joined(self, made: list[Json]) -> str | list[Json]:
         plain = all(part["type"] == "text" and (len(part) == 2 or not self._own) for part in made)
         if plain and (len(made) < 2 or not self._own):
             return "\n\n".join(part["text"] for part in made)
         return made
+
+    def _parts(self, blocks: Iterable[ir.Block]) -> list[Json]:
+        return [part for block in blocks if (part := self._part(block)) is not None]
 
     def _part(self, block: ir.Block) -> Json | None:
         extras = getattr(block, "extras", {}) if self._own else {}
@@ -131,6 +144,7 @@ class Prompt:
         self._think(made, [block for block in blocks if isinstance(block, ir.Reasoning)])
         self._show(made, [block for block in blocks if isinstance(block, ir.Media)])
         calls = [self._call(block) for block in blocks if isinstance(block, ir.ToolCall)]
+        self._called = {block.id for block in blocks if isinstance(block, ir.ToolCall)}
         if calls:
             made["tool_calls"] = calls
         if made["content"] == "" and (calls or refusals):
