@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from proxy.simulator.seals import fits
 from proxy.simulator.words import whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.simulator.raw import Simulator
 
 MESSAGES: Any = [{"role": "user", "content": [{"text": "hello"}]}]
@@ -27,8 +30,8 @@ THINKING: Any = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
 
 
 @pytest.fixture(scope="module")
-def client(sim: Simulator) -> Any:
-    return Session().create_client(
+def client(sim: Simulator) -> Iterator[Any]:
+    client = Session().create_client(
         "bedrock-runtime",
         region_name="us-east-1",
         endpoint_url=sim.url,
@@ -36,11 +39,14 @@ def client(sim: Simulator) -> Any:
         aws_secret_access_key="secret",
         config=Config(retries={"total_max_attempts": 1}),
     )
+    yield client
+    client.close()
 
 
 def events(client: Any, model: str, **more: Any) -> list[tuple[str, Any]]:
     answer = client.converse_stream(modelId=model, messages=MESSAGES, **more)
-    return [item for event in answer["stream"] for item in event.items()]
+    with contextlib.closing(answer["stream"]) as stream:
+        return [item for event in stream for item in event.items()]
 
 
 def folded(found: list[tuple[str, Any]]) -> tuple[list[dict[str, Any]], str, Any]:
@@ -237,9 +243,14 @@ def test_a_failure_is_an_exception_of_its_name(
 
 
 def test_a_failure_in_mid_stream_is_an_exception_too(client: Any) -> None:
-    seen: list[Any] = []
-    with pytest.raises(EventStreamError, match="serviceUnavailableException"):
-        seen += list(client.converse_stream(modelId="sim-n4-err_mid", messages=MESSAGES)["stream"])
+    answer = client.converse_stream(modelId="sim-n4-err_mid", messages=MESSAGES)
+    with contextlib.closing(answer["stream"]) as stream:
+        events = iter(stream)
+
+        assert [*next(events)] == ["messageStart"]
+        assert [*next(events)] == ["contentBlockDelta"]
+        with pytest.raises(EventStreamError, match="serviceUnavailableException"):
+            list(events)
 
 
 def test_what_is_missing_or_odd_is_missing_or_odd(client: Any) -> None:
