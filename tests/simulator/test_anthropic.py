@@ -83,7 +83,6 @@ def test_tools_are_called(client: anthropic.Anthropic) -> None:
 
 
 def test_the_tool_runner_goes_on_without_a_thread(client: anthropic.Anthropic) -> None:
-    @anthropic.beta_tool
     def weather(city: str) -> str:
         """The weather.
 
@@ -92,7 +91,9 @@ def test_the_tool_runner_goes_on_without_a_thread(client: anthropic.Anthropic) -
         """
         return f"rain in {city}"
 
-    runner = client.beta.messages.tool_runner(model="sim-n1-tool-signed", tools=[weather], **COMMON)
+    runner = client.beta.messages.tool_runner(
+        model="sim-n1-tool-signed", tools=[anthropic.beta_tool(weather)], **COMMON
+    )
 
     assert "rain in The" in runner.until_done().content[0].text
 
