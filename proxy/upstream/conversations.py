@@ -32,7 +32,7 @@ from proxy.upstream import presented
 if TYPE_CHECKING:
     from proxy.upstream.pool import Upstream
 
-_ID = re.compile(r"[\x21-\x7e]{1,512}")
+_ID = re.compile(r"(?!\.{1,2}\Z)[\x21-\x7e]{1,512}")
 """What may stand in a path and in a header."""
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _MOST_KINDS = 1024

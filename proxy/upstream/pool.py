@@ -160,7 +160,8 @@ class Upstream:
                     self.drop_idle()
                     return await self._ask(method, url, query, headers, body, limit)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one of these
-            raise _of_ask(error) from error
+            full = 0 < self.provider.max_connections < self.busy
+            raise _of_ask(error, full=full) from error
         finally:
             self.busy -= 1
             self._tell_quiet()
@@ -242,10 +243,10 @@ def _is_stale(error: aiohttp.ClientConnectionError) -> bool:
     ) and not isinstance(error, aiohttp.ClientConnectorError)
 
 
-def _of_ask(error: Exception) -> UpstreamError:
+def _of_ask(error: Exception, *, full: bool) -> UpstreamError:
     """What an exchange by the session's own way died of."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return UpstreamError(Cause.TIMEOUT_CONNECT, sent=False)
+        return UpstreamError(Cause.POOL if full else Cause.TIMEOUT_CONNECT, sent=False)
     if isinstance(error, TimeoutError):
         return UpstreamError(Cause.TIMEOUT_TTFT)
     if isinstance(error, aiohttp.ClientConnectorError):

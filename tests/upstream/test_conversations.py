@@ -190,6 +190,7 @@ async def test_a_connection_that_went_stale_is_no_failure() -> None:
         (200, b'{"data": {}}', Cause.IN_BAND, 502),
         (200, b'{"data": {"id": ""}}', Cause.IN_BAND, 502),
         (200, b'{"data": {"id": true}}', Cause.IN_BAND, 502),
+        (200, b'{"data": {"id": ".."}}', Cause.IN_BAND, 502),
         (200, b'{"data": {"id": "a\\r\\nb: c"}}', Cause.IN_BAND, 502),
         (200, b"<html>", Cause.MALFORMED, 200),
         (200, b"", Cause.MALFORMED, 200),
@@ -226,6 +227,16 @@ async def test_an_answer_that_does_not_come_in_time_is_given_up() -> None:
 
         assert caught.value.cause is Cause.TIMEOUT_TTFT
         assert (one.busy, one.idle) == (0, 0)
+
+
+async def test_waiting_for_a_connection_that_others_hold_says_so() -> None:
+    async with conversations(Service(), max_connections=1) as (those, one):
+        _, release = await one.connect(5.0)
+        with pytest.raises(UpstreamError) as caught:
+            await those.take(A, "m", Limits(0.05, 5.0))
+        release()
+
+    assert (caught.value.cause, caught.value.sent) == (Cause.POOL, False)
 
 
 @pytest.mark.parametrize(
