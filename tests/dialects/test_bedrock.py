@@ -157,6 +157,10 @@ def test_a_whole_answer_passes() -> None:
     assert tap.usage == Usage(input=3, cache_read=30, cache_write=6, output=9)
 
 
+def test_a_count_of_tokens_is_an_answer() -> None:
+    assert CONVERSE.tap().body(b'{"inputTokens":77}') == CONTENT | FINISH
+
+
 @pytest.mark.parametrize(
     ("raw", "flags"),
     [

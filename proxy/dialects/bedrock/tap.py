@@ -31,6 +31,8 @@ class _Delta(Struct, gc=False):
 
 class _Body(Struct, rename="camel", gc=False):
     output: Raw = _NULL
+    input_tokens: Raw = _NULL
+    """All there is in a count of tokens."""
     stop_reason: str | None = None
     usage: Raw = _NULL
 
@@ -129,11 +131,11 @@ class ConverseTap:
                 return BAD
             reason = fields.get("stopReason")
             found = _Body(
-                Raw(_encode(fields.get("output"))),
-                reason if isinstance(reason, str) else None,
-                Raw(_encode(fields.get("usage"))),
+                output=Raw(_encode(fields.get("output"))),
+                stop_reason=reason if isinstance(reason, str) else None,
+                usage=Raw(_encode(fields.get("usage"))),
             )
-        if found.output == _NULL:
+        if found.output == _NULL and found.input_tokens == _NULL:
             self.error = in_band(raw)
             return ERROR
         self._stopped = True
