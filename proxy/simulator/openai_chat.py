@@ -28,7 +28,7 @@ def chat(call: Call) -> Answer:
     ask, steer = call.ask, call.steer
     if steer.strict:
         strict.chat(call.content())
-    if steer.signed and steer.think:
+    if steer.signed and steer.think and not steer.redact:
         demands.chat(call.content())
     wanted = None if ask.response_format is ABSENT else _wanted(decoded(ask.response_format))
     made = shape(call, think=_asks_for_thoughts(ask.thinking), wanted=wanted)
