@@ -395,6 +395,13 @@ def test_a_model_that_cannot_be_forced_is_not(choice: ir.ToolChoice) -> None:
     assert lost == {f"tool_choice.{choice.mode}"}
 
 
+def test_a_tool_that_is_not_offered_is_not_demanded() -> None:
+    config, lost = tool_config(tool_choice=ir.ToolChoice("tool", ["other"]))
+
+    assert "toolChoice" not in config
+    assert lost == {"tool_choice.tool"}
+
+
 def test_tools_that_are_forbidden_are_not_offered_unless_they_were_used() -> None:
     choice = ir.ToolChoice("none")
     call, result = ir.ToolCall("c", "old one"), ir.ToolResult("c", "old one", [ir.Text("x")])
@@ -489,6 +496,7 @@ def test_the_usual_parameters_have_their_places() -> None:
         (SONNET, {"seed": 1, "n": 2, "user": "u"}, None, {"seed", "n", "user"}),
         (SONNET, {"metadata": {"a": 1, "b": "x\0"}, "service_tier": "scale"}, None, {"metadata", "service_tier"}),
         (SONNET, {"service_tier": "auto"}, None, set()),
+        (SONNET, {"service_tier": "default"}, None, set()),
     ],
 )  # fmt: skip
 def test_what_a_model_does_not_take_is_fitted_or_left_out(

@@ -164,8 +164,9 @@ def _labels(request: ir.Request, loss: Loss) -> dict[str, str]:
 
 
 def _tier(request: ir.Request, loss: Loss) -> Json:
+    if request.service_tier in ("", "auto", "default"):
+        return {}
     if request.service_tier in TIERS:
         return {"type": request.service_tier}
-    if request.service_tier not in ("", "auto"):
-        loss.drop("service_tier")
+    loss.drop("service_tier")
     return {}

@@ -35,7 +35,8 @@ def tool_config(request: ir.Request, model: Model, loss: Loss) -> Json | None:
     if not made:
         return None
     config: Json = {"tools": made}
-    chosen = _choice(choice, model, loss)
+    offered = frozenset(tool.name for tool in _offered(request))
+    chosen = _choice(choice, offered, model, loss)
     if chosen is not None:
         config["toolChoice"] = chosen
     return config
@@ -83,7 +84,9 @@ def _spec(tool: ir.Tool, model: Model, loss: Loss) -> Json:
     return made
 
 
-def _choice(choice: ir.ToolChoice | None, model: Model, loss: Loss) -> Json | None:
+def _choice(
+    choice: ir.ToolChoice | None, offered: frozenset[str], model: Model, loss: Loss
+) -> Json | None:
     if choice is None or choice.mode in ("auto", "none"):
         return None if choice is None or choice.mode == "none" else {"auto": {}}
     if choice.mode == "allowed" and not choice.required:
@@ -91,6 +94,9 @@ def _choice(choice: ir.ToolChoice | None, model: Model, loss: Loss) -> Json | No
     if not model.forced:
         loss.drop(f"tool_choice.{'required' if choice.mode == 'allowed' else choice.mode}")
         return None
-    if choice.mode == "tool" and choice.names:
-        return {"tool": {"name": tool_name(choice.names[0])}}
-    return {"any": {}}
+    if choice.mode != "tool":
+        return {"any": {}}
+    if not offered.intersection(choice.names[:1]):
+        loss.drop("tool_choice.tool")
+        return None
+    return {"tool": {"name": tool_name(choice.names[0])}}

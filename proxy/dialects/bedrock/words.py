@@ -86,7 +86,8 @@ FORMATS: Mapping[str, Mapping[str, str]] = {
 }
 """Kind of a medium to its media types, with the names of the formats."""
 
-TIERS = frozenset({"priority", "default", "flex", "reserved"})
+TIERS = frozenset({"priority", "flex", "reserved"})
+"""Beside the default."""
 
 _GOOD_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
