@@ -395,11 +395,6 @@ class ResponsesEncoder:
             }
         return self._end_message("incomplete" if why else "completed")
 
-    def _completed_at(self, status: str) -> object:
-        if self._own and self.response.get("completed_at") is not None:
-            return self.response["completed_at"]
-        return int(now()) if status == "completed" else None
-
     def _end(self, event: ir.ResponseEnd) -> bytes:
         out = self._end_message()
         if self._own:
@@ -410,10 +405,11 @@ class ResponsesEncoder:
         self.response = {
             **self.response,
             "status": status,
-            "completed_at": self._completed_at(status),
             "output": [item.value for item in self._out.items],
             "usage": None if self._usage is None else render_usage(self._usage),
         }
+        if not self._own:
+            self.response["completed_at"] = int(now()) if status == "completed" else None
         return out + self._out.event(f"response.{status}", {"response": self.response})
 
 

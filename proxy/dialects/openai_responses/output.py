@@ -103,7 +103,9 @@ class Output:
         """A finished item, in two events."""
         item = Item(len(self.items), value, {})
         self.items.append(item)
-        return self.added(item) + self.done(item)
+        begun = {**value, "status": "in_progress"} if "status" in value else value
+        fields = {"output_index": item.index, "item": begun}
+        return self.event("response.output_item.added", fields) + self.done(item)
 
 
 def delta_head(kind: str, place: Json) -> bytes:

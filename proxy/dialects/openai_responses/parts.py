@@ -20,7 +20,7 @@ _KNOWN: Mapping[str, frozenset[str]] = {
     "input_file": frozenset({"file_data", "file_id", "file_url", "filename", "detail"}),
     "input_audio": frozenset({"input_audio"}),
 }
-"""Fields that have a place in the block; `type` and the cache mark have one in all."""
+"""Fields that have a place in the block, beside `type`. A cache mark stays among the extras too: it says more."""
 _MARK = "prompt_cache_breakpoint"
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "url_citation": ("url", "title", "start_index", "end_index"),
@@ -52,10 +52,10 @@ def read_part(part: Json) -> ir.Block:
     extras = {
         name: value
         for name, value in part.items()
-        if name not in known and name not in ("type", _MARK) and value is not None
+        if name not in known and name != "type" and value is not None
     }
     if isinstance(mark, dict) and isinstance(block, ir.Text | ir.Media):
-        block.cache = ir.Cache(word(mark, "ttl"))
+        block.cache = ir.Cache("1h" if word(mark, "ttl") == "12h" else "")
     if not isinstance(block, ir.Opaque):
         block.extras = extras
     return block
@@ -127,11 +127,6 @@ def _with_own(part: Json, block: ir.Text | ir.Refusal | ir.Media) -> Json:
     for name, value in block.extras.items():
         if name != "item":
             part.setdefault(name, value)
-    if not isinstance(block, ir.Refusal) and block.cache is not None:
-        mark = {"mode": "explicit"}
-        if block.cache.ttl:
-            mark["ttl"] = block.cache.ttl
-        part[_MARK] = mark
     return part
 
 

@@ -25,6 +25,8 @@ from proxy.dialects.openai_responses.tools import write_choice, write_tools
 
 _TAKEN = frozenset({"id", "object", "created_at", "status", "model", "output", "usage", "service_tier", "error", "incomplete_details"})  # fmt: skip
 """Fields of a response that have a place in the hub's."""
+_ALWAYS = frozenset({"parallel_tool_calls", "tool_choice", "tools"}) | _TAKEN - {"service_tier"}
+"""Fields without which it is no response; what else one has is the provider's to say."""
 _NO_ANSWER = frozenset({"failed", "queued", "in_progress"})
 
 
@@ -130,7 +132,12 @@ def skeleton(start: ir.ResponseStart, request: ir.Request) -> Json:
         "user": request.aside.get("user", None if _is_safe(request) else request.user or None),
         "metadata": request.metadata,
     }
-    return {**usual, **start.extras} if start.origin == NAME else usual
+    if start.origin != NAME:
+        return usual
+    given = {name: value for name, value in usual.items() if name in _ALWAYS}
+    if tier:
+        given["service_tier"] = tier
+    return {**given, **start.extras}
 
 
 def _is_safe(request: ir.Request) -> bool:

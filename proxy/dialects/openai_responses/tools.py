@@ -113,8 +113,7 @@ def _allowed(fields: Fields, value: Json) -> ir.ToolChoice:
         if kind in ("function", "custom", ""):
             names.append(entry.need("name"))
         else:
-            whole = False
-            names.append("web_search" if _SEARCH.fullmatch(kind) else kind)
+            whole = False  # the provider's own: others have no such tool
     required = fields.text("mode") == "required"
     return ir.ToolChoice("allowed", names, required, {} if whole else value)
 
