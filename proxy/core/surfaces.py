@@ -33,9 +33,10 @@ AUTH: Mapping[str, Auth] = {
     "anthropic": Auth("header", "x-api-key"),
     "gemini": Auth("header", "x-goog-api-key"),
     "bedrock": Auth("bearer"),
+    "conversation": Auth("bearer"),
 }
 
 
 def family(dialect: str) -> str:
     """The part before the dot: decides error shape and usual auth."""
-    return "openai" if dialect == CONVERSATION else dialect.partition(".")[0]
+    return dialect.partition(".")[0]

@@ -190,7 +190,7 @@ class Attempt:
             release()
             raise
         whole = translation is not None and not endpoint.stream
-        timer = loop.call_later(max(self._limit(ttft_limit) - self.spent, 0.0), gate.expire)
+        timer = loop.call_later(self._limit(ttft_limit) - self.spent, gate.expire)
         pulse = None
         if whole and exchange.stream and translation is not None:
             pulse = Pulse(exchange, translation, loop)

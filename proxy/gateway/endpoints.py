@@ -13,8 +13,6 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from proxy.core import surfaces
-
 
 class Body(Enum):
     """What the request carries, and so where the model's name is."""
@@ -49,7 +47,7 @@ class Endpoint(Struct, frozen=True, eq=False):
     @property
     def family(self) -> str:
         """`openai`, `anthropic` or `gemini`: the shape of errors."""
-        return surfaces.family(self.dialect)
+        return self.dialect.partition(".")[0]
 
 
 _STATIC: tuple[tuple[Endpoint, tuple[str, ...]], ...] = (

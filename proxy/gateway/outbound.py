@@ -148,9 +148,10 @@ def _fixed(
 def _query(
     query: str, provider: Provider, endpoint: Endpoint, credential: Credential | None
 ) -> bytes:
-    own = presented.query(provider, endpoint.family, credential)
-    if not query and not own:
+    auth = provider.auth.get(endpoint.family)
+    if not query and not provider.query and (auth is None or auth.scheme != "query"):
         return b""
+    own = presented.query(provider, endpoint.family, credential)
     pairs = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in _OURS]
     return urlencode(pairs + own).encode()
 

@@ -17,5 +17,6 @@ def test_the_openai_dialects_are_those_of_the_family() -> None:
 
 
 def test_a_conversation_is_paid_for_as_openai_is_and_has_no_usual_path() -> None:
-    assert surfaces.family(surfaces.CONVERSATION) == "openai"
+    family = surfaces.family(surfaces.CONVERSATION)
+    assert surfaces.AUTH[family] == surfaces.AUTH["openai"]
     assert surfaces.CONVERSATION not in surfaces.DIALECTS

@@ -120,7 +120,7 @@ def test_a_conversation_is_compiled_with_its_provider() -> None:
     provider = one(provider={"conversation": block}).provider
 
     assert provider.dialects == {"conversation.chat": "/c/{conversation_id}"}
-    assert provider.auth == {"openai": Auth("bearer")}
+    assert provider.auth == {"conversation": Auth("bearer")}
     settings = provider.conversation
     assert settings is not None
     assert settings.create.id == ("data", "id")

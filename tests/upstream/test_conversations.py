@@ -107,7 +107,7 @@ async def test_a_call_carries_what_is_configured() -> None:
         settings,
         headers={"x-title": "t"},
         query={"v": "1"},
-        auth={"openai": Auth("bearer")},
+        auth={"conversation": Auth("bearer")},
     ) as (those, _):
         opened = await those.take(A, "a b\r\né", LIMITS)
 
