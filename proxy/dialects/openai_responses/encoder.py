@@ -256,7 +256,7 @@ class ResponsesEncoder:
         opened = self._blocks.get(event.index)
         if opened is None or "annotations" not in opened.part:
             return b""
-        if event.citation.end is None:
+        if event.citation.end is None and event.citation.origin != FAMILY:
             opened.citations.append(event.citation)  # about the whole text: told when there is one
             return b""
         return self._annotation(opened, event.citation, 0)

@@ -98,7 +98,7 @@ def _sampling(body: Json, request: ir.Request, target: Target, loss: Loss) -> No
     own = request.origin == NAME
     limit = request.max_tokens
     if limit is not None:
-        if limit < _LEAST_TOKENS and not own:
+        if limit < _LEAST_TOKENS:
             loss.drop("max_tokens")
             limit = _LEAST_TOKENS
         body["max_output_tokens"] = limit

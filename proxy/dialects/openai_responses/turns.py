@@ -128,8 +128,6 @@ class Turns:
                 item = call_item(block, self._call_id(block.id))
                 if self._own:
                     item.update(block.extras.get(ITEM, {}))
-                    if not block.custom:
-                        item["arguments"] = block.arguments
                 return item
             case ir.ToolResult():
                 return self._result(block)
