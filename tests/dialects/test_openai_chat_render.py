@@ -399,6 +399,9 @@ def test_openais_reasoning_models_are_not_sent_what_they_refuse() -> None:
         ("gpt-5-mini", ir.Thinking("minimal"), "minimal", []),
         ("gpt-5.2", ir.Thinking("max"), "xhigh", ["thinking.effort"]),
         ("deepseek-v4", ir.Thinking("max"), "max", []),
+        ("gpt-4.1", ir.Thinking("high"), None, ["thinking.effort"]),
+        ("gpt-4.1", ir.Thinking(budget=9000), None, ["thinking.budget"]),
+        ("gpt-4.1", ir.Thinking("none"), None, []),
     ],
 )
 def test_how_much_to_think_is_a_word_the_model_knows(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from proxy.dialects import gpt
 from proxy.dialects.ir import Finish
 
 NAME = "openai.chat"
@@ -144,17 +145,8 @@ def finish_out(finish: Finish | None, *, legacy: bool) -> str:
     return "function_call" if legacy and word == "tool_calls" else word
 
 
-_OPENAI_REASONS = re.compile(r"(?:.*/)?(?:o\d|gpt-[5-9]|gpt-\d\d)(?!.*-chat)")
 _OPENAI = re.compile(r"(?:openai/)?(?:o\d|gpt-\d|chatgpt)")
-_EFFORTS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
-    (re.compile(r"(?:.*/)?o\d"), ("low", "medium", "high")),
-    (re.compile(r"(?:.*/)?gpt-5(?!\.\d)"), ("minimal", "low", "medium", "high")),
-    (re.compile(r"(?:.*/)?gpt-5\.1(?!\d)"), ("none", "low", "medium", "high")),
-    (re.compile(r"(?:.*/)?gpt-5\.\d"), ("none", "low", "medium", "high", "xhigh")),
-    (re.compile(r"(?:.*/)?gpt-(?:[6-9]|\d\d)"), ("none", "low", "medium", "high", "xhigh", "max")),
-    (re.compile(r".*deepseek"), ("none", "low", "medium", "high", "max")),
-)
-_USUAL_EFFORTS = ("none", "low", "medium", "high")
+_DEEPSEEK_EFFORTS = ("none", "low", "medium", "high", "max")
 _THOUGHTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r".*gpt-oss"), "reasoning"),
     (re.compile(r".*magistral"), "thinking"),
@@ -164,15 +156,11 @@ _THOUGHTS: tuple[tuple[re.Pattern[str], str], ...] = (
 _USUAL_THOUGHTS = "reasoning_content"
 
 
-def reasons(model: str) -> bool:
-    """Whether this is one of OpenAI's reasoning models, which know `max_completion_tokens` alone."""
-    return _OPENAI_REASONS.match(model.lower()) is not None
-
-
 def efforts(model: str) -> tuple[str, ...]:
-    """The words of `reasoning_effort` a model takes, as far as its name tells."""
-    name = model.lower()
-    return next((words for pattern, words in _EFFORTS if pattern.match(name)), _USUAL_EFFORTS)
+    """The words of `reasoning_effort` a model takes, as far as its name tells; none if it refuses to be asked."""
+    if gpt.never_reasons(model):
+        return ()
+    return _DEEPSEEK_EFFORTS if "deepseek" in model.lower() else gpt.efforts(model)
 
 
 def thoughts_field(model: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy.dialects import effort, ir
 from proxy.dialects.base import Target
+from proxy.dialects.gpt import reasons
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_chat import tools
@@ -17,7 +18,6 @@ from proxy.dialects.openai_chat.fields import (
     TIERS,
     efforts,
     encode,
-    reasons,
 )
 from proxy.dialects.openai_chat.names import schema_name
 from proxy.dialects.openai_chat.prompt import Prompt
@@ -186,7 +186,12 @@ def _thinking(thinking: ir.Thinking, model: str, loss: Loss, *, own: bool) -> Js
     word = effort.effort(thinking)
     if not word:
         return {}
-    nearest = effort.nearest(word, efforts(model))
+    known = efforts(model)
+    if not known:
+        if word != "none":
+            loss.drop("thinking.effort" if thinking.effort else "thinking.budget")
+        return {}
+    nearest = effort.nearest(word, known)
     if word == "none" != nearest:
         loss.drop("thinking.off")
     elif nearest != word and thinking.effort:
