@@ -88,7 +88,8 @@ class Attempt:
         more on a new one, which is no failure of the provider's.
         """
         try:
-            self._prepare()
+            if translation.needed(self.exchange, self.candidate):
+                self._prepare()
             if upstream.conversations is not None:
                 await self._converse(upstream.conversations, ttft_limit, eager=eager)
             head, body, hide_usage = outbound.render(
@@ -102,7 +103,9 @@ class Attempt:
                     upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage, fresh=True
                 )
                 error = self.gate.error
-            self.error = error or self.translate()
+            self.error = error
+            if error is None and self.translation is not None:
+                self.error = self.translate()
         except UpstreamError as error:
             self.error = error
         if self.error is not None and self.translation is not None:
@@ -111,14 +114,12 @@ class Attempt:
         return self.error is None
 
     def _prepare(self) -> None:
-        exchange, candidate = self.exchange, self.candidate
-        if translation.needed(exchange, candidate):
-            try:
-                self.translation = Translation(exchange, candidate)
-            except ProxyError as refusal:
-                error = UpstreamError(Cause.UNTRANSLATABLE, sent=False)
-                error.refusal = refusal
-                raise error from None
+        try:
+            self.translation = Translation(self.exchange, self.candidate)
+        except ProxyError as refusal:
+            error = UpstreamError(Cause.UNTRANSLATABLE, sent=False)
+            error.refusal = refusal
+            raise error from None
 
     async def _converse(
         self, conversations: Conversations, ttft_limit: float, *, eager: bool
@@ -146,7 +147,8 @@ class Attempt:
     def translate(self) -> UpstreamError | None:
         """Put an answer that is here as a whole, or is wanted as one, into the client's words."""
         translation, gate = self.translation, self.gate
-        if translation is None or (gate.kind is Kind.EVENTS and translation.streams):
+        assert translation is not None
+        if gate.kind is Kind.EVENTS and translation.streams:
             return None
         put = translation.folded if gate.kind is Kind.EVENTS else translation.whole
         try:
@@ -178,7 +180,7 @@ class Attempt:
             DIALECTS[endpoint.dialect] if translation is None else translation.provider,
             stream=bool(endpoint.stream) if translation else exchange.stream,
             eager=eager,
-            array=translation is None and exchange.array,
+            array=exchange.stream and translation is None and exchange.array,
             hide_usage=hide_usage,
             loop=loop,
             patient=translation is not None and not exchange.stream,

@@ -12,6 +12,7 @@ from enum import Enum
 from urllib.parse import unquote
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 
 class Body(Enum):
@@ -44,10 +45,12 @@ class Endpoint(Struct, frozen=True, eq=False):
     expects_json: bool = True
     """A 200 must be a JSON object (or an event stream); False: any bytes, audio for example."""
 
-    @property
-    def family(self) -> str:
-        """`openai`, `anthropic` or `gemini`: the shape of errors."""
-        return self.dialect.partition(".")[0]
+    family: str = ""
+    """`openai`, `anthropic` or `gemini`, from `dialect`: the shape of errors."""
+
+    def __post_init__(self) -> None:
+        # Kept, not worked out when asked: every request asks more than once.
+        force_setattr(self, "family", self.dialect.partition(".")[0])
 
 
 _STATIC: tuple[tuple[Endpoint, tuple[str, ...]], ...] = (

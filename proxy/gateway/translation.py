@@ -177,7 +177,9 @@ class Translation:
 def needed(exchange: Exchange, candidate: Candidate) -> bool:
     """Whether the candidate's answer, or the request to it, takes another form than the client's."""
     endpoint = exchange.endpoint
-    if candidate.dialect != endpoint.dialect or is_sealed(exchange):
+    if candidate.dialect != endpoint.dialect or (
+        SEALED in exchange.body and endpoint.operation in TRANSLATED
+    ):
         return True
     deployment = candidate.deployment
     serves = deployment.streams if exchange.stream else deployment.non_streams

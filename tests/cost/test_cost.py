@@ -94,6 +94,22 @@ def test_the_hot_path_stays_within_its_budget(sim: Simulator, tmp_path: Path) ->
     finally:
         worker.stop()
 
+    _hold(measured)
+
+
+@pytest.mark.parametrize("dialect", ["anthropic.messages", "gemini.generate", "openai.responses"])
+def test_a_translated_token_stays_within_its_budget(
+    dialect: str, sim: Simulator, tmp_path: Path
+) -> None:
+    worker = Counted(config(sim.url, providers={"p0": {"dialects": [dialect]}}), tmp_path)
+    try:
+        with socket.create_connection(("127.0.0.1", worker.port)) as connection:
+            _hold({f"calls per token from {dialect}": _per_token(worker, connection)})
+    finally:
+        worker.stop()
+
+
+def _hold(measured: dict[str, float]) -> None:
     budget = json.loads(BUDGET.read_text())
     for name, calls in measured.items():
         allowed = budget[name]

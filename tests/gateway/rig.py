@@ -190,7 +190,8 @@ class Rig:
     def open(self) -> None:
         """Let the relay take over, in the same turn of the loop."""
         if self.gate.opened and not self.exchange.head_sent:
-            self.attempt.error = self.attempt.translate()
+            if self.attempt.translation is not None:
+                self.attempt.error = self.attempt.translate()
             call = respond(
                 self.exchange, self.attempt, cast("Any", self.client), self.write_timeout, []
             )
