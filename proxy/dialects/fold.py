@@ -105,7 +105,7 @@ class Fold:
 
 
 def unfold(response: ir.Response) -> Iterator[ir.Event]:
-    """The events of a whole answer: each block in one piece, the choices one after another."""
+    """The events of a whole answer: each block in one piece, choice by choice, then how each of them ended."""
     yield ir.ResponseStart(
         response.id,
         response.model,
@@ -119,6 +119,7 @@ def unfold(response: ir.Response) -> Iterator[ir.Event]:
         for block in choice.blocks:
             yield from _unfold_block(index, block, number)
             index += 1
+    for number, choice in enumerate(response.choices):
         yield ir.ChoiceEnd(
             choice.finish or "stop", number, choice.stop_sequence, choice.reason, choice.extras
         )

@@ -54,7 +54,9 @@ def survey(request: ir.Request, dialect: str, fields: Mapping[str, str], loss: L
 def features(request: ir.Request, family: str) -> Found:
     """Every feature `request` makes use of, seen from `family`: what belongs to another is `opaque`, or sealed away."""
     for name in _PLAIN:
-        if getattr(request, name) not in (None, "", [], {}, False):
+        value = getattr(request, name)
+        # Nothing is 0 or 0.0 here, which say something, but is equal to False.
+        if value is not False and value not in (None, "", [], {}):
             yield name, ""
     if request.n is not None and request.n > 1:
         yield "n", ""

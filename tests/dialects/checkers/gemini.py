@@ -16,7 +16,7 @@ from tests.dialects.checkers.reading import (
     twice,
     within,
 )
-from tests.dialects.checkers.shape import invalid, violations
+from tests.dialects.checkers.shape import invalid, is_readable, violations
 
 _TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
 _DATA = frozenset({
@@ -344,7 +344,7 @@ class _Stream:
             return
         wrong = _response(chunk)
         yield from wrong
-        if wrong:
+        if not is_readable(wrong):
             return
         head = (chunk.get("responseId"), chunk.get("modelVersion"))
         if self.head is not None and head != self.head:

@@ -23,7 +23,7 @@ from tests.dialects.checkers.reading import (
     twice,
     within,
 )
-from tests.dialects.checkers.shape import invalid, violations
+from tests.dialects.checkers.shape import invalid, is_readable, violations
 
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
@@ -380,13 +380,14 @@ def _event(stream: _Stream, event: Event) -> Iterator[str]:
     elif kind == "error":
         stream.ended = True
         yield from _error(fields)
-    elif wrong := violations(fields, RawMessageStreamEvent):
+    elif not is_readable(wrong := violations(fields, RawMessageStreamEvent)):
         yield from wrong
     elif kind == "message_start":
         yield from stream.message_start(fields["message"])
     elif not stream.begun:
         yield "comes before message_start"
     else:
+        yield from wrong
         yield from getattr(stream, str(kind))(fields)
 
 

@@ -23,7 +23,7 @@ from tests.dialects.checkers.reading import (
     twice,
     within,
 )
-from tests.dialects.checkers.shape import invalid, violations
+from tests.dialects.checkers.shape import invalid, is_readable, violations
 
 _PREFIXES = {
     "message": "msg_",
@@ -294,9 +294,11 @@ def _event(stream: _Stream, number: int, event: Event) -> Iterator[str]:
     if kind == "error" and isinstance(fields.get("error"), dict):
         # The endpoint's own form; its SDK and reference have the fields at the top.
         fields = {**fields.pop("error"), **fields}
-    if wrong := violations(fields, ResponseStreamEvent, "", _BEYOND):
-        yield from wrong
-    elif kind == "error":
+    wrong = violations(fields, ResponseStreamEvent, "", _BEYOND)
+    yield from wrong
+    if not is_readable(wrong):
+        return
+    if kind == "error":
         stream.ended = True
     elif number == 0 and kind != "response.created":
         yield "is not response.created"

@@ -58,6 +58,11 @@ def invalid(value: object, model: type[pydantic.BaseModel]) -> list[str]:
     return []
 
 
+def is_readable(problems: list[str]) -> bool:
+    """Whether nothing is wrong but that there is more than is known: the rest can be looked at."""
+    return all(problem.endswith("unknown field") for problem in problems)
+
+
 @cache
 def fields(kind: Any) -> Mapping[str, Field] | None:
     """The fields of an object type by their names in JSON; None: it is none."""
