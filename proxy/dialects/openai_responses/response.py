@@ -37,7 +37,7 @@ def parse_response(body: bytes, request: ir.Request) -> ir.Response:
         found = object_at(mended(body))
     if found is None or not isinstance(found.get("output"), list):
         raise ValueError("no response")
-    if found.get("error") or found.get("status") in _NO_ANSWER:
+    if found.get("error") or word(found, "status") in _NO_ANSWER:
         raise ValueError("no answer")
     blocks = read_output(found["output"])
     calls = any(isinstance(block, ir.ToolCall) for block in blocks)
