@@ -203,6 +203,13 @@ def test_candidates_are_told_side_by_side() -> None:
     assert [choice.finish for choice in response.choices] == ["stop", "stop"]
 
 
+def test_candidates_end_when_all_of_them_are_told() -> None:
+    kinds = [type(event) for event in decoded(fixture("two_candidates.stream.sse"))]
+
+    assert kinds[-4:-2] == [ir.ChoiceEnd, ir.ChoiceEnd]
+    assert ir.ChoiceEnd not in kinds[:-4]
+
+
 def test_writing_goes_on_after_a_reason_and_the_last_one_counts() -> None:
     response = folded(decoded(fixture("recitation.stream.sse")))
 

@@ -135,7 +135,7 @@ def test_thoughts_are_marked_and_their_state_is_sealed() -> None:
     ]
 
 
-def test_calls_go_out_whole_even_when_they_come_interleaved() -> None:
+def test_calls_that_come_interleaved_go_out_whole_and_in_the_order_they_began() -> None:
     assert parts(
         ir.BlockStart(0, ir.ToolCall("call_1", "a")),
         ir.BlockStart(1, ir.ToolCall("call_2", "b", signature="c2ln", origin="gemini")),
@@ -145,8 +145,8 @@ def test_calls_go_out_whole_even_when_they_come_interleaved() -> None:
         ir.BlockEnd(1),
         ir.BlockEnd(0),
     ) == [
-        {"functionCall": {"id": "call_2", "name": "b", "args": {}}, "thoughtSignature": "c2ln"},
         {"functionCall": {"id": "call_1", "name": "a", "args": {"x": 1}}},
+        {"functionCall": {"id": "call_2", "name": "b", "args": {}}, "thoughtSignature": "c2ln"},
     ]
 
 

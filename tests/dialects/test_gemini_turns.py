@@ -161,6 +161,17 @@ def test_only_state_of_this_family_goes_out() -> None:
     assert set(dropped) == {"thinking.signature", "opaque"}
 
 
+def test_a_thought_that_was_nothing_but_foreign_state_leaves_no_empty_part() -> None:
+    blocks: list[ir.Block] = [ir.Reasoning("", "x", "anthropic", redacted=True), ir.Text("8")]
+    request = asked(said("Hi"), ir.Message("assistant", blocks), said("So?"))
+    request.origin = "gemini.generate"
+
+    body, dropped = rendered(request)
+
+    assert body["contents"][1]["parts"] == [{"text": "8"}]
+    assert set(dropped) == {"thinking.signature"}
+
+
 def signatures(found: list[Any]) -> list[str | None]:
     return [
         part.get("thoughtSignature")

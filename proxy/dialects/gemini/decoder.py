@@ -141,9 +141,10 @@ class Decoder:
         if self._failed or not self._started or not self._is_complete():
             return []
         events: list[ir.Event] = []
+        for choice in self._choices.values():
+            self._close(choice, events)
         for number in sorted(self._choices):
             choice = self._choices[number]
-            self._close(choice, events)
             finish = finish_of(choice.reason or self._blocked, calls=choice.calls)
             reason = choice.reason or self._blocked
             if self._blocked and not choice.reason:

@@ -1,6 +1,6 @@
 """Writes a client's stream: each event a whole response that holds a part of the answer.
 
-Texts and thoughts go out as they come; a call goes out when it is complete. The end of the candidates waits for the
+Texts and thoughts go out as they come; a call goes out when it is complete, and so are those before it. The end of the candidates waits for the
 end of the answer, because the last chunk holds both the reasons and the usage. Google's client throws a conversation
 away in which a chunk has no part, so the last one has an empty text.
 
@@ -57,7 +57,7 @@ class Encoder:
     """Writes one stream."""
 
     __slots__ = (
-        "_array", "_begun", "_ends", "_loss", "_named", "_open", "_same", "_shown", "_texts", "_tier", "_tokens", "_top",
+        "_array", "_begun", "_ends", "_held", "_loss", "_named", "_open", "_same", "_shown", "_texts", "_tier", "_tokens", "_top",
         "_usage", "_write",
     )  # fmt: skip
 
@@ -72,6 +72,8 @@ class Encoder:
         self._top: Json = {}
         """Fields of the whole response that the last chunk holds."""
         self._open: dict[int, _Open] = {}
+        self._held: dict[int, _Open] = {}
+        """Calls that are complete before one that began earlier."""
         self._texts: list[_Open] = []
         """Every text of the answer, for the places of citations."""
         self._tokens: dict[int, list[Json]] = {}
@@ -266,6 +268,27 @@ class Encoder:
             return b""
         if opened.head:
             return self._sealed(opened)
+        if not isinstance(opened.block, ir.ToolCall):
+            return self._whole(opened)
+        self._held[event.index] = opened
+        return b"".join(self._whole(self._held.pop(index)) for index in self._ready(opened.choice))
+
+    def _ready(self, choice: int) -> list[int]:
+        """The complete calls of a choice before which none is open."""
+        open_calls = [
+            index
+            for index, other in self._open.items()
+            if other.choice == choice and isinstance(other.block, ir.ToolCall)
+        ]
+        first = min(open_calls, default=None)
+        return [
+            index
+            for index, held in sorted(self._held.items())
+            if held.choice == choice and (first is None or index < first)
+        ]
+
+    def _whole(self, opened: _Open) -> bytes:
+        """A block that goes out in one piece."""
         block = opened.block
         whole = "".join(opened.pieces)
         if isinstance(block, ir.ToolCall):

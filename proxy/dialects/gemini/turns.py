@@ -124,7 +124,8 @@ class Turns:
         self._seal(part, block, "thinking")
         if self._same:
             part.update(block.extras)
-        return [part] if self._same or block.text or "thoughtSignature" in part else []
+        is_told = block.text or "thoughtSignature" in part
+        return [part] if is_told or (self._same and not block.signature) else []
 
     def _seal(self, part: Json, block: ir.Text | ir.Reasoning | ir.ToolCall, feature: str) -> None:
         if not block.signature:
