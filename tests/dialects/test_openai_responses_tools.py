@@ -155,6 +155,10 @@ def test_a_choice_that_is_none_is_refused(value: Any) -> None:
     ],
 )
 def test_a_choice_of_others_is_written(choice: ir.ToolChoice, value: Any) -> None:
-    tools = [ir.Tool("f"), ir.Tool("c", custom=True), ir.ServerTool("x", "web_search")]
+    tools: list[ir.Tool | ir.ServerTool] = [
+        ir.Tool("f"),
+        ir.Tool("c", custom=True),
+        ir.ServerTool("x", "web_search"),
+    ]
 
     assert write_choice(ir.Request(tools=tools, tool_choice=choice, origin="x")) == value

@@ -150,7 +150,7 @@ def test_blocks_of_another_dialect_are_reported() -> None:
     made, features = body(HI, said(ir.Opaque("openai", "x", {"x": 1}), ir.Text("Yes")))
 
     assert len(made["input"]) == 2
-    assert features == ["prefill"] or features == ["opaque"]
+    assert features == ["opaque"]
 
 
 def test_pictures_of_the_model_are_reported() -> None:

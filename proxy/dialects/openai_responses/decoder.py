@@ -159,7 +159,7 @@ class ResponsesDecoder:
         ]
 
     def _error(self, event: Json) -> list[ir.Event]:
-        self._ended = True
+        self._ended, self._text = True, None
         inner = event.get("error")
         about = inner if isinstance(inner, dict) else event
         fault = errors.fault_in({"error": {**about, "type": about.get("type", "")}})
@@ -364,7 +364,7 @@ class ResponsesDecoder:
 
     def _finish(self, response: Json) -> list[ir.Event]:
         out = self._start(response)
-        self._ended = True
+        self._ended, self._text = True, None
         if response.get("status") == "failed" or response.get("error"):
             return [*out, *self._error({"error": response.get("error") or {}})]
         self._reconcile(objects(response.get("output")), out)
