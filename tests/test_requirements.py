@@ -28,7 +28,9 @@ def pins(file: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_entry_is_one_version_with_its_hashes(file: str) -> None:
-    entry = re.compile(r"[\w.-]+(\[[\w, -]+\])?==[\w.]+( ; [^#]+?)?(\s+--hash=sha256:[0-9a-f]{64})+")
+    entry = re.compile(
+        r"[\w.-]+(\[[\w, -]+\])?==[\w.]+( ; [^#]+?)?(\s+--hash=sha256:[0-9a-f]{64})+"
+    )
 
     assert [line for line in entries(file) if not entry.fullmatch(line)] == []
 

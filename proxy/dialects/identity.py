@@ -19,6 +19,7 @@ _MARK = b"hr1:"
 """Begins whatever we sealed: version 1."""
 SEALED = b'"aHIxO'
 """How a sealed state begins in JSON: what base64 makes of the mark."""
+_UNSIGNED = "unsigned"
 _SAFE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PREFIX = re.compile(r"(?:chatcmpl|cmpl|msg|resp|gen|req|rs|fc|call|toolu|tooluse)[-_]")
 
@@ -38,7 +39,9 @@ def unseal(text: str, family: str) -> tuple[str, str]:
         mark, origin, state = plain.decode().split(":", 2)
     except (Error, ValueError):
         return family, text
-    return (origin, state) if mark == "hr1" else (family, text)
+    if mark != "hr1":
+        return family, text
+    return (family, "") if origin == _UNSIGNED else (origin, state)
 
 
 def sealed(signature: str, origin: str, family: str) -> str:
@@ -46,6 +49,11 @@ def sealed(signature: str, origin: str, family: str) -> str:
     if not signature or origin == family:
         return signature
     return seal(origin, signature)
+
+
+def sealed_anyhow(signature: str, origin: str, family: str) -> str:
+    """The same for a client that gives thoughts back only if they are signed: unsigned ones get an empty seal."""
+    return sealed(signature, origin, family) or seal(_UNSIGNED, "")
 
 
 def tool_id(id: str, prefix: str = "call_") -> str:

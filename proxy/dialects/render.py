@@ -45,9 +45,15 @@ def anthropic_error(error: ProxyError, request_id: str) -> Rendered:
     """`{"type": "error", "error": {type, message}, "request_id"}`, with statuses of its own."""
     row = error.row
     status = error.status or row.anthropic_status or row.status
-    fields = {"type": row.anthropic_type, "message": error.message}
+    fields: dict[str, object] = {"type": row.anthropic_type, "message": error.message}
+    if error.param == "thread" and error.code == "translation_not_supported":
+        fields["details"] = _NO_THREADS
     headers = [*_headers(error, status), (b"request-id", request_id.encode())]
     return status, headers, _encode({"type": "error", "error": fields, "request_id": request_id})
+
+
+_NO_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+"""What Anthropic's tool runner looks for, to go on with a conversation of its own (seen in anthropic 2.8)."""
 
 
 def gemini_error(error: ProxyError, request_id: str) -> Rendered:

@@ -258,7 +258,10 @@ def test_an_end_is_written(response: ir.Response, reason: str, sequence: str | N
             ir.Reasoning("", "enc", "openai"),
             {"type": "redacted_thinking", "data": identity.seal("openai", "enc")},
         ),
-        (ir.Reasoning("Hm"), {"type": "thinking", "thinking": "Hm", "signature": ""}),
+        (
+            ir.Reasoning("Hm"),
+            {"type": "thinking", "thinking": "Hm", "signature": identity.seal("unsigned", "")},
+        ),
         (
             ir.Reasoning("", "red", "anthropic", redacted=True),
             {"type": "redacted_thinking", "data": "red"},

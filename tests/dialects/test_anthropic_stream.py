@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.dialects import identity, ir
 from proxy.dialects.fold import Fold, unfold
+from proxy.dialects.identity import unseal
 from proxy.dialects.loss import Loss
 from proxy.wire.sse import events, last_boundary
 from tests.dialects.checkers.messages import check_stream
@@ -426,13 +427,14 @@ def test_thoughts_end_with_one_signature() -> None:
     ]
 
 
-def test_thoughts_that_nobody_signed_have_an_empty_signature() -> None:
+def test_thoughts_that_nobody_signed_have_an_empty_seal_so_that_they_are_given_back() -> None:
     message, told, _ = written(
         ir.BlockStart(0, ir.Reasoning("Hm")),
         ir.BlockEnd(0),
     )
 
-    assert shown(message) == [{"type": "thinking", "thinking": "Hm", "signature": ""}]
+    (thought,) = shown(message)
+    assert unseal(thought["signature"], "anthropic") == ("anthropic", "")
     deltas = [one["delta"]["type"] for one in told if one["type"] == "content_block_delta"]
     assert deltas == ["thinking_delta", "signature_delta"]
 

@@ -237,7 +237,7 @@ def test_an_error_is_the_last_thing_said() -> None:
 
 
 def test_a_ping_says_nothing() -> None:
-    assert encoded([ir.Ping()])[0] == b": ping\n\n"
+    assert encoded([ir.Ping()])[0] == b"\n\n"
     array, _ = encoded(
         [
             START,

@@ -115,22 +115,7 @@ def _conversations(cases: dict[str, tuple[str, ...]]) -> list[tuple[str, str, st
         for case in names
         for upstream in UPSTREAMS
         for stream in (False, True)
-        if not any(waits(library, case, upstream, stream) for waits in NOT_YET)
     ]
-
-
-NOT_YET = (
-    # A refused thread does not yet say so in the way the tool runner looks for.
-    lambda library, case, upstream, _: case == "runner" and upstream != "messages",
-    # Thoughts without a signature are not echoed.
-    lambda library, case, upstream, _: (
-        (library, case, upstream) == ("pydantic_ai", "messages", "chat")
-    ),
-    # Google's client cannot read a comment, which a ping becomes.
-    lambda library, case, upstream, stream: (
-        stream and upstream == "messages" and (library == "google_sdk" or case == "gemini")
-    ),
-)
 
 
 @pytest.mark.parametrize(("library", "case", "upstream", "stream"), _conversations(TALKS))

@@ -182,9 +182,12 @@ def _joined(content: object) -> str:
 
 def _thinking(fields: Fields, value: Json) -> ir.Reasoning:
     signature = fields.text("signature")
-    origin, state = unseal(signature, FAMILY) if signature else ("", "")
+    origin, state = unseal(signature, FAMILY)
     return ir.Reasoning(
-        text=fields.text("thinking"), signature=state, origin=origin, extras=fields.rest()
+        text=fields.text("thinking"),
+        signature=state,
+        origin=origin if state else "",
+        extras=fields.rest(),
     )
 
 

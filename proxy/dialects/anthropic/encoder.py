@@ -326,7 +326,8 @@ class MessagesEncoder:
         if not self._started and not signature:
             return b""
         made = b"" if self._started else self._begin(_no_thoughts())
-        sealed = identity.sealed(signature, origin, FAMILY)
+        seal = identity.sealed if self._origin == NAME else identity.sealed_anyhow
+        sealed = seal(signature, origin, FAMILY)
         delta = {"type": "signature_delta", "signature": sealed}
         return made + _event("content_block_delta", index=self._index, delta=delta) + self._close()
 

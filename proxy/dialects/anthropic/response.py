@@ -183,7 +183,7 @@ def render_block(block: ir.Block, loss: Loss, *, own: bool) -> Iterator[Json]:
     """The blocks one block becomes for a client."""
     before, after = identity.carriers(block)
     if before is not None:
-        yield from _reasoning(before)
+        yield from _reasoning(before, own=own)
     match block:
         case ir.Text(text=text) if text:
             yield {
@@ -195,7 +195,7 @@ def render_block(block: ir.Block, loss: Loss, *, own: bool) -> Iterator[Json]:
         case ir.Refusal(text=text) if text:
             yield {"type": "text", "text": text}
         case ir.Reasoning():
-            yield from _reasoning(block)
+            yield from _reasoning(block, own=own)
         case ir.ToolCall():
             yield {**call_head(block, own=own), "input": arguments(block.arguments)}
         case ir.Opaque(origin=origin, value=value) if origin == FAMILY:
@@ -209,11 +209,12 @@ def render_block(block: ir.Block, loss: Loss, *, own: bool) -> Iterator[Json]:
         case _:
             pass
     if after is not None:
-        yield from _reasoning(after)
+        yield from _reasoning(after, own=own)
 
 
-def _reasoning(block: ir.Reasoning) -> Iterator[Json]:
-    signature = identity.sealed(block.signature, block.origin, FAMILY)
+def _reasoning(block: ir.Reasoning, *, own: bool) -> Iterator[Json]:
+    seal = identity.sealed if own or not block.text else identity.sealed_anyhow
+    signature = seal(block.signature, block.origin, FAMILY)
     if is_redacted(block):
         yield {"type": "redacted_thinking", "data": signature}
     elif block.text or signature:

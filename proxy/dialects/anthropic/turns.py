@@ -52,7 +52,7 @@ def _as_written(request: ir.Request, writer: _Writer) -> Conversation:
     for message in messages:
         content = writer.blocks(message)
         turn = {"role": message.role, "content": _short(content), **message.extras}
-        if content or message.role != "system":
+        if content or message.role != "system" or not message.extras:
             made.append(turn)
         else:
             made.append({"role": message.role, **message.extras})

@@ -195,7 +195,8 @@ class Encoder:
         return self._frame({"error": error}) + (b"]" if self._array else b"")
 
     def _ping(self, event: ir.Ping) -> bytes:
-        return b"\n" if self._array else b": ping\n\n"
+        # Google's own clients take a comment for a broken event; blank lines they step over.
+        return b"\n" if self._array else b"\n\n"
 
     # --- blocks ----------------------------------------------------------------------------------------------
 

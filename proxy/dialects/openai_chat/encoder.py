@@ -343,7 +343,7 @@ class ChatEncoder:
         assert isinstance(block, ir.Reasoning)
         if state.entry < 0 or b'"summary"' in state.tail:
             signed = ir.Reasoning(signature=signature, origin=origin, id=block.id)
-            signed.redacted = origin == "openai"
+            signed.redacted = block.redacted or origin == "openai"
             return self._sealed(state, signed)
         entry = {
             "type": thoughts.TEXT,
