@@ -17,6 +17,7 @@ import orjson
 from proxy.core.config.presets import presets
 from proxy.core.errors import ERRORS, Cause, ProxyError
 from proxy.dialects import DIALECTS
+from proxy.dialects.loss import FEATURES
 from proxy.dialects.render import FAMILIES
 from proxy.gateway.attempt import End
 from proxy.gateway.relay import BROKEN
@@ -107,6 +108,7 @@ def cause_table() -> str:
 
 MEANINGS: Mapping[Cause, str] = {
     Cause.CONNECT: "no connection, or closed before an answer",
+    Cause.UNTRANSLATABLE: "the request has no equivalent in the provider's format; nothing was sent",
     Cause.STALE: "a pooled connection was closed, twice in a row",
     Cause.TLS: "the certificate was not accepted",
     Cause.TIMEOUT_CONNECT: "no connection in time",
@@ -197,6 +199,33 @@ def cut_events() -> str:
     return "```text\n" + "\n".join(parts) + "```\n"
 
 
+# --- translation ---
+
+COLUMNS = {
+    "openai.chat": "chat",
+    "openai.responses": "Responses",
+    "anthropic.messages": "Messages",
+    "gemini.generate": "Gemini",
+    "bedrock.converse": "Converse",
+}
+
+
+def feature_table() -> str:
+    """Every feature of `loss.FEATURES`, as each dialect says that it spells it."""
+    codecs = [DIALECTS[name].codec for name in COLUMNS]
+    fields = [codec.fields if codec is not None else {} for codec in codecs]
+    rows = (
+        (f"`{feature}`", meaning, *(_spelling(one.get(feature, "")) for one in fields))
+        for feature, meaning in FEATURES.items()
+        if feature not in ("opaque", "unknown")
+    )
+    return table(("`field`", "", *COLUMNS.values()), rows)
+
+
+def _spelling(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 # --- figures ---
 
 NGINX = (18, 20)
@@ -259,13 +288,35 @@ def run_table() -> str:
     if run is None:
         return "No run has been published for this version yet.\n"
     rows = []
-    for row in run["rows"]:
+    for row in _beside(run, "nginx"):
         cells = [_figure(row["figures"].get(peer)) for peer in ("nginx", "headrace")]
         ratio = row["ratios"].get("headrace") if row["is_cost"] else None
         rows.append((f"{row['label']}, {row['unit']}", *cells, _figure(ratio, digits=2)))
     facts = ", ".join(run["facts"].values())
     head = ("", "nginx", "Headrace", "Headrace / nginx")
     return f"{table(head, rows, right=[1, 2, 3])}\nMedians (least to most). {facts}.\n"
+
+
+def translation_table() -> str:
+    """Translated streams beside passed ones, of the published run, for docs/benchmarks.md."""
+    run = figures()
+    rows = [] if run is None else _beside(run, "headrace")
+    if not rows:
+        return "No run has been published for this version yet.\n"
+    names = [name for name in rows[0]["figures"] if name != "headrace"]
+    cells = [
+        (
+            f"{row['label']}, {row['unit']}",
+            _figure(row["figures"]["headrace"]),
+            *(f"{row['ratios'][name]['median']:.2f}" for name in names),
+        )
+        for row in rows
+    ]
+    return table(("", "passed through", *names), cells, right=range(1, len(names) + 2))
+
+
+def _beside(run: dict[str, Any], baseline: str) -> list[dict[str, Any]]:
+    return [row for row in run["rows"] if row.get("baseline", "nginx") == baseline]
 
 
 def _figure(spread: Mapping[str, float] | None, digits: int | None = None) -> str:
@@ -287,6 +338,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "events": cut_events,
     "cost": cost_table,
     "run": run_table,
+    "features": feature_table,
+    "translation": translation_table,
 }
 
 
