@@ -340,8 +340,8 @@ def _at(event: ir.Event, index: int) -> ir.Event:
 
 
 @st.composite
-def streams(draw: st.DrawFn, *, overlapping: bool = True) -> list[ir.Event]:
-    """A legal stream, by the grammar at the top of `ir`; blocks may overlap."""
+def streams(draw: st.DrawFn, *, overlapping: tuple[type, ...] = (object,)) -> list[ir.Event]:
+    """A legal stream, by the grammar at the top of `ir`; blocks of these types may overlap."""
     response = draw(responses())
     waiting = [
         (number, block) for number, choice in enumerate(response.choices) for block in choice.blocks
@@ -351,15 +351,19 @@ def streams(draw: st.DrawFn, *, overlapping: bool = True) -> list[ir.Event]:
     ]
     started: list[int] = []
     left: dict[int, list[ir.Event]] = {}
+    open_: dict[int, ir.Block] = {}
     while waiting or left:
-        begin = waiting and (not left or (overlapping and draw(st.integers(0, 3)) == 0))
+        may_overlap = waiting and all(
+            isinstance(block, overlapping) for block in (waiting[0][1], *(open_[i] for i in left))
+        )
+        begin = waiting and (not left or (may_overlap and draw(st.integers(0, 3)) == 0))
         if begin:
             number, block = waiting.pop(0)
             index = len(started)
             started.append(index)
             first, deltas = _told(draw, block)
             events.append(ir.BlockStart(index, first, number))
-            left[index] = deltas
+            left[index], open_[index] = deltas, block
             continue
         index = draw(st.sampled_from(sorted(left)))
         if left[index]:

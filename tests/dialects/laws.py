@@ -231,11 +231,12 @@ def _turns(request: ir.Request) -> Found:
     order: Counter[str] = Counter()
     texts: dict[str, list[str]] = {}
     for message in request.messages:
-        role = "system" if message.role in ("system", "developer") else message.role
+        role: str = "system" if message.role in ("system", "developer") else message.role
         for block in message.content:
             if isinstance(block, ir.Text | ir.Refusal):
                 # What is put where a turn must not be missing says nothing.
-                texts.setdefault(role, []).append("" if block.text == "." else block.text)
+                is_filler = block.text == "." and role == "user"
+                texts.setdefault(role, []).append("" if is_filler else block.text)
             elif isinstance(block, ir.Reasoning) and block.text:
                 texts.setdefault("thinking", []).append(block.text)
             for feature, part in _block(block):

@@ -238,6 +238,7 @@ def test_a_legal_stream_has_no_violations(raw: bytes) -> None:
         ("before every choice has finished", {"6": CHUNKS[7]}),
         ("is not the next", {"0.choices.0.index": 1}),
         ("has no index", {"1.choices.0.delta.reasoning_details.0.index": GONE}),
+        ("detail 1 is not the next", {"1.choices.0.delta.reasoning_details.0.index": 1}),
         ("says format again", {"2.choices.0.delta.reasoning_details.0.format": "f"}),
         ("changes its type", {"2.choices.0.delta.reasoning_details.0.type": "reasoning.summary"}),
         ("error.message", {"7": {"error": {"type": "t"}}}),

@@ -38,7 +38,7 @@ def test_no_two_blocks_are_open_at_once_and_nothing_is_lost(events: list[ir.Even
     assert folds[0].response == folds[1].response
 
 
-@given(events=streams(overlapping=False))
+@given(events=streams(overlapping=()))
 def test_what_does_not_overlap_passes_at_once(events: list[ir.Event]) -> None:
     sequencer = Sequencer()
 

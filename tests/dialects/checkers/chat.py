@@ -30,6 +30,7 @@ from tests.dialects.checkers.shape import invalid, is_readable, violations
 _THOUGHTS = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
 _BEYOND = {
     "ChatCompletionAssistantMessageParam": _THOUGHTS,
+    "ChatCompletionToolMessageParam": frozenset({"name"}),  # as in OpenAI's own cookbook
     # Pictures in an answer are OpenRouter's; OpenAI's search models stream annotations, its SDK's types do not.
     "ChatCompletionMessage": _THOUGHTS | {"images"},
     "ChoiceDelta": _THOUGHTS | {"images", "annotations"},
@@ -427,6 +428,9 @@ class _Choice:
         if not isinstance(index, int):
             yield "a reasoning detail has no index"
             return
+        # Where a list is merged, the index is the place in it.
+        if index > len(self.details):
+            yield f"reasoning detail {index} is not the next"
         before = self.details.setdefault(index, {})
         for key in ("id", "format", "signature", "data"):
             if detail.get(key) and before.get(key):
