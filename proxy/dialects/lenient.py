@@ -19,6 +19,28 @@ def object_at(raw: bytes) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
+def probabilities(value: object) -> list[dict[str, object]]:
+    """Of a list of tokens with their probabilities those that are some, each with the rivals that are."""
+    found: list[dict[str, object]] = []
+    for token in value if isinstance(value, list) else ():
+        if _is_token(token):
+            rivals = token.get("top_logprobs")
+            listed = rivals if isinstance(rivals, list) else []
+            good = [rival for rival in listed if _is_token(rival)]
+            is_whole = rivals == good or "top_logprobs" not in token
+            found.append(token if is_whole else {**token, "top_logprobs": good})
+    return found
+
+
+def _is_token(value: object) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("token"), str):
+        return False
+    probability, spelled = value.get("logprob"), value.get("bytes") or []
+    is_number = isinstance(probability, int | float) and not isinstance(probability, bool)
+    is_spelled = isinstance(spelled, list) and all(type(byte) is int for byte in spelled)
+    return is_number and is_spelled
+
+
 def is_idle(data: bytes) -> bool:
     """Whether an event says nothing at all. Some send one to keep the connection alive."""
     return not data.strip()

@@ -574,7 +574,9 @@ def test_what_is_streamed_comes_back(events: list[ir.Event], client: str) -> Non
 # --- damage -------------------------------------------------------------------------------------------------
 
 BYTES = st.tuples(st.integers(0, 10**6), st.integers(0, 5), st.binary(max_size=3))
-ODD = st.sampled_from([None, True, -1, 10**30, 1.5, "", "x", [], [None], {}, {"type": "x"}, [[]]])
+ODD: st.SearchStrategy[object] = st.sampled_from(
+    [None, True, -1, 10**30, 1.5, "", "x", [], [None], {}, {"type": "x"}, [[]]]
+)
 SWAPS = st.tuples(st.integers(0, 10**6), ODD)
 DAMAGE = st.lists(BYTES, max_size=4) | st.lists(SWAPS, min_size=1, max_size=3)
 Damage = list[tuple[int, int, bytes]] | list[tuple[int, object]]

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dialects.lenient import is_idle, last_object, last_word, mended, object_at
+from proxy.dialects.lenient import (
+    is_idle,
+    last_object,
+    last_word,
+    mended,
+    object_at,
+    probabilities,
+)
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"1", b"null", b"{", b"[" * 100_000, b'{"a":"\xff"}'])
@@ -68,3 +75,28 @@ def test_blank_events_are_idle() -> None:
     assert is_idle(b"")
     assert is_idle(b" \n")
     assert not is_idle(b"x")
+
+
+TOKEN = {"token": "H", "logprob": -0.5, "bytes": [72]}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [TOKEN, {**TOKEN, "bytes": None}, {**TOKEN, "x": 1, "top_logprobs": [{**TOKEN, "token": "J"}]}],
+)
+def test_a_token_with_its_probability_is_kept_as_it_is(token: object) -> None:
+    assert probabilities([token]) == [token]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "x", {}, [None], [{}], [{**TOKEN, "token": 1}], [{**TOKEN, "logprob": True}],
+     [{**TOKEN, "logprob": None}], [{**TOKEN, "bytes": "H"}], [{**TOKEN, "bytes": [[]]}]],
+)  # fmt: skip
+def test_what_is_no_token_is_left_out(value: object) -> None:
+    assert probabilities(value) == []
+
+
+@pytest.mark.parametrize("rivals", [None, True, "x", [None], [{**TOKEN, "logprob": "x"}]])
+def test_rivals_that_are_none_are_left_out(rivals: object) -> None:
+    assert probabilities([{**TOKEN, "top_logprobs": rivals}]) == [{**TOKEN, "top_logprobs": []}]

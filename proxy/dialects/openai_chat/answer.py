@@ -10,7 +10,7 @@ from proxy.core.errors import ProxyError
 from proxy.dialects import identity, ir
 from proxy.dialects import usage as reports
 from proxy.dialects.ir import Json
-from proxy.dialects.lenient import mended, object_at
+from proxy.dialects.lenient import mended, object_at, probabilities
 from proxy.dialects.openai_chat import messages, parts, thoughts
 from proxy.dialects.openai_chat.fields import NAME, encode, finish_in
 from proxy.dialects.openai_chat.names import own_names
@@ -175,7 +175,7 @@ def sound(audio: Json, request: ir.Request) -> ir.Media:
 
 def tokens(choice: Json) -> list[Json]:
     """Probabilities of the tokens of what is shown."""
-    return objects(an_object(choice.get("logprobs")).get("content"))
+    return probabilities(an_object(choice.get("logprobs")).get("content"))
 
 
 def sources(body: Json) -> list[ir.Citation]:

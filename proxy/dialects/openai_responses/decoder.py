@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from proxy.dialects import errors, identity, ir
 from proxy.dialects.ir import Json
-from proxy.dialects.lenient import is_idle, mended, object_at
+from proxy.dialects.lenient import is_idle, mended, object_at, probabilities
 from proxy.dialects.openai_responses.fields import NAME, finish_in, objects, word
 from proxy.dialects.openai_responses.pieces import Block, Item
 from proxy.dialects.openai_responses.response import created, extras_of, usage_of
@@ -272,7 +272,7 @@ class ResponsesDecoder:
         text = word(event, said.field)
         block.say(block.rest(text) if said.whole else text, out)
         if not (said.whole and block.tokens):
-            block.weigh(objects(event.get("logprobs")), out)
+            block.weigh(probabilities(event.get("logprobs")), out)
 
     def _annotation(self, event: Json) -> list[ir.Event]:
         out: list[ir.Event] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from proxy.dialects import ir
 from proxy.dialects.ir import Json
+from proxy.dialects.lenient import probabilities
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_responses.fields import FAMILY, objects, word
 from proxy.dialects.openai_responses.media import read_audio, read_file, read_image, write_media
@@ -65,7 +66,7 @@ def _text(part: Json) -> ir.Text:
     return ir.Text(
         word(part, "text"),
         citations=[read_citation(one) for one in objects(part.get("annotations"))],
-        logprobs=objects(part.get("logprobs")),
+        logprobs=probabilities(part.get("logprobs")),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.dialects import ir
 from proxy.dialects.ir import Json
+from proxy.dialects.lenient import probabilities
 from proxy.dialects.openai_responses import items, parts
 from proxy.dialects.openai_responses.fields import encode, objects, word
 
@@ -59,7 +60,7 @@ class Block:
             return
         self.say(self.rest(word(part, "text")), out)
         if not self.tokens:
-            self.weigh(objects(part.get("logprobs")), out)
+            self.weigh(probabilities(part.get("logprobs")), out)
         self.cite(objects(part.get("annotations"))[self.citations :], out)
 
     def close(self, out: list[ir.Event]) -> None:
