@@ -247,7 +247,8 @@ _ONE_MODEL = {
 
 _RESPONSE = re.compile(r"(?:/openai)?(?:/v1)?/responses/([A-Za-z0-9_.-]{1,256})(/[a-z_]+)?")
 _AZURE_PATH = re.compile(r"/openai/deployments/([^/]{1,256})(/[a-z/]+)")
-_GEMINI_PATH = re.compile(r"(?:/gemini)?/v1(?:beta|alpha)?/models/([^:]{1,512}):([A-Za-z]+)")
+# The last colon is the verb's: a model's name may hold others.
+_GEMINI_PATH = re.compile(r"(?:/gemini)?/v1(?:beta|alpha)?/models/(.{1,512}):([A-Za-z]+)")
 _MODEL_PATH = re.compile(
     r"(/anthropic|/openai|/gemini)?/(v1beta|v1)/models/(.{1,512})|/models/(.{1,512})"
 )
@@ -273,11 +274,9 @@ def match(method: str, path: str) -> Match | None:
 
 
 def _match_pattern(method: str, path: str) -> Match | None:
-    if found := _GEMINI_PATH.fullmatch(path):
-        endpoint = _GEMINI.get(found[2])
-        if endpoint is None or method != "POST":
-            return None
-        return endpoint, {"model": unquote(found[1])}
+    found = _GEMINI_PATH.fullmatch(path)
+    if found and (endpoint := _GEMINI.get(found[2])):
+        return (endpoint, {"model": unquote(found[1])}) if method == "POST" else None
     if found := _MODEL_PATH.fullmatch(path):
         if method != "GET":
             return None

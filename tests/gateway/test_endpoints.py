@@ -52,6 +52,8 @@ def test_every_path_of_the_route_table_has_its_endpoint(
         ),
         ("/v1/models/g:streamGenerateContent", "streamGenerateContent", "g", True),
         ("/v1beta/models/a%2Fb%20c:countTokens", "countTokens", "a/b c", False),
+        ("/v1beta/models/claude-v1:0:generateContent", "generateContent", "claude-v1:0", False),
+        ("/v1beta/models/llama%3A8b:countTokens", "countTokens", "llama:8b", False),
     ],
 )
 def test_a_gemini_path_names_its_model(path: str, verb: str, model: str, stream: bool) -> None:
@@ -68,6 +70,18 @@ def test_a_model_id_may_hold_slashes_and_spaces() -> None:
 
     assert found is not None
     assert found[1] == {"model": "openai/gpt 4"}
+
+
+@pytest.mark.parametrize("path", ["/v1/models/llama:latest", "/v1beta/models/llama:latest"])
+def test_a_model_id_may_hold_colons(path: str) -> None:
+    found = match("GET", path)
+
+    assert found is not None
+    assert found[1] == {"model": "llama:latest"}
+
+
+def test_a_verb_nobody_knows_is_not_there() -> None:
+    assert match("POST", "/v1beta/models/gemini-2.5-pro:dance") is None
 
 
 def test_the_azure_path_carries_the_model() -> None:
