@@ -86,7 +86,7 @@ def _wanted(call: Call) -> Any:
 def _usage(call: Call, made: Shape) -> dict[str, Any]:
     return {
         "input_tokens": call.steer.input,
-        "input_tokens_details": {"cached_tokens": call.steer.cached},
+        "input_tokens_details": {"cached_tokens": call.steer.cached, "cache_write_tokens": 0},
         "output_tokens": made.output,
         "output_tokens_details": {"reasoning_tokens": made.thought},
         "total_tokens": call.steer.input + made.output,
@@ -288,9 +288,9 @@ def _function(call: Call, steps: _Sequence, index: int, item: dict[str, Any], ma
     opening = steps.event("response.output_item.added", output_index=index, item=begun)
     block = steps.deltas(text.count, text.source(call.steer), f"{name}.delta", **place)
     block.opening = opening
-    block.closing = steps.event(
-        f"{name}.done", **place, name=item["name"], arguments=item["arguments"]
-    ) + steps.event("response.output_item.done", output_index=index, item=item)
+    block.closing = steps.event(f"{name}.done", **place, arguments=item["arguments"]) + steps.event(
+        "response.output_item.done", output_index=index, item=item
+    )
     return block
 
 
