@@ -187,6 +187,7 @@ _CONTENT_TEXTS = (
     "blocked by our moderation",
     "violating our usage polic",
     "violates our usage polic",
+    "prohibited_content",
 )
 
 _NO_MODEL_WORDS = frozenset({"model_not_found", "model_not_exist", "deploymentnotfound"})

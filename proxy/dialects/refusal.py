@@ -17,6 +17,7 @@ from proxy.dialects.base import Headers
 from proxy.dialects.lenient import object_at
 
 _MAX_MESSAGE = 4096
+_MAX_CODE = 128
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _JSON = (b"content-type", b"application/json; charset=utf-8")
@@ -52,6 +53,9 @@ def said_in(found: object) -> Said:
         return _fields(inner)
     if isinstance(inner, str):
         return _fields({"message": inner, **found})
+    failed = found.get("response")
+    if isinstance(failed, dict) and isinstance(failed.get("error"), dict):  # a response that failed
+        return _fields(failed["error"])
     many = found.get("errors")
     if isinstance(many, list) and many and isinstance(many[0], dict):
         return _fields(many[0])
@@ -74,10 +78,13 @@ def _fields(error: Mapping[str, object]) -> Said:
     if isinstance(raw, str):  # OpenRouter: what the provider behind it said
         own = object_at(raw.encode())
         message = (said_in(own).message if own else "") or message
-    words = (error.get("code"), error.get("type"), error.get("status"))
-    code = next((word for word in words if isinstance(word, str) and 0 < len(word) < 128), "")
-    param = error.get("param")
-    return Said(message, code, param if isinstance(param, str) else None)
+    # Only OpenAI's family has codes; types and statuses are words of the vendor's own.
+    code, param = error.get("code"), error.get("param")
+    return Said(
+        message,
+        code if isinstance(code, str) and len(code) < _MAX_CODE else "",
+        param if isinstance(param, str) else None,
+    )
 
 
 def _sentence(text: str) -> str:

@@ -109,17 +109,19 @@ def pass_on(exchange: Exchange, error: UpstreamError) -> None:
     """Answer with a provider's own refusal of this request, less anything in it that looks like a credential.
 
     Only a JSON object is passed on: a page of HTML or a stack trace tells of the provider's inside. What a provider of
-    another dialect said is said again in the client's.
+    another dialect said is said again in the client's, and so is what was an event of a stream.
     """
     if exchange.head_sent:
         _break_off(exchange, error.cause.value, said(error.body).message or _NOTHING_SAID)
         return
-    if error.foreign and 400 <= error.status < 600:
+    found = _object(error.body)
+    is_event = "sequence_number" in found and "error" not in found
+    if (error.foreign or is_event) and 400 <= error.status < 600:
         passed = [pair for pair in to_client(list(error.headers)) if pair[0] != b"content-type"]
         status, headers, body = render_refusal(exchange.endpoint.family, error, exchange.id)
         exchange.respond(status, headers + passed, body)
         return
-    if 400 <= error.status < 600 and _is_object(error.body):
+    if 400 <= error.status < 600 and found:
         headers = to_client(list(error.headers))
         if not any(name == b"content-type" for name, _ in headers):  # it came inside a 200
             headers.append((b"content-type", b"application/json; charset=utf-8"))
@@ -140,8 +142,10 @@ _IN_OUR_WORDS = {
 }
 
 
-def _is_object(body: bytes) -> bool:
+def _object(body: bytes) -> dict[str, object]:
+    """A body that is a JSON object; what is none says nothing."""
     try:
-        return isinstance(orjson.loads(body), dict)
+        found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return False
+        return {}
+    return found if isinstance(found, dict) else {}

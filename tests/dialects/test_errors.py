@@ -134,6 +134,7 @@ def test_other_mistakes_are_the_clients(body: Any) -> None:
         ),
         openai("Content Exists Risk"),
         anthropic("Output blocked by content filtering policy"),
+        {"error": {"code": 400, "message": "The prompt was blocked: PROHIBITED_CONTENT."}},
         {
             "code": "DataInspectionFailed",
             "message": "Input data may contain inappropriate content.",

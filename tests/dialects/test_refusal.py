@@ -24,6 +24,7 @@ SHAPES = [
     b'{"detail":[{"loc":["body"],"msg":"No.","type":"missing"}]}',
     b'{"errors":[{"message":"No."}]}',
     b'{"object":"error","message":"No.","code":400}',
+    b'{"type":"response.failed","response":{"error":{"code":"server_error","message":"No."}}}',
     b'{"error":{"message":"Provider returned error","metadata":{"raw":"{\\"error\\":{\\"message\\":\\"No.\\"}}"}}}',
 ]
 
@@ -75,6 +76,24 @@ def test_each_family_has_its_own_word_for_a_status(
     assert bodies["gemini"]["error"]["status"] == google
     assert bodies["gemini"]["error"]["code"] == status
     assert bodies["anthropic"]["request_id"] == "r"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (
+            b'{"error":{"message":"No.","type":"invalid_request_error","code":"bad_value"}}',
+            "bad_value",
+        ),
+        (b'{"type":"error","error":{"type":"api_error","message":"No."}}', None),
+        (b'{"error":{"code":500,"message":"No.","status":"INTERNAL"}}', None),
+        (b'{"error":{"message":"No.","type":"server_error","code":null}}', None),
+    ],
+)
+def test_no_other_vendors_word_becomes_a_code(body: bytes, code: str | None) -> None:
+    error = UpstreamError(Cause.SERVER, status=500, body=body)
+
+    assert orjson.loads(render_refusal("openai", error, "r")[2])["error"]["code"] == code
 
 
 def test_a_full_window_is_known_by_what_clients_look_for() -> None:

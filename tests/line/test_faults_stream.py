@@ -705,6 +705,30 @@ async def test_c15_a_refusal_inside_a_200_is_the_clients_own(tmp_path: Path, nam
         assert stage.requests == 1
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'event: error\ndata: {"type":"error","code":"invalid_prompt","message":"No.",'
+        b'"param":null,"sequence_number":0}\n\n',
+        b'event: response.failed\ndata: {"type":"response.failed","sequence_number":0,"response":'
+        b'{"error":{"code":"invalid_prompt","message":"No."}}}\n\n',
+    ],
+)
+async def test_c15_what_was_an_event_is_told_as_an_error(tmp_path: Path, event: bytes) -> None:
+    async with staged(tmp_path, CHUNKED + chunk(event) + LAST_CHUNK) as (_, proxy):
+        answer = await DIALECTS["responses"].ask(proxy, stream=True)
+
+        assert answer.status == 400
+        assert answer.json == {
+            "error": {
+                "message": "No.",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "invalid_prompt",
+            }
+        }
+
+
 # C16: an error event in mid-stream
 
 
