@@ -92,7 +92,8 @@ def _thinking(thinking: ir.Thinking | None) -> Found:
         yield "thinking.budget", ""
     if thinking.visible is not None:
         yield "thinking.visible", ""
-    if thinking.summary:
+    # Whichever the provider likes is what one without a choice gives.
+    if thinking.summary not in ("", "auto"):
         yield "thinking.summary", ""
 
 
@@ -100,7 +101,8 @@ def _format(wanted: ir.Format | None) -> Found:
     if wanted is None or wanted.kind == "text":
         return
     yield f"format.{wanted.kind}", ""
-    if wanted.strict is not None:
+    # Not to the letter is how everybody does it who has no choice.
+    if wanted.strict:
         yield "format.strict", ""
 
 
@@ -112,7 +114,7 @@ def _tools(request: ir.Request, family: str) -> Found:
                 yield f"server_tool.{tool.kind}" if known else "server_tool", tool.kind
             continue
         yield "tool.custom" if tool.custom else "tool", ""
-        if tool.strict is not None:
+        if tool.strict:
             yield "tool.strict", ""
         if tool.cache is not None:
             yield "cache", ""

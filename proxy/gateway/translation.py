@@ -125,12 +125,13 @@ class Translation:
         return client, provider
 
     def dropped(self) -> list[str]:
-        """What was left out, each in the client's own word for it."""
+        """What was left out, each in the client's own word for it; one word may stand for several things."""
         fields = codec_of(self.client).fields
-        return [
+        told = (
             name if feature == "unknown" else fields.get(feature, name)
             for name, feature in self.loss.names.items()
-        ]
+        )
+        return list(dict.fromkeys(told))
 
     def decoder(self) -> Decoder:
         """A reader of the provider's stream."""

@@ -27,6 +27,10 @@ GENERATED = (
     b'{"candidates":[{"content":{"role":"model","parts":[{"text":"hello"}]},"finishReason":"STOP"}],'
     b'"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":2,"totalTokenCount":9},"modelVersion":"g"}'
 )
+COMPLETION = (
+    b'{"id":"c","object":"chat.completion","created":1,"model":"gpt","choices":[{"index":0,"message":{"role":'
+    b'"assistant","content":"hello"},"finish_reason":"stop"}]}'
+)
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -93,6 +97,19 @@ async def test_what_was_left_out_is_named_in_the_clients_words_and_counted() -> 
             f'{{from="openai.chat",to="anthropic.messages",field="{field}"}}': 1
             for field in ("seed", "unknown")
         }
+
+
+async def test_a_word_that_stands_for_two_things_is_said_once() -> None:
+    answers = Provider(whole(COMPLETION))
+    async with (
+        scripted(answers) as url,
+        serving(snapshot(provider(url, dialects=CHAT))) as served,
+    ):
+        reasoning = {"effort": "low", "summary": "detailed"}
+        asked = {"model": "m", "input": "hi", "reasoning": reasoning}
+        answer = await ask(served, asked, "/v1/responses")
+
+    assert answer.headers["x-headrace-dropped"] == "reasoning.summary"
 
 
 async def test_nothing_is_said_where_nothing_was_left_out() -> None:
