@@ -79,7 +79,8 @@ def chat(answer: Answer, stream: bool) -> Said:
 
 def _chat_stream(answer: Answer) -> tuple[Json, str, Json]:
     message: Json = {}
-    finish, usage = "", {}
+    finish = ""
+    usage: Json = {}
     for chunk in answer.events[:-1]:
         for choice in chunk["choices"]:
             _accumulate(message, choice["delta"])
@@ -171,6 +172,8 @@ def _item(said: Said, item: Json) -> None:
         case "function_call":
             arguments = orjson.loads(item["arguments"])
             said.calls.append(Called(item["call_id"], item["name"], arguments))
+        case _:
+            pass
 
 
 # --- Messages -----------------------------------------------------------------------------------------------
@@ -217,6 +220,8 @@ def _message_stream(answer: Answer) -> Json:
                 message |= event["delta"]
                 counted = {k: v for k, v in event["usage"].items() if v is not None}
                 message["usage"] |= counted
+            case _:
+                pass
     for index, text in arguments.items():
         message["content"][index]["input"] = orjson.loads(text or "{}")
     return message

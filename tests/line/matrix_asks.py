@@ -284,7 +284,9 @@ def gemini(ask: Ask) -> Json:
     declared = [{"name": one.name, "parameters": one.parameters} for one in ask.tools]
     mode = {"": "", "none": "NONE", "required": "ANY"}[ask.choice]
     config = {
-        "thinkingConfig": {"includeThoughts": True} if ask.thinking else None,
+        "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 1024}
+        if ask.thinking
+        else None,
         "responseMimeType": "application/json" if ask.schema else "",
         "responseJsonSchema": ask.schema,
         "maxOutputTokens": ask.max_tokens,

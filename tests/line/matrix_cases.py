@@ -12,6 +12,8 @@ from proxy.simulator.words import WORDS
 from tests.line.matrix_answers import Said, Used
 from tests.line.matrix_asks import (
     BODIES,
+    PDF,
+    PICTURE,
     PICTURE_URL,
     Ask,
     Call,
@@ -31,9 +33,9 @@ SENTENCE = "I will not help with that."
 """How the simulated provider refuses."""
 
 
-def words(count: int) -> str:
+def words(count: int, pad: str = "") -> str:
     """What the simulated provider says."""
-    return "".join(WORDS[index % len(WORDS)] for index in range(count))
+    return "".join(WORDS[index % len(WORDS)] + pad for index in range(count))
 
 
 CITY = words(6)
@@ -210,6 +212,7 @@ async def one_call(line: Line) -> None:
     assert [(one.name, one.arguments) for one in said.calls] == [("get_weather", {"city": CITY})]
     assert not said.text
     ended(line, said, "tools")
+    assert b'"description":"Where"' in line.seen[-1].body
 
 
 async def parallel_calls(line: Line) -> None:
@@ -326,6 +329,7 @@ async def picture(line: Line) -> None:
     said = await line.ask(asking("What is this?", Picture()))
 
     assert said.text == "I see 1 image."
+    assert PICTURE in line.seen[-1].body.decode()
 
 
 async def picture_at_an_address(line: Line) -> None:
@@ -339,6 +343,7 @@ async def paper(line: Line) -> None:
     said = await line.ask(asking("What is this?", Paper()))
 
     assert said.text == "I see 1 document."
+    assert PDF in line.seen[-1].body.decode()
 
 
 # --- thoughts -----------------------------------------------------------------------------------------------
@@ -355,6 +360,13 @@ async def thoughts(line: Line) -> None:
     said = await line.ask(Ask(turns, thinking=True))
 
     assert said.text == words(6)
+
+
+async def asked_thoughts(line: Line) -> None:
+    """A provider that thinks only when it is asked to, and shows it only when it is asked to."""
+    said = await line.ask(Ask(QUESTION.turns, thinking=True))
+
+    assert (said.thoughts, said.text) == (words(3), words(6))
 
 
 async def sealed_thoughts(line: Line) -> None:
@@ -412,7 +424,7 @@ class Case(NamedTuple):
     steering: str
     check: Check
     without: Mapping[str, str] = {}
-    """`CLIENT` or `to PROVIDER` that has no way to say it, and why."""
+    """`CLIENT`, `to PROVIDER` or `CLIENT to PROVIDER` that has no way to say it, and why."""
 
 
 PLAIN = {"completions": "It takes a text and gives a text."}
@@ -455,6 +467,13 @@ CASES: tuple[Case, ...] = (
     }),
     Case("document", "n6-look-strict", paper, PLAIN),
     Case("thoughts", "n6-think-signed-strict", thoughts, PLAIN),
+    Case("thoughts that were asked for", "n6-strict", asked_thoughts, PLAIN | {
+        "to chat": "Its vendor shows none.",
+        "chat to responses": "Its vendor shows none: nobody expects them.",
+        "chat to gemini": "Its vendor shows none: nobody expects them.",
+        "messages to responses": "Summaries are for accounts that have proved who they are.",
+        "messages to gemini": "Nobody has said in so many words that they are to be shown.",
+    }),
     Case("sealed thoughts", "n6-think-redact-signed-strict", sealed_thoughts, PLAIN),
     Case("structured answer", "n6-strict", structured, PLAIN),
 )  # fmt: skip

@@ -42,6 +42,29 @@ CHECKERS: Mapping[str, ModuleType] = {
     "bedrock": bedrock,
     "completions": completions,
 }
+LOST: Mapping[str, Mapping[str, str]] = {
+    "chat": {
+        "content[].file.filename": "Gemini's documents have no names.",
+        "response_format.json_schema.strict": "Some follow every schema to the letter.",
+    },
+    "responses": {
+        "content[].filename": "Gemini's documents have no names.",
+        "text.format.strict": "Some follow every schema to the letter.",
+        "reasoning.summary": "Who speaks chat shows what it likes.",
+    },
+    "messages": {
+        "content[].tool_result.is_error": "OpenAI's results have no place for it.",
+    },
+    "gemini": {
+        "contents[].parts[].functionResponse.response.error": "OpenAI's results have no place.",
+        "generationConfig.thinkingConfig.includeThoughts": "Who speaks chat shows what it likes.",
+        "refusal": "OpenAI's refusals have a place of their own.",
+    },
+    "completions": {
+        "thinking.text": "It has no place for thoughts.",
+    },
+}
+"""What somebody cannot say, in the client's word, and why; whatever else is left out is a fault."""
 _MODELS = {
     "chat": "sim",
     "responses": "sim",
@@ -74,6 +97,11 @@ class Pair(NamedTuple):
         """As a test is called."""
         mode = f" that {self.mode}" if self.mode else ""
         return f"{self.client}-from-{self.provider}{mode}-{'stream' if self.stream else 'whole'}"
+
+    @property
+    def words(self) -> set[str]:
+        """How tables call those who are in it."""
+        return {self.client, f"to {self.provider}", f"{self.client} to {self.provider}"}
 
 
 class Seen(NamedTuple):
@@ -127,6 +155,8 @@ class Line:
         answer = await self.send(ask)
         assert answer.status == 200, answer
         assert answer.complete, answer
+        dropped = set(answer.headers.get("x-headrace-dropped", "").split(", ")) - {""}
+        assert not dropped - LOST.get(self.pair.client, {}).keys(), (dropped, answer)
         checker = CHECKERS[self.pair.client]
         if checked:
             check = checker.check_stream if self.pair.stream else checker.check_response
@@ -158,7 +188,7 @@ class Line:
             path = f"/v1beta/models/{self.model}:{verb}"
         else:
             path = _PATHS[self.pair.client] + (f"/{verb}" if verb else "")
-            body = {"model": self.model} | body
+            body = {"model": self.model, **body}
             if self.pair.stream:
                 body["stream"] = True
             if self.pair.stream and self.pair.client in ("chat", "completions"):
