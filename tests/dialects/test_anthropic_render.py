@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import ProxyError
 from proxy.dialects import ir
+from proxy.dialects.anthropic.read import TOOLS
+from proxy.dialects.arguments import FREE_TEXT
 from proxy.dialects.base import Target
 from proxy.dialects.loss import Loss
 from tests.dialects.checkers.messages import check_request
@@ -481,11 +483,50 @@ def test_a_strict_tool_is_closed() -> None:
     assert dropped == {}
 
 
-def test_tools_of_free_text_are_left_out() -> None:
-    body, dropped = written(asked(tools=[ir.Tool("f", custom=True), TOOL, TOOL]))
+def test_no_tool_is_offered_twice() -> None:
+    body, dropped = written(asked(tools=[TOOL, TOOL]))
 
     assert [tool["name"] for tool in body["tools"]] == ["f"]
+    assert dropped == {}
+
+
+def test_free_text_is_the_one_argument_of_a_function() -> None:
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /a+/"}
+    tools: list[ir.Tool | ir.ServerTool] = [
+        ir.Tool("apply.patch", "Edits.", custom=True, format=grammar)
+    ]
+    asked_ = asked(
+        said("Go"),
+        ir.Message(
+            "assistant", [call(name="apply.patch", arguments='{"is": "text"}', custom=True)]
+        ),
+        result(custom=True),
+        tools=tools,
+        tool_choice=ir.ToolChoice("tool", ["apply.patch"]),
+    )
+
+    body, dropped = written(asked_)
+
+    name = TOOLS.made("apply.patch")
+    (made,) = body["tools"]
+    assert made["input_schema"] == FREE_TEXT
+    assert made["description"].endswith("start: /a+/")
+    assert body["tool_choice"] == {"type": "tool", "name": name}
+    assert (made["name"], body["messages"][1]["content"][0]["name"]) == (name, name)
+    assert body["messages"][1]["content"][0]["input"] == {"input": '{"is": "text"}'}
     assert list(dropped) == ["tool.custom"]
+
+
+def test_a_result_of_no_call_becomes_words_of_the_user() -> None:
+    body, dropped = written(
+        asked(said("Go"), ir.Message("assistant", [ir.Text("No.")]), result("gone"), said("So?"))
+    )
+
+    assert body["messages"][2]["content"] == [
+        {"type": "text", "text": "ok"},
+        {"type": "text", "text": "So?"},
+    ]
+    assert list(dropped) == ["tool_result"]
 
 
 def test_tools_of_the_past_are_named() -> None:

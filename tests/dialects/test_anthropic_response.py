@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.dialects import identity, ir
-from proxy.dialects.anthropic.tools import tool_name
+from proxy.dialects.anthropic.read import TOOLS
 from proxy.dialects.loss import Loss
 from tests.dialects.checkers.messages import check_response
 from tests.dialects.messages import CODEC, RESPONSES, fixture, name
@@ -141,9 +141,19 @@ def test_a_call_of_the_tool_that_takes_json_is_the_answer() -> None:
     assert (choice.finish, choice.reason) == ("stop", "")
 
 
+def test_free_text_comes_out_of_its_argument() -> None:
+    request = ir.Request(tools=[ir.Tool("patch", custom=True)])
+    call = {"type": "tool_use", "id": "t", "name": "patch", "input": {"input": "*** Begin"}}
+
+    (choice,) = read(orjson.dumps({"content": [call]}), request).choices
+
+    assert choice.blocks == [ir.ToolCall("t", "patch", "*** Begin", custom=True)]
+    assert choice.finish == "tool_calls"
+
+
 def test_a_tool_has_its_name_back() -> None:
     request = ir.Request(tools=[ir.Tool("mcp.tool")])
-    call = {"type": "tool_use", "id": "t", "name": tool_name("mcp.tool"), "input": {}}
+    call = {"type": "tool_use", "id": "t", "name": TOOLS.made("mcp.tool"), "input": {}}
 
     made = read(orjson.dumps({"content": [call]}), request).choices[0].blocks[0]
 

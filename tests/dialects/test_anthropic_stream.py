@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.dialects import identity, ir
+from proxy.dialects.anthropic.read import TOOLS
 from proxy.dialects.fold import Fold, unfold
 from proxy.dialects.identity import unseal
 from proxy.dialects.loss import Loss
@@ -254,6 +255,53 @@ def test_a_call_of_the_tool_that_takes_json_is_the_answer() -> None:
 
     assert choice.blocks == [ir.Text('{"a":1}')]
     assert (choice.finish, choice.reason) == ("stop", "")
+
+
+PATCH = ir.Request(tools=[ir.Tool("apply.patch", custom=True)])
+
+
+def test_free_text_comes_out_of_its_argument_while_it_streams() -> None:
+    block = {"type": "tool_use", "id": "t", "name": TOOLS.made("apply.patch"), "input": {}}
+    pieces = ("", '{"input": "*** Be', "gin\\", 'n+x"', "}")
+    stream = named(
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *(
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "input_json_delta", "partial_json": piece},
+            }
+            for piece in pieces
+        ),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    )
+
+    told = decoded(stream, PATCH)
+
+    assert [event.text for event in told if isinstance(event, ir.ArgumentsDelta)] == [
+        "*** Be",
+        "gin",
+        "\n+x",
+    ]
+    (choice,) = folded(told).response.choices
+    assert choice.blocks == [ir.ToolCall("t", "apply.patch", "*** Begin\n+x", custom=True)]
+    assert choice.finish == "tool_calls"
+
+
+def test_free_text_that_came_with_the_start_of_its_block_is_told_in_the_end() -> None:
+    given = {"input": "*** Begin"}
+    block = {"type": "tool_use", "id": "t", "name": TOOLS.made("apply.patch"), "input": given}
+    stream = named(
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    )
+
+    (choice,) = folded(decoded(stream, PATCH)).response.choices
+
+    assert choice.blocks == [ir.ToolCall("t", "apply.patch", "*** Begin", custom=True)]
 
 
 def fed(pieces: list[bytes]) -> list[ir.Event]:
@@ -580,7 +628,7 @@ def test_an_error_ends_what_is_written(status: int, kind: str) -> None:
 
 
 def test_nothing_is_written_after_the_end() -> None:
-    end = [ir.ChoiceEnd("stop"), ir.ResponseEnd()]
+    end: list[ir.Event] = [ir.ChoiceEnd("stop"), ir.ResponseEnd()]
 
     stream, _ = encoded([ir.ResponseStart("x", "m"), *end, *end])
 

@@ -12,11 +12,12 @@ from hypothesis import given
 
 from proxy.core.errors import ProxyError
 from proxy.dialects import DIALECTS, ir
+from proxy.dialects.arguments import FREE_TEXT
 from proxy.dialects.base import Target
 from proxy.dialects.bedrock.models import model
-from proxy.dialects.bedrock.schema import enforceable, of_object
-from proxy.dialects.bedrock.words import given_names, tool_name
+from proxy.dialects.bedrock.words import TOOLS
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
 from tests.dialects.checkers.bedrock import check_request
 from tests.dialects.examples import requests
 
@@ -448,12 +449,13 @@ def test_marks_are_for_those_who_keep_a_cache() -> None:
 def test_a_tool_may_be_called_anything() -> None:
     request = asked(tools=[ir.Tool("math.add"), ir.Tool("x" * 70), ir.Tool("fine")])
 
-    names = given_names(request)
+    body, dropped = rendered(request)
 
-    assert sorted(names.values()) == sorted(["math.add", "x" * 70])
-    assert all(len(name) <= 64 for name in names)
-    assert tool_name("math.add") != tool_name("math_add")
-    rendered(request)
+    called = [tool["toolSpec"]["name"] for tool in body["toolConfig"]["tools"]]
+    names = Names(TOOLS, request)
+    assert not dropped
+    assert all(len(name) <= 64 and name.replace("_", "").isalnum() for name in called)
+    assert [names.back(name) for name in called] == ["math.add", "x" * 70, "fine"]
 
 
 # --- parameters ---
@@ -549,25 +551,86 @@ def test_a_schema_is_a_text_where_the_model_can_keep_to_it() -> None:
     assert lost == set()
     assert "outputConfig" not in other
     assert dropped == {"format.schema"}
-    assert rendered(asked(format=ir.Format("json")))[1] == {"format.json"}
 
 
-def test_what_cannot_be_enforced_is_told_in_words() -> None:
-    schema = {
-        "type": "object",
-        "properties": {"a": {"type": "array", "minItems": 3, "items": {"maxLength": 2}}},
-        "$defs": {"x": {"anyOf": [{"minimum": 1}, True]}},
-        "additionalProperties": {"type": "string"},
-    }
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
-    made, whole = enforceable(schema)
 
-    assert not whole
-    assert made["additionalProperties"] is False
-    assert made["properties"]["a"]["description"] == "{minItems: 3}"
-    assert made["properties"]["a"]["items"] == {"description": "{maxLength: 2}"}
-    assert made["$defs"]["x"]["anyOf"] == [{"description": "{minimum: 1}"}, True]
-    assert of_object({"properties": {}}) == {"properties": {}, "type": "object"}
+@pytest.mark.parametrize(
+    ("wanted", "model_", "schema"),
+    [
+        (ir.Format("json"), SONNET, {"type": "object", "additionalProperties": True}),
+        (ir.Format("json"), NOVA, {"type": "object", "additionalProperties": True}),
+        (ir.Format("schema", schema=SCHEMA), NOVA, SCHEMA),
+        (ir.Format("schema", schema=SCHEMA), "anthropic.claude-3-5-haiku-20241022-v1:0", SCHEMA),
+    ],
+)
+def test_json_is_had_by_way_of_a_tool(wanted: ir.Format, model_: str, schema: ir.Json) -> None:
+    thinking = ir.Thinking(budget=2000)
+
+    body, lost = rendered(asked(format=wanted), model_)
+    thoughtful, unthought = rendered(asked(format=wanted, thinking=thinking), model_)
+
+    (tool,) = body["toolConfig"]["tools"]
+    assert tool["toolSpec"]["name"] == "json_response"
+    assert tool["toolSpec"]["inputSchema"] == {"json": schema}
+    assert body["toolConfig"]["toolChoice"] == {"tool": {"name": "json_response"}}
+    assert "outputConfig" not in body
+    assert lost == set()
+    # A Claude may not be forced while it thinks.
+    if "claude" in model_:
+        assert "additionalModelRequestFields" not in thoughtful
+        assert unthought == {"thinking.budget"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "model_"),
+    [
+        (asked(format=ir.Format("json"), tools=[WEATHER]), SONNET),
+        (asked(format=ir.Format("json")), LLAMA),
+        (asked(format=ir.Format("json")), GPT),
+        (asked(format=ir.Format("json")), "anthropic.claude-opus-5-5-v1:0"),
+    ],
+)
+def test_json_is_dropped_beside_tools_and_where_nothing_is_forced(
+    request_: ir.Request, model_: str
+) -> None:
+    body, lost = rendered(request_, model_)
+
+    assert "json_response" not in str(body)
+    assert lost == {"format.json"}
+
+
+def test_free_text_is_the_one_argument_of_a_function() -> None:
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /a+/"}
+    patch = ir.Tool("patch", "Edits.", custom=True, format=grammar)
+    call = ir.ToolCall("1", "patch", '{"is": "text"}', custom=True)
+    done = ir.ToolResult("1", "patch", [ir.Text("ok")], custom=True)
+    request = asked(
+        user("x"),
+        assistant(call),
+        user(done),
+        tools=[patch],
+        tool_choice=ir.ToolChoice("tool", ["patch"]),
+    )
+
+    body, lost = rendered(request)
+
+    (tool,) = body["toolConfig"]["tools"]
+    assert tool["toolSpec"]["inputSchema"]["json"] == FREE_TEXT
+    assert tool["toolSpec"]["description"].endswith("start: /a+/")
+    assert body["toolConfig"]["toolChoice"] == {"tool": {"name": "patch"}}
+    assert body["messages"][1]["content"][0]["toolUse"]["input"] == {"input": '{"is": "text"}'}
+    assert lost == {"tool.custom"}
+
+
+def test_a_result_of_no_call_becomes_words_of_the_user() -> None:
+    orphan = ir.ToolResult("gone", "f", [ir.Text("It is 5 degrees.")])
+
+    body, lost = rendered(asked(user("x"), assistant("y"), user(orphan, "So?")))
+
+    assert body["messages"][2]["content"] == [{"text": "It is 5 degrees."}, {"text": "So?"}]
+    assert lost == {"tool_result"}
 
 
 # --- thinking ---

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.dialects import DIALECTS, ir
 from proxy.dialects.bedrock.reading import closed, opened
-from proxy.dialects.bedrock.words import tool_name
+from proxy.dialects.bedrock.words import TOOLS
 from proxy.dialects.fold import Fold
 
 CASES = Path(__file__).parent / "fixtures" / "bedrock"
@@ -141,7 +141,7 @@ def test_a_call_nobody_named_is_none_and_one_without_an_id_gets_one() -> None:
 
 
 def test_a_tool_is_called_by_the_name_its_client_gave() -> None:
-    use = {"toolUseId": "t", "name": tool_name("math.add")}
+    use = {"toolUseId": "t", "name": TOOLS.made("math.add")}
     events = fed(("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": use}}))
 
     (start,) = [event for event in events if isinstance(event, ir.BlockStart)]
@@ -342,3 +342,73 @@ def test_broken_events_are_left_out() -> None:
     )
 
     assert events[-1] == ir.TextDelta(0, "a\ufffd")
+
+
+JSON = ir.Request(model="sonnet", format=ir.Format("json"))
+PATCH = ir.Request(model="sonnet", tools=[ir.Tool("apply.patch", custom=True)])
+
+
+def used(name: str, *pieces: str, reason: str = "tool_use") -> list[tuple[str, Any]]:
+    """A stream that is nothing but one call."""
+    use = {"toolUseId": "t", "name": name}
+    deltas = [
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"toolUse": {"input": piece}}})
+        for piece in pieces
+    ]
+    return [
+        ("contentBlockStart", {"contentBlockIndex": 0, "start": {"toolUse": use}}),
+        *deltas,
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("messageStop", {"stopReason": reason}),
+        ("metadata", {}),
+    ]
+
+
+def whole(name: str, given: object, request: ir.Request) -> ir.Choice:
+    content = [{"toolUse": {"toolUseId": "t", "name": name, "input": given}}]
+    body = {"output": {"message": {"content": content}}, "stopReason": "tool_use"}
+    assert CODEC is not None
+    return CODEC.parse_response(orjson.dumps(body), request).choices[0]
+
+
+@pytest.mark.parametrize(("pieces", "text"), [(('{"a"', ":1}"), '{"a":1}'), ((), "{}")])
+def test_a_call_of_the_tool_that_takes_json_is_the_answer(
+    pieces: tuple[str, ...], text: str
+) -> None:
+    fold = Fold()
+    fold.add(fed(*used("json_response", *pieces), request=JSON))
+
+    for choice in (*fold.response.choices, whole("json_response", orjson.loads(text), JSON)):
+        assert choice.blocks == [ir.Text(text)]
+        assert (choice.finish, choice.reason) == ("stop", "")
+
+
+def test_that_tools_name_is_a_tool_like_any_where_no_json_was_asked_for() -> None:
+    fold = Fold()
+    fold.add(fed(*used("json_response", "{}")))
+
+    for choice in (*fold.response.choices, whole("json_response", {}, REQUEST)):
+        assert isinstance(choice.blocks[0], ir.ToolCall)
+        assert choice.finish == "tool_calls"
+
+
+def test_free_text_comes_out_of_its_argument_while_it_streams() -> None:
+    name = TOOLS.made("apply.patch")
+    events = fed(*used(name, '{"input": "*** Be', "gin\\", 'n+x"', "}"), request=PATCH)
+    fold = Fold()
+    fold.add(events)
+
+    said = [event.text for event in events if isinstance(event, ir.ArgumentsDelta)]
+    assert said == ["*** Be", "gin", "\n+x"]
+    expected = ir.ToolCall("t", "apply.patch", "*** Begin\n+x", custom=True)
+    assert blocks(fold.response) == [expected]
+    assert whole(name, {"input": "*** Begin\n+x"}, PATCH).blocks == [expected]
+
+
+def test_free_text_under_another_name_is_told_in_the_end() -> None:
+    fold = Fold()
+    fold.add(fed(*used(TOOLS.made("apply.patch"), '{"patch":', ' "x"}'), request=PATCH))
+
+    (call,) = blocks(fold.response)
+    assert isinstance(call, ir.ToolCall)
+    assert (call.custom, call.arguments) == (True, '{"patch": "x"}')

@@ -72,7 +72,7 @@ def test_what_cannot_be_said_is_counted() -> None:
 
     assert set(dropped.values()) == {
         "cache_key", "format.strict", "max_tokens", "metadata", "n", "parallel_tool_calls", "presence_penalty",
-        "seed", "server_tool.web_search", "stop", "temperature", "thinking.signature", "tool.custom",
+        "seed", "server_tool.web_search", "stop", "temperature", "thinking.signature",
         "tool.strict", "top_logprobs", "unknown", "user", "verbosity",
     }  # fmt: skip
     assert body["labels"] == {"team": "a"}

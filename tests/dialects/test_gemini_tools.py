@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from proxy.dialects import ir
+from proxy.dialects.arguments import FREE_TEXT
 from proxy.dialects.gemini.tools import (
-    FREE_TEXT,
     read_choice,
     read_tools,
     write_choice,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.dialects import ir
-from proxy.dialects.gemini.turns import UNSIGNED, arguments_of
+from proxy.dialects.gemini.turns import UNSIGNED
 from tests.dialects.contents import asked, rendered, said
 
 CALL = ir.ToolCall("call_1", "look", '{"at": "sky"}')
@@ -118,24 +118,6 @@ def test_a_failed_call_says_so() -> None:
 
     assert found[1]["parts"][0]["functionCall"]["args"] == {}
     assert found[2]["parts"][0]["functionResponse"]["response"] == {"error": "dark"}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", {}),
-        ("[1]", {"input": [1]}),
-        ("{", {"input": "{"}),
-        ('"a"', {"input": "a"}),
-    ],
-)
-def test_arguments_that_are_no_object_become_one(text: str, expected: object) -> None:
-    assert arguments_of(text) == expected
-
-
-def test_arguments_go_out_as_they_came() -> None:
-    assert bytes(arguments_of('{"a": 1.0}')) == b'{"a": 1.0}'  # type: ignore[arg-type]
-    assert arguments_of("free", custom=True) == {"input": "free"}
 
 
 def test_only_state_of_this_family_goes_out() -> None:

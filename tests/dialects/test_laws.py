@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 
+import orjson
 from hypothesis import HealthCheck, given, settings
 
 from proxy.dialects import DIALECTS, ir
@@ -74,7 +75,8 @@ def says_the_same(request: ir.Request, provider: str, model: str) -> None:
     body = written(provider, model, request, loss)
     if parse is None or body is None:
         return
-    before, after = said(request), said(parse(body))
+    asked = request if provider in OF_FREE_TEXT else as_functions(request)
+    before, after = said(asked), said(parse(body))
     dropped = set(loss.names.values())
     if before.get("document.text"):
         # It may have become text.
@@ -89,6 +91,24 @@ def says_the_same(request: ir.Request, provider: str, model: str) -> None:
             assert after.get(feature) == before[feature], (feature, dropped)
 
 
+OF_FREE_TEXT = ("openai.chat", "openai.responses")
+"""Dialects that have tools which take free text; elsewhere each is a function with one text."""
+
+
+def as_functions(request: ir.Request) -> ir.Request:
+    """The same without such tools."""
+    request = copy.deepcopy(request)
+    for tool in request.tools:
+        if isinstance(tool, ir.Tool):
+            tool.custom = False
+    for message in request.messages:
+        for block in message.content:
+            if isinstance(block, ir.ToolCall) and block.custom:
+                block.arguments = orjson.dumps({"input": block.arguments}).decode()
+                block.custom = False
+    return request
+
+
 def said_in(parts: Counter[Part], after: dict[str, Counter[Part]]) -> bool:
     """Whether texts are still somewhere."""
     everything = "".join(str(part) for counter in after.values() for part in counter)
@@ -97,7 +117,7 @@ def said_in(parts: Counter[Part], after: dict[str, Counter[Part]]) -> bool:
 
 
 HANGS_ON = {
-    "tool": ("tool_choice.allowed",),
+    "tool": ("tool_choice.allowed", "tool.custom"),
     "tool_choice.tool": ("tool.custom", "tool_choice.allowed"),
     "tool_choice.none": ("tool.custom",),
     "text": ("prefill", "refusal", "document.text", "tool_result"),
@@ -130,6 +150,8 @@ def fields_are_honest(request: ir.Request, provider: str, model: str) -> None:
     parse = codec(provider).parse_request
     # Seen from nowhere, so that its own tools count too.
     kept = {feature for feature, _ in features(parse(body), "")} if parse else wanted & {*has}
+    if provider not in OF_FREE_TEXT and kept & {"tool", "tool_call"}:
+        kept.add("tool.custom")
     # What only some who speak a dialect have is given back to whoever speaks it.
     beside = SPELLED_OTHERWISE if provider == request.origin else set()
     missing = {feature for feature in wanted - dropped - kept - beside if feature not in has}

@@ -10,7 +10,7 @@ import pytest
 from proxy.dialects import ir
 from proxy.dialects.openai_chat.calls import Calls
 from proxy.dialects.openai_chat.decoder import ChatDecoder
-from proxy.dialects.openai_chat.names import tool_name
+from proxy.dialects.openai_chat.names import TOOLS
 from tests.dialects.choices import fed, fixture, folded
 from tests.dialects.streams import data
 
@@ -219,7 +219,7 @@ def test_a_call_after_text_ends_it() -> None:
 
 def test_a_tool_is_called_by_the_clients_own_name() -> None:
     request = ir.Request(tools=[ir.Tool("ns.do")])
-    call = {"index": 0, "id": "x", "function": {"name": tool_name("ns.do"), "arguments": "{}"}}
+    call = {"index": 0, "id": "x", "function": {"name": TOOLS.made("ns.do"), "arguments": "{}"}}
     stream = data(chunk({"tool_calls": [call]}, "tool_calls")) + DONE
 
     block = folded(fed(ChatDecoder(request), stream)).choices[0].blocks[0]

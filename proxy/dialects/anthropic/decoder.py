@@ -12,16 +12,17 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Raw, Struct
 
-from proxy.dialects import identity, ir
+from proxy.dialects import identity, ir, json_tool
 from proxy.dialects import usage as reports
 from proxy.dialects.anthropic import blocks as reading
 from proxy.dialects.anthropic.fields import FINISH
-from proxy.dialects.anthropic.read import FAMILY, NAME, Wrong, decode, encode
+from proxy.dialects.anthropic.read import FAMILY, NAME, TOOLS, Wrong, decode, encode
 from proxy.dialects.anthropic.response import service_tier, uncounted
-from proxy.dialects.anthropic.tools import JSON_TOOL, emulated, real_names
+from proxy.dialects.arguments import FreeText, free_tools
 from proxy.dialects.errors import fault_in, status_of
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import is_idle, mended, object_at
+from proxy.dialects.names import Names
 
 _NULL = Raw(b"null")
 _DELTA = "content_block_delta"
@@ -45,7 +46,7 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 class _Open:
     """A block that has begun."""
 
-    __slots__ = ("block", "index", "is_json", "json", "pending")
+    __slots__ = ("block", "free", "index", "is_json", "json", "pending")
 
     def __init__(self, index: int, block: ir.Block) -> None:
         self.index = index
@@ -56,6 +57,22 @@ class _Open:
         """The input that followed."""
         self.is_json = False
         """A call whose input is the answer."""
+        self.free: FreeText | None = None
+        """Of a call whose input holds free text."""
+
+    def more(self, fragment: str) -> list[ir.Event]:
+        """What more of its input says."""
+        self.json += fragment
+        if self.is_json:
+            return [ir.TextDelta(self.index, fragment)] if fragment else []
+        said = fragment if self.free is None else self.free.feed(fragment)
+        return [ir.ArgumentsDelta(self.index, said)] if said else []
+
+    def rest(self) -> list[ir.Event]:
+        """What has not been said of it, now that it is complete."""
+        events = self.more(self.pending) if self.pending and not self.json else []
+        said = self.free.end() if self.free is not None else ""
+        return [*events, ir.ArgumentsDelta(self.index, said)] if said else events
 
 
 class MessagesDecoder:
@@ -67,6 +84,7 @@ class MessagesDecoder:
         "_emulated",
         "_extras",
         "_finish",
+        "_free",
         "_last",
         "_names",
         "_next",
@@ -77,8 +95,9 @@ class MessagesDecoder:
     )
 
     def __init__(self, request: ir.Request) -> None:
-        self._names = real_names(request)
-        self._emulated = emulated(request)
+        self._names = Names(TOOLS, request)
+        self._free = free_tools(request)
+        self._emulated = json_tool.may_answer(request)
         self._open: dict[int, _Open] = {}
         self._next = 0
         self._last = -1
@@ -107,8 +126,7 @@ class MessagesDecoder:
                     if type(opened.block) is ir.Reasoning:
                         return [ir.ReasoningDelta(opened.index, delta.thinking)]
                 elif delta.partial_json and type(opened.block) is ir.ToolCall:
-                    opened.json += delta.partial_json
-                    return [ir.ArgumentsDelta(opened.index, delta.partial_json)]
+                    return opened.more(delta.partial_json)
         return self._odd(name, data)
 
     def _odd(self, name: bytes, data: bytes) -> list[ir.Event]:
@@ -257,13 +275,15 @@ class MessagesDecoder:
     def _call(self, opened: _Open, block: ir.ToolCall) -> ir.Event:
         opened.pending = block.arguments or "{}"
         block.arguments = ""
-        if self._emulated and block.name == JSON_TOOL:
+        if self._emulated and block.name == json_tool.NAME:
             opened.is_json = True
             opened.block = text = ir.Text()
             return ir.BlockStart(opened.index, text)
         self._calls = True
         block.id = block.id or identity.new_id("call_")
-        block.name = self._names.get(block.name, block.name)
+        block.name = self._names.back(block.name)
+        if block.name in self._free:
+            block.custom, opened.free = True, FreeText()
         return ir.BlockStart(opened.index, block)
 
     def _give_way(self, at: int) -> list[ir.Event]:
@@ -290,12 +310,8 @@ class MessagesDecoder:
             index = self._next
             self._next += 1
             made = [ir.BlockStart(index, block)]
-        elif opened.pending and not opened.json:
-            made = [
-                ir.TextDelta(index, opened.pending)
-                if opened.is_json
-                else ir.ArgumentsDelta(index, opened.pending)
-            ]
+        else:
+            made = opened.rest()
         return [*made, ir.BlockEnd(index)]
 
     def _block_delta(self, value: Json) -> list[ir.Event]:
@@ -319,8 +335,7 @@ def _grown(opened: _Open, delta: Json) -> list[ir.Event]:
     index = opened.index
     match opened.block:
         case ir.Text() if opened.is_json:
-            opened.json += _word(delta, "partial_json")
-            return [ir.TextDelta(index, text)] if (text := _word(delta, "partial_json")) else []
+            return opened.more(_word(delta, "partial_json"))
         case ir.Text():
             text = _word(delta, "text")
             made: list[ir.Event] = [ir.TextDelta(index, text)] if text else []
@@ -330,9 +345,7 @@ def _grown(opened: _Open, delta: Json) -> list[ir.Event]:
             made = [ir.ReasoningDelta(index, text)] if text else []
             return made + ([ir.SignatureDelta(index, signature, FAMILY)] if signature else [])
         case ir.ToolCall():
-            text = _word(delta, "partial_json")
-            opened.json += text
-            return [ir.ArgumentsDelta(index, text)] if text else []
+            return opened.more(_word(delta, "partial_json"))
         case ir.Opaque() as block:
             opened.json += _word(delta, "partial_json")
             rest = {k: v for k, v in delta.items() if k not in ("type", "partial_json")}

@@ -17,7 +17,7 @@ from proxy.dialects.anthropic.response import (
     render_citation,
     render_usage,
 )
-from proxy.dialects.anthropic.turns import arguments
+from proxy.dialects.arguments import as_object
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
 from proxy.dialects.sequence import Sequencer
@@ -266,7 +266,7 @@ class MessagesEncoder:
         if not self._started:
             made = self._begin_call(block)
             if self._input.strip():
-                made += self._more(encode(arguments(self._input)).decode())
+                made += self._more(encode(as_object(self._input)).decode())
         if self._signature[0]:
             # It came after the first of the input: too late to go before it.
             self._loss.drop("tool_call.signature")

@@ -40,6 +40,7 @@ FIELDS: Mapping[str, str] = {
     "thinking.signature": "content[].thinking.signature, content[].redacted_thinking.data",
     "tool": "tools",
     "tool.strict": "tools[].strict",
+    "tool.custom": "tools[] (a function of one text, input)",
     "tool_call": "content[].tool_use",
     "tool_result": "content[].tool_result",
     "tool_result.error": "content[].tool_result.is_error",

@@ -13,9 +13,11 @@ import msgspec
 
 from proxy.core.errors import ProxyError
 from proxy.dialects.ir import Json
+from proxy.dialects.names import Rule
 
 NAME = "anthropic.messages"
 FAMILY = "anthropic"
+TOOLS = Rule(NAME, 128)
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode

@@ -7,11 +7,10 @@ takes (`claude.model`), and what does not fit is dropped and said.
 from __future__ import annotations
 
 from proxy.core.errors import ProxyError
-from proxy.dialects import ir
+from proxy.dialects import ir, orphans
 from proxy.dialects.anthropic.fields import FIELDS
 from proxy.dialects.anthropic.marks import limit_marks
 from proxy.dialects.anthropic.read import NAME, encode
-from proxy.dialects.anthropic.schema import enforceable
 from proxy.dialects.anthropic.thinking import Plan, plan
 from proxy.dialects.anthropic.tools import forced_json, past_tools, render_choice, render_tools
 from proxy.dialects.anthropic.turns import conversation
@@ -20,6 +19,7 @@ from proxy.dialects.claude import Model, model
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import object_at
 from proxy.dialects.loss import Loss
+from proxy.dialects.schemas import enforceable
 from proxy.dialects.survey import survey
 
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only"}
@@ -62,6 +62,7 @@ def answer_count(tokens: int) -> bytes:
 
 def _body(request: ir.Request, target: Target, loss: Loss) -> Json:
     survey(request, NAME, FIELDS, loss)
+    request = orphans.mended(request, NAME, loss)
     own = request.origin == NAME
     taken = model(target.model)
     body: Json = {**request.aside, **request.extras} if own else {}

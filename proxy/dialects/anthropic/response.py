@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Raw
 
-from proxy.dialects import identity, ir
+from proxy.dialects import identity, ir, json_tool
 from proxy.dialects import usage as reports
 from proxy.dialects.anthropic import blocks as reading
 from proxy.dialects.anthropic.fields import FINISH, stop_reason
-from proxy.dialects.anthropic.read import FAMILY, NAME, Fields, Wrong, encode
-from proxy.dialects.anthropic.tools import JSON_TOOL, emulated, real_names
-from proxy.dialects.anthropic.turns import arguments
+from proxy.dialects.anthropic.read import FAMILY, NAME, TOOLS, Fields, Wrong, encode
+from proxy.dialects.arguments import as_object, free_tools, freed
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import mended, object_at
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
 
 _NULL = Raw(b"null")
 _TIERS = {"standard": "default", "priority": "priority", "batch": "batch"}
@@ -86,8 +86,8 @@ def uncounted(usage: Json) -> Json:
 
 
 def _blocks(content: list[object] | str, request: ir.Request) -> list[ir.Block]:
-    names = real_names(request)
-    is_json = emulated(request)
+    names, free = Names(TOOLS, request), free_tools(request)
+    is_json = json_tool.may_answer(request)
     items = [{"type": "text", "text": content}] if isinstance(content, str) else content
     made: list[ir.Block] = []
     for item in items:
@@ -96,11 +96,13 @@ def _blocks(content: list[object] | str, request: ir.Request) -> list[ir.Block]:
         except (Wrong, RecursionError):
             continue
         if isinstance(block, ir.ToolCall):
-            if is_json and block.name == JSON_TOOL:
+            if is_json and block.name == json_tool.NAME:
                 block = ir.Text(text=block.arguments)
             else:
                 block.id = block.id or identity.new_id("call_")
-                block.name = names.get(block.name, block.name)
+                block.name = names.back(block.name)
+                if block.name in free:
+                    freed(block)
         made.append(block)
     return made
 
@@ -111,7 +113,7 @@ def _finish(choice: ir.Choice, request: ir.Request) -> None:
         choice.finish = "tool_calls" if calls else "stop"
         return
     choice.finish = FINISH.get(choice.reason, "stop")
-    if choice.finish == "tool_calls" and not calls and emulated(request):
+    if choice.finish == "tool_calls" and not calls and json_tool.may_answer(request):
         choice.finish, choice.reason = "stop", ""
 
 
@@ -197,7 +199,10 @@ def render_block(block: ir.Block, loss: Loss, *, own: bool) -> Iterator[Json]:
         case ir.Reasoning():
             yield from _reasoning(block, own=own)
         case ir.ToolCall():
-            yield {**call_head(block, own=own), "input": arguments(block.arguments)}
+            yield {
+                **call_head(block, own=own),
+                "input": as_object(block.arguments, custom=block.custom),
+            }
         case ir.Opaque(origin=origin, value=value) if origin == FAMILY:
             yield value
         case ir.Opaque():

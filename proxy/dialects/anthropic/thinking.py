@@ -14,13 +14,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from proxy.dialects import effort, ir
-from proxy.dialects.anthropic.read import FAMILY, NAME, Fields
+from proxy.dialects.anthropic.read import NAME, Fields
 from proxy.dialects.claude import Model
+from proxy.dialects.claude_thinking import budget, is_unsigned
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
-
-LEAST = 1024
-"""The smallest budget the API takes."""
 
 
 class Plan(Struct):
@@ -119,7 +117,7 @@ def _way(
     made: Plan, request: ir.Request, asked: ir.Thinking, model: Model, loss: Loss
 ) -> Json | None:
     """The kind of thinking that the model has and the conversation allows."""
-    unsigned = _unsigned(request)
+    unsigned = is_unsigned(request)
     if model.adaptive:
         counted = asked.budget is not None and asked.budget > 0 and not asked.effort
         if counted and model.budgets and not unsigned:
@@ -136,40 +134,5 @@ def _way(
 
 def _budget(made: Plan, asked: ir.Thinking, model: Model, loss: Loss) -> Json:
     """A budget, and room for the answer beside it."""
-    wanted = effort.budget(asked)
-    if wanted is None or wanted < 0:
-        wanted = effort.BUDGETS["medium"]
-    budget = max(wanted, LEAST)
-    if asked.budget is not None and 0 < asked.budget < LEAST:
-        loss.drop("thinking.budget")
-    answer = made.max_tokens
-    if answer <= budget:
-        answer += budget
-    if model.most and answer > model.most:
-        answer = model.most
-        budget = max(LEAST, min(budget, answer - made.max_tokens))
-    if budget >= answer:
-        budget = LEAST
-    made.max_tokens = max(answer, budget + 1)
-    return {"type": "enabled", "budget_tokens": budget}
-
-
-def _unsigned(request: ir.Request) -> bool:
-    """Whether the model's last turn goes on, and does not begin with thoughts the provider knows as its own."""
-    messages = [message for message in request.messages if message.role in ("user", "assistant")]
-    ended = answered = False
-    while messages and messages[-1].role == "user":
-        ended = True
-        answered |= any(isinstance(block, ir.ToolResult) for block in messages.pop().content)
-    if ended and not answered:
-        return False
-    turn: list[ir.Block] = []
-    while messages and messages[-1].role == "assistant":
-        turn = messages.pop().content + turn
-    for block in turn:
-        if isinstance(block, ir.Reasoning):
-            if block.signature and block.origin == FAMILY:
-                return False
-        elif not (isinstance(block, ir.Text) and not block.text):
-            return True
-    return bool(turn)
+    thoughts, made.max_tokens = budget(asked, made.max_tokens, model.most, loss)
+    return {"type": "enabled", "budget_tokens": thoughts}

@@ -3,23 +3,22 @@
 A tool with a dated type is one the provider defines: it runs some of them itself, and what it leaves to the client
 (a shell, an editor) only its own models know how to call. Both are `ServerTool`.
 
-Where a client asks for JSON without saying which, the model is made to call a tool that takes any object, and its
-call is the answer. `is_emulated` knows such a request again, `emulated` such an answer.
+Where a client asks for JSON without saying which, `json_tool` gets it; `is_emulated` knows such a request again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 
-from proxy.dialects import ir
+from proxy.dialects import ir, json_tool
 from proxy.dialects.anthropic.blocks import cache
-from proxy.dialects.anthropic.read import FAMILY, NAME, Fields, Wrong, plain
-from proxy.dialects.anthropic.schema import enforceable, of_object
+from proxy.dialects.anthropic.read import FAMILY, NAME, TOOLS, Fields, Wrong, plain
+from proxy.dialects.arguments import description_of, schema_of
 from proxy.dialects.claude import Model
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
+from proxy.dialects.schemas import enforceable, of_object
 
 _SHARED = ("web_search", "web_fetch", "code_execution")
 """What other families run too: `kind` is the name without its date."""
@@ -31,14 +30,6 @@ _TYPES: Mapping[str, str] = {
 """The version of each that every model which has it takes."""
 _MODES: Mapping[str, str] = {"auto": "auto", "any": "required", "tool": "tool", "none": "none"}
 _CHOICES: Mapping[str, str] = {"auto": "auto", "required": "any", "tool": "tool", "none": "none"}
-_GOOD_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-
-JSON_TOOL = "json_response"
-_JSON_TOOL: Json = {
-    "name": JSON_TOOL,
-    "description": "Gives the answer to the user, which is a JSON object. Call it once, with the object itself.",
-    "input_schema": {"type": "object", "additionalProperties": True},
-}
 
 
 def parse_tool(value: object, at: str) -> ir.Tool | ir.ServerTool:
@@ -90,23 +81,10 @@ def parse_choice(fields: Fields) -> tuple[ir.ToolChoice, bool | None]:
     return ir.ToolChoice(_MODES[kind], names, extras=fields.rest()), parallel  # type: ignore[arg-type]
 
 
-def tool_name(name: str) -> str:
-    """`name` if a tool may be called that here, else one made of it, the same every time."""
-    if _GOOD_NAME.fullmatch(name):
-        return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^a-zA-Z0-9_-]', '_', name)[:100]}_{mark}"
-
-
-def real_names(request: ir.Request) -> dict[str, str]:
-    """What tools are called here to what their client calls them, where that is not the same."""
-    tools = [tool for tool in request.tools if isinstance(tool, ir.Tool)]
-    return {made: tool.name for tool in tools if (made := tool_name(tool.name)) != tool.name}
-
-
 def render_tools(request: ir.Request, model: Model, loss: Loss) -> list[Json]:
     """`tools`."""
     own = request.origin == NAME
+    names = Names(TOOLS, request)
     choice = request.tool_choice
     allowed = set(choice.names) if choice is not None and choice.mode == "allowed" else None
     made: list[Json] = []
@@ -114,31 +92,32 @@ def render_tools(request: ir.Request, model: Model, loss: Loss) -> list[Json]:
     for tool in request.tools:
         if isinstance(tool, ir.ServerTool):
             made.append(_server(tool))
-        elif not tool.custom and tool.name not in seen and (not allowed or tool.name in allowed):
+        elif tool.name not in seen and (not allowed or tool.name in allowed):
             seen.add(tool.name)
-            made.append(_tool(tool, model, loss, own=own))
+            made.append(_tool(tool, names, model, loss, own=own))
     return made
 
 
 def past_tools(request: ir.Request) -> list[Json]:
     """`tools` where none are offered any more: calls of the past may not stand without them."""
+    names = Names(TOOLS, request)
     calls = (
-        block.name
+        names.out(block.name)
         for message in request.messages
         for block in message.content
         if isinstance(block, ir.ToolCall)
     )
-    names = dict.fromkeys(map(tool_name, calls))
-    return [{"name": name, "input_schema": of_object(None)} for name in names]
+    return [{"name": name, "input_schema": of_object(None)} for name in dict.fromkeys(calls)]
 
 
-def _tool(tool: ir.Tool, model: Model, loss: Loss, *, own: bool) -> Json:
+def _tool(tool: ir.Tool, names: Names, model: Model, loss: Loss, *, own: bool) -> Json:
     made: Json = dict(tool.extras) if own else {}
-    made["name"] = tool_name(tool.name)
-    if tool.description:
-        made["description"] = tool.description
+    made["name"] = names.out(tool.name)
+    description = description_of(tool, loss)
+    if description:
+        made["description"] = description
     if not own:
-        made["input_schema"] = of_object(tool.schema)
+        made["input_schema"] = of_object(schema_of(tool))
     elif tool.schema is not None:
         made["input_schema"] = tool.schema
     if tool.strict is not None:
@@ -180,7 +159,7 @@ def _server(tool: ir.ServerTool) -> Json:
 def render_choice(request: ir.Request, model: Model, loss: Loss) -> Json | None:
     """`tool_choice`; None leaves it to the model."""
     choice = request.tool_choice
-    made = _mode(choice, model, loss)
+    made = _mode(choice, Names(TOOLS, request), model, loss)
     if request.parallel_tool_calls is False and made is None:
         made = {"type": "auto"}
     if made is not None and made["type"] != "none" and request.parallel_tool_calls is not None:
@@ -190,7 +169,7 @@ def render_choice(request: ir.Request, model: Model, loss: Loss) -> Json | None:
     return made
 
 
-def _mode(choice: ir.ToolChoice | None, model: Model, loss: Loss) -> Json | None:
+def _mode(choice: ir.ToolChoice | None, names: Names, model: Model, loss: Loss) -> Json | None:
     if choice is None:
         return None
     mode = choice.mode
@@ -202,17 +181,19 @@ def _mode(choice: ir.ToolChoice | None, model: Model, loss: Loss) -> Json | None
     if mode != "tool":
         return {"type": _CHOICES[mode]}
     if choice.names:
-        return {"type": "tool", "name": tool_name(choice.names[0])}
+        return {"type": "tool", "name": names.out(choice.names[0])}
     loss.drop("tool_choice.tool")
     return None
 
 
 def forced_json(schema: Json | None = None) -> tuple[list[Json], Json]:
     """(`tools`, `tool_choice`) that make the answer a JSON object."""
-    tool = dict(_JSON_TOOL)
-    if schema is not None:
-        tool["input_schema"] = of_object(schema)
-    return [tool], {"type": "tool", "name": JSON_TOOL}
+    tool = {
+        "name": json_tool.NAME,
+        "description": json_tool.DESCRIPTION,
+        "input_schema": json_tool.ANY if schema is None else of_object(schema),
+    }
+    return [tool], {"type": "tool", "name": json_tool.NAME}
 
 
 def is_emulated(request: ir.Request) -> bool:
@@ -221,14 +202,8 @@ def is_emulated(request: ir.Request) -> bool:
         return False
     tool = request.tools[0]
     return (
-        request.tool_choice.names == [JSON_TOOL]
+        request.tool_choice.names == [json_tool.NAME]
         and isinstance(tool, ir.Tool)
-        and tool.description == _JSON_TOOL["description"]
-        and tool.schema == _JSON_TOOL["input_schema"]
+        and tool.description == json_tool.DESCRIPTION
+        and tool.schema == json_tool.ANY
     )
-
-
-def emulated(request: ir.Request) -> bool:
-    """Whether a call of `JSON_TOOL` would be the answer to this request."""
-    wanted = request.format is not None and request.format.kind in ("json", "schema")
-    return wanted and not request.tools

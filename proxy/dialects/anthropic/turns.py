@@ -2,8 +2,6 @@
 
 The API demands that turns alternate, that the first is the user's, that results come first in theirs, and that no
 text is empty. What a client of this dialect wrote goes out as it was; every other conversation is put in order here.
-
-Arguments that are no JSON object become `{"input": ...}`, as this dialect has nothing else to call a tool with.
 """
 
 from __future__ import annotations
@@ -12,12 +10,14 @@ from msgspec import Struct
 
 from proxy.dialects import ir
 from proxy.dialects.anthropic.media import render_media
-from proxy.dialects.anthropic.read import FAMILY, NAME, decode
-from proxy.dialects.anthropic.tools import render_cache, tool_name
+from proxy.dialects.anthropic.read import FAMILY, NAME, TOOLS
+from proxy.dialects.anthropic.tools import render_cache
+from proxy.dialects.arguments import as_object
 from proxy.dialects.claude import Model
 from proxy.dialects.identity import tool_id
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
 
 _FILLER: Json = {"role": "user", "content": "."}
 """Stands where a turn of the user's must be and is none."""
@@ -117,10 +117,11 @@ def _begin_and_end(messages: list[Json], model: Model, loss: Loss) -> None:
 class _Writer:
     """Writes the blocks of one request."""
 
-    __slots__ = ("_loss", "_own")
+    __slots__ = ("_loss", "_names", "_own")
 
     def __init__(self, request: ir.Request, loss: Loss) -> None:
         self._own = request.origin == NAME
+        self._names = Names(TOOLS, request)
         self._loss = loss
 
     def blocks(self, message: ir.Message) -> list[Json]:
@@ -221,8 +222,8 @@ class _Writer:
         made: Json = {
             "type": "tool_use",
             "id": block.id if self._own else tool_id(block.id, "toolu_"),
-            "name": tool_name(block.name),
-            "input": arguments(block.arguments),
+            "name": self._names.out(block.name),
+            "input": as_object(block.arguments, custom=block.custom),
         }
         return self._finished(made, block)
 
@@ -242,16 +243,3 @@ class _Writer:
         if block.is_error:
             made["is_error"] = True
         return self._finished(made, block)
-
-
-def arguments(text: str) -> Json:
-    """The `input` of a call. What is no object is put into one."""
-    if not text.strip():
-        return {}
-    try:
-        value = decode(text)
-    except (ValueError, RecursionError):
-        return {"input": text}
-    if isinstance(value, dict):
-        return value
-    return {} if value is None else {"input": value}

@@ -7,60 +7,79 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from binascii import Error
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from proxy.dialects import ir
-from proxy.dialects.bedrock.words import CLAUDE, FAMILY, FINISHES, mime
+from proxy.dialects import ir, json_tool
+from proxy.dialects.arguments import free_text, free_tools
+from proxy.dialects.bedrock.words import CLAUDE, FAMILY, FINISHES, TOOLS, mime
 from proxy.dialects.identity import new_id
 from proxy.dialects.ir import Json
+from proxy.dialects.names import Names
 
 _encode = msgspec.json.Encoder().encode
 
-Names = Mapping[str, str]
-"""A tool's name there to its name here, where the two differ."""
+
+class Tools:
+    """What a call in the answer to one request may be."""
+
+    __slots__ = ("answers", "free", "names")
+
+    def __init__(self, request: ir.Request) -> None:
+        self.names = Names(TOOLS, request)
+        self.free = free_tools(request)
+        self.answers = json_tool.may_answer(request)
+        """A call of `json_tool` is the answer."""
+
+    def is_answer(self, fields: Json) -> bool:
+        """Whether a call is the answer itself."""
+        return self.answers and fields.get("name") == json_tool.NAME
 
 
-def block(value: object, names: Names) -> ir.Block | None:
+def block(value: object, tools: Tools) -> ir.Block | None:
     """One block of a message; None when there is nothing in it."""
     fields = obj(value)
     for kind, read in _READERS.items():
         if fields.get(kind) is not None:
-            return read(fields[kind], names)
+            return read(fields[kind], tools)
     for kind, inner in fields.items():
         return ir.Opaque(origin=FAMILY, kind=kind, value=obj(inner))
     return None
 
 
-def _text(value: object, names: Names) -> ir.Block | None:
+def _text(value: object, tools: Tools) -> ir.Block | None:
     return ir.Text(text=text(value))
 
 
-def _cited(value: object, names: Names) -> ir.Block | None:
+def _cited(value: object, tools: Tools) -> ir.Block | None:
     """`citationsContent`: a text with its sources."""
     fields = obj(value)
     said = "".join(text(obj(part).get("text")) for part in array(fields.get("content")))
     return ir.Text(text=said, citations=[citation(one) for one in array(fields.get("citations"))])
 
 
-def _call(value: object, names: Names) -> ir.Block | None:
+def _call(value: object, tools: Tools) -> ir.Block | None:
     fields = obj(value)
     if fields.get("type") == "server_tool_use":
         return ir.Opaque(origin=FAMILY, kind="toolUse", value=fields)
     given = fields.get("input")
-    return call(fields, names, "" if given in (None, {}) else _encode(given).decode())
+    arguments = "" if given in (None, {}) else _encode(given).decode()
+    if tools.is_answer(fields):
+        return ir.Text(text=arguments or "{}")
+    made = call(fields, tools)
+    made.arguments = free_text(arguments) if made.custom else arguments
+    return made
 
 
-def call(fields: Json, names: Names, arguments: str = "") -> ir.ToolCall:
+def call(fields: Json, tools: Tools) -> ir.ToolCall:
     """A call of a tool of the client's, from its `toolUseId` and `name`."""
-    name = text(fields.get("name"))
+    name = tools.names.back(text(fields.get("name")))
     id = text(fields.get("toolUseId")) or new_id("call_")
-    return ir.ToolCall(id=id, name=names.get(name, name), arguments=arguments)
+    return ir.ToolCall(id=id, name=name, custom=name in tools.free)
 
 
-def _reasoning(value: object, names: Names) -> ir.Block | None:
+def _reasoning(value: object, tools: Tools) -> ir.Block | None:
     fields = obj(value)
     sealed = text(fields.get("redactedContent"))
     if sealed:
@@ -75,19 +94,19 @@ def _reasoning(value: object, names: Names) -> ir.Block | None:
     )
 
 
-def _image(value: object, names: Names) -> ir.Block | None:
+def _image(value: object, tools: Tools) -> ir.Block | None:
     return _medium("image", value)
 
 
-def _document(value: object, names: Names) -> ir.Block | None:
+def _document(value: object, tools: Tools) -> ir.Block | None:
     return _medium("document", value)
 
 
-def _audio(value: object, names: Names) -> ir.Block | None:
+def _audio(value: object, tools: Tools) -> ir.Block | None:
     return _medium("audio", value)
 
 
-def _video(value: object, names: Names) -> ir.Block | None:
+def _video(value: object, tools: Tools) -> ir.Block | None:
     return _medium("video", value)
 
 

@@ -6,18 +6,18 @@ import re
 
 import msgspec
 
-from proxy.dialects import ir
+from proxy.dialects import ir, orphans
 from proxy.dialects.base import Target
 from proxy.dialects.bedrock.fields import FIELDS
 from proxy.dialects.bedrock.models import Model, model
-from proxy.dialects.bedrock.schema import enforceable
 from proxy.dialects.bedrock.thinking import Plan, plan
-from proxy.dialects.bedrock.tools import tool_config
+from proxy.dialects.bedrock.tools import answers_by_tool, needs_tool, tool_config
 from proxy.dialects.bedrock.turns import conversation
 from proxy.dialects.bedrock.words import NAME, TIERS
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import object_at
 from proxy.dialects.loss import Loss
+from proxy.dialects.schemas import enforceable
 from proxy.dialects.survey import survey
 
 _encode = msgspec.json.Encoder().encode
@@ -53,6 +53,7 @@ def answer_count(tokens: int) -> bytes:
 
 def _body(request: ir.Request, target: Target, loss: Loss) -> Json:
     survey(request, NAME, FIELDS, loss)
+    request = orphans.mended(request, NAME, loss)
     taken = model(target.model)
     told = conversation(request, taken, loss)
     tools = tool_config(request, taken, loss)
@@ -132,10 +133,11 @@ def _output(request: ir.Request, taken: Model, thought: Plan, loss: Loss) -> Jso
     if thought.effort:
         made["effort"] = thought.effort
     wanted = request.format
-    if wanted is None or wanted.kind != "schema":
+    if wanted is None or wanted.kind == "text":
         return made
-    if not taken.schemas:
-        loss.drop("format.schema")
+    if needs_tool(wanted, taken):
+        if not answers_by_tool(request, taken):
+            loss.drop(f"format.{wanted.kind}")
         return made
     schema, whole = enforceable(wanted.schema or {"type": "object"})
     if not whole:

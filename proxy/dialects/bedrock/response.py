@@ -7,7 +7,7 @@ import msgspec
 from proxy.dialects import ir
 from proxy.dialects import usage as reports
 from proxy.dialects.bedrock import reading
-from proxy.dialects.bedrock.words import NAME, given_names
+from proxy.dialects.bedrock.words import NAME
 from proxy.dialects.lenient import mended, object_at
 
 _encode = msgspec.json.Encoder().encode
@@ -27,9 +27,12 @@ def parse_response(body: bytes, request: ir.Request) -> ir.Response:
     message = reading.obj(reading.obj(found.get("output")).get("message"))
     if not message:
         raise ValueError("no message in the output")
-    names = given_names(request)
-    blocks = [reading.block(value, names) for value in reading.array(message.get("content"))]
+    tools = reading.Tools(request)
+    blocks = [reading.block(value, tools) for value in reading.array(message.get("content"))]
     reason = reading.text(found.get("stopReason"))
+    called = any(isinstance(block, ir.ToolCall) for block in blocks)
+    if tools.answers and reason == "tool_use" and not called:
+        reason = ""
     choice = ir.Choice(
         blocks=[block for block in blocks if block is not None],
         finish=reading.finish(reason),

@@ -15,8 +15,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.dialects import ir
 from proxy.dialects import usage as reports
+from proxy.dialects.arguments import FreeText
 from proxy.dialects.bedrock import reading
-from proxy.dialects.bedrock.words import CLAUDE, FAMILY, NAME, given_names, mime
+from proxy.dialects.bedrock.words import CLAUDE, FAMILY, NAME, mime
 from proxy.dialects.errors import fault_of, status_of
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import mended, object_at
@@ -46,25 +47,30 @@ class _Open(Struct):
 
     index: int
     kind: str
-    """`text`, `reasoning`, `redacted`, `toolUse`, `image`, or `own`: what only Bedrock knows."""
+    """`text`, `reasoning`, `redacted`, `toolUse`, `answer` (a call that is the answer), `image`, or `own`: what only
+    Bedrock knows."""
     signature: str = ""
     sealed: bytes = b""
     name: str = ""
     """Bedrock's word for what is `own`."""
     value: Json = {}
+    free: FreeText | None = None
+    """Of a call whose input holds free text."""
+    said: bool = False
+    """Something of an answer has been said."""
 
 
 class ConverseDecoder:
     """Reads one stream."""
 
     __slots__ = (
-        "_called", "_ended", "_finished", "_names", "_next", "_open", "_request", "_settled",
-        "_started", "_text_at", "_text_index",
+        "_called", "_ended", "_finished", "_next", "_open", "_request", "_settled", "_started",
+        "_text_at", "_text_index", "_tools",
     )  # fmt: skip
 
     def __init__(self, request: ir.Request) -> None:
         self._request = request
-        self._names = given_names(request)
+        self._tools = reading.Tools(request)
         self._open: dict[int, _Open] = {}
         self._next = 0
         self._started = False
@@ -127,7 +133,7 @@ class ConverseDecoder:
         start = reading.obj(fields.get("start"))
         call = reading.obj(start.get("toolUse"))
         if call and call.get("type") != "server_tool_use":
-            return self._begin(at, "toolUse", reading.call(call, self._names))[1]
+            return self._call(at, call)
         if isinstance(start.get("image"), dict):
             format = reading.text(start["image"].get("format"))
             made = ir.Media(kind="image", mime=mime("image", format))
@@ -138,6 +144,14 @@ class ConverseDecoder:
                 self._open[at] = _Open(-1, "own", name=kind, value=dict(start[kind]))
                 return [*self._start(), *events]
         return self._start()
+
+    def _call(self, at: int, fields: Json) -> list[ir.Event]:
+        if self._tools.is_answer(fields):
+            return self._begin(at, "answer", ir.Text())[1]
+        block = reading.call(fields, self._tools)
+        held, events = self._begin(at, "toolUse", block)
+        held.free = FreeText() if block.custom else None
+        return events
 
     def _rare(self, data: bytes) -> list[ir.Event]:
         """A delta that is neither text nor arguments, or that is odd."""
@@ -174,9 +188,13 @@ class ConverseDecoder:
         if own is not None and own.kind == "own":
             own.value["input"] = reading.text(own.value.get("input")) + more
             return []
-        if own is None or own.kind != "toolUse" or not more:
+        if own is None or own.kind not in ("toolUse", "answer") or not more:
             return []  # of a call that nobody has named
-        return [ir.ArgumentsDelta(own.index, more)]
+        if own.kind == "answer":
+            own.said = True
+            return [ir.TextDelta(own.index, more)]
+        said = more if own.free is None else own.free.feed(more)
+        return [ir.ArgumentsDelta(own.index, said)] if said else []
 
     def _reasoning(self, at: int, delta: Json) -> list[ir.Event]:
         found: list[ir.Event] = []
@@ -245,7 +263,7 @@ class ConverseDecoder:
         if at == self._text_at:
             self._text_at = -1
         if held.kind != "own":
-            return [ir.BlockEnd(held.index)]
+            return [*_rest(held), ir.BlockEnd(held.index)]
         index = self._next
         self._next += 1
         made = ir.Opaque(origin=FAMILY, kind=held.name, value=held.value)
@@ -256,6 +274,8 @@ class ConverseDecoder:
         for at in list(self._open):
             found += self._stop(at)
         self._finished = True
+        if self._tools.answers and reason == "tool_use" and not self._called:
+            reason = ""
         end = ir.ChoiceEnd(reading.finish(reason), stop_sequence=stop_sequence, reason=reason)
         return [*found, end]
 
@@ -274,6 +294,14 @@ _FRESH: Mapping[str, Callable[[], ir.Block]] = {
     "redacted": lambda: ir.Reasoning(redacted=True),
     "image": lambda: ir.Media(kind="image"),
 }
+
+
+def _rest(held: _Open) -> list[ir.Event]:
+    """What has not been said of a call, now that it is complete."""
+    if held.kind == "answer":
+        return [] if held.said else [ir.TextDelta(held.index, "{}")]
+    said = held.free.end() if held.free is not None else ""
+    return [ir.ArgumentsDelta(held.index, said)] if said else []
 
 
 def _object(data: bytes) -> Json | None:

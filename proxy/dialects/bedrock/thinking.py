@@ -13,12 +13,9 @@ from msgspec import Struct
 from proxy.dialects import claude, effort, ir
 from proxy.dialects.bedrock.models import Model
 from proxy.dialects.bedrock.tools import is_forced
-from proxy.dialects.bedrock.words import CLAUDE
+from proxy.dialects.claude_thinking import budget, is_unsigned
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
-
-_LEAST = 1024
-"""The smallest budget."""
 
 
 class Plan(Struct):
@@ -43,7 +40,7 @@ def plan(request: ir.Request, model: Model, limit: int, loss: Loss) -> Plan:
         if off:
             _turn_off(made, model.claude, loss)
         else:
-            allowed = not is_forced(request, model) and not _unsigned(request)
+            allowed = not is_forced(request, model) and not is_unsigned(request)
             _turn_on(made, asked, model.claude, limit, loss, allowed=allowed)
     elif not off:
         _by_word(made, request, asked, model, loss)
@@ -92,30 +89,10 @@ def _turn_on(
             thinking["display"] = "summarized" if asked.visible else "omitted"
         return
     made.effort = ""
-    made.extra["thinking"] = _budget(made, asked, model, limit, loss)
+    thoughts, made.max_tokens = budget(asked, made.max_tokens or limit, model.most, loss)
+    made.extra["thinking"] = {"type": "enabled", "budget_tokens": thoughts}
     if asked.visible is False:
         loss.drop("thinking.visible")
-
-
-def _budget(made: Plan, asked: ir.Thinking, model: claude.Model, limit: int, loss: Loss) -> Json:
-    """A budget, and room for the answer beside it."""
-    wanted = effort.budget(asked)
-    if wanted is None or wanted < 0:
-        wanted = effort.BUDGETS["medium"]
-    budget = max(wanted, _LEAST)
-    if asked.budget is not None and 0 < asked.budget < _LEAST:
-        loss.drop("thinking.budget")
-    room = made.max_tokens or limit
-    most = room
-    if most <= budget:
-        most += budget
-    if model.most and most > model.most:
-        most = model.most
-        budget = max(_LEAST, min(budget, most - room))
-    if budget >= most:
-        budget = _LEAST
-    made.max_tokens = max(most, budget + 1)
-    return {"type": "enabled", "budget_tokens": budget}
 
 
 def _by_word(made: Plan, request: ir.Request, asked: ir.Thinking, model: Model, loss: Loss) -> None:
@@ -137,24 +114,3 @@ def _by_word(made: Plan, request: ir.Request, asked: ir.Thinking, model: Model, 
         loss.drop(_feature(asked))
         chosen = "medium"
     made.extra["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": chosen}
-
-
-def _unsigned(request: ir.Request) -> bool:
-    """Whether the model's last turn goes on, and does not begin with thoughts the provider knows as its own."""
-    messages = [message for message in request.messages if message.role in ("user", "assistant")]
-    ended = answered = False
-    while messages and messages[-1].role == "user":
-        ended = True
-        answered |= any(isinstance(block, ir.ToolResult) for block in messages.pop().content)
-    if ended and not answered:
-        return False
-    turn: list[ir.Block] = []
-    while messages and messages[-1].role == "assistant":
-        turn = messages.pop().content + turn
-    for block in turn:
-        if isinstance(block, ir.Reasoning):
-            if block.signature and block.origin == CLAUDE:
-                return False
-        elif not (isinstance(block, ir.Text) and not block.text):
-            return True
-    return bool(turn)

@@ -2,22 +2,29 @@
 
 There is no way to offer tools and forbid their use. Where a client forbids it, the tools are left out; but calls in
 the conversation demand a `toolConfig`, so where there are any the tools stay and the ban is what is lost.
+
+Where a model cannot be told to answer in JSON, or in JSON that follows a schema, `json_tool` gets it to.
 """
 
 from __future__ import annotations
 
-from proxy.dialects import ir
+from proxy.dialects import ir, json_tool
+from proxy.dialects.arguments import description_of, schema_of
 from proxy.dialects.bedrock.models import Model
-from proxy.dialects.bedrock.schema import enforceable, of_object
 from proxy.dialects.bedrock.turns import mark
-from proxy.dialects.bedrock.words import tool_name
+from proxy.dialects.bedrock.words import TOOLS
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
+from proxy.dialects.schemas import enforceable, of_object
 
 
 def tool_config(request: ir.Request, model: Model, loss: Loss) -> Json | None:
     """`toolConfig`; None is none."""
-    called = _called(request)
+    if answers_by_tool(request, model):
+        return _forced_json(request)
+    names = Names(TOOLS, request)
+    called = _called(request, names)
     choice = request.tool_choice
     if choice is not None and choice.mode == "none":
         if not called:
@@ -25,7 +32,7 @@ def tool_config(request: ir.Request, model: Model, loss: Loss) -> Json | None:
         loss.drop("tool_choice.none")
     made: list[Json] = []
     for tool in _offered(request):
-        made.append({"toolSpec": _spec(tool, model, loss)})
+        made.append({"toolSpec": _spec(tool, names, model, loss)})
         made += mark(tool.cache, model, loss, tools=True)
     if not made:
         made = [
@@ -36,7 +43,7 @@ def tool_config(request: ir.Request, model: Model, loss: Loss) -> Json | None:
         return None
     config: Json = {"tools": made}
     offered = frozenset(tool.name for tool in _offered(request))
-    chosen = _choice(choice, offered, model, loss)
+    chosen = _choice(choice, offered, names, model, loss)
     if chosen is not None:
         config["toolChoice"] = chosen
     return config
@@ -44,35 +51,64 @@ def tool_config(request: ir.Request, model: Model, loss: Loss) -> Json | None:
 
 def is_forced(request: ir.Request, model: Model) -> bool:
     """Whether the model will be made to call a tool."""
+    if answers_by_tool(request, model):
+        return True
     choice = request.tool_choice
     if choice is None or not model.forced or not _offered(request):
         return False
     return choice.mode in ("required", "tool") or (choice.mode == "allowed" and choice.required)
 
 
+def needs_tool(wanted: ir.Format, model: Model) -> bool:
+    """Whether the model has no other way to answer in this format."""
+    return wanted.kind == "json" or (wanted.kind == "schema" and not model.schemas)
+
+
+def answers_by_tool(request: ir.Request, model: Model) -> bool:
+    """Whether the model will give its answer by way of a tool."""
+    wanted = request.format
+    return (
+        wanted is not None
+        and json_tool.may_answer(request)
+        and needs_tool(wanted, model)
+        and model.forced
+    )
+
+
+def _forced_json(request: ir.Request) -> Json:
+    schema = request.format.schema if request.format is not None else None
+    spec = {
+        "name": json_tool.NAME,
+        "description": json_tool.DESCRIPTION,
+        "inputSchema": {"json": of_object(schema) if schema else json_tool.ANY},
+    }
+    return {"tools": [{"toolSpec": spec}], "toolChoice": {"tool": {"name": json_tool.NAME}}}
+
+
 def _offered(request: ir.Request) -> list[ir.Tool]:
     choice = request.tool_choice
-    tools = [tool for tool in request.tools if isinstance(tool, ir.Tool) and not tool.custom]
+    tools = [tool for tool in request.tools if isinstance(tool, ir.Tool)]
     if choice is not None and choice.mode == "allowed":
         return [tool for tool in tools if tool.name in choice.names]
     return tools
 
 
-def _called(request: ir.Request) -> list[str]:
+def _called(request: ir.Request, names: Names) -> list[str]:
     """Names of the tools that the conversation shows at work."""
-    names: dict[str, None] = {}
+    called: dict[str, None] = {}
     for message in request.messages:
         for block in message.content:
             if isinstance(block, ir.ToolCall | ir.ToolResult):
-                names[tool_name(block.name)] = None
-    return list(names)
+                called[names.out(block.name)] = None
+    return list(called)
 
 
-def _spec(tool: ir.Tool, model: Model, loss: Loss) -> Json:
-    made: Json = {"name": tool_name(tool.name)}
-    if tool.description.strip():
-        made["description"] = tool.description
-    schema = of_object(tool.schema)
+def _spec(tool: ir.Tool, names: Names, model: Model, loss: Loss) -> Json:
+    made: Json = {"name": names.out(tool.name)}
+    description = description_of(tool, loss)
+    if description.strip():
+        made["description"] = description
+    schema = of_object(schema_of(tool))
     if tool.strict and model.schemas:
         schema, whole = enforceable(schema)
         made["strict"] = True
@@ -85,7 +121,11 @@ def _spec(tool: ir.Tool, model: Model, loss: Loss) -> Json:
 
 
 def _choice(
-    choice: ir.ToolChoice | None, offered: frozenset[str], model: Model, loss: Loss
+    choice: ir.ToolChoice | None,
+    offered: frozenset[str],
+    names: Names,
+    model: Model,
+    loss: Loss,
 ) -> Json | None:
     if choice is None or choice.mode in ("auto", "none"):
         return None if choice is None or choice.mode == "none" else {"auto": {}}
@@ -99,4 +139,4 @@ def _choice(
     if not offered.intersection(choice.names[:1]):
         loss.drop("tool_choice.tool")
         return None
-    return {"tool": {"name": tool_name(choice.names[0])}}
+    return {"tool": {"name": names.out(choice.names[0])}}

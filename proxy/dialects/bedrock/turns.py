@@ -6,19 +6,19 @@ beside some text. A mark of the cache is a block of its own behind the block it 
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import Struct
 
 from proxy.dialects import ir
+from proxy.dialects.arguments import as_object
 from proxy.dialects.bedrock.media import Media
 from proxy.dialects.bedrock.models import Model
 from proxy.dialects.bedrock.reading import closed
-from proxy.dialects.bedrock.words import CLAUDE, FAMILY, tool_name
+from proxy.dialects.bedrock.words import CLAUDE, FAMILY, TOOLS
 from proxy.dialects.identity import tool_id
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
 
-_decode = msgspec.json.Decoder().decode
 _FILLER: Json = {"text": "."}
 """Stands where something must be and is nothing."""
 
@@ -32,7 +32,7 @@ class Conversation(Struct):
 
 def conversation(request: ir.Request, model: Model, loss: Loss) -> Conversation:
     """`system` and `messages`."""
-    writer = _Writer(model, loss)
+    writer = _Writer(model, Names(TOOLS, request), loss)
     system: list[Json] = []
     turns: list[Json] = []
     for message in request.messages:
@@ -107,10 +107,11 @@ def _begin_and_end(messages: list[Json], model: Model, loss: Loss) -> None:
 class _Writer:
     """Writes the blocks of one request."""
 
-    __slots__ = ("_loss", "_media", "_model")
+    __slots__ = ("_loss", "_media", "_model", "_names")
 
-    def __init__(self, model: Model, loss: Loss) -> None:
+    def __init__(self, model: Model, names: Names, loss: Loss) -> None:
         self._model = model
+        self._names = names
         self._loss = loss
         self._media = Media(loss, plain_text=model.claude is not None)
 
@@ -145,7 +146,7 @@ class _Writer:
             case ir.Reasoning():
                 return self._reasoning(block)
             case ir.ToolCall():
-                return [{"toolUse": _call(block)}]
+                return [{"toolUse": self._call(block)}]
             case ir.ToolResult():
                 return self._result(block)
             case ir.Opaque():
@@ -188,6 +189,13 @@ class _Writer:
         if block.text:
             self._loss.drop("thinking.text")
         return []
+
+    def _call(self, block: ir.ToolCall) -> Json:
+        return {
+            "toolUseId": tool_id(block.id),
+            "name": self._names.out(block.name),
+            "input": as_object(block.arguments, custom=block.custom),
+        }
 
     def _result(self, block: ir.ToolResult) -> list[Json]:
         content: list[Json] = []
@@ -233,24 +241,3 @@ def _cache(block: ir.Block) -> ir.Cache | None:
     if found is None and isinstance(block, ir.ToolResult):
         return next((part.cache for part in block.content if part.cache is not None), None)
     return found
-
-
-def _call(block: ir.ToolCall) -> Json:
-    return {
-        "toolUseId": tool_id(block.id),
-        "name": tool_name(block.name),
-        "input": arguments(block.arguments),
-    }
-
-
-def arguments(text: str) -> Json:
-    """The `input` of a call. What is no object is put into one."""
-    if not text.strip():
-        return {}
-    try:
-        value = _decode(text)
-    except (ValueError, RecursionError):
-        return {"input": text}
-    if isinstance(value, dict):
-        return value
-    return {} if value is None else {"input": value}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 
 from proxy.dialects import ir
+from proxy.dialects.claude_thinking import SIGNER
+from proxy.dialects.names import Rule
 
 NAME = "bedrock.converse"
 FAMILY = "bedrock"
-CLAUDE = "anthropic"
-"""Origin of a Claude model's sealed thoughts: they are good on every platform that has the model."""
+CLAUDE = SIGNER
+TOOLS = Rule(NAME, 64, first="A-Za-z")
 
 FINISHES: Mapping[str, ir.Finish] = {
     "end_turn": "stop",
@@ -89,8 +89,6 @@ FORMATS: Mapping[str, Mapping[str, str]] = {
 TIERS = frozenset({"priority", "flex", "reserved"})
 """Beside the default."""
 
-_GOOD_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
 
 def mime(kind: str, format: str) -> str:
     """The media type of a format; "" when it is not known."""
@@ -98,17 +96,3 @@ def mime(kind: str, format: str) -> str:
         if name == format:
             return found
     return ""
-
-
-def tool_name(name: str) -> str:
-    """`name` if a tool may be called that here, else one made of it, the same every time."""
-    if _GOOD_NAME.fullmatch(name):
-        return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:55]}_{mark}"
-
-
-def given_names(request: ir.Request) -> dict[str, str]:
-    """What `tool_name` changed, back to the client's names."""
-    names = [tool.name for tool in request.tools if isinstance(tool, ir.Tool)]
-    return {tool_name(name): name for name in names if tool_name(name) != name}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from proxy.dialects import ir
+from proxy.dialects.arguments import as_object
 from proxy.dialects.gemini.finish import word_of, write_time
 from proxy.dialects.gemini.grounding import Written, write_grounding
 from proxy.dialects.gemini.media import write_media
 from proxy.dialects.gemini.names import FAMILY
 from proxy.dialects.gemini.parts import with_extras
 from proxy.dialects.gemini.probabilities import write_probabilities
-from proxy.dialects.gemini.turns import arguments_of
 from proxy.dialects.identity import sealed, tool_id
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
@@ -28,7 +28,7 @@ def part_of(block: ir.Block, loss: Loss, *, same: bool) -> Json | None:
             made = _sealed({"text": block.text, **(block.extras if same else {})}, block)
             return {**made, "thought": True} if block.text or len(made) > 1 else None
         case ir.ToolCall():
-            arguments = arguments_of(block.arguments, custom=block.custom)
+            arguments = as_object(block.arguments, custom=block.custom)
             call: Json = {"id": tool_id(block.id), "name": block.name, "args": arguments}
             part = _sealed({"functionCall": call}, block)
             return with_extras(part, block.extras, "functionCall") if same else part

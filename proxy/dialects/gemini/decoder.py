@@ -12,17 +12,19 @@ from msgspec import Raw, Struct
 
 from proxy.dialects import ir
 from proxy.dialects import usage as reports
+from proxy.dialects.arguments import free_text, free_tools, freed
 from proxy.dialects.base import Usage
 from proxy.dialects.errors import fault_in, status_of
 from proxy.dialects.gemini.finish import finish_of, read_finish, read_tier, read_time
 from proxy.dialects.gemini.fragments import add
 from proxy.dialects.gemini.grounding import Place, citations
-from proxy.dialects.gemini.names import NAME, camel
+from proxy.dialects.gemini.names import NAME, TOOLS, camel
 from proxy.dialects.gemini.parts import lenient_part
 from proxy.dialects.gemini.probabilities import read_probabilities
 from proxy.dialects.identity import new_id
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import mended, object_at
+from proxy.dialects.names import Names
 
 _NULL = Raw(b"null")
 _MOST_CANDIDATES = 256
@@ -66,8 +68,8 @@ class _Choice:
     """One candidate so far."""
 
     __slots__ = (
-        "arguments", "calls", "cited", "extras", "is_signed", "kind", "known", "number", "open", "parts", "pieces",
-        "reason", "texts",
+        "arguments", "calls", "cited", "extras", "is_free", "is_signed", "kind", "known", "number", "open", "parts",
+        "pieces", "reason", "texts",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -85,6 +87,8 @@ class _Choice:
         """Index and pieces of every text."""
         self.arguments: Json | None = None
         """Of the open call, while they come piece by piece."""
+        self.is_free = False
+        """They hold free text."""
         self.parts: dict[int, Place] = {}
         """In a whole answer, the text of each part."""
         self.calls = False
@@ -97,15 +101,15 @@ class Decoder:
     """Reads one answer. `whole`: it is a single body, in which nothing comes in pieces and nothing is missing."""
 
     __slots__ = (
-        "_blocked", "_choices", "_custom", "_extras", "_failed", "_model", "_next", "_report", "_started", "_whole",
+        "_blocked", "_choices", "_extras", "_failed", "_free", "_model", "_names", "_next", "_report", "_started",
+        "_whole",
     )  # fmt: skip
 
     def __init__(self, request: ir.Request, *, whole: bool = False) -> None:
         self._whole = whole
         self._model = request.model
-        self._custom = {
-            tool.name for tool in request.tools if isinstance(tool, ir.Tool) and tool.custom
-        }
+        self._names = Names(TOOLS, request)
+        self._free = free_tools(request)
         self._choices: dict[int, _Choice] = {}
         self._next = 0
         self._report: Raw | bytes = b""
@@ -324,13 +328,15 @@ class Decoder:
         more = block.extras.pop(_WILL_CONTINUE, None) is True
         pieces = block.extras.pop(_PARTIAL, None)
         if choice.arguments is None or block.name:
-            arguments, block.arguments = block.arguments, ""
             block.id = block.id or new_id("call_")
-            if block.name in self._custom:
-                block.custom, arguments = _free_text(arguments)
+            block.name = self._names.back(block.name)
+            if block.name in self._free:
+                freed(block)
+            arguments, block.arguments = block.arguments, ""
             self._open(choice, block, events)
             choice.calls = True
             choice.is_signed = bool(block.signature)
+            choice.is_free = block.custom
             if more or pieces:
                 choice.arguments = {}
             elif arguments:
@@ -345,6 +351,7 @@ class Decoder:
         """Those that came piece by piece, now that they are complete."""
         if choice.arguments is not None:
             text = _encode(choice.arguments).decode()
+            text = free_text(text) if choice.is_free else text
             events.append(ir.ArgumentsDelta(choice.open, text))
             choice.arguments = None
 
@@ -363,13 +370,6 @@ class Decoder:
             self._arguments(choice, events)
             events.append(ir.BlockEnd(choice.open))
             choice.open, choice.kind = -1, None
-
-
-def _free_text(arguments: str) -> tuple[bool, str]:
-    """(whether it is, the free text of a custom tool)."""
-    found = object_at(arguments.encode())
-    text = found.get("input") if found is not None and len(found) == 1 else None
-    return (True, text) if isinstance(text, str) else (True, arguments)
 
 
 def _first(data: bytes) -> dict[str, object] | None:

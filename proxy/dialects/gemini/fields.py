@@ -54,6 +54,7 @@ FIELDS: Mapping[str, str] = {
     "thinking.text": _PART + "text with thought: true",
     "thinking.signature": _PART + "thoughtSignature",
     "tool": "tools[].functionDeclarations[]",
+    "tool.custom": "tools[].functionDeclarations[] (a function of one text, input)",
     "tool_call": _PART + "functionCall",
     "tool_call.signature": _PART + "thoughtSignature",
     "tool_result": _PART + "functionResponse.response.output",

@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping
 
 from proxy.dialects.ir import Json
+from proxy.dialects.names import Rule
 
 NAME = "gemini.generate"
 FAMILY = "gemini"
+TOOLS = Rule(NAME, 128, letters="A-Za-z0-9_.:-", first="A-Za-z_")
 
 _FIELDS = (
     "allowedFunctionNames", "audioTimestamp", "audioTranscription", "audioTranscriptionConfig", "avgLogprobs",

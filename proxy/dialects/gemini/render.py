@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from proxy.dialects import ir
+from proxy.dialects import ir, orphans
 from proxy.dialects.base import Target
 from proxy.dialects.gemini.fields import FIELDS
 from proxy.dialects.gemini.names import NAME
@@ -57,6 +57,7 @@ def render_count(request: ir.Request, target: Target, loss: Loss) -> bytes:
 
 def _prompt(request: ir.Request, target: Target, loss: Loss, *, same: bool) -> Json:
     """What the model reads."""
+    request = orphans.mended(request, NAME, loss)
     turns = Turns(request, target.model, loss)
     body: Json = {"contents": turns.contents}
     if turns.system:

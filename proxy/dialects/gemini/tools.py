@@ -1,7 +1,6 @@
 """Tools, and whether they must be called.
 
-An entry of `tools` may hold functions and tools of Google's own together, each under a key of its own. A function
-that takes free text is one with a single argument, `input`.
+An entry of `tools` may hold functions and tools of Google's own together, each under a key of its own.
 """
 
 from __future__ import annotations
@@ -9,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.dialects import ir
+from proxy.dialects.arguments import description_of, schema_of
 from proxy.dialects.gemini.models import generation
-from proxy.dialects.gemini.names import FAMILY
+from proxy.dialects.gemini.names import FAMILY, TOOLS
 from proxy.dialects.gemini.reading import a_list, a_text, a_word, an_object, plain_object, texts
 from proxy.dialects.gemini.schema import read_schema, write_schema
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
 
 _FUNCTIONS = "functionDeclarations"
 _KINDS: Mapping[str, str] = {
@@ -33,12 +34,6 @@ _OWN: Mapping[str, str] = {
 _OF_NO_ARGUMENTS = frozenset(
     {"$schema", "additionalProperties", "description", "properties", "required", "title", "type"}
 )
-FREE_TEXT: Json = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
-"""What stands for the free text of a custom tool."""
 
 
 def read_tools(value: object, where: str) -> list[ir.Tool | ir.ServerTool]:
@@ -85,11 +80,12 @@ def write_tools(request: ir.Request, loss: Loss, *, same: bool) -> list[Json]:
     """`tools`: the functions in one entry, because some models take no more, the others in one each."""
     entries: list[Json] = []
     functions: list[Json] = []
+    names = Names(TOOLS, request)
     for tool in request.tools:
         if isinstance(tool, ir.Tool):
             if not functions:
                 entries.append({_FUNCTIONS: functions})
-            functions.append(_declaration(tool, loss, same=same))
+            functions.append(_declaration(tool, names, loss, same=same))
         elif tool.origin == FAMILY:
             entries.append(tool.value)
         elif tool.kind in _OWN:
@@ -98,11 +94,12 @@ def write_tools(request: ir.Request, loss: Loss, *, same: bool) -> list[Json]:
     return entries
 
 
-def _declaration(tool: ir.Tool, loss: Loss, *, same: bool) -> Json:
-    made: Json = {"name": tool.name}
-    if tool.description:
-        made["description"] = tool.description
-    schema = FREE_TEXT if tool.custom else tool.schema
+def _declaration(tool: ir.Tool, names: Names, loss: Loss, *, same: bool) -> Json:
+    made: Json = {"name": names.out(tool.name)}
+    description = description_of(tool, loss)
+    if description:
+        made["description"] = description
+    schema = schema_of(tool)
     if schema and (same or not _is_empty(schema)):
         if not same:
             schema, lost = write_schema(schema)
@@ -182,9 +179,10 @@ def write_choice(request: ir.Request, model: str, *, same: bool) -> Json:
             case "auto":
                 pass
         declared = {tool.name for tool in functions}
-        names = [name for name in choice.names if same or name in declared]
-        if names:
-            calling["allowedFunctionNames"] = names
+        allowed = [name for name in choice.names if same or name in declared]
+        if allowed:
+            names = Names(TOOLS, request)
+            calling["allowedFunctionNames"] = [names.out(name) for name in allowed]
         if same:
             calling.update(choice.extras)
         made["functionCallingConfig"] = calling

@@ -6,45 +6,30 @@ signature a client lost, gets the word that Google documents for it, once for ea
 
 from __future__ import annotations
 
-import msgspec
-from msgspec import Raw
-
 from proxy.dialects import identity, ir
+from proxy.dialects.arguments import as_object
 from proxy.dialects.gemini.media import write_media
 from proxy.dialects.gemini.models import signs_calls
-from proxy.dialects.gemini.names import FAMILY, NAME
+from proxy.dialects.gemini.names import FAMILY, NAME, TOOLS
 from proxy.dialects.gemini.parts import with_extras
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
 
 UNSIGNED = "skip_thought_signature_validator"
 _START = "."
 """What the user says in a conversation that does not begin with one."""
 
-_decode = msgspec.json.Decoder().decode
-
-
-def arguments_of(text: str, *, custom: bool = False) -> Raw | Json:
-    """A call's arguments as the object they must be: verbatim if they are one."""
-    if custom:
-        return {"input": text}
-    if not text.strip():
-        return {}
-    try:
-        value = _decode(text)
-    except (ValueError, RecursionError):
-        return {"input": text}
-    return Raw(text.encode()) if isinstance(value, dict) else {"input": value}
-
 
 class Turns:
     """Writes the messages of one request."""
 
-    __slots__ = ("_looks", "_loss", "_same", "contents", "system")
+    __slots__ = ("_looks", "_loss", "_names", "_same", "contents", "system")
 
     def __init__(self, request: ir.Request, model: str, loss: Loss) -> None:
         self._loss = loss
         self._same = request.origin == NAME
+        self._names = Names(TOOLS, request)
         self._looks = signs_calls(model)
         self.system: list[Json] = []
         self.contents: list[Json] = []
@@ -136,8 +121,9 @@ class Turns:
             self._loss.drop(f"{feature}.signature")
 
     def _call(self, block: ir.ToolCall) -> Json:
-        arguments = arguments_of(block.arguments, custom=block.custom)
-        part: Json = {"functionCall": {"name": block.name, "args": arguments}}
+        arguments = as_object(block.arguments, custom=block.custom)
+        name = self._names.out(block.name)
+        part: Json = {"functionCall": {"name": name, "args": arguments}}
         if self._same and not block.arguments:
             del part["functionCall"]["args"]
         if block.id:
@@ -147,7 +133,7 @@ class Turns:
 
     def _result(self, block: ir.ToolResult, beside: list[Json]) -> Json:
         said = "\n".join(part.text for part in block.content if isinstance(part, ir.Text))
-        made: Json = {"name": block.name or "tool"}
+        made: Json = {"name": self._names.out(block.name or "tool")}
         if block.id:
             made["id"] = identity.tool_id(block.id)
         made["response"] = {"error" if block.is_error else "output": said}

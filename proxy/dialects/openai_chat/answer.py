@@ -11,9 +11,10 @@ from proxy.dialects import identity, ir
 from proxy.dialects import usage as reports
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import mended, object_at, probabilities
+from proxy.dialects.names import Names
 from proxy.dialects.openai_chat import messages, parts, thoughts
 from proxy.dialects.openai_chat.fields import NAME, encode, finish_in
-from proxy.dialects.openai_chat.names import own_names
+from proxy.dialects.openai_chat.names import TOOLS
 
 _HEAD = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier", "error"})
 _CHOICE = frozenset(
@@ -213,9 +214,9 @@ def _calls(message: Json, ids: set[str], request: ir.Request) -> list[ir.Block]:
         call = call_of({"function": legacy})
         call.id = identity.new_id("call_")
         found.append(call)
-    names = own_names(request)
+    names = Names(TOOLS, request)
     for call in found:
-        call.name = names.get(call.name, call.name)
+        call.name = names.back(call.name)
     return list(found)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from proxy.dialects import ir
 from proxy.dialects.ir import Json
+from proxy.dialects.names import Names
 from proxy.dialects.openai_chat import answer, messages, thoughts
 from proxy.dialects.openai_chat.calls import Call, Calls
 from proxy.dialects.openai_chat.fields import finish_in
-from proxy.dialects.openai_chat.names import own_names
+from proxy.dialects.openai_chat.names import TOOLS
 
 Events = list[ir.Event]
 
@@ -31,8 +32,8 @@ class Choice:
     """One choice. `text` and `thought` are the index of the open block of that kind, or -1."""
 
     __slots__ = (
-        "_calls", "_cited", "_extras", "_finish", "_index", "_number", "_open", "_request", "_stop", "reason",
-        "sources", "text", "thought",
+        "_calls", "_cited", "_extras", "_finish", "_index", "_names", "_number", "_open", "_request", "_stop",
+        "reason", "sources", "text", "thought",
     )  # fmt: skip
 
     def __init__(self, number: int, index: Callable[[], int], request: ir.Request) -> None:
@@ -43,6 +44,7 @@ class Choice:
         self._number = number
         self._index = index
         self._request = request
+        self._names = Names(TOOLS, request)
         self._open: _Open | None = None
         self._calls = Calls()
         self._stop = ""
@@ -243,7 +245,7 @@ class Choice:
             signature=block.signature,
             origin=block.origin,
         )
-        started.name = own_names(self._request).get(block.name, block.name)
+        started.name = self._names.back(block.name)
         events.append(ir.BlockStart(call.index, started, self._number))
 
     def _finish_calls(self, events: Events, but: Call | None = None) -> None:

@@ -13,27 +13,28 @@ from itertools import groupby
 from proxy.dialects import identity, ir
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
 from proxy.dialects.openai_chat import parts, thoughts
-from proxy.dialects.openai_chat.fields import FAMILY, thoughts_field
-from proxy.dialects.openai_chat.names import speaker, tool_name
+from proxy.dialects.openai_chat.fields import FAMILY, NAME, thoughts_field
+from proxy.dialects.openai_chat.names import TOOLS, speaker
 
 
 class Prompt:
     """Writes the messages of one request."""
 
-    __slots__ = ("_called", "_loss", "_model", "_own")
+    __slots__ = ("_loss", "_model", "_names", "_own", "_turns")
 
-    def __init__(self, model: str, loss: Loss, *, own: bool) -> None:
+    def __init__(self, request: ir.Request, model: str, loss: Loss) -> None:
+        self._turns = request.messages
+        self._names = Names(TOOLS, request)
         self._model = model.lower()
         self._loss = loss
-        self._own = own
-        self._called: set[str] = set()
-        """Ids of the calls of the last answer."""
+        self._own = request.origin == NAME
 
-    def messages(self, turns: list[ir.Message]) -> list[Json]:
+    def messages(self) -> list[Json]:
         """All of them."""
         made: list[Json] = []
-        for answers, group in groupby(turns, key=lambda message: message.role == "assistant"):
+        for answers, group in groupby(self._turns, key=lambda message: message.role == "assistant"):
             if not answers:
                 made += self._asked(list(group))
             elif self._own:
@@ -51,14 +52,8 @@ class Prompt:
         shown: list[Json] = []
         for message in group:
             for block in message.content:
-                if not isinstance(block, ir.ToolResult):
-                    continue
-                if self._own or block.id in self._called:
+                if isinstance(block, ir.ToolResult):
                     yield self._result(block, shown)
-                else:
-                    # A result nobody asked for is refused.
-                    self._loss.drop("tool_result")
-                    shown += self._parts(block.content)
         if shown:
             yield {"role": "user", "content": self._joined(shown)}
         for message in group:
@@ -144,7 +139,6 @@ class Prompt:
         self._think(made, [block for block in blocks if isinstance(block, ir.Reasoning)])
         self._show(made, [block for block in blocks if isinstance(block, ir.Media)])
         calls = [self._call(block) for block in blocks if isinstance(block, ir.ToolCall)]
-        self._called = {block.id for block in blocks if isinstance(block, ir.ToolCall)}
         if calls:
             made["tool_calls"] = calls
         if made["content"] == "" and (calls or refusals):
@@ -212,7 +206,7 @@ class Prompt:
 
     def _call(self, call: ir.ToolCall) -> Json:
         made: Json = {"id": self._id(call.id)}
-        name = call.name if self._own else tool_name(call.name)
+        name = self._names.out(call.name)
         if call.custom:
             made["type"] = "custom"
             made["custom"] = {"name": name, "input": call.arguments}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from proxy.dialects import effort, ir
+from proxy.dialects import effort, ir, orphans
 from proxy.dialects.base import Target
 from proxy.dialects.gpt import reasons
 from proxy.dialects.ir import Json
@@ -74,9 +74,10 @@ def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
     """The body of a `POST …/chat/completions`."""
     own = request.origin == NAME
     survey(request, NAME, OWN_FIELDS if own else FIELDS, loss)
+    request = orphans.mended(request, NAME, loss)
     body: Json = {
         "model": target.model,
-        "messages": Prompt(target.model, loss, own=own).messages(request.messages),
+        "messages": Prompt(request, target.model, loss).messages(),
     }
     body.update(_parameters(request, target.model, loss, own=own))
     body.update(tools.render(request, loss, own=own))

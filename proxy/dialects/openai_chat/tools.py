@@ -8,8 +8,9 @@ from proxy.dialects import ir
 from proxy.dialects.asked import Fields, a_text, an_object, wrong
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss, unsupported
+from proxy.dialects.names import Names
 from proxy.dialects.openai_chat.fields import FAMILY
-from proxy.dialects.openai_chat.names import tool_name
+from proxy.dialects.openai_chat.names import TOOLS
 from proxy.dialects.openai_chat.parts import cache_of
 
 _LOCATION = ("city", "region", "country", "timezone")
@@ -119,17 +120,20 @@ def render(request: ir.Request, loss: Loss, *, own: bool) -> Json:
     """The fields of a request that are about tools."""
     body: Json = {}
     tools: list[Json] = []
+    names = Names(TOOLS, request)
     for tool in request.tools:
         if isinstance(tool, ir.ServerTool):
             _render_server_tool(tool, body, tools, loss, own=own)
         else:
-            tools.append((_render_custom if tool.custom else _render_function)(tool, own=own))
+            made = _render_custom(tool) if tool.custom else _render_function(tool, own=own)
+            made[made["type"]]["name"] = names.out(tool.name)
+            tools.append(made)
             if own:
                 tools[-1].update(_outside(tool))
     if tools:
         body["tools"] = tools
     if request.tool_choice is not None and (tools or own):
-        body["tool_choice"] = _render_choice(request.tool_choice, request.tools, own=own)
+        body["tool_choice"] = _render_choice(request.tool_choice, request.tools, names)
     if request.parallel_tool_calls is not None and (tools or own):
         body["parallel_tool_calls"] = request.parallel_tool_calls
     return body
@@ -145,7 +149,7 @@ def _outside(tool: ir.Tool) -> Json:
 
 
 def _render_function(tool: ir.Tool, *, own: bool) -> Json:
-    made: Json = {"name": tool.name if own else tool_name(tool.name)}
+    made: Json = {"name": tool.name}
     if tool.description:
         made["description"] = tool.description
     if not own:
@@ -158,8 +162,8 @@ def _render_function(tool: ir.Tool, *, own: bool) -> Json:
     return {"type": "function", "function": made}
 
 
-def _render_custom(tool: ir.Tool, *, own: bool) -> Json:
-    made: Json = {"name": tool.name if own else tool_name(tool.name)}
+def _render_custom(tool: ir.Tool) -> Json:
+    made: Json = {"name": tool.name}
     if tool.description:
         made["description"] = tool.description
     if tool.format is not None:
@@ -196,13 +200,13 @@ def _search_options(tool: ir.ServerTool) -> Json:
 
 
 def _render_choice(
-    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool], *, own: bool
+    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool], names: Names
 ) -> object:
     custom = {tool.name for tool in tools if isinstance(tool, ir.Tool) and tool.custom}
 
     def named(name: str) -> Json:
         kind = "custom" if name in custom else "function"
-        return {"type": kind, kind: {"name": name if own else tool_name(name)}}
+        return {"type": kind, kind: {"name": names.out(name)}}
 
     if choice.mode == "tool" and choice.names:
         return named(choice.names[0])

@@ -15,7 +15,8 @@ from msgspec import Struct, field
 from proxy.dialects import errors, identity, ir
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import is_idle, mended, object_at, probabilities
-from proxy.dialects.openai_responses.fields import NAME, finish_in, objects, word
+from proxy.dialects.names import Names
+from proxy.dialects.openai_responses.fields import NAME, TOOLS, finish_in, objects, word
 from proxy.dialects.openai_responses.pieces import Block, Item
 from proxy.dialects.openai_responses.response import created, extras_of, usage_of
 from proxy.dialects.openai_responses.said import SAID, Said
@@ -56,6 +57,7 @@ class ResponsesDecoder:
         "_closing",
         "_ended",
         "_items",
+        "_names",
         "_next",
         "_order",
         "_started",
@@ -64,6 +66,7 @@ class ResponsesDecoder:
     )
 
     def __init__(self, request: ir.Request) -> None:
+        self._names = Names(TOOLS, request)
         self._items: dict[tuple[int, str], Item] = {}
         self._order: list[Item] = []
         self._next = 0
@@ -335,7 +338,7 @@ class ResponsesDecoder:
         if block is None:
             call = ir.ToolCall(
                 id=item.call_id or identity.new_id("call_"),
-                name=item.name,
+                name=self._names.back(item.name),
                 custom=item.kind == "custom_tool_call",
                 extras=item.extras(),
             )

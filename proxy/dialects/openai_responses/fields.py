@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy.dialects.ir import Finish, Json
+from proxy.dialects.names import Rule
 
 NAME = "openai.responses"
 FAMILY = "openai"
+TOOLS = Rule(NAME, 64)
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from proxy.dialects import effort, gpt, ir
+from proxy.dialects import effort, gpt, ir, orphans
 from proxy.dialects.base import Target
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import object_at
@@ -66,6 +66,7 @@ def answer_count(tokens: int) -> bytes:
 def _body(request: ir.Request, target: Target, loss: Loss) -> Json:
     own = request.origin == NAME
     survey(request, NAME, OWN_FIELDS if own else FIELDS, loss)
+    request = orphans.mended(request, NAME, loss)
     body: Json = {"model": target.model}
     turns = Turns(request, loss)
     if turns.instructions is not None:

@@ -12,9 +12,11 @@ from proxy.dialects import identity, ir, usage
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import mended, object_at
 from proxy.dialects.loss import Loss
+from proxy.dialects.names import Names
 from proxy.dialects.openai_responses.fields import (
     NAME,
     TIERS,
+    TOOLS,
     finish_in,
     objects,
     word,
@@ -39,7 +41,11 @@ def parse_response(body: bytes, request: ir.Request) -> ir.Response:
         raise ValueError("no response")
     if found.get("error") or word(found, "status") in _NO_ANSWER:
         raise ValueError("no answer")
+    names = Names(TOOLS, request)
     blocks = read_output(found["output"])
+    for block in blocks:
+        if isinstance(block, ir.ToolCall):
+            block.name = names.back(block.name)
     calls = any(isinstance(block, ir.ToolCall) for block in blocks)
     finish, reason = finish_in(found, calls=calls)
     return ir.Response(

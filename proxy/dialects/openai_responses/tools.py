@@ -9,7 +9,8 @@ from proxy.dialects import ir
 from proxy.dialects.asked import Fields, an_object, wrong
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss, unsupported
-from proxy.dialects.openai_responses.fields import FAMILY, NAME, word
+from proxy.dialects.names import Names
+from proxy.dialects.openai_responses.fields import FAMILY, NAME, TOOLS, word
 
 _SEARCH = re.compile(r"web_search(?:_preview)?(?:_[\d_]+)?")
 _LOCATION = ("city", "region", "country", "timezone")
@@ -123,13 +124,15 @@ def _allowed(fields: Fields, value: Json) -> ir.ToolChoice:
 
 def write_tools(request: ir.Request, loss: Loss) -> list[Json]:
     """`tools`."""
-    return [_written(tool, loss, own=request.origin == NAME) for tool in request.tools]
+    names = Names(TOOLS, request)
+    own = request.origin == NAME
+    return [_written(tool, names, loss, own=own) for tool in request.tools]
 
 
-def _written(tool: ir.Tool | ir.ServerTool, loss: Loss, *, own: bool) -> Json:
+def _written(tool: ir.Tool | ir.ServerTool, names: Names, loss: Loss, *, own: bool) -> Json:
     if isinstance(tool, ir.ServerTool):
         return tool.value if own else _foreign_tool(tool, loss)
-    made: Json = {"type": "custom" if tool.custom else "function", "name": tool.name}
+    made: Json = {"type": "custom" if tool.custom else "function", "name": names.out(tool.name)}
     if tool.description:
         made["description"] = tool.description
     if tool.custom:
@@ -181,13 +184,14 @@ def write_choice(request: ir.Request) -> object:
     if choice.extras and request.origin == NAME:
         return choice.extras
     kinds = {_name(tool): _kind(tool) for tool in request.tools}
+    names = Names(TOOLS, request)
     if choice.mode == "tool":
-        return _named(choice.names[0], kinds) if choice.names else "required"
+        return _named(choice.names[0], kinds, names) if choice.names else "required"
     if choice.mode == "allowed":
         return {
             "type": "allowed_tools",
             "mode": "required" if choice.required else "auto",
-            "tools": [_named(name, kinds) for name in choice.names],
+            "tools": [_named(name, kinds, names) for name in choice.names],
         }
     return choice.mode
 
@@ -202,6 +206,8 @@ def _kind(tool: ir.Tool | ir.ServerTool) -> str:
     return "custom" if tool.custom else "function"
 
 
-def _named(name: str, kinds: Mapping[str, str]) -> Json:
+def _named(name: str, kinds: Mapping[str, str], names: Names) -> Json:
     kind = kinds.get(name, "function")
-    return {"type": kind, "name": name} if kind in ("function", "custom") else {"type": kind}
+    if kind not in ("function", "custom"):
+        return {"type": kind}
+    return {"type": kind, "name": names.out(name)}

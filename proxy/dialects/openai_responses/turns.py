@@ -5,7 +5,8 @@ from __future__ import annotations
 from proxy.dialects import identity, ir
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
-from proxy.dialects.openai_responses.fields import FAMILY, NAME
+from proxy.dialects.names import Names
+from proxy.dialects.openai_responses.fields import FAMILY, NAME, TOOLS
 from proxy.dialects.openai_responses.items import ITEM, call_item, reasoning_item
 from proxy.dialects.openai_responses.parts import PART, write_input, write_said
 
@@ -16,11 +17,12 @@ _SYSTEM = ("system", "developer")
 class Turns:
     """Writes the messages of one request."""
 
-    __slots__ = ("_loss", "_own", "_seen", "instructions", "items")
+    __slots__ = ("_loss", "_names", "_own", "_seen", "instructions", "items")
 
     def __init__(self, request: ir.Request, loss: Loss) -> None:
         self._loss = loss
         self._own = request.origin == NAME
+        self._names = Names(TOOLS, request)
         self._seen: set[str] = set()
         """Ids of thoughts: some providers give all thoughts of an answer the same."""
         self.items: list[Json] = []
@@ -126,6 +128,7 @@ class Turns:
                 if block.signature:
                     self._loss.drop("tool_call.signature")
                 item = call_item(block, self._call_id(block.id))
+                item["name"] = self._names.out(block.name)
                 if self._own:
                     item.update(block.extras.get(ITEM, {}))
                 return item

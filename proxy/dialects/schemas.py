@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.dialects.anthropic.read import encode
+import msgspec
+
 from proxy.dialects.ir import Json
+
+_encode = msgspec.json.Encoder().encode
 
 _UNCOUNTABLE = (
     "minimum",
@@ -67,7 +70,7 @@ def _closed(schema: Any, lost: list[str]) -> Any:  # Any: a schema may be true o
         told["minItems"] = made.pop("minItems")
     if told:
         lost.extend(told)
-        words = ", ".join(f"{key}: {encode(value).decode()}" for key, value in told.items())
+        words = ", ".join(f"{key}: {_encode(value).decode()}" for key, value in told.items())
         made["description"] = f"{made.get('description') or ''}\n\n{{{words}}}".strip()
     if made.get("type") == "object" or "properties" in made:
         if made.get("additionalProperties", False) is not False:
