@@ -139,7 +139,8 @@ def completions(answer: Answer, stream: bool) -> Said:
 
 def responses(answer: Answer, stream: bool) -> Said:
     """A response; of a stream, its last event, which must be what the others have told."""
-    body = answer.events[-1]["response"] if stream else answer.json
+    events = answer.events if stream else []
+    body = events[-1]["response"] if stream else answer.json
     said = Said(finish=body["status"], echo=tuple(body["output"]))
     for item in body["output"]:
         _item(said, item)
@@ -147,7 +148,7 @@ def responses(answer: Answer, stream: bool) -> Said:
         said.finish = body["incomplete_details"]["reason"]
     if stream:
         told = {"response.output_text.delta": "", "response.reasoning_summary_text.delta": ""}
-        for event in answer.events:
+        for event in events:
             if event["type"] in told:
                 told[event["type"]] += event["delta"]
         assert list(told.values()) == [said.text, said.thoughts]
