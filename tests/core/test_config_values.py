@@ -147,7 +147,7 @@ def test_the_place_of_a_credential(written: str, expected: Auth) -> None:
         "sigv4:a/b/c",
         "bearer:x",
         1,
-    ],  # fmt: skip
+    ],
 )
 def test_other_words_are_no_place(written: object) -> None:
     with pytest.raises(values.Unfit):
