@@ -195,7 +195,11 @@ def conversations(draw: st.DrawFn) -> list[ir.Message]:
         made += len(open_calls)
         if open_calls:
             answers: list[ir.Block] = [draw(results(call)) for call in open_calls]
-            messages.append(ir.Message("user", answers))
+            cut = draw(st.integers(0, len(answers)))
+            # Some say something before a result, or between two; others give each a message of its own.
+            said: list[ir.Block] = [ir.Text(draw(WORDS))] if draw(st.booleans()) else []
+            pieces = (answers[:cut], said, answers[cut:])
+            messages += [ir.Message("user", piece) for piece in pieces if piece]
             if draw(st.booleans()):
                 messages.append(ir.Message("assistant", [ir.Text(draw(WORDS))]))
     if not messages or messages[-1].role in ("assistant", "system"):
