@@ -242,6 +242,8 @@ class Thinking(Struct):
     """Whether thoughts (or a summary) are shown; None when nobody says."""
     summary: str = ""
     """`auto`, `concise`, `detailed`."""
+    usual: bool = False
+    """In the client's dialect thoughts are shown unless somebody says otherwise."""
     extras: Json = field(default_factory=dict)
 
 

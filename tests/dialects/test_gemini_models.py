@@ -80,3 +80,13 @@ def test_what_a_client_of_this_dialect_asked_goes_out_as_it_is() -> None:
 
 def test_nothing_asked_is_nothing_said() -> None:
     assert thinking_config(ir.Request(), "gemini-3-pro", Loss(), same=False) is None
+
+
+@pytest.mark.parametrize("model", ["gemini-2.5-flash", "gemini-3-pro-preview"])
+def test_who_usually_sees_thoughts_sees_them_here(model: str) -> None:
+    asked = ir.Request(thinking=ir.Thinking(budget=2048, usual=True))
+
+    made = thinking_config(asked, model, Loss(), same=False)
+
+    assert made is not None
+    assert made["includeThoughts"] is True

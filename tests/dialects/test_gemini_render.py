@@ -71,7 +71,7 @@ def test_what_cannot_be_said_is_counted() -> None:
     body, dropped = rendered(EVERYTHING, "gemini-3-pro-preview")
 
     assert set(dropped.values()) == {
-        "cache_key", "format.strict", "max_tokens", "metadata", "n", "parallel_tool_calls", "presence_penalty",
+        "cache_key", "max_tokens", "metadata", "n", "parallel_tool_calls", "presence_penalty",
         "seed", "server_tool.web_search", "stop", "temperature", "thinking.signature",
         "tool.strict", "top_logprobs", "unknown", "user", "verbosity",
     }  # fmt: skip

@@ -19,6 +19,7 @@ FIELDS: Mapping[str, str] = {
     "thinking.visible": "thinking.display",
     "format.json": "tool_choice (a tool that takes the answer)",
     "format.schema": "output_config.format",
+    "format.strict": "always",
     "system": "system",
     "system.later": "messages[].role: system, else system",
     "prefill": "messages[-1].role: assistant",

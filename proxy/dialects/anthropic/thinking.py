@@ -50,6 +50,7 @@ def parse_thinking(fields: Fields) -> ir.Thinking | None:
     display = asked.text("display")
     if display in ("summarized", "omitted"):
         made.visible = display == "summarized"
+    made.usual = kind == "enabled"
     if kind in ("disabled", "between_tools"):
         made.effort, made.budget = "none", None
     elif kind == "enabled":

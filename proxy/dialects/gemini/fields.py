@@ -33,6 +33,7 @@ FIELDS: Mapping[str, str] = {
     "thinking.visible": _CONFIG + "thinkingConfig.includeThoughts",
     "format.json": _CONFIG + "responseMimeType",
     "format.schema": _CONFIG + "responseJsonSchema, responseSchema, responseFormat[].text",
+    "format.strict": "always",
     "system": "systemInstruction",
     "prefill": "contents[] that end with role model",
     "text": _PART + "text",

@@ -55,6 +55,8 @@ def thinking_config(request: ir.Request, model: str, loss: Loss, *, same: bool) 
     else:
         made = _level(wanted, model, loss)
     visible = wanted.visible
+    if visible is None and wanted.usual and made.get("thinkingBudget") != 0:
+        visible = True
     if visible is None and wanted.summary and wanted.summary != "none":
         visible = True
     if visible is not None:
