@@ -41,6 +41,12 @@ def _is_token(value: object) -> bool:
     return is_number and is_spelled
 
 
+def count_at(raw: bytes, name: str) -> int | None:
+    """The number of tokens at `name` of such an object."""
+    found = (object_at(raw) or {}).get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+
+
 def is_idle(data: bytes) -> bool:
     """Whether an event says nothing at all. Some send one to keep the connection alive."""
     return not data.strip()

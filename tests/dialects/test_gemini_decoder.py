@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.dialects import ir
 from proxy.dialects.base import Usage
+from proxy.dialects.gemini.names import TOOLS
 from tests.dialects.contents import (
     CODEC,
     STREAMS,
@@ -175,6 +176,23 @@ def test_a_custom_tool_gets_its_free_text() -> None:
     assert isinstance(second, ir.ToolCall)
     assert (first.custom, first.arguments) == (True, "free")
     assert (second.custom, second.arguments) == (True, '{"odd":1}')
+
+
+def test_a_tool_has_its_name_back_and_its_text_though_it_came_in_pieces() -> None:
+    request = ir.Request(tools=[ir.Tool("9 patch", custom=True)])
+    call = {"name": TOOLS.made("9 patch"), "willContinue": True}
+    piece = {"partialArgs": [{"jsonPath": "$.input", "stringValue": "*** Begin"}]}
+
+    found = streamed(
+        chunk({"functionCall": call}),
+        chunk({"functionCall": {**piece, "willContinue": True}}),
+        chunk({"functionCall": {}}, finish="STOP"),
+        request=request,
+    )
+
+    (block,) = folded(found).choices[0].blocks
+    assert isinstance(block, ir.ToolCall)
+    assert (block.name, block.custom, block.arguments) == ("9 patch", True, "*** Begin")
 
 
 def test_what_only_google_understands_is_kept_as_it_is() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.lenient import (
+    count_at,
     is_idle,
     last_object,
     last_word,
@@ -21,6 +22,22 @@ from proxy.dialects.lenient import (
 @pytest.mark.parametrize("raw", [b"", b"[]", b"1", b"null", b"{", b"[" * 100_000, b'{"a":"\xff"}'])
 def test_only_an_object_is_one(raw: bytes) -> None:
     assert object_at(raw) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "count"),
+    [
+        (b'{"n": 7}', 7),
+        (b'{"n": 0}', 0),
+        (b'{"n": -1}', None),
+        (b'{"n": true}', None),
+        (b'{"n": "7"}', None),
+        (b"{}", None),
+        (b"[7]", None),
+    ],
+)
+def test_a_count_is_a_number_that_can_be_one(raw: bytes, count: int | None) -> None:
+    assert count_at(raw, "n") == count
 
 
 def test_an_object_is_decoded() -> None:

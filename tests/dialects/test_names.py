@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects import ir
+from proxy.dialects.loss import Loss
 from proxy.dialects.names import Names, Rule
+from tests.dialects.laws import check
+from tests.dialects.tried import TO_PROVIDER, written
 
 STRICT = Rule("a.dialect", 16, first="A-Za-z")
 WIDE = Rule("another.dialect", 32, letters="A-Za-z0-9_.:-", first="A-Za-z_")
@@ -71,3 +74,29 @@ def test_no_two_tools_are_called_the_same(given_names: list[str]) -> None:
     assert len(set(made)) == len(made)
     assert all(map(STRICT.fits, made))
     assert list(map(names.back, made)) == given_names
+
+
+@TO_PROVIDER
+@pytest.mark.parametrize("name", ["ns.do:it", "9lives", "x" * 200, "_own", "mcp/tool one"])
+def test_every_provider_is_told_a_name_it_takes_wherever_it_stands(
+    provider: str, model: str, name: str
+) -> None:
+    call = ir.ToolCall("call_1", name, "{}")
+    old = ir.ToolCall("call_0", "old" + name, "{}")
+    request = ir.Request(
+        messages=[
+            ir.Message("user", [ir.Text("Go")]),
+            ir.Message("assistant", [old, call]),
+            ir.Message("user", [ir.ToolResult("call_0", old.name), ir.ToolResult("call_1", name)]),
+        ],
+        tools=[ir.Tool(name, "Does it"), ir.Tool("plain")],
+        tool_choice=ir.ToolChoice("tool", [name]),
+        origin="another.dialect",
+    )
+    loss = Loss()
+
+    body = written(provider, model, request, loss)
+
+    assert body is not None
+    assert check(provider, "request")(body) == []
+    assert set(loss.names) <= {"tool_choice.tool"}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from proxy.core import clock
 from proxy.dialects import ir
+from proxy.dialects.openai_responses.fields import TOOLS
 from proxy.dialects.openai_responses.response import render_usage, skeleton
-from tests.dialects.answers import CODEC, answered, asked
+from tests.dialects.answers import CODEC, answered, asked, sse
+from tests.dialects.choices import fed, folded
 
 TEXT = {"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}
 MESSAGE = {"type": "message", "id": "msg_1", "role": "assistant", "content": [TEXT]}
@@ -23,6 +26,23 @@ def test_an_answer_is_its_blocks() -> None:
     assert response.choices[0].blocks == [ir.Text("Hi", extras={"item": {"id": "msg_1"}})]
     assert response.service_tier == "flex"
     assert response.extras == {"store": False}
+
+
+def test_a_tool_has_its_name_back() -> None:
+    assert CODEC is not None
+    request = ir.Request(tools=[ir.Tool("ns.do")])
+    call = {**CALL, "call_id": "c", "name": TOOLS.made("ns.do")}
+    told = fed(
+        CODEC.decoder(request),
+        sse({"type": "response.output_item.done", "output_index": 0, "item": call})
+        + sse({"type": "response.completed", "response": {"output": [call]}}),
+    )
+    body = orjson.dumps({"id": "r", "status": "completed", "output": [call]})
+
+    for response in (CODEC.parse_response(body, request), folded(told)):
+        (block,) = response.choices[0].blocks
+        assert isinstance(block, ir.ToolCall)
+        assert block.name == "ns.do"
 
 
 def test_calls_are_why_an_answer_ended_and_always_have_a_name_to_answer_to() -> None:

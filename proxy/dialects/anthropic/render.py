@@ -17,7 +17,7 @@ from proxy.dialects.anthropic.turns import conversation
 from proxy.dialects.base import Target
 from proxy.dialects.claude import Model, model
 from proxy.dialects.ir import Json
-from proxy.dialects.lenient import object_at
+from proxy.dialects.lenient import count_at
 from proxy.dialects.loss import Loss
 from proxy.dialects.schemas import enforceable
 from proxy.dialects.survey import survey
@@ -51,8 +51,7 @@ def _encoded(
 
 def parse_count(raw: bytes) -> int | None:
     """The number of tokens in an answer to that."""
-    found = (object_at(raw) or {}).get("input_tokens")
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    return count_at(raw, "input_tokens")
 
 
 def answer_count(tokens: int) -> bytes:

@@ -15,7 +15,7 @@ from proxy.dialects.bedrock.tools import answers_by_tool, needs_tool, tool_confi
 from proxy.dialects.bedrock.turns import conversation
 from proxy.dialects.bedrock.words import NAME, TIERS
 from proxy.dialects.ir import Json
-from proxy.dialects.lenient import object_at
+from proxy.dialects.lenient import count_at
 from proxy.dialects.loss import Loss
 from proxy.dialects.schemas import enforceable
 from proxy.dialects.survey import survey
@@ -42,8 +42,7 @@ def render_question(request: ir.Request, target: Target, loss: Loss) -> bytes:
 
 def parse_count(raw: bytes) -> int | None:
     """The number of tokens in an answer to that."""
-    found = (object_at(raw) or {}).get("inputTokens")
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    return count_at(raw, "inputTokens")
 
 
 def answer_count(tokens: int) -> bytes:

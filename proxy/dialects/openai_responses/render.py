@@ -10,7 +10,7 @@ import re
 from proxy.dialects import effort, gpt, ir, orphans
 from proxy.dialects.base import Target
 from proxy.dialects.ir import Json
-from proxy.dialects.lenient import object_at
+from proxy.dialects.lenient import count_at
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_responses.fields import (
     ENCRYPTED,
@@ -54,8 +54,7 @@ def render_question(request: ir.Request, target: Target, loss: Loss) -> bytes:
 
 def parse_count(raw: bytes) -> int | None:
     """The number of tokens in an answer to that."""
-    found = (object_at(raw) or {}).get("input_tokens")
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    return count_at(raw, "input_tokens")
 
 
 def answer_count(tokens: int) -> bytes:
