@@ -24,6 +24,8 @@ _encode = msgspec.json.Encoder().encode
 
 class _Ended(Struct, gc=False):
     finish_reason: str | None = None
+    usage: Raw = NULL
+    """Moonshot's place for it."""
 
 
 class _Body(Struct, gc=False):
@@ -152,7 +154,7 @@ class ChoicesTap:
         if self.finish_reason == "error":
             return self.fail(raw)
         self._done = True
-        self._report = found.usage
+        self._report = found.usage if found.usage != NULL else found.choices[-1].usage
         return CONTENT | FINISH
 
     def _odd_body(self, raw: bytes) -> int:

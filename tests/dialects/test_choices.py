@@ -74,3 +74,15 @@ def test_an_oversized_event_may_finish_with_an_error(dialect: Dialect) -> None:
 )
 def test_bodies_need_a_choice(dialect: Dialect, raw: dict[str, Any], flags: int) -> None:
     assert dialect.tap().body(orjson.dumps(raw)) == flags
+
+
+def test_usage_inside_a_choice_of_a_whole_answer_is_found() -> None:
+    tap = DIALECTS["openai.chat"].tap()
+
+    tap.body(
+        b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop",'
+        b'"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}]}'
+    )
+
+    assert tap.usage is not None
+    assert (tap.usage.input, tap.usage.output) == (7, 2)
