@@ -105,7 +105,8 @@ def test_every_feature_named_survives_the_journey() -> None:
         for name in survived(request, model)
     }
 
-    assert set(FIELDS) - {"tool.custom"} <= found  # which comes back as a function
+    # Free text comes back as a function, and a schema is always followed: nobody says so.
+    assert set(FIELDS) - {"tool.custom", "format.strict"} <= found
 
 
 @pytest.mark.parametrize("feature", FIELDS)
