@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 
 import pytest
@@ -24,9 +23,3 @@ def hands() -> Iterator[clock.Hands]:
     """Both clocks stand still; `hands.advance(seconds)` moves them."""
     with clock.held() as hands:
         yield hands
-
-
-def pytest_collection_finish() -> None:
-    """What collecting has made stays: taken out of the collector's sight, it costs no test a pause of the loop."""
-    gc.collect()
-    gc.freeze()

@@ -15,6 +15,10 @@ from tests.guards.watch import Watch
 
 MARK = "allow_blocking"
 
+EVERY = 100
+"""Tests between two full collections."""
+
+finished = 0
 watch = Watch()
 
 
@@ -43,6 +47,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Take what was imported out of the collector's work: a full collection of it would block the loop."""
+    _collect()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 1_000_000)  # full ones are ours to make, between two tests
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish() -> None:
+    global finished
+    finished += 1
+    if finished % EVERY == 0:
+        _collect()
+
+
+def _collect() -> None:
+    """What is left stays: with thousands of tests in one process it grows, and so would every collection."""
     gc.collect()
     gc.freeze()
 
