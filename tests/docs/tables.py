@@ -25,6 +25,8 @@ from proxy.gateway.verdict import RULES
 from tests.docs.pages import DOCS, PAGES, generated, replace_generated
 
 FIGURES = DOCS / "figures.json"
+TRANSLATED = DOCS / "figures-translation.json"
+"""Of `python -m bench translate`: Headrace beside itself."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
@@ -238,9 +240,10 @@ BESIDE: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = (
 """CPU a request and a paced token, in µs, beside an nginx in the same run: see docs/benchmarks.md."""
 
 
-def figures() -> dict[str, Any] | None:
+def figures(path: Path | None = None) -> dict[str, Any] | None:
     """The published run; None while there is none."""
-    return orjson.loads(FIGURES.read_bytes()) if FIGURES.exists() else None
+    path = path or FIGURES
+    return orjson.loads(path.read_bytes()) if path.exists() else None
 
 
 def publish(bench: Path) -> None:
@@ -249,7 +252,11 @@ def publish(bench: Path) -> None:
     assert not found["complaints"], found["complaints"]
     assert not found["noise"], found["noise"]
     del found["outcomes"]
-    FIGURES.write_bytes(msgspec.json.format(orjson.dumps(found), indent=2) + b"\n")
+    for path, baseline in ((FIGURES, "nginx"), (TRANSLATED, "headrace")):
+        rows = _beside(found, baseline)
+        if rows:
+            run = msgspec.json.format(orjson.dumps({**found, "rows": rows}), indent=2)
+            path.write_bytes(run + b"\n")
 
 
 def times(*ratios: float) -> str:
@@ -299,10 +306,10 @@ def run_table() -> str:
 
 def translation_table() -> str:
     """Translated streams beside passed ones, of the published run, for docs/benchmarks.md."""
-    run = figures()
-    rows = [] if run is None else _beside(run, "headrace")
-    if not rows:
+    run = figures(TRANSLATED)
+    if run is None:
         return "No run has been published for this version yet.\n"
+    rows = run["rows"]
     names = [name for name in rows[0]["figures"] if name != "headrace"]
     cells = [
         (
@@ -312,7 +319,9 @@ def translation_table() -> str:
         )
         for row in rows
     ]
-    return table(("", "passed through", *names), cells, right=range(1, len(names) + 2))
+    facts = ", ".join(run["facts"].values())
+    found = table(("", "passed through", *names), cells, right=range(1, len(names) + 2))
+    return f"{found}\nMedians. {facts}.\n"
 
 
 def _beside(run: dict[str, Any], baseline: str) -> list[dict[str, Any]]:
