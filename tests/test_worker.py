@@ -362,6 +362,8 @@ def refuses(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it went while the connection waited to be taken
+        return False
     return False
 
 
