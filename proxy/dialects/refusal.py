@@ -129,7 +129,7 @@ _CODES: Mapping[Cause, str] = {
 """What OpenAI's clients look for, by what the error means."""
 _PROMPT_TOO_LONG = "prompt is too long: "
 """How Anthropic's clients know that the window is full."""
-_NOTHING_SAID = "The provider refused the request."
+NOTHING_SAID = "The provider refused the request."
 
 
 def words(status: int) -> _Words:
@@ -148,7 +148,7 @@ def render_refusal(
 def _openai(status: int, said: Said, cause: Cause, request_id: str) -> bytes:
     known = words(status)
     fields = {
-        "message": said.message or _NOTHING_SAID,
+        "message": said.message or NOTHING_SAID,
         "type": known.openai_type,
         "param": said.param,
         "code": _CODES.get(cause) or known.openai_code or said.code or None,
@@ -157,7 +157,7 @@ def _openai(status: int, said: Said, cause: Cause, request_id: str) -> bytes:
 
 
 def _anthropic(status: int, said: Said, cause: Cause, request_id: str) -> bytes:
-    message = said.message or _NOTHING_SAID
+    message = said.message or NOTHING_SAID
     if cause is Cause.CONTEXT and not message.lower().startswith(_PROMPT_TOO_LONG.rstrip(": ")):
         message = _PROMPT_TOO_LONG + message
     fields = {"type": words(status).anthropic_type, "message": message}
@@ -167,7 +167,7 @@ def _anthropic(status: int, said: Said, cause: Cause, request_id: str) -> bytes:
 def _gemini(status: int, said: Said, cause: Cause, request_id: str) -> bytes:
     fields = {
         "code": status,
-        "message": said.message or _NOTHING_SAID,
+        "message": said.message or NOTHING_SAID,
         "status": words(status).google_status,
     }
     return _encode({"error": fields})

@@ -10,7 +10,7 @@ import orjson
 from proxy.core.errors import ProxyError, UpstreamError
 from proxy.core.redact import redact_bytes
 from proxy.dialects import DIALECTS
-from proxy.dialects.refusal import render_refusal, said
+from proxy.dialects.refusal import NOTHING_SAID, render_refusal, said
 from proxy.dialects.render import render_error
 from proxy.gateway.answer import Kind
 from proxy.gateway.relay import BytesRelay, EventRelay, Relay
@@ -92,9 +92,6 @@ def reject(exchange: Exchange, error: ProxyError) -> None:
     exchange.respond(status, headers, body)
 
 
-_NOTHING_SAID = "The provider refused the request."
-
-
 def _break_off(exchange: Exchange, code: str, message: str) -> None:
     """An error for a client that has been given the head of a stream and signs of life, and nothing else."""
     dialect = DIALECTS[exchange.endpoint.dialect]
@@ -112,7 +109,7 @@ def pass_on(exchange: Exchange, error: UpstreamError) -> None:
     another dialect said is said again in the client's, and so is what was an event of a stream.
     """
     if exchange.head_sent:
-        _break_off(exchange, error.cause.value, said(error.body).message or _NOTHING_SAID)
+        _break_off(exchange, error.cause.value, said(error.body).message or NOTHING_SAID)
         return
     found = _object(error.body)
     is_event = "sequence_number" in found and "error" not in found

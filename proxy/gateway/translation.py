@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.plan import Candidate
 
-REFUSED = frozenset({"translation_not_supported", "translation_loss"})
-"""Codes of errors that another deployment, one that needs no translation, may not have."""
-
 
 class Translation:
     """What stands between one client and one provider for the length of an attempt."""
