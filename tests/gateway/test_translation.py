@@ -7,6 +7,9 @@ from urllib.parse import quote
 
 import orjson
 import pytest
+from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
+from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
+from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from msgspec.structs import replace
 
 from proxy.core.model import Auth, Credential, Snapshot
@@ -348,9 +351,6 @@ PROFILE = "arn:aws:bedrock:us-east-1:1:inference-profile/us.claude-v1:0"
 
 def signed_again(head: bytes, body: bytes) -> str:
     """What botocore makes of the request that came."""
-    from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
-    from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
-    from botocore.credentials import Credentials  # type: ignore[import-untyped]
 
     line, *lines = head.decode().strip().split("\r\n")
     fields = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
