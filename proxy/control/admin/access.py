@@ -1,0 +1,69 @@
+"""Who may do what: five roles and one for teams, each a set of permissions. What is not granted is denied."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Permission(StrEnum):
+    """What a route asks for. `PUBLIC` is for liveness and login alone."""
+
+    PUBLIC = "public"
+    METRICS = "metrics"
+    READ = "read"
+    """Configuration without secrets, status, statistics, logs."""
+    KEYS = "keys"
+    """Virtual keys: all of them, or those of the own team (`Principal.team`)."""
+    OPERATE = "operate"
+    """Models, deployments, groups; enable and disable; reload, resets, caches."""
+    CONFIGURE = "configure"
+    """Providers, credentials, settings, import, export: all that holds or moves secrets."""
+    AUDIT = "audit"
+    USERS = "users"
+    """Users, service tokens, sessions of others."""
+    SELF = "self"
+    """One's own session and password; everybody who is somebody."""
+
+
+class Role(StrEnum):
+    """What a user or a service token is."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    KEY_MANAGER = "key_manager"
+    VIEWER = "viewer"
+    METRICS = "metrics"
+
+
+_P = Permission
+GRANTS: dict[Role, frozenset[Permission]] = {
+    Role.OWNER: frozenset(_P),
+    Role.ADMIN: frozenset(_P) - {_P.USERS},
+    Role.OPERATOR: frozenset({_P.PUBLIC, _P.SELF, _P.METRICS, _P.READ, _P.OPERATE, _P.KEYS}),
+    Role.KEY_MANAGER: frozenset({_P.PUBLIC, _P.SELF, _P.KEYS}),
+    Role.VIEWER: frozenset({_P.PUBLIC, _P.SELF, _P.METRICS, _P.READ}),
+    Role.METRICS: frozenset({_P.PUBLIC, _P.METRICS}),
+}
+
+
+class Principal(Struct, frozen=True):
+    """Who asks."""
+
+    name: str
+    """For the audit log: `token`, `user:anna`, `service:ci`, `anonymous`."""
+    role: Role
+    team: str = ""
+    """Not empty: only the keys of this team."""
+    scopes: frozenset[Permission] | None = None
+    """Of a service token: what is left of its role; None: all."""
+    session: str = ""
+    """The hash of its session, if it came with one; then it owes a CSRF token for changes."""
+
+    def may(self, permission: Permission) -> bool:
+        """Whether it has a permission."""
+        return permission in GRANTS[self.role] and (
+            self.scopes is None or permission in self.scopes
+        )

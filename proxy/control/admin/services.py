@@ -1,0 +1,20 @@
+"""What handlers of the admin API work with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from proxy.control.sync import Sync
+    from proxy.state.state import State
+
+
+class Services(Struct, eq=False):
+    """One for each worker."""
+
+    state: State
+    """The snapshot in use, live state, metrics."""
+    sync: Sync
+    """The store, the mirror of it, the vault, the file."""

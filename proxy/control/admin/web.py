@@ -1,0 +1,93 @@
+"""The words of the admin API: request, answer, problem (RFC 9457), route."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    from proxy.control.admin.access import Permission, Principal
+    from proxy.control.admin.services import Services
+
+JSON = "application/json; charset=utf-8"
+PROBLEM = "application/problem+json; charset=utf-8"
+
+
+class Request(Struct, eq=False):
+    """One request, read whole."""
+
+    method: str
+    path: str
+    """Raw, without the query."""
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    """Names in lower case; of a repeated header the last one."""
+    body: bytes
+    peer: str
+    """The client's IP address."""
+    id: str
+    """`x-request-id`."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What the route's template names, decoded."""
+    principal: Principal | None = None
+    """Set before a handler is called; None only on PUBLIC routes."""
+
+
+class Answer(Struct, eq=False):
+    """What a handler returns. `content` is encoded as JSON unless it is bytes; None is no body."""
+
+    content: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    kind: str = JSON
+
+
+class Fault(Struct, frozen=True):
+    """One thing wrong with a body: `field` as in `deployments[0].provider`, and a sentence."""
+
+    field: str
+    message: str
+
+
+class Problem(Exception):
+    """An answer that is an error: `application/problem+json` with type, title, status, detail, errors."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        faults: tuple[Fault, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        """A word for programs: `not_found`, `invalid`, `conflict`, `precondition_failed`, …; the end of `type`."""
+        self.detail = detail
+        self.faults = faults
+        self.headers = dict(headers or {})
+
+
+Handler = Callable[[Request, "Services"], Awaitable[Answer]]
+
+
+class Route(Struct, frozen=True, eq=False):
+    """One thing that can be asked. There is no default for `permission`: a route without one cannot be written."""
+
+    method: str
+    path: str
+    """`/admin/providers/{id}`; `{name:path}` takes slashes too."""
+    permission: Permission
+    handler: Handler
+    summary: str
+    """For the OpenAPI document."""
+    aliases: tuple[str, ...] = ()
+    """Further paths with the same meaning and the same answer."""
+    body: Any = None
+    """The pydantic model or JSON Schema of the request's body, for the OpenAPI document."""
+    answer: Any = None
+    """The same of its answer."""
+    tag: str = ""
