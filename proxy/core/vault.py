@@ -7,9 +7,39 @@ one in front and sealing everything again (`headrace secrets rotate`).
 
 from __future__ import annotations
 
+import base64
+import binascii
+import os
+import re
 from collections.abc import Sequence
+from typing import Never
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from proxy.core.secret import Secret
+
+SHORTEST = 32
+"""Bytes of a master key."""
+VARIETY = 8
+"""Different characters in a master key: of 32 digits that chance chose, hexadecimal or decimal, hardly any has fewer."""
+
+_VERSION = "v1"
+_NONCE = 12
+_KID = 6
+"""Bytes; they only tell the few keys of one installation apart."""
+_SEAL, _NAME = b"headrace v1 seal", b"headrace v1 kid"
+
+_PLACEHOLDERS = re.compile(
+    "change[-_]?me|change[-_]this|replace|your[-_]|placeholder|example|insecure|default|password"
+    "|(?:secret|master)[-_]?key|0123456789|abcdefghij",
+    re.IGNORECASE,
+)
+"""Words of sample configurations. Chance writes one of them into a random key about once in a million keys."""
+
+MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 class Unopened(Exception):
@@ -25,19 +55,102 @@ class Vault:
 
     __slots__ = ("_keys", "kids")
 
+    kids: tuple[str, ...]
+    """The names of the keys, the sealing one first. Derived from the keys, and safe to show."""
+
     def __init__(self, keys: Sequence[Secret], *, not_these: Sequence[Secret] = ()) -> None:
         """Raises WeakKey for one that is short, repeated characters, a placeholder, or one of `not_these`."""
-        raise NotImplementedError
+        if not keys:
+            raise WeakKey(f"there is no master key: {MAKE_ONE}")
+        used = {secret.reveal().strip() for secret in not_these}
+        self._keys: dict[str, AESGCM] = {}
+        for number, key in enumerate(keys, 1):
+            text = key.reveal().strip()
+            if fault := _fault(text, used):
+                raise WeakKey(f"master key {number} {fault}: {MAKE_ONE}")
+            self._keys.setdefault(_kid(text), AESGCM(_derived(text, _SEAL, 32)))
+        self.kids = tuple(self._keys)
 
     def seal(self, value: bytes, place: str) -> str:
         """Sealed under the first key."""
-        raise NotImplementedError
+        kid = self.kids[0]
+        nonce = os.urandom(_NONCE)
+        closed = self._keys[kid].encrypt(nonce, value, _bound(kid, place))
+        return f"{_VERSION}.{kid}.{_text(nonce)}.{_text(closed)}"
 
     def open(self, sealed: str, place: str) -> bytes:
         """What was sealed for this place. Raises Unopened."""
-        raise NotImplementedError
+        parts = _parts(sealed)
+        if parts is None:
+            raise Unopened("this is no sealed value")
+        kid, nonce, closed = parts
+        key = self._keys.get(kid)
+        if key is None:
+            raise Unopened(f"sealed under master key {kid}, which is not among those given")
+        try:
+            return key.decrypt(nonce, closed, _bound(kid, place))
+        except InvalidTag:
+            raise Unopened("the sealed value was changed, or was made for another place") from None
+
+    def __repr__(self) -> str:
+        return f"Vault({', '.join(self.kids)})"
+
+    def __reduce__(self) -> Never:
+        raise TypeError("a Vault is not pickled")
 
 
 def kid_of(sealed: str) -> str:
     """Which key sealed it; empty when it is no sealed value."""
-    raise NotImplementedError
+    parts = _parts(sealed)
+    return "" if parts is None else parts[0]
+
+
+def _parts(sealed: str) -> tuple[str, bytes, bytes] | None:
+    """Key, nonce and ciphertext; None for anything that `seal` has not written."""
+    version, *rest = sealed.split(".")
+    if version != _VERSION or len(rest) != 3:
+        return None
+    kid, nonce, closed = (_bytes(part) for part in rest)
+    if kid is None or nonce is None or closed is None:
+        return None
+    if len(kid) != _KID or len(nonce) != _NONCE or len(closed) < 16:
+        return None
+    return rest[0], nonce, closed
+
+
+def _bound(kid: str, place: str) -> bytes:
+    """What the tag covers besides the value. A kid has a fixed length: no two pairs give the same bytes."""
+    return f"{_VERSION}.{kid}.{place}".encode()
+
+
+def _fault(text: str, used: set[str]) -> str:
+    if len(text.encode()) < SHORTEST:
+        return f"is shorter than {SHORTEST} bytes"
+    if len(set(text)) < VARIETY:
+        return "repeats a few characters"
+    if _PLACEHOLDERS.search(text):
+        return "looks like a placeholder"
+    if text in used:
+        return "is used for something else as well"
+    return ""
+
+
+def _derived(text: str, purpose: bytes, length: int) -> bytes:
+    return HKDF(SHA256(), length, salt=None, info=purpose).derive(text.encode())
+
+
+def _kid(text: str) -> str:
+    return _text(_derived(text, _NAME, _KID))
+
+
+def _text(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes | None:
+    """Strictly: only one text stands for these bytes, so that a changed character is always noticed."""
+    try:
+        value = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return value if _text(value) == text else None
