@@ -1,0 +1,167 @@
+"""From a request to its answer: route, identify, authorise, answer. Knows nothing of connections.
+
+Deny by default: without a principal nothing is answered but what is PUBLIC, not even whether a path exists. Whatever
+goes wrong is a problem (RFC 9457) with a fixed text; an exception is logged and never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from proxy.control.admin.access import Permission
+from proxy.control.admin.match import Table
+from proxy.control.admin.web import PROBLEM, Answer, Problem
+from proxy.core.log import logger
+from proxy.store.base import StoreDown
+
+if TYPE_CHECKING:
+    from proxy.control.admin.services import Services
+    from proxy.control.admin.web import Request, Route
+
+Response = tuple[int, dict[str, str], bytes]
+"""Status, headers (names in lower case), body."""
+
+ALWAYS: Mapping[str, str] = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+"""On every answer; a page for people brings a policy of its own."""
+READING = frozenset({"GET", "HEAD"})
+
+
+class AdminApp:
+    """All routes and what they work with. Raises ValueError when a route has no permission or two collide."""
+
+    __slots__ = ("_services", "_table", "routes")
+
+    def __init__(self, routes: Iterable[Route], services: Services) -> None:
+        self.routes = tuple(routes)
+        self._table = Table(self.routes)
+        self._services = services
+
+    def serves(self, method: str, path: str) -> bool:
+        """Whether a request on a port that is shared is for us: a route of ours, or anything below `/admin`."""
+        return (
+            path == "/admin"
+            or path.startswith("/admin/")
+            or self._table.find(method, path) is not None
+        )
+
+    async def answer(
+        self, request: Request, read: Callable[[], Awaitable[bytes]] | None = None
+    ) -> Response:
+        """Status, headers and body; never raises. `read` gives the body, and is called for those only who may."""
+        try:
+            answer = await self._answer(request, read)
+            return _response(request, answer)
+        except Problem as problem:
+            return _refused(request, problem)
+        except StoreDown:
+            return _refused(request, store_down())
+        except Exception:
+            logger.exception(
+                "admin request %s failed: %s %s", request.id, request.method, request.path
+            )
+            return _refused(
+                request, Problem(500, "internal", "The request failed. Its id is in the log.")
+            )
+
+    async def _answer(
+        self, request: Request, read: Callable[[], Awaitable[bytes]] | None
+    ) -> Answer:
+        # Not at the top: it needs what only the control plane needs.
+        from proxy.control.admin.identify import identify
+
+        found = self._table.find(request.method, request.path)
+        if found is not None:
+            route, request.params = found
+            if route.permission is Permission.PUBLIC:
+                return await self._run(route, request, read)
+        principal = await identify(request, self._services)
+        if principal is None:
+            raise unauthenticated()
+        request.principal = principal
+        if found is None:
+            raise self._nothing(request.path)
+        route = found[0]
+        if not principal.may(route.permission):
+            raise Problem(403, "forbidden", f"This needs the permission '{route.permission}'.")
+        return await self._run(route, request, read)
+
+    async def _run(
+        self, route: Route, request: Request, read: Callable[[], Awaitable[bytes]] | None
+    ) -> Answer:
+        if read is not None and request.method not in READING:
+            request.body = await read()
+        return await route.handler(request, self._services)
+
+    def _nothing(self, path: str) -> Problem:
+        methods = self._table.methods(path)
+        if not methods:
+            return Problem(404, "not_found", "There is nothing at this path.")
+        allowed = ", ".join(methods)
+        return Problem(
+            405, "method_not_allowed", f"This path takes {allowed}.", headers={"allow": allowed}
+        )
+
+
+def unauthenticated() -> Problem:
+    """Nobody showed who they are."""
+    return Problem(
+        401,
+        "unauthenticated",
+        "Send 'Authorization: Bearer <token>', or log in.",
+        headers={"www-authenticate": "Bearer"},
+    )
+
+
+def store_down() -> Problem:
+    """What needs the database waits for it."""
+    return Problem(
+        503,
+        "store_down",
+        "The database cannot be reached. Nothing was changed; what is served goes on.",
+        headers={"retry-after": "2"},
+    )
+
+
+def _response(request: Request, answer: Answer) -> Response:
+    content = answer.content
+    headers = {**ALWAYS, "x-request-id": request.id, **answer.headers}
+    if content is None:
+        return answer.status, headers, b""
+    headers["content-type"] = answer.kind
+    body = content if isinstance(content, bytes) else orjson.dumps(content)
+    return answer.status, headers, body
+
+
+def _refused(request: Request, problem: Problem) -> Response:
+    if request.method not in READING:
+        who = "nobody" if request.principal is None else request.principal.name
+        logger.info(
+            "admin request %s of %s refused: %s %s: %d %s",
+            request.id,
+            who,
+            request.method,
+            request.path,
+            problem.status,
+            problem.code,
+        )
+    content: dict[str, Any] = {
+        "type": f"urn:headrace:problem:{problem.code}",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.faults:
+        content["errors"] = [
+            {"field": fault.field, "message": fault.message} for fault in problem.faults
+        ]
+    content["request_id"] = request.id
+    return _response(request, Answer(content, problem.status, problem.headers, PROBLEM))
