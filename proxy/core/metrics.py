@@ -25,6 +25,7 @@ MAX_GAP = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 CONNECT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 BYTES = tuple(4**n for n in range(4, 14))
+SYNC = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 # More kinds of exchange than any configuration makes; only a route that is no template could get here.
 _MAX_BUNDLES = 20_000
@@ -345,6 +346,32 @@ class Metrics:
             "Time to open a connection, name lookup and TLS included.",
             CONNECT,
             ("provider",),
+        )
+
+        # --- configuration -------------------------------------------------------------------------------
+        self.store_up = gauge(
+            "headrace_store_up",
+            "1 while the database answers, 0 while it does not; the worst any worker sees.",
+            rule=Rule.MIN,
+        )
+        self.config_revision = gauge(
+            "headrace_config_revision", "Revision of the database that is served.", ("worker",)
+        ).child(worker)
+        self.config_age = gauge(
+            "headrace_config_age_seconds",
+            "Time since the database confirmed what is served; the worst any worker sees.",
+            rule=Rule.MAX,
+        )
+        self.config_reloads = counter(
+            "headrace_config_reloads_total",
+            "Configuration files read again, and whether they were taken.",
+            ("outcome",),
+            cap=4,
+        )
+        self.sync = histogram(
+            "headrace_sync_seconds",
+            "Change in the database noticed to change served.",
+            SYNC,
         )
 
         # --- this process --------------------------------------------------------------------------------
