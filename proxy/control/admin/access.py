@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from proxy.core.secret import Secret
+
 
 class Permission(StrEnum):
     """What a route asks for. `PUBLIC` is for liveness and login alone."""
@@ -38,6 +40,14 @@ class Role(StrEnum):
     METRICS = "metrics"
 
 
+def role_of(text: str) -> Role | None:
+    """The role a row of the store names; None for one that this version does not know, which is nobody's."""
+    try:
+        return Role(text)
+    except ValueError:
+        return None
+
+
 _P = Permission
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(_P),
@@ -47,6 +57,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({_P.PUBLIC, _P.SELF, _P.METRICS, _P.READ}),
     Role.METRICS: frozenset({_P.PUBLIC, _P.METRICS}),
 }
+_EVERYBODYS = frozenset({_P.PUBLIC, _P.SELF})
 
 
 class Principal(Struct, frozen=True):
@@ -61,9 +72,39 @@ class Principal(Struct, frozen=True):
     """Of a service token: what is left of its role; None: all."""
     session: str = ""
     """The hash of its session, if it came with one; then it owes a CSRF token for changes."""
+    csrf: Secret | None = None
+    """That token."""
+    user: int = 0
+    """The row of its user; 0: the configuration's own, a service token, or nobody."""
 
     def may(self, permission: Permission) -> bool:
         """Whether it has a permission."""
         return permission in GRANTS[self.role] and (
             self.scopes is None or permission in self.scopes
         )
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """All it may."""
+        granted = GRANTS[self.role]
+        return granted if self.scopes is None else granted & self.scopes
+
+
+def may_touch(principal: Principal, team: str) -> bool:
+    """Whether it may see and change a virtual key of this team (empty: of no team).
+
+    This is about whose key it is; that it may have to do with keys at all is `Permission.KEYS`.
+    """
+    if principal.role is Role.KEY_MANAGER and not principal.team:
+        return False
+    return not principal.team or principal.team == team
+
+
+def may_grant(
+    principal: Principal, role: Role, team: str, scopes: frozenset[Permission] | None = None
+) -> bool:
+    """Whether it may make somebody who can do this, or have power over one: nobody gives what they do not have."""
+    given = Principal("", role, team, scopes)
+    if principal.team and principal.team != team:
+        return False
+    return given.permissions - _EVERYBODYS <= principal.permissions

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from proxy.control.admin.lockout import Door
 
 if TYPE_CHECKING:
     from proxy.control.sync import Sync
@@ -18,3 +20,5 @@ class Services(Struct, eq=False):
     """The snapshot in use, live state, metrics."""
     sync: Sync
     """The store, the mirror of it, the vault, the file."""
+    door: Door = field(default_factory=Door)
+    """Brakes on guessing."""

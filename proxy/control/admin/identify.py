@@ -1,0 +1,228 @@
+"""Who asks, and whether they may.
+
+    identify     a token, a service token, a session, or nobody in particular, to a Principal
+    authorise    a Principal and a route, to yes or a Problem
+
+A token counts alone: a cookie beside it is not looked at. A virtual key is nobody here. While the store is away only
+the configuration's own token is known.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from proxy.control.admin import sessions, tokens
+from proxy.control.admin.access import Permission, Principal, Role
+from proxy.control.admin.lockout import too_many
+from proxy.control.admin.web import Problem
+from proxy.core.virtual_key import ADMIN_PREFIX, is_wellformed
+from proxy.store.base import Store, StoreDown
+
+if TYPE_CHECKING:
+    from proxy.control.admin.services import Services
+    from proxy.control.admin.web import Request, Route
+    from proxy.core.model import Snapshot
+
+CSRF = "x-headrace-csrf"
+SAFE = frozenset({"GET", "HEAD"})
+"""Methods that change nothing."""
+TYPES = frozenset(
+    {
+        "application/json",
+        "application/merge-patch+json",
+        "application/yaml",
+        "application/x-yaml",
+        "text/yaml",
+    }
+)
+"""What a body may be: nothing that a page of another origin can send without asking (WHATWG Fetch, CORS-safelisted)."""
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""What a proxy adds: behind one, everybody comes from this machine."""
+OWN = Principal("token", Role.OWNER)
+ANONYMOUS = Principal("anonymous", Role.OWNER)
+
+
+async def identify(request: Request, services: Services) -> Principal | None:
+    """Who asks; None: nobody we know. Not for public routes, where an old cookie must not matter.
+
+    Raises Problem: 401 (a token that is none, or two of them), 403 (disabled, expired), 429 (too many of those),
+    503 store_down (a session or a service token, and no store to look it up in).
+    """
+    snapshot = services.state.snapshot
+    token = _token(request)
+    if token is not None:
+        return await _by_token(token, request, services)
+    cookie = sessions.presented(request)
+    if cookie and services.sync.store is not None:
+        try:
+            found = await sessions.find(services.sync.store, cookie, snapshot.admin)
+        except StoreDown:
+            raise store_down() from None
+        if found is not None:
+            return found
+    if snapshot.admin.anonymous and _is_local(request, snapshot):
+        return ANONYMOUS
+    return None
+
+
+def authorise(route: Route, principal: Principal | None, request: Request) -> None:
+    """Let it pass, by its head alone. Raises Problem: 401, 403 forbidden or csrf, 415."""
+    changes = request.method not in SAFE
+    if route.permission is not Permission.PUBLIC:
+        if principal is None:
+            raise unauthenticated()
+        if changes and principal.csrf is not None:
+            _owed(request, principal.csrf.reveal())
+        if changes and principal is ANONYMOUS and _is_foreign(request):
+            raise Problem(403, "csrf", "This came from a page of another origin.")
+        if not principal.may(route.permission):
+            raise Problem(
+                403, "forbidden", f"This needs the permission '{route.permission.value}'."
+            )
+    if changes and "content-type" in request.headers and _type(request) not in TYPES:
+        raise Problem(
+            415, "unsupported_media_type", "Send the body as 'content-type: application/json'."
+        )
+
+
+def is_same_origin(request: Request) -> bool:
+    """Whether a page of ours sent it. What says neither is no browser that could be trusted with a session."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("origin")
+    return origin is not None and _is_own(origin, request)
+
+
+def needs_store(services: Services) -> Store:
+    """The store. Raises Problem 503 no_store where the configuration has none."""
+    store = services.sync.store
+    if store is None:
+        raise Problem(503, "no_store", "There is no store: set 'store.url' in the configuration.")
+    return store
+
+
+def unauthenticated(detail: str = "Sign in, or send a token of the admin API.") -> Problem:
+    """401."""
+    return Problem(401, "unauthenticated", detail, headers={"www-authenticate": "Bearer"})
+
+
+def store_down() -> Problem:
+    """503."""
+    return Problem(
+        503,
+        "store_down",
+        "The store does not answer. Until it does, only the token of the configuration is known.",
+        headers={"retry-after": "2"},
+    )
+
+
+def _token(request: Request) -> str | None:
+    """The token of a request, None when it has none. Raises Problem 401 for two of them, or another scheme."""
+    found: set[str] = set()
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not value.strip():
+            raise unauthenticated("Send the token as 'authorization: Bearer TOKEN'.")
+        found.add(value.strip())
+    if "x-api-key" in request.headers:
+        found.add(request.headers["x-api-key"].strip())
+    if len(found) > 1:
+        raise unauthenticated("Two different tokens were given. Send one.")
+    return found.pop() if found else None
+
+
+async def _by_token(token: str, request: Request, services: Services) -> Principal:
+    own = services.state.snapshot.admin.token
+    if own is not None and compare_digest(_bytes(token), _bytes(own.reveal())):
+        return OWN
+    guesses = services.door.guesses
+    wait = guesses.wait(request.peer)
+    store = services.sync.store
+    digest = sha256(_bytes(token)).digest()
+    known = services.door.known
+    # An address that guesses too much costs no more queries, and is still not kept out with a token that was right.
+    if store is not None and is_wellformed(token, ADMIN_PREFIX) and (not wait or digest in known):
+        try:
+            found = await tokens.find(token, store, services.sync.peppers)
+        except StoreDown:
+            raise store_down() from None
+        if found is not None:
+            known.add(digest)
+            return found
+    if wait:
+        raise too_many(wait, "Too many wrong tokens. Try again after the time in 'retry-after'.")
+    guesses.count(request.peer)
+    raise unauthenticated("This is no token of the admin API.")
+
+
+def _owed(request: Request, csrf: str) -> None:
+    """What a change with a session has to show: that a page of ours sent it."""
+    given = request.headers.get(CSRF, "")
+    if not is_same_origin(request) or not compare_digest(_bytes(given), _bytes(csrf)):
+        raise Problem(
+            403, "csrf", f"A change with a session needs '{CSRF}', from a page of this origin."
+        )
+
+
+def _is_foreign(request: Request) -> bool:
+    """Whether a page of another origin sent it. What says nothing is a program."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None and site not in ("same-origin", "none"):
+        return True
+    return origin is not None and not _is_own(origin, request)
+
+
+def _is_own(origin: str, request: Request) -> bool:
+    scheme, _, authority = origin.lower().partition("://")
+    standard = {"http": ":80", "https": ":443"}.get(scheme)
+    host = request.headers.get("host", "").lower()
+    return (
+        standard is not None
+        and host != ""
+        and (authority.removesuffix(standard) == host.removesuffix(standard))
+    )
+
+
+def _is_local(request: Request, snapshot: Snapshot) -> bool:
+    """Whether it was sent on this machine, to a listener only this machine reaches, by its own name.
+
+    Without the last a page whose name is made to mean 127.0.0.1 could read everything (DNS rebinding).
+    """
+    admin, server = snapshot.admin, snapshot.server
+    host = server.host if admin.port == server.port != 0 else admin.host
+    return (
+        _is_loopback(host)
+        and _is_loopback(request.peer)
+        and _is_loopback(_hostname(request.headers.get("host", "")))
+        and not any(name in request.headers for name in FORWARDED)
+    )
+
+
+def _hostname(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,86 @@
+"""Passwords: hashed with Argon2id, in two threads, and never more at once than those can take.
+
+One hash takes 19 MiB and about 20 ms. The library releases the interpreter's lock meanwhile (two threads: twice as
+many), so requests go on; a flood of sign-ins waits in a short queue, and beyond that is told to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type
+
+from proxy.control.admin.web import Problem
+
+T = TypeVar("T")
+
+THREADS = 2
+QUEUE = 8
+SHORTEST = 12
+LONGEST = 256
+"""Characters of a password."""
+HASHED = "$argon2id$"
+"""How a hash begins."""
+
+# The least that OWASP's password storage cheat sheet asks for Argon2id.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
+_DUMMY = (
+    "$argon2id$v=19$m=19456,t=2,p=1$9xxaoNWzbGd9tkDR45pkew$"
+    "3JXP1obtTGUOwi2oZcFr2To+bNwjZWtYiPfgGmlq34Q"
+)
+"""Verified for accounts that are not there, so that they take as long as those that are."""
+
+
+class Gate:
+    """Where the work is done. One a worker."""
+
+    __slots__ = ("_places", "_threads")
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
+        self._places = BoundedSemaphore(THREADS + QUEUE)
+
+    async def hash(self, password: str) -> str:
+        """What is kept of a password. Raises Problem 429 when too many wait."""
+        return await self._run(lambda: _HASHER.hash(_bytes(password)))
+
+    async def verify(self, kept: str | None, password: str) -> bool:
+        """Whether it is the one that was hashed; None is nobody's and takes as long. Raises Problem 429."""
+        return await self._run(lambda: _verify(kept, password))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if not self._places.acquire(blocking=False):
+            raise Problem(
+                429,
+                "too_many",
+                "Too many sign-ins at once. Try again in a moment.",
+                headers={"retry-after": "1"},
+            )
+        task = self._threads.submit(work)
+        # When the thread is done, not when whoever waits for it gives up: a place is a thread's time.
+        task.add_done_callback(lambda _: self._places.release())
+        return await asyncio.wrap_future(task)
+
+
+def is_stale(kept: str) -> bool:
+    """Whether it was hashed with less than is asked for today, and is to be hashed anew at the next sign-in."""
+    return _HASHER.check_needs_rehash(kept)
+
+
+def _verify(kept: str | None, password: str) -> bool:
+    try:
+        _HASHER.verify(kept or _DUMMY, _bytes(password))
+    except (VerificationError, InvalidHashError):
+        return False
+    return kept is not None
+
+
+def _bytes(password: str) -> bytes:
+    # A JSON text may hold half of a pair of surrogates, which UTF-8 has no bytes for.
+    return password.encode("utf-8", "surrogatepass")
