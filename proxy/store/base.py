@@ -28,6 +28,10 @@ class StoreBroken(Exception):
     """It answers, and cannot be used: a schema of another major version, a damaged file. The text is for an operator."""
 
 
+class StoreDamaged(StoreBroken):
+    """Its file is damaged. A copy of it may still be served, and nothing is written."""
+
+
 class Duplicate(Exception):
     """A row with this name, or this key, is there already."""
 
