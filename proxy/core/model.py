@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from msgspec import Struct, field
 
 from proxy.core import jsonpath
 from proxy.core.secret import Secret
+from proxy.core.virtual_key import Pepper
 
 MAX_TOKENS = 4096
 """The limit of an answer where somebody has to name one and nobody does."""
@@ -186,10 +188,23 @@ class Model(Struct, frozen=True, eq=False):
     retry: Retry = Retry()
     strict: bool = False
     """What a translation would leave out is an error instead."""
+    type: str = ""
+    """What it is for: `chat`, `completion`, `embedding`, `image`, `audio`, `rerank`; empty: nobody said."""
+    description: str = ""
 
 
-class VirtualKey(Struct, frozen=True, eq=False):
-    """What a client presents to us. Only the SHA-256 of the key is kept."""
+class Budget(Struct, frozen=True):
+    """What may be spent in a period: `day`, `week`, `month`, or `total` for all time."""
+
+    usd: float
+    period: str = "month"
+
+
+class VirtualKey(Struct, frozen=True, eq=False, gc=False):
+    """What a client presents to us. Only a digest of the key is kept (`core.virtual_key`).
+
+    `gc=False`: nothing it holds leads back to it, and there may be a hundred thousand.
+    """
 
     name: str
     digest: bytes
@@ -197,7 +212,23 @@ class VirtualKey(Struct, frozen=True, eq=False):
     """Names or patterns with one trailing `*`."""
     enabled: bool = True
     expires: float | None = None
-    """Unix time."""
+    """Unix time. While a key is rotated it has two digests, and the old one expires on its own."""
+    id: str = ""
+    """Of the store's record, as text; of a key in the file, its name."""
+    routes: tuple[str, ...] = ()
+    """Canonical routes (`/v1/chat/completions`) or operations (`chat`), or patterns of either with one trailing `*`;
+    empty: all."""
+    cidrs: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks its clients are in; empty: all."""
+    owner: str = ""
+    team: str = ""
+    rpm: int = 0
+    """Requests a minute; this and the other limits: 0 is none."""
+    tpm: int = 0
+    """Tokens a minute."""
+    concurrency: int = 0
+    """Requests at once."""
+    budget: Budget | None = None
 
 
 class Server(Struct, frozen=True):
@@ -220,13 +251,18 @@ class Server(Struct, frozen=True):
 
 
 class Admin(Struct, frozen=True):
-    """The admin listener. Without a token it is bound to loopback."""
+    """The admin listener. Without a token, a password or `anonymous` it is bound to loopback."""
 
     host: str = "127.0.0.1"
     port: int = 8001
     token: Secret | None = None
     username: str = "admin"
     password: Secret | None = None
+    """As it is, or its Argon2 hash: `$argon2id$…`."""
+    anonymous: bool = False
+    """Who presents nothing may do everything. Only on loopback."""
+    origins: tuple[str, ...] = ()
+    """`scheme://host[:port]` of pages that browsers may call it from, besides its own."""
 
 
 class Logging(Struct, frozen=True):
@@ -251,7 +287,13 @@ class Snapshot(Struct, frozen=True, eq=False):
     wildcards: tuple[tuple[str, Model], ...] = ()
     """(prefix, model) for each `prefix*`, longest prefix first."""
     keys: Mapping[bytes, VirtualKey] = field(default_factory=dict)
-    """SHA-256 digest of the key to the key."""
+    """Digest (`core.virtual_key.digest`, under one of `peppers`) to the key."""
+    peppers: tuple[Pepper, ...] = ()
+    """What digests are made with, the one for new keys first."""
+    complete: bool = True
+    """False while the store has never been read: an unknown key is then not known to be wrong."""
+    revision: int = 0
+    """Of the last record of the store that is in here."""
     require_auth: bool = False
     exempt: frozenset[str] = frozenset({"/", "/health", "/docs"})
     owned_by: str = "headrace"

@@ -26,6 +26,12 @@ DIALECTS: Mapping[str, str] = {
 CONVERSATION = "conversation.chat"
 """What a provider speaks that has a `conversation`: no two of them are alike, so it has no usual path."""
 
+OPERATIONS = (
+    "chat", "completions", "responses", "messages", "generate", "count_tokens", "embeddings", "moderations", "rerank",
+    "images", "speech", "transcriptions", "translations", "models", "model", "stored",
+)  # fmt: skip
+"""What clients can ask for, whatever the path."""
+
 OPENAI = tuple(name for name in DIALECTS if name.startswith("openai."))
 
 AUTH: Mapping[str, Auth] = {

@@ -38,13 +38,24 @@ def show(loaded: Loaded, *, as_json: bool = False) -> str:
 
 
 def _report(loaded: Loaded) -> dict[str, Any]:
-    snapshot = compile_snapshot(loaded.config)
+    config = loaded.config
+    snapshot = compile_snapshot(config)
     admin = snapshot.admin
     return {
         "source": loaded.source,
         "server": asdict(snapshot.server),
-        "admin": {"host": admin.host, "port": admin.port, "token": admin.token and MASK},
-        "store": {"url": _PASSWORD.sub(f"{MASK}@", snapshot.store_url)},
+        "admin": {
+            **asdict(admin),
+            "token": admin.token and MASK,
+            "password": admin.password and MASK,
+            "origins": list(admin.origins),
+        },
+        "store": {
+            "url": _PASSWORD.sub(f"{MASK}@", snapshot.store_url),
+            "poll": config.store.poll,
+            "snapshot": config.store.copy_path,
+        },
+        "secrets": {"keys": [MASK for _ in config.secrets.keys], "file": config.secrets.file},
         "auth": {"require": snapshot.require_auth, "exempt": sorted(snapshot.exempt)},
         "health": asdict(snapshot.health),
         "logging": asdict(snapshot.logging),
@@ -128,6 +139,8 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "fallbacks_content": list(item.fallbacks_content),
             "retry": asdict(item.retry),
             "strict": item.strict,
+            "type": item.type or None,
+            "description": item.description or None,
             "deployments": [_deployment(each) for tier in item.tiers for each in tier],
         }
         for name, item in models.items()
@@ -161,6 +174,14 @@ def _key(key: model.VirtualKey) -> dict[str, Any]:
         "models": list(key.models),
         "enabled": key.enabled,
         "expires": key.expires,
+        "routes": list(key.routes),
+        "cidrs": [str(network) for network in key.cidrs],
+        "owner": key.owner or None,
+        "team": key.team or None,
+        "rpm": key.rpm or None,
+        "tpm": key.tpm or None,
+        "concurrency": key.concurrency or None,
+        "budget": key.budget and asdict(key.budget),
     }
 
 

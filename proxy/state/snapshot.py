@@ -39,7 +39,7 @@ def compile_snapshot(config: Config) -> model.Snapshot:
     served = _served(compiled, config)
     return model.Snapshot(
         server=_fields(model.Server, config.server),
-        admin=model.Admin(config.admin.host, config.admin.port, config.admin.token),
+        admin=_admin(config.admin),
         logging=_fields(model.Logging, config.logging),
         health=_fields(model.Health, config.health),
         providers=providers,
@@ -56,6 +56,10 @@ def compile_snapshot(config: Config) -> model.Snapshot:
         exempt=frozenset(config.auth.exempt),
         store_url=config.store.url,
     )
+
+
+def _admin(section: schema.Admin) -> model.Admin:
+    return model.Admin(**{**dict(section), "origins": tuple(section.origins)})
 
 
 def _fields(kind: Any, section: Any) -> Any:
@@ -156,6 +160,8 @@ def _model(
         fallbacks_content=tuple(block.fallbacks_content),
         retry=_set(model.Retry(), config.defaults.retry, block.retry),
         strict=block.strict,
+        type=block.type or "",
+        description=block.description or "",
     )
 
 
@@ -234,4 +240,13 @@ def _key(key: schema.Key) -> model.VirtualKey:
         models=tuple(key.models),
         enabled=key.enabled,
         expires=key.expires,
+        id=key.name,
+        routes=tuple(key.routes),
+        cidrs=tuple(key.cidrs),
+        owner=key.owner or "",
+        team=key.team or "",
+        rpm=key.rpm or 0,
+        tpm=key.tpm or 0,
+        concurrency=key.concurrency or 0,
+        budget=None if key.budget is None else model.Budget(**dict(key.budget)),
     )

@@ -44,6 +44,8 @@ _OURS = frozenset(
 """Headers that belong to the connection: a value from outside would break it."""
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _TOKEN = re.compile(r"[\x21-\x7e]*")
+_ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
+"""As browsers send it: lower case, no path, and no port where it is the usual one."""
 _PLACEHOLDER = re.compile(r"://[^/]*[A-Z]{4}")
 
 
@@ -143,15 +145,27 @@ class Check:
 
     def _admin(self) -> None:
         admin, server = table(self.data.get("admin")), table(self.data.get("server"))
-        if isinstance(token := admin.get("token"), str) and token.strip():
+        for index, origin in texts(admin.get("origins")):
+            if not _ORIGIN.fullmatch(origin):
+                where: Path = ("admin", "origins", index)
+                found = self._shown(where, origin)
+                self._report(where, "an origin", found, "write https://ops.example.com")
+        anonymous = is_true(admin.get("anonymous"))
+        secrets = (admin.get("token"), admin.get("password"))
+        if any(isinstance(item, str) and item.strip() for item in secrets) and not anonymous:
             return
         host, path = str(admin.get("host") or "127.0.0.1"), ("admin", "host")
         port = str(admin.get("port", 8001))
         if port != "0" and port == str(server.get("port", 8000)):
             # One listener serves both, and it is the server's.
             host, path = str(server.get("host") or "0.0.0.0"), ("admin", "port")  # noqa: S104 - the default
-        if not is_loopback(host):
-            expected = "admin.token, because this listener is reachable from other machines"
+        if is_loopback(host):
+            return
+        if anonymous:
+            expected = "no admin.anonymous, because this listener is reachable from other machines"
+            self._report(path, expected, "true", "remove it, or listen on 127.0.0.1")
+        else:
+            expected = "admin.token or admin.password, because this listener is reachable from other machines"
             self._report(path, expected, "none", "set a token, or listen on 127.0.0.1")
 
     def _store(self) -> None:
@@ -176,6 +190,7 @@ class Check:
 
     def _provider(self, path: Path, block: Table) -> None:
         self._base_url(path, block)
+        self._proxy((*path, "proxy"), block)
         self._dialects((*path, "dialects"), block.get("dialects"))
         self._prefer((*path, "prefer"), block.get("prefer"))
         self._conversation((*path, "conversation"), table(block.get("conversation")))
@@ -212,6 +227,15 @@ class Check:
         )
         if wrong is not None:
             self._report(where, wrong.expected, wrong.found, wrong.advice)
+
+    def _proxy(self, path: Path, block: Table) -> None:
+        url = block.get("proxy")
+        if not isinstance(url, str) or not url.strip():
+            return
+        allow_private = is_true(block.get("allow_private"))
+        wrong = address.proxy_fault(url.strip(), allow_private=allow_private)
+        if wrong is not None:
+            self._report(path, wrong.expected, wrong.found, wrong.advice)
 
     def _dialects(self, path: Path, dialects: Any) -> None:
         if dialects in ([], {}):
@@ -389,18 +413,39 @@ class Check:
                 first = secrets.setdefault(key, index)
                 if first != index:
                     self._again((*path, "key"), "a key", first)
-            for position, pattern in texts(block.get("models")):
-                if "*" in pattern[:-1] or not pattern:
-                    where = (*path, "models", position)
-                    self._report(
-                        where, "a name, or a beginning followed by '*'", self._shown(where, pattern)
-                    )
+            self._rules(path, block)
+
+    def _rules(self, path: Path, block: Table) -> None:
+        """What a virtual key may do."""
+        for position, pattern in texts(block.get("models")):
+            if "*" in pattern[:-1] or not pattern:
+                where = (*path, "models", position)
+                self._report(
+                    where, "a name, or a beginning followed by '*'", self._shown(where, pattern)
+                )
+        routes = block.get("routes")
+        for position, pattern in texts([routes] if isinstance(routes, str) else routes):
+            if not _is_route(pattern):
+                where = (*path, "routes", position)
+                advice = suggestion(pattern, surfaces.OPERATIONS, "operations")
+                expected = "a route (/v1/chat/completions) or an operation (chat)"
+                self._report(where, expected, self._shown(where, pattern), advice)
 
     def _again(self, path: Path, what: str, first: int) -> None:
         line = self._line(("keys", first, path[-1]))
         self._report(
             path, f"{what} of its own", f"the one of keys[{first}] on line {line}", "change one"
         )
+
+
+def _is_route(pattern: str) -> bool:
+    """Whether it can allow anything: a path, an operation, or the beginning of one followed by `*`."""
+    start = pattern.removesuffix("*")
+    if "*" in start or start.startswith("/"):
+        return "*" not in start
+    if start != pattern:
+        return any(name.startswith(start) for name in surfaces.OPERATIONS)
+    return pattern in surfaces.OPERATIONS
 
 
 def _likely(name: str) -> str:

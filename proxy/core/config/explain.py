@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proxy.core.config.document import Document
 
 _SECRET_FIELDS = frozenset(
-    {"credentials", "key", "token", "password", "headers", "query", "proxy", "url"}
+    {"credentials", "key", "secrets", "token", "password", "headers", "query", "proxy", "url"}
 )
 _REFERENCE_ONLY = re.compile(r"\$\{\w+\}|file:.*")
 _LOOKS_SECRET = re.compile(

@@ -20,8 +20,6 @@ _OFF: tuple[object, ...] = (None, {}, [], {"enabled": False}, {"url": None})
 LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
     (): {"shared": ()},
     ("server",): {"name": ()},
-    ("admin",): {"username": ("admin",), "password": ("",), "anonymous": (False,)},
-    ("store",): {"poll": ()},
     ("health",): {"probe": (), "interval": (300,), "mask_above": ()},
     ("logging",): {"detailed": (False,), "max_content": (1000,)},
     ("providers", "*"): {"fields": (), "key_strategy": ()},
@@ -36,7 +34,6 @@ LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
         "health_check": ("auto",),
         "continuation": ("none",),
     },
-    ("keys", "*"): {"rpm": (), "tpm": (), "concurrency": (), "budget": ()},
 }
 """Where each is written, and what else than `_OFF` means that it is not used."""
 

@@ -23,6 +23,9 @@ from proxy.core.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MASTER_KEY = "HEADRACE_MASTER_KEY"
+"""The variable master keys come from where the file does not name any."""
+
 
 class Loaded(Struct, frozen=True, eq=False):
     """A configuration that can be used, and what should be said about it."""
@@ -91,6 +94,7 @@ class _Reading:
         # `x-…` is for anchors and for other programs.
         data = {name: value for name, value in data.items() if not name.startswith("x-")}
         self._problems += remove_later(data, self._document)
+        self._master_keys(data)
         self._merge_presets(data)
         config: Config | None = None
         found: list[Problem] = []
@@ -123,6 +127,26 @@ class _Reading:
             self.references.hide(value)
         # The schema turns text into numbers where it wants them; parameters have no schema.
         return resolve(value) if leaf.plain and _is_param(path) else value
+
+    def _master_keys(self, data: Block) -> None:
+        """Those of the variable, where the file says nothing, and those of another file."""
+        block = data.get("secrets")
+        if block is None:
+            block = data["secrets"] = {}
+        if not isinstance(block, dict):
+            return
+        keys = block.get("keys")
+        if keys is None:
+            keys = self.references.variable(MASTER_KEY) or []
+        keys = [keys] if isinstance(keys, str) else keys
+        file = block.get("file")
+        if isinstance(file, str) and file.strip() and isinstance(keys, list):
+            try:
+                keys = [*keys, *self.references.resolve(f"file:{file}").splitlines()]
+            except Unresolved as error:
+                message = sentence(error.expected, error.found, error.advice)
+                self._problems.append(self._document.problem(("secrets", "file"), message))
+        block["keys"] = keys
 
     def _merge_presets(self, data: Block) -> None:
         blocks = table(data.get("providers"))

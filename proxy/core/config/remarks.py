@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 SHORT_KEY = 8
 SHORT_TOKEN = 16
+SHORT_PASSWORD = 12
+NOT_ENFORCED = ("rpm", "tpm", "concurrency", "budget")
+"""Limits of virtual keys that are kept and shown, and hold nobody back yet."""
 IGNORED_PARAMS = ("model", "stream")
 """Whom a request is for, and in what form, is the client's to say."""
 
@@ -50,7 +53,9 @@ class Remarks:
         require = config.auth.require
         if require is True and not config.keys:
             self._say(
-                ("auth", "require"), "keys are required and there is none: every request is refused"
+                ("auth", "require"),
+                "keys are required and there is none here: "
+                "unless the store has one, every request is refused",
             )
         elif require is False and config.keys:
             self._say(
@@ -58,7 +63,8 @@ class Remarks:
             )
         elif require is None and not config.keys and not is_loopback(config.server.host):
             message = (
-                "there is no key: everybody who reaches this port is served; add one under keys"
+                "there is no key here: unless the store has one, "
+                "everybody who reaches this port is served; add one under keys"
             )
             self._say(
                 ("auth", "require") if "auth" in config.model_fields_set else ("keys",), message
@@ -66,6 +72,11 @@ class Remarks:
         token = config.admin.token
         if token is not None and len(token.reveal()) < SHORT_TOKEN:
             self._say(("admin", "token"), f"shorter than {SHORT_TOKEN} characters: easy to guess")
+        password = config.admin.password
+        if password is not None and len(password.reveal()) < SHORT_PASSWORD:
+            self._say(
+                ("admin", "password"), f"shorter than {SHORT_PASSWORD} characters: easy to guess"
+            )
 
     def _params(self, path: Path, section: object) -> None:
         for field in ("param_defaults", "param_overrides"):
@@ -115,13 +126,18 @@ class Remarks:
                 rest = "only its fallbacks serve it" if model.fallbacks else "it is not served"
                 self._say(path, f"no deployment is left: {rest}", key=True)
         if not self._config.models:
-            self._say(("models",), "there are no models: nothing is served")
+            self._say(
+                ("models",), "there are no models here: nothing is served unless the store has some"
+            )
 
     def _key(self, path: Path, key: Key, now: float) -> None:
         if len(key.key.reveal()) < SHORT_KEY:
             self._say((*path, "key"), f"shorter than {SHORT_KEY} characters: easy to guess")
         if key.expires is not None and key.expires <= now:
             self._say((*path, "expires"), "this date is past: the key is refused")
+        for name in NOT_ENFORCED:
+            if getattr(key, name) is not None:
+                self._say((*path, name), "kept and shown, but not enforced by this version")
         for index, pattern in enumerate(key.models):
             if not self._matches(pattern):
                 match = nearest(pattern, self._names())

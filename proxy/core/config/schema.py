@@ -6,9 +6,12 @@ here is one value at a time; what spans several is in `checks`.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -85,6 +88,10 @@ def _auth(value: object) -> dict[str, model.Auth]:
     return dict.fromkeys(surfaces.AUTH, values.auth(value))
 
 
+def _not_blank(found: list[Secret]) -> list[Secret]:
+    return [item for item in found if item.reveal()]
+
+
 def _require(value: object) -> object:
     return None if _lower(value) == "auto" else value
 
@@ -121,6 +128,11 @@ Strategy = Annotated[
     model.Strategy,
     PlainValidator(values.strategy),
     WithJsonSchema({"enum": [str(name) for name in model.Strategy]}),
+]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    PlainValidator(values.network),
+    WithJsonSchema({"type": "string"}),
 ]
 Moment = Annotated[
     float,
@@ -176,6 +188,8 @@ Prefer = Annotated[
     BeforeValidator(_some),
     WithJsonSchema({"type": "array", "items": _TARGETS}),
 ]
+LimitOf = Annotated[int, Field(ge=1, le=2**53)] | None
+ModelType = Literal["chat", "completion", "embedding", "image", "audio", "rerank"]
 MaxTokens = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
 # What a parameter may be is for the provider to say.
 Params = dict[str, Any]
@@ -258,7 +272,21 @@ class Admin(Section):
     )
     token: Annotated[Hidden | None, BeforeValidator(_blank_is_none)] = Field(
         default=None,
-        description="What an operator presents; without one, one is printed at the start.",
+        description="What a program presents; without it and a password, one is printed at the start.",
+    )
+    username: str = Field(
+        default=_ADMIN.username, description="Whom the password lets in.", min_length=1
+    )
+    password: Annotated[Hidden | None, BeforeValidator(_blank_is_none)] = Field(
+        default=None, description="As it is, or its hash: $argon2id$…"
+    )
+    anonymous: bool = Field(
+        default=_ADMIN.anonymous,
+        description="true: nobody is asked who they are. Only on loopback.",
+    )
+    origins: Annotated[Names, BeforeValidator(_some)] = Field(
+        default_factory=list,
+        description="Origins of pages that browsers may call it from: https://ops.example.com.",
     )
 
 
@@ -268,6 +296,35 @@ class Store(Section):
     url: str = Field(
         default=_SNAPSHOT.store_url,
         description="sqlite:///path/to/file.db or postgresql://user:password@host/name.",
+    )
+    poll: Limit = Field(
+        default=1.0, description="How often workers ask for changes that nobody told them of."
+    )
+    snapshot: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+        default=None,
+        description="Encrypted copy on disk, for a start without the database. Usually beside an SQLite file.",
+    )
+
+    @property
+    def copy_path(self) -> str:
+        """Where the encrypted copy is."""
+        if self.snapshot is not None:
+            return self.snapshot
+        scheme, _, place = self.url.partition(":///")
+        if scheme.casefold() != "sqlite" or not place or place.startswith(":memory:"):
+            return "data/headrace.snapshot"
+        return str(PurePath(place.partition("?")[0]).with_suffix(".snapshot"))
+
+
+class Secrets(Section):
+    """What secrets in the database are sealed with."""
+
+    keys: Annotated[list[Hidden], BeforeValidator(_some), AfterValidator(_not_blank)] = Field(
+        default_factory=list,
+        description="Master keys, 32 characters or more. The first seals, all open. Usually ${HEADRACE_MASTER_KEY}.",
+    )
+    file: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+        default=None, description="A file with more of them, one a line."
     )
 
 
@@ -600,11 +657,25 @@ class Model(Section):
     strict: bool = Field(
         default=False, description="true: what a translation would leave out is an error instead."
     )
+    type: Annotated[ModelType | None, BeforeValidator(_lower)] = Field(
+        default=None,
+        description="What it is for: chat, completion, embedding, image, audio or rerank.",
+    )
+    description: str | None = Field(default=None, description="For people.", max_length=2000)
     timeouts: Timeouts = _section(Timeouts)
     retry: Retry = _section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
     param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
     deployments: list[Deployment] = Field(default_factory=list, description="Where it is served.")
+
+
+class Budget(Section):
+    """What may be spent in a period."""
+
+    usd: float = Field(description="US dollars.", gt=0, le=1e9)
+    period: Annotated[Literal["day", "week", "month", "total"], BeforeValidator(_lower)] = Field(
+        default="month", description="day, week, month (each in UTC), or total."
+    )
 
 
 class Key(Section):
@@ -613,9 +684,26 @@ class Key(Section):
     name: str = Field(description="Its name in logs and metrics.", min_length=1, max_length=200)
     key: Hidden = Field(description="The key itself.")
     models: Names = Field(default=["*"], description="Names, or beginnings of names followed by *.")
+    routes: Annotated[Names, BeforeValidator(_some)] = Field(
+        default_factory=list,
+        description="Routes (/v1/chat/completions) or operations (chat), or their beginnings followed by *; "
+        "empty: all.",
+    )
+    cidrs: Annotated[list[Network], BeforeValidator(_some)] = Field(
+        default_factory=list, description="Networks of its clients, 10.0.0.0/8; empty: all."
+    )
     enabled: bool = Field(default=True, description="false refuses it.")
     expires: Moment | None = Field(
         default=None, description="Refused from then on. UTC unless it says else."
+    )
+    owner: str | None = Field(default=None, description="Whose it is.", max_length=200)
+    team: str | None = Field(default=None, description="Whom it is counted for.", max_length=200)
+    rpm: LimitOf = Field(default=None, description="Requests a minute.")
+    tpm: LimitOf = Field(default=None, description="Tokens a minute.")
+    concurrency: LimitOf = Field(default=None, description="Requests at once.")
+    budget: Budget | None = Field(default=None, description="What it may spend.")
+    metadata: dict[str, str] = Field(
+        default_factory=dict, description="For other programs; not used."
     )
 
 
@@ -625,6 +713,7 @@ class Config(Section):
     server: Server = _section(Server, "The listener for clients.")
     admin: Admin = _section(Admin, "The listener for operators.")
     store: Store = _section(Store, "The database.")
+    secrets: Secrets = _section(Secrets, "What secrets in the database are sealed with.")
     auth: Auth = _section(Auth, "Which requests need a virtual key.")
     defaults: Defaults = _section(Defaults, "What applies where nothing else is said.")
     health: Health = _section(Health, "When deployments are taken out.")

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from proxy.core import jsonpath
@@ -125,6 +126,16 @@ def moment(value: object) -> float:
         except (ValueError, OverflowError):
             pass
     raise Unfit("a date", "write 2027-01-31 or 2027-01-31T12:00:00Z")
+
+
+def network(value: object) -> IPv4Network | IPv6Network:
+    """An address or a network such as `10.0.0.0/8`; bits after the mask count as 0."""
+    if isinstance(value, str):
+        try:
+            return ip_network(value.strip(), strict=False)
+        except ValueError:
+            pass
+    raise Unfit("a network", "write 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")
 
 
 def json_path(value: object) -> jsonpath.Path:
