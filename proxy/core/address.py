@@ -19,7 +19,24 @@ _METADATA_NETWORKS = tuple(
         "fd20:ce::254/128",
     )
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.88.99.0/24",  # relays of 6to4
+        "3fff::/20",  # documentation
+    )
+)
+"""What `is_global` of some releases of Python takes for public."""
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All there is of the public internet: site-local, translated and reserved addresses are outside."""
+_CARRIERS = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "64:ff9b::/96",  # NAT64
+        "::ffff:0:0:0/96",  # SIIT
+    )
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 class Place(Enum):
@@ -38,18 +55,25 @@ def place_of(address: Address) -> Place:
         return place_of(inner)
     if any(address in network for network in _METADATA_NETWORKS):
         return Place.METADATA
-    if address.is_global and not address.is_multicast:
-        return Place.PUBLIC
-    return Place.PRIVATE
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return Place.PRIVATE
+    if any(address in network for network in _NOT_PUBLIC):
+        return Place.PRIVATE
+    return Place.PUBLIC if address.is_global and not address.is_multicast else Place.PRIVATE
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address a connection would end at: mapped, 6to4, NAT64 or the old compatible form."""
+    """The IPv4 address a connection would end at: mapped, 6to4, NAT64, SIIT, ISATAP or the old compatible form."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    low = int(address) & 0xFFFFFFFF
-    if address in _NAT64 or (int(address) >> 32 == 0 and low > 1):
+    number = int(address)
+    low = number & 0xFFFFFFFF
+    if (
+        any(address in network for network in _CARRIERS)
+        or (number >> 32) & 0xFFFFFFFF in _ISATAP
+        or (number >> 32 == 0 and low > 1)
+    ):
         return ipaddress.IPv4Address(low)
     return None

@@ -20,7 +20,7 @@ from proxy.core.errors import Cause, UpstreamError
 from proxy.core.model import Provider
 from proxy.upstream.connection import Headers, UpstreamConnection
 from proxy.upstream.conversations import Conversations
-from proxy.upstream.resolver import VettingResolver
+from proxy.upstream.resolver import VettingResolver, sockets
 
 KEEPALIVE = 15.0
 """Seconds an idle connection stays pooled: below every known provider's own limit."""
@@ -65,6 +65,7 @@ class Upstream:
             ttl_dns_cache=DNS_TTL,
             keepalive_timeout=KEEPALIVE,
             resolver=VettingResolver(allow_private=provider.allow_private),
+            socket_factory=sockets(allow_private=provider.allow_private),
             ssl=tls,
         )
         # The connector makes its protocols through this factory; ours is a ResponseHandler that can also

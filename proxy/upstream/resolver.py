@@ -1,18 +1,25 @@
-"""Name resolution that hands out vetted addresses only.
+"""Name resolution that hands out vetted addresses only, and sockets for no others.
 
 The check runs on the addresses a connection will really use, so a name that resolved to a public address when it
-was configured and to a private one now (DNS rebinding) is refused at connect.
+was configured and to a private one now (DNS rebinding) is refused at connect. A literal address is resolved by
+nobody: `sockets` sees it all the same, as the last step before a connection.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from proxy.core.address import Place, place_of
+
+AddressInfo = tuple[
+    int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]
+]
+"""As `socket.getaddrinfo` gives it."""
 
 
 def is_allowed(address: str, *, allow_private: bool) -> bool:
@@ -49,3 +56,15 @@ class VettingResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+def sockets(*, allow_private: bool) -> Callable[[AddressInfo], socket.socket]:
+    """What makes a socket for an address that may be connected to; else it raises OSError."""
+
+    def made(info: AddressInfo) -> socket.socket:
+        family, kind, protocol, _, address = info
+        if not is_allowed(str(address[0]), allow_private=allow_private):
+            raise OSError(None, "this address may not be connected to")
+        return socket.socket(family, kind, protocol)
+
+    return made

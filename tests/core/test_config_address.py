@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from proxy.core.address import Place
-from proxy.core.config.address import classify, fault
+from proxy.core.config.address import classify, fault, proxy_fault
 
 
 def found(url: str, *, private: bool = False, http: bool = False) -> str | None:
@@ -201,3 +203,70 @@ def test_every_spelling_of_an_address_is_the_same_place(address: ipaddress.IPv4A
 def test_any_text_is_judged(text: str) -> None:
     fault(text, allow_private=False, allow_http=False)
     assert fault("https://u@h/" + text, allow_private=True, allow_http=True) is not None
+
+
+def via(url: str, *, private: bool = False) -> str | None:
+    wrong = proxy_fault(url, allow_private=private)
+    return None if wrong is None else wrong.found
+
+
+def test_a_proxy_may_have_a_password_and_no_tls() -> None:
+    assert via("http://user:p%40ss@proxy.example:3128") is None
+    assert via("http://proxy.example:3128/") is None
+
+
+@pytest.mark.parametrize("host", [*LOCAL[:12], "user:secret@127.0.0.1:3128", "u@[::1]:3128"])
+def test_a_private_proxy_needs_allow_private(host: str) -> None:
+    assert via(f"http://{host}") == Place.PRIVATE.value
+    assert via(f"http://{host}", private=True) is None
+
+
+@pytest.mark.parametrize("host", [*METADATA, "user:secret@169.254.169.254"])
+def test_a_metadata_service_is_no_proxy(host: str) -> None:
+    assert via(f"http://{host}", private=True) == Place.METADATA.value
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "socks5://proxy.example",
+        "http://a@b@127.0.0.1",
+        "http://proxy.example\\@127.0.0.1",
+        "http://proxy.example#@127.0.0.1",
+        "http://proxy.example?@127.0.0.1",
+        "http://user:pass/@127.0.0.1",
+    ],
+)
+def test_what_two_parsers_could_read_differently_is_no_proxy(url: str) -> None:
+    assert via(url, private=True) is not None
+
+
+_URLISH = st.text("aZ0.1-_x:/@[]%?#\\ \t", max_size=20)
+
+
+@given(
+    st.sampled_from(["https://", "http://", "HTTPS://"]),
+    st.lists(
+        st.sampled_from(
+            ["127", "0x7f", "a", "com", "xn--", "-", "_", ".", ":1", "@", "[::1]", "é"]
+        ),
+        max_size=6,
+    ),
+    _URLISH,
+)
+def test_the_check_and_the_connection_read_the_same_host(
+    scheme: str, parts: list[str], rest: str
+) -> None:
+    url = scheme + "".join(parts) + rest
+    if fault(url, allow_private=True, allow_http=True) is not None:
+        return
+    connected = URL(url)  # as the pool reads it
+    split = urlsplit(url)  # as paths are joined to it
+    checked = url.partition("://")[2].partition("/")[0].lower()
+    host, colon, port = checked.rpartition(":")
+    if not colon or port.endswith("]"):
+        host = checked
+    assert connected.raw_host == split.hostname == host.strip("[]")
+    assert connected.user is connected.password is split.username is None
+    assert not connected.query_string
+    assert not connected.fragment

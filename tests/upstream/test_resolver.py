@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from proxy.upstream.resolver import VettingResolver, is_allowed
+from proxy.upstream.resolver import VettingResolver, is_allowed, sockets
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,22 @@ async def test_with_permission_it_resolves() -> None:
 
     assert {one["host"] for one in found} <= {"127.0.0.1", "::1"}
     await resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [("127.0.0.1", False), ("::1", False), ("169.254.169.254", True), ("fd00:ec2::254", True)],
+)
+def test_there_is_no_socket_for_an_address_that_is_not_allowed(address: str, private: bool) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    info = (family, socket.SOCK_STREAM, 0, "", (address, 80))
+
+    with pytest.raises(OSError, match="may not be connected to"):
+        sockets(allow_private=private)(info)
+
+
+def test_there_is_one_for_an_address_that_is() -> None:
+    info = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80))
+
+    with sockets(allow_private=True)(info) as made:
+        assert (made.family, made.type) == (socket.AF_INET, socket.SOCK_STREAM)

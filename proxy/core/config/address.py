@@ -28,13 +28,19 @@ _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[!$-;=@-\[\]^_a-z{}~]*)?",
     re.IGNORECASE,
 )
+_USERINFO = re.compile(r"(?P<scheme>https?://)[a-z0-9._~!$&'()*+,;=:%-]*@", re.IGNORECASE)
 _METADATA_NAMES = frozenset(
     {
         "metadata",
         "metadata.google.internal",
         "metadata.goog",
+        "metadata.azure.internal",
+        "metadata.oraclecloud.com",
+        "metadata.tencentyun.com",
+        "api.metadata.cloud.ibm.com",
         "instance-data",
         "instance-data.ec2.internal",
+        "rancher-metadata",
     }
 )
 _LOCAL_SUFFIXES = (".localhost", ".localdomain", ".local", ".internal", ".home.arpa")
@@ -59,6 +65,12 @@ def fault(url: str, *, allow_private: bool, allow_http: bool) -> Fault | None:
             advice = "use https, or set allow_http: true to send credentials unencrypted"
             return Fault("https", "plain http to a public address", advice)
     return None
+
+
+def proxy_fault(url: str, *, allow_private: bool) -> Fault | None:
+    """What is wrong with the HTTP proxy on the way to a provider. It may have a user and a password, and no TLS."""
+    place = _USERINFO.sub(lambda match: match["scheme"], url, count=1)
+    return fault(place, allow_private=allow_private, allow_http=True)
 
 
 def _malformed(url: str) -> Fault:
