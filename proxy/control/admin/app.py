@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from proxy.control.admin.access import Permission
+from proxy.control.admin.identify import SAFE, authorise, identify, unauthenticated
 from proxy.control.admin.match import Table
 from proxy.control.admin.web import PROBLEM, Answer, Problem
 from proxy.core.log import logger
@@ -32,7 +33,6 @@ ALWAYS: Mapping[str, str] = {
     "referrer-policy": "no-referrer",
 }
 """On every answer; a page for people brings a policy of its own."""
-READING = frozenset({"GET", "HEAD"})
 
 
 class AdminApp:
@@ -75,29 +75,17 @@ class AdminApp:
     async def _answer(
         self, request: Request, read: Callable[[], Awaitable[bytes]] | None
     ) -> Answer:
-        # Not at the top: it needs what only the control plane needs.
-        from proxy.control.admin.identify import identify
-
         found = self._table.find(request.method, request.path)
-        if found is not None:
-            route, request.params = found
-            if route.permission is Permission.PUBLIC:
-                return await self._run(route, request, read)
-        principal = await identify(request, self._services)
-        if principal is None:
-            raise unauthenticated()
-        request.principal = principal
         if found is None:
+            # What there is, only those may know who could ask for it.
+            if await identify(request, self._services) is None:
+                raise unauthenticated()
             raise self._nothing(request.path)
-        route = found[0]
-        if not principal.may(route.permission):
-            raise Problem(403, "forbidden", f"This needs the permission '{route.permission}'.")
-        return await self._run(route, request, read)
-
-    async def _run(
-        self, route: Route, request: Request, read: Callable[[], Awaitable[bytes]] | None
-    ) -> Answer:
-        if read is not None and request.method not in READING:
+        route, request.params = found
+        if route.permission is not Permission.PUBLIC:
+            request.principal = await identify(request, self._services)
+        authorise(route, request.principal, request)
+        if read is not None and request.method not in SAFE:
             request.body = await read()
         return await route.handler(request, self._services)
 
@@ -109,16 +97,6 @@ class AdminApp:
         return Problem(
             405, "method_not_allowed", f"This path takes {allowed}.", headers={"allow": allowed}
         )
-
-
-def unauthenticated() -> Problem:
-    """Nobody showed who they are."""
-    return Problem(
-        401,
-        "unauthenticated",
-        "Send 'Authorization: Bearer <token>', or log in.",
-        headers={"www-authenticate": "Bearer"},
-    )
 
 
 def store_down() -> Problem:
@@ -142,7 +120,7 @@ def _response(request: Request, answer: Answer) -> Response:
 
 
 def _refused(request: Request, problem: Problem) -> Response:
-    if request.method not in READING:
+    if request.method not in SAFE:
         who = "nobody" if request.principal is None else request.principal.name
         logger.info(
             "admin request %s of %s refused: %s %s: %d %s",
