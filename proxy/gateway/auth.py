@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from proxy.core.clock import now
 from proxy.core.errors import ProxyError
 from proxy.core.model import Snapshot, VirtualKey
+from proxy.core.virtual_key import digest
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -41,6 +41,15 @@ def presented(headers: CIMultiDictProxy[str], query: str) -> str | None:
     return found.pop() if found else None
 
 
+def known(token: str, snapshot: Snapshot) -> VirtualKey | None:
+    """The virtual key that was presented, under whichever pepper its digest was made."""
+    for pepper in snapshot.peppers:
+        key = snapshot.keys.get(digest(token, pepper))
+        if key is not None:
+            return key
+    return None
+
+
 def authenticate(
     headers: CIMultiDictProxy[str], query: str, snapshot: Snapshot
 ) -> VirtualKey | None:
@@ -54,7 +63,7 @@ def authenticate(
         if snapshot.require_auth:
             raise ProxyError("no_auth")
         return None
-    key = snapshot.keys.get(sha256(token.encode("utf-8", "surrogateescape")).digest())
+    key = known(token, snapshot)
     if key is None:
         # Without required keys, SDKs still send a placeholder: it opens nothing and harms nothing.
         if snapshot.require_auth:

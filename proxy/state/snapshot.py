@@ -7,13 +7,15 @@ is a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from hashlib import sha256
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
 from proxy.core import model, surfaces
+from proxy.core.virtual_key import Pepper, digest
+from proxy.core.virtual_key import Pepper, digest
 
 if TYPE_CHECKING:
     # Only for its types: the data path imports this module, and must not bring pydantic with it.
@@ -26,8 +28,13 @@ Params = Mapping[str, Any]
 _NOT_PARAMS = frozenset({"model", "stream"})
 
 
-def compile_snapshot(config: Config) -> model.Snapshot:
-    """The values the data plane works with."""
+_OWN = Pepper("process", secrets.token_bytes(32))
+"""For digests that never leave this process: those of the file's keys, where there is no store."""
+
+
+def compile_snapshot(config: Config, peppers: Sequence[Pepper] = ()) -> model.Snapshot:
+    """The values the data plane works with. Without `peppers` a random one of this process is used."""
+    peppers = tuple(peppers) or (_OWN,)
     providers = {
         name: _provider(name, block, config.defaults)
         for name, block in config.providers.items()
@@ -51,7 +58,8 @@ def compile_snapshot(config: Config) -> model.Snapshot:
                 reverse=True,
             )
         ),
-        keys={key.digest: key for key in map(_key, config.keys)},
+        keys={key.digest: key for key in (_key(item, peppers[0]) for item in config.keys)},
+        peppers=peppers,
         require_auth=bool(config.keys) if config.auth.require is None else config.auth.require,
         exempt=frozenset(config.auth.exempt),
         store_url=config.store.url,
@@ -233,10 +241,10 @@ def _names(
 # --- keys ---
 
 
-def _key(key: schema.Key) -> model.VirtualKey:
+def _key(key: schema.Key, pepper: Pepper) -> model.VirtualKey:
     return model.VirtualKey(
         name=key.name,
-        digest=sha256(key.key.reveal().encode()).digest(),
+        digest=digest(key.key.reveal(), pepper),
         models=tuple(key.models),
         enabled=key.enabled,
         expires=key.expires,

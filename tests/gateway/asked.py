@@ -14,6 +14,7 @@ from proxy.core.metrics import Metrics
 from proxy.core.model import Credential, Deployment, Model, Provider, Retry, Snapshot
 from proxy.core.secret import Secret
 from proxy.core.surfaces import DIALECTS
+from proxy.core.virtual_key import Pepper
 from proxy.gateway.endpoints import Body, match
 from proxy.gateway.exchange import Exchange
 from proxy.state.live import Live
@@ -24,6 +25,7 @@ from tests.upstream.wires import Wire
 
 CHAT = "/v1/chat/completions"
 NO_PAUSE = Retry(base=0.0, cap=0.0)
+PEPPER = Pepper("tests", b"p" * 32)
 
 
 def raw(
@@ -127,6 +129,7 @@ def snapshot(
     return Snapshot(
         providers={one.name: one for one in providers},
         models={name: Model(name, tiers, retry=retry)},
+        peppers=(PEPPER,),
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from hashlib import sha256
 
 from proxy.core.model import Snapshot, VirtualKey
+from proxy.core.virtual_key import digest
 from proxy.gateway.server import Gateway, Page
 from proxy.upstream.pool import UpstreamPool
-from tests.gateway.asked import state
+from tests.gateway.asked import PEPPER, state
 from tests.line.harness import Answer, Raw, read_request
 
 COMPLETION = (
@@ -114,5 +114,5 @@ async def serving(
 
 def virtual_key(text: str, *models: str) -> dict[bytes, VirtualKey]:
     """The keys of a snapshot: this one, for these models."""
-    digest = sha256(text.encode()).digest()
-    return {digest: VirtualKey("app", digest, models=models or ("*",))}
+    found = digest(text, PEPPER)
+    return {found: VirtualKey("app", found, models=models or ("*",))}

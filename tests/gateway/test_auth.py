@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from hashlib import sha256
 from itertools import permutations
 
 import pytest
@@ -8,7 +7,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.core.errors import ProxyError
 from proxy.core.model import Snapshot, VirtualKey
+from proxy.core.virtual_key import digest
 from proxy.gateway.auth import authenticate, presented
+from tests.gateway.asked import PEPPER
 
 CARRIERS = {
     "bearer": ({"Authorization": "Bearer {}"}, ""),
@@ -36,11 +37,11 @@ def carrying(*carriers: tuple[str, str]) -> tuple[CIMultiDictProxy[str], str]:
 
 
 def snapshot(*keys: VirtualKey, require: bool = True) -> Snapshot:
-    return Snapshot(keys={key.digest: key for key in keys}, require_auth=require)
+    return Snapshot(keys={key.digest: key for key in keys}, peppers=(PEPPER,), require_auth=require)
 
 
 def key(text: str = "sk-good", *, enabled: bool = True, expires: float | None = None) -> VirtualKey:
-    return VirtualKey("app", sha256(text.encode()).digest(), enabled=enabled, expires=expires)
+    return VirtualKey("app", digest(text, PEPPER), enabled=enabled, expires=expires)
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ from proxy.core import model
 from proxy.core.config import parse
 from proxy.core.model import Auth, Snapshot, Strategy
 from proxy.core.paths import PACKAGE
+from proxy.core.virtual_key import digest
 from proxy.state.snapshot import compile_snapshot
 
 BASE = {"base_url": "https://api.example.com/v1/", "credentials": ["k"]}
@@ -375,8 +375,8 @@ def test_keys_are_found_by_their_digest_and_not_kept() -> None:
         K=" sk-from-outside\n",
     )
 
-    first = compiled.keys[sha256(b"sk-12345678").digest()]
-    second = compiled.keys[sha256(b"sk-from-outside").digest()]
+    first = compiled.keys[digest("sk-12345678", compiled.peppers[0])]
+    second = compiled.keys[digest("sk-from-outside", compiled.peppers[0])]
     assert (first.name, first.models, first.enabled) == ("a", ("gpt-*",), True)
     assert first.expires == 4102444800
     assert not second.enabled
