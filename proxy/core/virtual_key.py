@@ -7,15 +7,20 @@ Service tokens of the admin API are made the same way with `sk-hra-`.
 
 from __future__ import annotations
 
-import hmac
 import secrets
 import zlib
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.core.secret import Secret
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 PREFIX = "sk-hr-"
 ADMIN_PREFIX = "sk-hra-"
@@ -25,6 +30,8 @@ ID, SECRET, CHECK = 8, 43, 6
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE62 = frozenset(_DIGITS)
+_BLOCK = 64
+"""Bytes that SHA-256 takes at once."""
 
 
 class Pepper(Struct, frozen=True):
@@ -75,8 +82,22 @@ def is_wellformed(key: str, prefix: str = PREFIX) -> bool:
 
 
 def digest(key: str, pepper: Pepper) -> bytes:
-    """What is looked up: 32 bytes."""
-    return hmac.digest(pepper.secret, key.encode("utf-8", "surrogateescape"), "sha256")
+    """What is looked up: 32 bytes, the HMAC-SHA256 of the key."""
+    keyed_inner, keyed_outer = _keyed(pepper.secret)
+    inner, outer = keyed_inner.copy(), keyed_outer.copy()
+    inner.update(key.encode("utf-8", "surrogateescape"))
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@lru_cache(maxsize=64)
+def _keyed(secret: bytes) -> tuple[_Hash, _Hash]:
+    """The two halves of an HMAC once they have read their key, as RFC 2104 section 4 advises: every request makes a
+    digest, and in `hmac.digest` most of the time goes into reading the same key again."""
+    block = (secret if len(secret) <= _BLOCK else sha256(secret).digest()).ljust(_BLOCK, b"\0")
+    return sha256(bytes(byte ^ 0x36 for byte in block)), sha256(
+        bytes(byte ^ 0x5C for byte in block)
+    )
 
 
 def kept(key: Secret, pepper: Pepper, until: float | None = None) -> Digest:

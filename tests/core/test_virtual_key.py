@@ -97,6 +97,11 @@ def test_a_digest_is_an_hmac_of_the_whole_key() -> None:
     assert digest(text[:-1], PEPPER) != expected
 
 
+@given(st.binary(min_size=1, max_size=200), st.text(st.characters(codec="utf-8"), max_size=200))
+def test_a_digest_is_the_one_of_the_standard_library(secret: bytes, text: str) -> None:
+    assert digest(text, Pepper("", secret)) == hmac.digest(secret, text.encode(), "sha256")
+
+
 def test_a_text_that_no_header_can_hold_has_a_digest_too() -> None:
     assert len(digest("\udcff\u20ac", PEPPER)) == 32
 
