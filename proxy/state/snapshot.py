@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from proxy.core import model, surfaces
 from proxy.core.virtual_key import Pepper, digest
-from proxy.core.virtual_key import Pepper, digest
 
 if TYPE_CHECKING:
     # Only for its types: the data path imports this module, and must not bring pydantic with it.
