@@ -1,0 +1,303 @@
+"""Making, changing and removing a group, as edits: all of one change is one transaction.
+
+A group that names a model which others serve joins it, and leaves its strategy alone. A model goes with the last
+deployment of it, unless another model falls back on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+
+from proxy.control.admin import vendors
+from proxy.control.admin.changes import Create, Delete, Edit, Update
+from proxy.control.admin.grouping import Group, Served, spec_of
+from proxy.control.admin.spelled import Given, folded, invalid
+from proxy.control.admin.web import Fault, Problem
+from proxy.core.records import Kind as Row
+
+if TYPE_CHECKING:
+    from proxy.core.records import Record
+    from proxy.state.mirror import Mirror
+
+NATIVE: Mapping[str, Mapping[str, str]] = {
+    Row.PROVIDER: {
+        "name": "groupName",
+        "preset": "providerType",
+        "base_url": "baseUrl",
+        "retry": "retryCount",
+        "timeouts": "timeout",
+        "param_defaults": "parameters",
+        "enabled": "enabled",
+        "allow_private": "allowPrivate",
+        "allow_http": "allowHttp",
+    },
+    Row.CREDENTIAL: {"": "apiKeys"},
+    Row.MODEL: {"strategy": "balancePolicy", "": "models"},
+    Row.DEPLOYMENT: {"priority": "priority", "weight": "weight", "": "models"},
+}
+"""What a field of ours is called in a group, by kind; under the empty name whatever else may be wrong."""
+
+
+class Plan(Struct, eq=False):
+    """What is to be written, and what of the body is not kept."""
+
+    edits: list[Edit] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def create(given: Given, mirror: Mirror, in_file: Mapping[str, str]) -> Plan:
+    """A new group. `in_file`: names and aliases of the file's models, each with its model.
+
+    Raises Problem 400, and 409 for a model that is in the file.
+    """
+    name = given.get("groupName")
+    plan = Plan(warnings=given.warnings)
+    fields = vendors.block(
+        given.get("providerType"), given.get("baseUrl"), field="providerType", address="baseUrl"
+    )
+    plan.edits.append(Create(Row.PROVIDER, name, {**fields, **_settings(given)}))
+    plan.edits += [
+        Create(Row.CREDENTIAL, "", {"key": key}, parent="@0") for key in given.get("apiKeys", ())
+    ]
+    for model in given.get("models", ()):
+        _serve(plan, model, name, given, mirror, in_file)
+    if not given.get("models"):
+        _nowhere(plan, given)
+    return plan
+
+
+def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, str]) -> Plan:
+    """Other fields for a group: those given; what is not given stays. Raises Problem, as `create`."""
+    plan = Plan(warnings=given.warnings)
+    name = given.get("groupName", group.provider.name)
+    renamed = name != group.provider.name
+    fields = {**_moved(group, given), **_settings(given)}
+    if fields or renamed:
+        plan.edits.append(
+            Update(
+                Row.PROVIDER,
+                str(group.provider.id),
+                fields,
+                merge=True,
+                name=name if renamed else None,
+            )
+        )
+    moved = moves(group, fields)
+    if "apiKeys" in given.values:
+        _credentials(plan, group, given.get("apiKeys"), moved=moved)
+    elif moved and group.credentials:
+        plan.warnings.append(
+            "apiKeys: the address changes, and keys do not move with it: send them."
+        )
+    wanted = given.get("models", [one.model.name for one in group.models])
+    for one in group.models:
+        if one.model.name not in wanted:
+            _leave(plan, one, mirror)
+    for model in wanted:
+        one_of = next((one for one in group.models if one.model.name == model), None)
+        if one_of is None:
+            _serve(plan, model, name, given, mirror, in_file)
+        else:
+            _stay(plan, one_of, name if renamed else None, given)
+    if not wanted:
+        _nowhere(plan, given)
+    return plan
+
+
+def remove(group: Group, mirror: Mirror) -> Plan:
+    """The group away: its deployments, its credentials, itself, and the models that nothing serves then."""
+    plan = Plan()
+    for one in group.models:
+        _leave(plan, one, mirror)
+    plan.edits += [Delete(Row.CREDENTIAL, str(id)) for id, _ in group.credentials]
+    plan.edits.append(Delete(Row.PROVIDER, str(group.provider.id)))
+    return plan
+
+
+def moves(group: Group, fields: Mapping[str, Any]) -> bool:
+    """Whether these fields send the group's requests to another host: its keys do not go with it."""
+    if "base_url" not in fields and "preset" not in fields:
+        return False
+    before = vendors.address_of(group.spec)
+    after = vendors.address_of({**group.spec, **fields})
+    return vendors.host_of(before or "") != vendors.host_of(after or "")
+
+
+def _settings(given: Given) -> dict[str, Any]:
+    """Fields of the provider that have a counterpart of their own."""
+    fields: dict[str, Any] = {}
+    if "retryCount" in given.values:
+        fields["retry"] = {"count": given.get("retryCount")}
+    if "timeout" in given.values:
+        # One number there: it bounds a whole answer, and of a stream only the wait for its beginning.
+        fields["timeouts"] = dict.fromkeys(("ttft", "request"), given.get("timeout"))
+    for theirs, ours in (
+        ("enabled", "enabled"),
+        ("parameters", "param_defaults"),
+        ("allowPrivate", "allow_private"),
+        ("allowHttp", "allow_http"),
+    ):
+        if theirs in given.values:
+            fields[ours] = given.get(theirs)
+    return fields
+
+
+def _moved(group: Group, given: Given) -> dict[str, Any]:
+    """`preset` and `base_url`, where the body says something new about them."""
+    kind, base_url = given.get("providerType"), given.get("baseUrl")
+    spec = group.spec
+    if kind is not None and folded(kind) != folded(vendors.kind_of(spec)):
+        fields = vendors.block(kind, base_url, field="providerType", address="baseUrl")
+        return {"preset": None, "base_url": None, "dialects": None, **fields}
+    if base_url is not None and base_url != vendors.address_of(spec):
+        return {"base_url": base_url}
+    return {}
+
+
+def _credentials(plan: Plan, group: Group, keys: Sequence[str], *, moved: bool) -> None:
+    """Those not named any more away, those not there yet made. A key as it was shown is the key it was shown of."""
+    there = {} if moved else dict(group.credentials)
+    new: list[str] = []
+    kept: set[int] = set()
+    for text in keys:
+        shown = text.startswith(vendors.MASK)
+        same = [
+            id
+            for id, key in there.items()
+            if id not in kept and (vendors.masked(key) == text if shown else key == text)
+        ]
+        if same:
+            kept.add(same[0])
+        elif shown:
+            raise invalid(
+                Fault(
+                    "apiKeys",
+                    "the whole key is expected: the address changes, and keys do not move with it"
+                    if moved
+                    else "no key of this group looks like that",
+                )
+            )
+        else:
+            new.append(text)
+    plan.edits += [Delete(Row.CREDENTIAL, str(id)) for id in there if id not in kept]
+    plan.edits += [
+        Create(Row.CREDENTIAL, "", {"key": text}, parent=str(group.provider.id)) for text in new
+    ]
+
+
+def _serve(
+    plan: Plan, model: str, provider: str, given: Given, mirror: Mirror, in_file: Mapping[str, str]
+) -> None:
+    """A deployment of `model`, and the model where there is none."""
+    if model in in_file:
+        raise Problem(
+            409,
+            "conflict",
+            f"The model '{model}' is in the configuration file, which is read-only here. "
+            f"Add a deployment for '{provider}' to models.{in_file[model]} there.",
+            (Fault("models", f"'{model}' is in the configuration file"),),
+        )
+    # By its name alone: what a client calls a model may be a number, and another's id.
+    id = mirror.names.get(Row.MODEL, {}).get(model)
+    record = mirror.records[Row.MODEL][id] if id is not None else None
+    policy = given.get("balancePolicy")
+    if record is None:
+        parent = f"@{len(plan.edits)}"
+        plan.edits.append(Create(Row.MODEL, model, {"strategy": policy} if policy else {}))
+    else:
+        parent = str(record.id)
+        _keeps(plan, record, policy)
+    body = {"provider": provider, **_place(given)}
+    plan.edits.append(Create(Row.DEPLOYMENT, "", body, parent=parent))
+
+
+def _stay(plan: Plan, one: Served, renamed: str | None, given: Given) -> None:
+    """What changes for a model the group goes on serving."""
+    place = _place(given)
+    if renamed is not None:
+        place["provider"] = renamed
+    for deployment in one.deployments if place else ():
+        plan.edits.append(Update(Row.DEPLOYMENT, str(deployment.id), place, merge=True))
+    policy = given.get("balancePolicy")
+    if policy and one.owned:
+        plan.edits.append(Update(Row.MODEL, str(one.model.id), {"strategy": policy}, merge=True))
+    else:
+        _keeps(plan, one.model, policy)
+
+
+def _leave(plan: Plan, one: Served, mirror: Mirror) -> None:
+    """The group's deployments of a model away, and the model with the last of them, unless another falls back on it."""
+    plan.edits += [Delete(Row.DEPLOYMENT, str(each.id)) for each in one.deployments]
+    if not one.owned:
+        return
+    name = one.model.name
+    leaning = _leaning_on(name, spec_of(one.model).get("aliases", ()), mirror)
+    if leaning:
+        plan.warnings.append(
+            f"The model '{name}' stays, with nothing that serves it: {', '.join(leaning)} "
+            f"{'falls' if len(leaning) == 1 else 'fall'} back on it."
+        )
+    else:
+        plan.edits.append(Delete(Row.MODEL, str(one.model.id)))
+
+
+def _leaning_on(name: str, aliases: Sequence[str], mirror: Mirror) -> list[str]:
+    """Models of the store that fall back on this one."""
+    names = {name, *aliases}
+    return sorted(
+        f"'{record.name}'"
+        for record in mirror.records.get(Row.MODEL, {}).values()
+        if record.name != name
+        and any(
+            names.intersection(spec.get(kind, ()))
+            for spec in (spec_of(record),)
+            for kind in ("fallbacks", "fallbacks_context", "fallbacks_content")
+        )
+    )
+
+
+def _place(given: Given) -> dict[str, Any]:
+    return {name: given.get(name) for name in ("priority", "weight") if name in given.values}
+
+
+def _keeps(plan: Plan, model: Record, policy: str | None) -> None:
+    """A model that others serve too has one strategy for all of them."""
+    own = spec_of(model).get("strategy")
+    if policy and (own is None or folded(str(own)) != folded(policy)):
+        kept = f"'{own}'" if own else "the usual one"
+        plan.warnings.append(
+            f"balancePolicy: '{model.name}' is served by others too and keeps its strategy, {kept}."
+        )
+
+
+def _nowhere(plan: Plan, given: Given) -> None:
+    plan.warnings += [
+        f"{name}: it belongs to the models of a group, and this one has none."
+        for name in ("balancePolicy", "priority", "weight")
+        if name in given.values
+    ]
+
+
+# --- what went wrong, in the caller's words ---
+
+
+def in_their_words(problem: Problem, edits: Sequence[Edit]) -> Problem:
+    """The problem with `[2].strategy` called what it is in a group."""
+    faults = tuple(
+        Fault(_their_field(fault.field, edits), fault.message) for fault in problem.faults
+    )
+    return Problem(problem.status, problem.code, problem.detail, faults, problem.headers)
+
+
+def _their_field(name: str, edits: Sequence[Edit]) -> str:
+    row, _, rest = (
+        name.removeprefix("[").partition("]") if name.startswith("[") else ("0", "", name)
+    )
+    if not row.isdecimal() or int(row) >= len(edits):
+        return name
+    words = NATIVE.get(edits[int(row)].kind, {})
+    top = rest.lstrip(".").partition(".")[0].partition("[")[0]
+    return words.get(top) or words.get("") or top or name
