@@ -20,7 +20,7 @@ from proxy.control.admin.web import Problem
 from proxy.core.clock import monotonic, now
 
 if TYPE_CHECKING:
-    from proxy.store.base import Store
+    from proxy.store.base import Session, Store
 
 FREE = 4
 """Failures without a delay."""
@@ -93,8 +93,8 @@ def account(name: str) -> str:
 _COUNT = """
 INSERT INTO login_failures (account, count, until, at) VALUES ($1, 1, 0, $2)
 ON CONFLICT (account) DO UPDATE
-SET count = CASE WHEN login_failures.at < $3 THEN 1 ELSE login_failures.count + 1 END, at = $2
-WHERE login_failures.until <= $2 OR login_failures.until > $4
+SET count = login_failures.count + 1, at = $2
+WHERE login_failures.until <= $2 OR login_failures.until > $3
 RETURNING count
 """
 
@@ -103,9 +103,8 @@ async def knock(store: Store, name: str) -> None:
     """Count a try as a failure until `forgive` is called. Raises Problem 429 while the account is locked; StoreDown."""
     time = now()
     async with store.transaction() as session:
-        counted = await session.fetch(
-            _COUNT, account(name), time, time - FORGOTTEN, time + LONGEST + STEP
-        )
+        await session.execute("DELETE FROM login_failures WHERE at < $1", time - FORGOTTEN)
+        counted = await session.fetch(_COUNT, account(name), time, time + LONGEST + STEP)
         if counted:
             pause = delay(counted[0][0])
             if pause:
@@ -124,14 +123,9 @@ async def knock(store: Store, name: str) -> None:
     )
 
 
-async def forgive(store: Store, name: str) -> None:
+async def forgive(store: Session, name: str) -> None:
     """Forget the failures of an account. Raises StoreDown."""
     await store.execute("DELETE FROM login_failures WHERE account = $1", account(name))
-
-
-async def sweep(store: Store) -> None:
-    """Delete what is forgotten anyway. Raises StoreDown."""
-    await store.execute("DELETE FROM login_failures WHERE at < $1", now() - FORGOTTEN)
 
 
 def _network(peer: str) -> str:

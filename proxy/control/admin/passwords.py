@@ -7,9 +7,9 @@ many), so requests go on; a flood of sign-ins waits in a short queue, and beyond
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import BoundedSemaphore
+from contextlib import contextmanager
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -40,32 +40,39 @@ _DUMMY = (
 class Gate:
     """Where the work is done. One a worker."""
 
-    __slots__ = ("_places", "_threads")
+    __slots__ = ("_taken", "_threads")
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
-        self._places = BoundedSemaphore(THREADS + QUEUE)
+        self._taken = 0
 
-    async def hash(self, password: str) -> str:
-        """What is kept of a password. Raises Problem 429 when too many wait."""
-        return await self._run(lambda: _HASHER.hash(_bytes(password)))
-
-    async def verify(self, kept: str | None, password: str) -> bool:
-        """Whether it is the one that was hashed; None is nobody's and takes as long. Raises Problem 429."""
-        return await self._run(lambda: _verify(kept, password))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue, to be had before anything is asked of it. Raises Problem 429 when there is none."""
+        if self._taken >= THREADS + QUEUE:
             raise Problem(
                 429,
                 "too_many",
-                "Too many sign-ins at once. Try again in a moment.",
+                "Too many passwords at once. Try again in a moment.",
                 headers={"retry-after": "1"},
             )
-        task = self._threads.submit(work)
-        # When the thread is done, not when whoever waits for it gives up: a place is a thread's time.
-        task.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(task)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            # Of somebody who gave up, work that waits for a thread is dropped; so at most two places are lent twice.
+            self._taken -= 1
+
+    async def hash(self, password: str) -> str:
+        """What is kept of a password."""
+        return await self._run(lambda: _HASHER.hash(_bytes(password)))
+
+    async def verify(self, kept: str | None, password: str) -> bool:
+        """Whether it is the one that was hashed; None is nobody's and takes as long."""
+        return await self._run(lambda: _verify(kept, password))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def is_stale(kept: str) -> bool:

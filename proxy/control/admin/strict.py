@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from proxy.control.admin.body import fields
 from proxy.control.admin.web import Fault, Problem
@@ -20,6 +20,16 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("no spaces around it and no control characters")
+    return text
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._@+-]{0,99}\Z")]
+"""Of a user or a token. It begins with a letter, so no name is an id."""
+Team = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 
 B = TypeVar("B", bound=BaseModel)
 
