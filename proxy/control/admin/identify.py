@@ -19,7 +19,7 @@ from proxy.control.admin.access import Permission, Principal, Role
 from proxy.control.admin.lockout import too_many
 from proxy.control.admin.web import Problem
 from proxy.core.virtual_key import ADMIN_PREFIX, is_wellformed
-from proxy.store.base import Store, StoreDown
+from proxy.store.base import StoreDown
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services
@@ -95,14 +95,6 @@ def is_same_origin(request: Request) -> bool:
         return site == "same-origin"
     origin = request.headers.get("origin")
     return origin is not None and _is_own(origin, request)
-
-
-def needs_store(services: Services) -> Store:
-    """The store. Raises Problem 503 no_store where the configuration has none."""
-    store = services.sync.store
-    if store is None:
-        raise Problem(503, "no_store", "There is no store: set 'store.url' in the configuration.")
-    return store
 
 
 def unauthenticated(detail: str = "Sign in, or send a token of the admin API.") -> Problem:

@@ -14,9 +14,10 @@ from pydantic import Field, SecretStr
 
 from proxy.control.admin import sessions, users
 from proxy.control.admin.access import Permission
-from proxy.control.admin.identify import is_same_origin, needs_store
+from proxy.control.admin.identify import is_same_origin
 from proxy.control.admin.lockout import forgive, knock, too_many
 from proxy.control.admin.passwords import HASHED, is_stale
+from proxy.control.admin.services import needs_store
 from proxy.control.admin.strict import Body, Name, read
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import Answer, Problem, Route

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from proxy.control.admin.lockout import Door
+from proxy.control.admin.web import Problem
 
 if TYPE_CHECKING:
     from proxy.control.sync import Sync
     from proxy.state.state import State
+    from proxy.store.base import Store
 
 
 class Services(Struct, eq=False):
@@ -22,3 +24,11 @@ class Services(Struct, eq=False):
     """The store, the mirror of it, the vault, the file."""
     door: Door = field(default_factory=Door)
     """Brakes on guessing."""
+
+
+def needs_store(services: Services) -> Store:
+    """The store. Raises Problem 503 no_store where the configuration has none."""
+    store = services.sync.store
+    if store is None:
+        raise Problem(503, "no_store", "There is no store: set 'store.url' in the configuration.")
+    return store

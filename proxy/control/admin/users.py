@@ -14,9 +14,9 @@ from pydantic import Field, SecretStr
 
 from proxy.control.admin import sessions
 from proxy.control.admin.access import Permission, Role, may_grant, role_of
-from proxy.control.admin.identify import needs_store
 from proxy.control.admin.lockout import forgive
 from proxy.control.admin.passwords import LONGEST, SHORTEST
+from proxy.control.admin.services import needs_store
 from proxy.control.admin.strict import Body, Name, Team, read
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import Answer, Fault, Problem, Route
