@@ -9,7 +9,7 @@ from importlib import import_module
 
 from proxy.control.admin.web import Route
 
-MODULES = ("resources", "batch", "operations", "audit")
+MODULES = ("resources", "batch", "operations", "audit", "login", "users", "tokens")
 
 
 def all_routes() -> list[Route]:
