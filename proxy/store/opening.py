@@ -1,0 +1,189 @@
+"""From a URL to a store.
+
+sqlite:///state/headrace.db       a file under the working directory
+sqlite:////var/lib/headrace.db    a file
+postgresql://user:password@host:5432/database?sslmode=verify-full
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from proxy.store import migrations, objects
+from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreDown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.store.migrations import Migration
+
+
+class Backend(Session, Protocol):
+    """What each of the two databases brings. It connects at the first call, and anew after a connection was lost."""
+
+    backend: str
+
+    async def check(self) -> None:
+        """Whether it can be used at all. Raises StoreBroken, StoreDown."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Session]: ...
+
+    async def listen(self, wake: Callable[[], None]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def open_store(url: str) -> Database:
+    """The store at `url`, not opened yet. Raises ValueError for a URL that names none."""
+    scheme, _, rest = url.partition(":")
+    name = scheme.partition("+")[0].lower()
+    if name == "sqlite":
+        from proxy.store.sqlite import Sqlite
+
+        return Database(url, Sqlite(sqlite_path(url)))
+    if name in ("postgresql", "postgres"):
+        from proxy.store.postgres import Postgres
+
+        return Database(without_password(url), Postgres(f"postgresql:{rest}"))
+    raise ValueError(f"a store's URL begins with sqlite: or postgresql:, not {name!r}")
+
+
+def sqlite_path(url: str) -> Path:
+    """`sqlite:///relative`, `sqlite:////absolute`. Raises ValueError for one without a file."""
+    parts = urlsplit(url)
+    path = unquote(parts.path)[1:]
+    if parts.netloc or parts.query or not path or path == ":memory:":
+        raise ValueError(
+            "a store in SQLite is a file: sqlite:///relative/path or sqlite:////absolute/path"
+        )
+    return Path(path)
+
+
+def without_password(url: str) -> str:
+    """To be shown."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    query = [(name, value) for name, value in parse_qsl(parts.query) if "password" not in name]
+    return urlunsplit(
+        parts._replace(netloc=login.partition(":")[0] + at + host, query=urlencode(query))
+    )
+
+
+_WHOLE = range(-(2**63), 2**63)
+
+
+def check(values: tuple[Any, ...]) -> None:
+    """Raises ValueError for what only one of the databases would take, before either sees it."""
+    for value in values:
+        if isinstance(value, str):
+            if "\0" in value:
+                raise ValueError("a text with a NUL character cannot be stored")
+            if not value.isascii():
+                value.encode()  # a lone surrogate is no UTF-8
+        elif isinstance(value, int) and value not in _WHOLE:
+            raise ValueError("a number of more than 64 bits cannot be stored")
+
+
+class Transaction:
+    """A Session that ends with its first error: one database would go on, the other would not commit."""
+
+    __slots__ = ("_session", "failed")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.failed = False
+
+    async def fetch(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> list[Row]:
+        self._go_on(values)
+        try:
+            return await self._session.fetch(sql, *values, timeout=timeout)
+        except BaseException:
+            self.failed = True
+            raise
+
+    async def execute(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> int:
+        self._go_on(values)
+        try:
+            return await self._session.execute(sql, *values, timeout=timeout)
+        except BaseException:
+            self.failed = True
+            raise
+
+    def _go_on(self, values: tuple[Any, ...]) -> None:
+        if self.failed:
+            raise RuntimeError("a statement after an error in the same transaction")
+        check(values)
+
+
+class Database:
+    """A Store. Before it was opened, the first call opens it, and may raise StoreBroken then."""
+
+    def __init__(self, url: str, back_end: Backend) -> None:
+        self.url = url
+        self.backend = back_end.backend
+        self._back_end = back_end
+        self._opening = asyncio.Lock()
+        self._opened = False
+
+    async def open(self) -> None:
+        async with self._opening:
+            await self._open()
+
+    async def _open(self) -> None:
+        await self._back_end.check()
+        await migrations.migrate(self._back_end, self.known())
+        self._opened = True
+        try:
+            await objects.sweep(self)
+        except StoreDown:  # read-only for now: another time
+            pass
+
+    def known(self) -> Sequence[Migration]:
+        """The migrations that this program brings."""
+        return migrations.load(migrations.SQL / self.backend)
+
+    async def upgrade(self) -> list[Migration]:
+        """Apply every migration, those to another major version too; what was. Raises StoreDown, StoreBroken."""
+        await self._back_end.check()
+        return await migrations.migrate(self._back_end, self.known(), majors=True)
+
+    async def state(self) -> migrations.State:
+        """What is applied; changes nothing. Raises StoreDown."""
+        return await migrations.state(self._back_end, self.backend)
+
+    async def fetch(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> list[Row]:
+        check(values)
+        await self._ready()
+        return await self._back_end.fetch(sql, *values, timeout=timeout)
+
+    async def execute(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> int:
+        check(values)
+        await self._ready()
+        return await self._back_end.execute(sql, *values, timeout=timeout)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        await self._ready()
+        async with self._back_end.transaction() as session:
+            guarded = Transaction(session)
+            yield guarded
+            if guarded.failed:
+                raise RuntimeError("an error in a transaction was caught within it")
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        await self._back_end.listen(wake)
+
+    async def close(self) -> None:
+        await self._back_end.close()
+
+    async def _ready(self) -> None:
+        if not self._opened:
+            async with self._opening:
+                if not self._opened:
+                    await self._open()

@@ -1,0 +1,312 @@
+"""SQLite: one file beside the workers, for one host.
+
+Three connections a process, each with a thread of its own: one reads what a worker lives by and is never kept
+waiting (WAL), one reads pages for people, one writes and waits for the writers of other processes. Every commit is
+on the disk before it counts (`synchronous=FULL`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from proxy.core.clock import monotonic
+from proxy.core.tasks import spawn
+from proxy.store.base import (
+    ADMIN_TIMEOUT,
+    BULK_TIMEOUT,
+    CALL_TIMEOUT,
+    Duplicate,
+    Row,
+    Session,
+    StoreBroken,
+    StoreDown,
+)
+
+# At DEBUG it writes every statement with its values.
+logging.getLogger("aiosqlite").setLevel(logging.WARNING)
+
+T = TypeVar("T")
+
+WATCH = 0.2
+"""Seconds between two looks at whether the file has changed."""
+GRACE = 0.5
+"""Seconds after a deadline in which SQLite may still say itself what it waited for."""
+OLDEST = (3, 35)
+"""The first SQLite with RETURNING."""
+
+_DUPLICATE = {
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+    sqlite3.SQLITE_CONSTRAINT_ROWID,
+}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# After these the next call opens the file anew.
+_LOST = _DAMAGED | {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+
+# How long SQLite itself waits for another process that writes: five seconds, or as long as the caller would.
+_PATIENT = "PRAGMA busy_timeout = 5000"
+_HASTY = "PRAGMA busy_timeout = 2000"
+
+
+class Damaged(StoreDown):
+    """The file is no database, or not a whole one."""
+
+
+def translate(error: sqlite3.Error) -> Exception:
+    """What an error means to a caller; itself where it is a mistake of ours."""
+    code = _code(error)
+    if code in _DUPLICATE:
+        return Duplicate("a row with this name or key is there already")
+    primary = code & 0xFF
+    if primary in _DAMAGED:
+        return Damaged(f"SQLite: {error}")
+    if primary in _BUSY or primary in _LOST:
+        return StoreDown(f"SQLite: {error}")
+    return error
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0)
+
+
+def _named(values: tuple[Any, ...]) -> dict[str, Any]:
+    """`$1` is a named parameter to SQLite; its name is `1`."""
+    return {str(number): value for number, value in enumerate(values, 1)}
+
+
+class Link:
+    """One connection; a Session when it is in a transaction."""
+
+    __slots__ = ("_connection", "lost", "patience")
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self.lost = False
+        """Not to be used any more."""
+        self.patience = _PATIENT
+
+    async def fetch(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> list[Row]:
+        work = self._connection.execute_fetchall(sql, _named(values))
+        return list(await self._within(work, timeout))  # type: ignore[arg-type]
+
+    async def execute(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> int:
+        cursor = await self._within(self._connection.execute(sql, _named(values)), timeout)
+        changed = cursor.rowcount
+        await self._within(cursor.close(), timeout)
+        return max(changed, 0)
+
+    async def wait_for_others(self, timeout: float) -> None:
+        """Have SQLite wait no longer than the caller does."""
+        patience = _HASTY if timeout <= CALL_TIMEOUT else _PATIENT
+        if patience != self.patience:
+            await self.execute(patience)
+            self.patience = patience
+
+    async def rollback(self) -> None:
+        """Undo what is not committed. Whatever is queued on the thread comes before it, even if nobody waits for it."""
+        try:
+            await asyncio.shield(self._within(self._connection.rollback(), ADMIN_TIMEOUT))
+        except (StoreDown, sqlite3.Error):
+            await self.close()
+
+    async def close(self) -> None:
+        self.lost = True
+        try:
+            await asyncio.shield(self._connection.close())
+        except (sqlite3.Error, ValueError):
+            self._connection.stop()
+
+    async def _within(self, work: Awaitable[T], timeout: float) -> T:
+        try:
+            async with asyncio.timeout(timeout + GRACE):
+                return await work
+        except TimeoutError:
+            await self._connection.interrupt()
+            raise StoreDown(f"SQLite: no answer within {timeout:g} s") from None
+        except sqlite3.Error as error:
+            if _code(error) & 0xFF in _LOST:
+                await self.close()
+            raise translate(error) from None
+        except ValueError:
+            if self.lost:
+                raise StoreDown("SQLite: the connection was closed") from None
+            raise
+
+
+class Line:
+    """A place for one connection, made when it is needed and made anew when it is lost."""
+
+    __slots__ = ("_connecting", "_link", "_path", "_setup", "turn")
+
+    def __init__(self, path: Path, *setup: str) -> None:
+        self._path = path
+        self._setup = setup
+        self._link: Link | None = None
+        self._connecting = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """Held by whoever is alone on it."""
+
+    async def link(self) -> Link:
+        """The connection. Raises StoreDown."""
+        async with self._connecting:
+            if self._link is None or self._link.lost:
+                self._link = await self._connect()
+            return self._link
+
+    async def close(self) -> None:
+        async with self._connecting:
+            if self._link is not None:
+                await self._link.close()
+                self._link = None
+
+    async def _connect(self) -> Link:
+        try:
+            await asyncio.to_thread(_make, self._path)
+            # Transactions are begun and ended by name.
+            opening = aiosqlite.connect(self._path, isolation_level=None, timeout=ADMIN_TIMEOUT)
+            # A store that nobody closed does not keep the process from ending.
+            opening._thread.daemon = True
+            link = Link(await opening)
+        except sqlite3.Error as error:
+            raise translate(error) from None
+        except OSError as error:
+            raise StoreDown(f"SQLite: {self._path}: {error.strerror}") from None
+        try:
+            for pragma in self._setup:
+                await _insist(link, pragma)
+        except BaseException:
+            await link.close()
+            raise
+        return link
+
+
+async def _insist(link: Link, pragma: str) -> None:
+    """Going over to WAL fails at once, and not after busy_timeout, while another process does it."""
+    until = monotonic() + ADMIN_TIMEOUT
+    while True:
+        try:
+            await link.fetch(pragma, timeout=ADMIN_TIMEOUT)
+        except StoreDown:
+            if link.lost or monotonic() > until:
+                raise
+            await asyncio.sleep(0.02)
+        else:
+            return
+
+
+def _make(path: Path) -> None:
+    """The file, for us alone: it holds digests and sealed secrets. SQLite gives its companions the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+_WAL = "PRAGMA journal_mode = WAL"
+_FULL = "PRAGMA synchronous = FULL"
+_KEYS = "PRAGMA foreign_keys = ON"
+_READS = ("SELECT", "WITH", "PRAGMA DATA_VERSION")
+
+
+class Sqlite:
+    """The back end. Not opened and not closed, it connects at the first call."""
+
+    backend = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self._reader = Line(path, _WAL)
+        self._pages = Line(path, _WAL)
+        self._writer = Line(path, _WAL, _FULL, _KEYS)
+        self._watching: asyncio.Task[None] | None = None
+
+    async def check(self) -> None:
+        """Whether the file is whole. Raises StoreBroken, StoreDown."""
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise StoreBroken(
+                f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed, or PostgreSQL"
+            )
+        try:
+            link = await self._pages.link()
+            found = await link.fetch("PRAGMA quick_check(1)", timeout=BULK_TIMEOUT)
+        except Damaged as error:
+            raise StoreBroken(f"{error}: restore the file from a backup") from None
+        if found != [("ok",)]:
+            raise StoreBroken(f"SQLite: {found[0][0]}: restore the file from a backup")
+
+    async def fetch(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> list[Row]:
+        if not sql.lstrip()[:12].upper().startswith(_READS):
+            async with self._alone(timeout) as link:
+                return await link.fetch(sql, *values, timeout=timeout)
+        line = self._reader if timeout <= CALL_TIMEOUT else self._pages
+        return await (await line.link()).fetch(sql, *values, timeout=timeout)
+
+    async def execute(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> int:
+        async with self._alone(timeout) as link:
+            return await link.execute(sql, *values, timeout=timeout)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        async with self._alone(ADMIN_TIMEOUT) as link:
+            try:
+                await link.execute("BEGIN IMMEDIATE", timeout=ADMIN_TIMEOUT)
+                yield link
+                await link.execute("COMMIT", timeout=ADMIN_TIMEOUT)
+            except BaseException:
+                await link.rollback()
+                raise
+
+    @asynccontextmanager
+    async def _alone(self, timeout: float) -> AsyncIterator[Link]:
+        """The connection that writes, and nobody else of this process on it."""
+        turn = self._writer.turn
+        try:
+            async with asyncio.timeout(timeout):
+                await turn.acquire()
+        except TimeoutError:
+            raise StoreDown(f"SQLite: another write took longer than {timeout:g} s") from None
+        try:
+            link = await self._writer.link()
+            await link.wait_for_others(timeout)
+            yield link
+        finally:
+            turn.release()
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        if self._watching is None:
+            self._watching = spawn(self._watch(wake), name="sqlite watch")
+
+    async def _watch(self, wake: Callable[[], None]) -> None:
+        seen: list[Row] = []
+        while True:
+            try:
+                version = await self.fetch("PRAGMA data_version")
+            except StoreDown:
+                version = []
+            if seen and version != seen:
+                wake()
+            seen = version
+            await asyncio.sleep(WATCH)
+
+    async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        for line in (self._reader, self._pages, self._writer):
+            await line.close()
