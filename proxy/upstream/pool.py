@@ -51,6 +51,8 @@ class Upstream:
     )
 
     def __init__(self, provider: Provider) -> None:
+        """Raises ValueError for an address that is none; what is configured has been checked."""
+        base, proxy = _url(provider.base_url), provider.proxy and _url(provider.proxy)
         loop = asyncio.get_running_loop()
         self.provider = provider
         self.busy = 0
@@ -80,9 +82,8 @@ class Upstream:
             auto_decompress=False,
             trust_env=False,
         )
-        proxy = None if provider.proxy is None else URL(provider.proxy)
         self._origin = ClientRequest(
-            "POST", URL(provider.base_url), loop=loop, session=self._session, proxy=proxy
+            "POST", base, loop=loop, session=self._session, proxy=proxy or None
         )
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self.conversations: Conversations | None = None
@@ -224,6 +225,13 @@ class Upstream:
         if self.conversations is not None:
             self.conversations.close()
         await self._session.close()
+
+
+def _url(text: str) -> URL:
+    url = URL(text)
+    if url.scheme not in ("http", "https") or not url.raw_host:
+        raise ValueError("not the URL of a server")
+    return url
 
 
 def _cause(error: BaseException, *, full: bool) -> Cause | None:

@@ -54,7 +54,7 @@ def fault(url: str, *, allow_private: bool, allow_http: bool) -> Fault | None:
     host = match["host"].strip("[]").lower()
     place = classify(host)
     if place is None:
-        return Fault("a host", "a number that is no address", "write it as a name or as 192.0.2.1")
+        return Fault("a host", "no name and no address", "write it as a name or as 192.0.2.1")
     if place is Place.METADATA:
         return Fault("an address of a provider", place.value, "such addresses are never allowed")
     if place is Place.PRIVATE and not allow_private:
@@ -92,7 +92,7 @@ def _malformed(url: str) -> Fault:
 
 
 def classify(host: str) -> Place | None:
-    """What kind of place a host (lower case, no brackets) is; None for numbers that are no address."""
+    """What kind of place a host (lower case, no brackets) is; None for what no address and no name can be."""
     host = host.removesuffix(".")
     if ":" in host:
         try:
@@ -103,7 +103,7 @@ def classify(host: str) -> Place | None:
     if re.fullmatch(r"0x[0-9a-f]*|[0-9]+", labels[-1]):
         number = _inet_aton(labels)
         return None if number is None else place_of(ipaddress.IPv4Address(number))
-    if "" in labels:
+    if len(host) > 253 or not all(1 <= len(label) <= 63 for label in labels):
         return None
     if host in _METADATA_NAMES:
         return Place.METADATA
