@@ -28,6 +28,7 @@ from proxy.store.base import (
     Row,
     Session,
     StoreBroken,
+    StoreDamaged,
     StoreDown,
 )
 
@@ -246,9 +247,9 @@ class Sqlite:
             link = await self._pages.link()
             found = await link.fetch("PRAGMA quick_check(1)", timeout=BULK_TIMEOUT)
         except Damaged as error:
-            raise StoreBroken(f"{error}: restore the file from a backup") from None
+            raise StoreDamaged(f"{error}: restore the file from a backup") from None
         if found != [("ok",)]:
-            raise StoreBroken(f"SQLite: {found[0][0]}: restore the file from a backup")
+            raise StoreDamaged(f"SQLite: {found[0][0]}: restore the file from a backup")
 
     async def fetch(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> list[Row]:
         if not sql.lstrip()[:12].upper().startswith(_READS):
