@@ -24,6 +24,8 @@ class Create(Struct, frozen=True, eq=False):
     name: str
     body: Mapping[str, Any]
     parent: str = ""
+    private: bytes | None = None
+    """Of a virtual key that is restored: its digests, stored as they are; then no key is made. Never from a body."""
 
 
 class Update(Struct, frozen=True, eq=False):
@@ -41,6 +43,8 @@ class Update(Struct, frozen=True, eq=False):
     """The revision it must still have."""
     name: str | None = None
     """A new name."""
+    private: bytes | None = None
+    """Of a virtual key that is restored: its digests instead of those it has. Never from a body."""
 
 
 class Delete(Struct, frozen=True, eq=False):
