@@ -24,6 +24,13 @@ class StoreDown(Exception):
     """The database cannot be reached, does not answer in time, is read-only for now or is being replaced: try later."""
 
 
+class Unusable(StoreDown):
+    """It is down for a reason that does not pass by itself: a damaged file, a right that was not granted.
+
+    Opening it raises StoreBroken instead.
+    """
+
+
 class StoreBroken(Exception):
     """It answers, and cannot be used: a schema of another major version, a damaged file. The text is for an operator."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from proxy.store import migrations, objects
-from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreDown
+from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,8 +136,7 @@ class Database:
             await self._open()
 
     async def _open(self) -> None:
-        await self._back_end.check()
-        await migrations.migrate(self._back_end, self.known())
+        await self._migrate(majors=False)
         self._opened = True
         try:
             await objects.sweep(self)
@@ -150,8 +149,14 @@ class Database:
 
     async def upgrade(self) -> list[Migration]:
         """Apply every migration, those to another major version too; what was. Raises StoreDown, StoreBroken."""
-        await self._back_end.check()
-        return await migrations.migrate(self._back_end, self.known(), majors=True)
+        return await self._migrate(majors=True)
+
+    async def _migrate(self, *, majors: bool) -> list[Migration]:
+        try:
+            await self._back_end.check()
+            return await migrations.migrate(self._back_end, self.known(), majors=majors)
+        except Unusable as error:
+            raise StoreBroken(str(error)) from None
 
     async def state(self) -> migrations.State:
         """What is applied; changes nothing. Raises StoreDown."""

@@ -30,6 +30,7 @@ from proxy.store.base import (
     StoreBroken,
     StoreDamaged,
     StoreDown,
+    Unusable,
 )
 
 # At DEBUG it writes every statement with its values.
@@ -67,7 +68,7 @@ _PATIENT = "PRAGMA busy_timeout = 5000"
 _HASTY = "PRAGMA busy_timeout = 2000"
 
 
-class Damaged(StoreDown):
+class Damaged(Unusable):
     """The file is no database, or not a whole one."""
 
 
@@ -78,7 +79,7 @@ def translate(error: sqlite3.Error) -> Exception:
         return Duplicate("a row with this name or key is there already")
     primary = code & 0xFF
     if primary in _DAMAGED:
-        return Damaged(f"SQLite: {error}")
+        return Damaged(f"SQLite: {error}: restore the file from a backup")
     if primary in _BUSY or primary in _LOST:
         return StoreDown(f"SQLite: {error}")
     return error
@@ -247,7 +248,7 @@ class Sqlite:
             link = await self._pages.link()
             found = await link.fetch("PRAGMA quick_check(1)", timeout=BULK_TIMEOUT)
         except Damaged as error:
-            raise StoreDamaged(f"{error}: restore the file from a backup") from None
+            raise StoreDamaged(str(error)) from None
         if found != [("ok",)]:
             raise StoreDamaged(f"SQLite: {found[0][0]}: restore the file from a backup")
 
