@@ -23,10 +23,12 @@ from proxy.control.admin.spelled import (
     TEXTS,
     WHOLE,
     Kind,
+    moment,
 )
 from proxy.core.records import Kind as Row
 
 if TYPE_CHECKING:
+    from proxy.core.config.schema import Config
     from proxy.core.records import Record
     from proxy.core.vault import Vault
     from proxy.state.mirror import Mirror
@@ -46,17 +48,20 @@ FIELDS: Mapping[str, Kind] = {
     "parameters": MAPPING,
     "allowPrivate": SWITCH,
     "allowHttp": SWITCH,
-    # What an answer has besides: sent back as it came, it changes nothing.
-    "id": WHOLE,
-    "status": TEXT,
-    "source": TEXT,
-    "keys": MAPPING,
-    "createdAt": NUMBER,
-    "updatedAt": NUMBER,
-    "warnings": TEXTS,
-    "success": SWITCH,
-    "message": TEXT,
+    "description": TEXT,
 }
+ANSWERED = (
+    "id",
+    "status",
+    "source",
+    "keys",
+    "createdAt",
+    "updatedAt",
+    "warnings",
+    "success",
+    "message",
+)
+"""What an answer has besides: sent back as it came, it changes nothing."""
 
 
 class Served(Struct, frozen=True, eq=False):
@@ -89,19 +94,38 @@ def spec_of(record: Record) -> dict[str, Any]:
 
 def stored(provider: Record, mirror: Mirror, vault: Vault | None) -> Group:
     """The group this provider is."""
-    served: list[Served] = []
-    for model in mirror.records.get(Row.MODEL, {}).values():
-        every = mirror.children(Row.DEPLOYMENT, model.id)
-        own = tuple(one for one in every if spec_of(one).get("provider") == provider.name)
-        if own:
-            served.append(Served(model, own, owned=len(own) == len(every)))
-    served.sort(key=lambda one: one.deployments[0].id)
+    return _group(provider, mirror, vault, _served(mirror))
+
+
+def every(mirror: Mirror, vault: Vault | None) -> list[Group]:
+    """All groups, in the order of their ids."""
+    served = _served(mirror)
+    records = mirror.records.get(Row.PROVIDER, {})
+    return [_group(records[id], mirror, vault, served) for id in sorted(records)]
+
+
+def _group(
+    provider: Record, mirror: Mirror, vault: Vault | None, served: Mapping[str, list[Served]]
+) -> Group:
     credentials = mirror.children(Row.CREDENTIAL, provider.id)
+    models = served.get(provider.name, [])
     return Group(
         provider,
         tuple((one.id, vendors.key_of(one, vault)) for one in credentials),
-        tuple(served),
+        tuple(sorted(models, key=lambda one: one.deployments[0].id)),
     )
+
+
+def _served(mirror: Mirror) -> dict[str, list[Served]]:
+    """Every provider's name to what it serves: read once for all groups."""
+    found: dict[str, list[Served]] = {}
+    for model in mirror.records.get(Row.MODEL, {}).values():
+        by_provider: dict[str, list[Record]] = {}
+        for one in mirror.children(Row.DEPLOYMENT, model.id):
+            by_provider.setdefault(spec_of(one).get("provider", ""), []).append(one)
+        for name, own in by_provider.items():
+            found.setdefault(name, []).append(Served(model, tuple(own), len(by_provider) == 1))
+    return found
 
 
 def shown(group: Group) -> dict[str, Any]:
@@ -123,4 +147,40 @@ def shown(group: Group) -> dict[str, Any]:
         "priority": min((place.get("priority", 1) for place in places), default=None),
         "enabled": spec.get("enabled", True),
         "parameters": spec.get("param_defaults", {}),
+        "description": spec.get("note"),
+        "source": "store",
+        "createdAt": moment(group.provider.created),
+        "updatedAt": moment(group.provider.updated),
+    }
+
+
+def of_the_file(config: Config, name: str) -> dict[str, Any]:
+    """A provider of the file as a group: to be seen, and changed in the file alone."""
+    block = config.providers[name]
+    served = [
+        (model, deployment)
+        for model, each in config.models.items()
+        for deployment in each.deployments
+        if deployment.provider == name
+    ]
+    spec = {"preset": block.preset, "base_url": block.base_url, "dialects": block.spoken}
+    policies = (config.models[model].strategy for model, _ in served)
+    timeouts = block.timeouts
+    return {
+        "id": None,
+        "groupName": name,
+        "providerType": vendors.kind_of(spec),
+        "baseUrl": block.base_url,
+        "apiKeys": [vendors.masked(item.key.reveal()) for item in block.credentials],
+        "models": list(dict.fromkeys(model for model, _ in served)),
+        "balancePolicy": next(filter(None, policies), None),
+        "retryCount": block.retry.count,
+        "timeout": timeouts.ttft if timeouts.request is None else timeouts.request,
+        "priority": min((deployment.priority for _, deployment in served), default=None),
+        "enabled": block.enabled,
+        "parameters": block.param_defaults,
+        "description": block.note,
+        "source": "file",
+        "createdAt": None,
+        "updatedAt": None,
     }

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.control import health
-from proxy.control.admin import body, changes, grouping, regrouping, vendors
+from proxy.control.admin import body, grouping, plain, regrouping
 from proxy.control.admin.access import Permission
-from proxy.control.admin.spelled import Given, read
-from proxy.control.admin.web import Answer, Problem, Route
+from proxy.control.admin.spelled import read
+from proxy.control.admin.web import Answer, Route
 from proxy.core.records import Kind
 
 if TYPE_CHECKING:
-    from proxy.control.admin.grouping import Group
     from proxy.control.admin.regrouping import Plan
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
@@ -23,46 +22,51 @@ if TYPE_CHECKING:
 async def listing(request: Request, services: Services) -> Answer:
     """Every group, those of the file first."""
     states = _states(services)
-    config = services.sync.config
-    in_file = [_of_the_file(config, name) for name in config.providers]
-    stored = [_shown(_group(record.id, services)) for record in _providers(services).values()]
+    sync = services.sync
+    in_file = [grouping.of_the_file(sync.config, name) for name in sync.config.providers]
+    stored = [grouping.shown(group) for group in grouping.every(sync.mirror, sync.vault)]
     return Answer([{**group, **_state(group, states)} for group in (*in_file, *stored)])
 
 
 async def one(request: Request, services: Services) -> Answer:
     """One group, by id or name."""
     target = request.params["id"]
-    config = services.sync.config
-    if target in config.providers and services.sync.mirror.get(Kind.PROVIDER, target) is None:
-        group = _of_the_file(config, target)
+    sync = services.sync
+    if target in sync.config.providers and sync.mirror.get(Kind.PROVIDER, target) is None:
+        group = grouping.of_the_file(sync.config, target)
     else:
-        group = _shown(_find(target, services))
+        group = grouping.shown(plain.find(target, services, "group"))
     return Answer({**group, **_state(group, _states(services))})
 
 
 async def create(request: Request, services: Services) -> Answer:
     """A provider, its credentials and its deployments in one transaction."""
-    given = read(body.fields(request), grouping.FIELDS, needed=("groupName", "providerType"))
+    given = read(
+        body.fields(request),
+        grouping.FIELDS,
+        needed=("groupName", "providerType"),
+        ignored=grouping.ANSWERED,
+    )
     plan = regrouping.create(given, services.sync.mirror, _models_of(services.sync.config))
-    written = await _apply(plan, request, services)
-    return _told(written[0].record.id, plan, written, services, "Group created successfully")
+    written = await plain.apply(request, services, plan)
+    return _told(written[0].record.id, plan, services, "Group created successfully")
 
 
 async def replace(request: Request, services: Services) -> Answer:
     """The fields that are given; the others stay."""
-    group = _find(request.params["id"], services)
-    given: Given = read(body.fields(request), grouping.FIELDS)
+    group = plain.find(request.params["id"], services, "group")
+    given = read(body.fields(request), grouping.FIELDS, ignored=grouping.ANSWERED)
     mirror, config = services.sync.mirror, services.sync.config
     plan = regrouping.replace(group, given, mirror, _models_of(config))
-    written = await _apply(plan, request, services)
-    return _told(group.provider.id, plan, written, services, "Group updated successfully")
+    await plain.apply(request, services, plan)
+    return _told(group.provider.id, plan, services, "Group updated successfully")
 
 
 async def remove(request: Request, services: Services) -> Answer:
     """The group away, and with it the models nothing else serves."""
-    group = _find(request.params["id"], services)
+    group = plain.find(request.params["id"], services, "group")
     plan = regrouping.remove(group, services.sync.mirror)
-    await _apply(plan, request, services)
+    await plain.apply(request, services, plan)
     return Answer(
         {
             "success": True,
@@ -73,98 +77,17 @@ async def remove(request: Request, services: Services) -> Answer:
     )
 
 
-async def _apply(plan: Plan, request: Request, services: Services) -> list[changes.Written]:
-    if not plan.edits:
-        return []
-    try:
-        return await changes.apply(request, services, plan.edits)
-    except Problem as problem:
-        raise regrouping.in_their_words(problem, plan.edits) from None
-
-
-def _told(
-    id: int, plan: Plan, written: list[changes.Written], services: Services, message: str
-) -> Answer:
-    group = _shown(_group(id, services))
-    said = [warning for one in written for warning in one.warnings]
-    return Answer(
-        {
-            "success": True,
-            "message": message,
-            **group,
-            **_state(group, _states(services)),
-            "warnings": [*plan.warnings, *dict.fromkeys(said)],
-        }
-    )
-
-
-def _find(target: str, services: Services) -> Group:
-    record = services.sync.mirror.get(Kind.PROVIDER, target)
-    if record is not None:
-        return _group(record.id, services)
-    if target in services.sync.config.providers:
-        raise Problem(
-            409,
-            "read_only",
-            f"The provider '{target}' is in the configuration file, which is read-only here.",
-        )
-    raise Problem(404, "not_found", "There is no such group.")
-
-
-def _group(id: int, services: Services) -> Group:
-    sync = services.sync
-    return grouping.stored(_providers(services)[id], sync.mirror, sync.vault)
-
-
-def _providers(services: Services) -> Mapping[int, Any]:
-    return services.sync.mirror.records.get(Kind.PROVIDER, {})
+def _told(id: int, plan: Plan, services: Services, message: str) -> Answer:
+    group = grouping.shown(plain.find(str(id), services, "group"))
+    state = _state(group, _states(services))
+    said = {"success": True, "message": message, **group, **state}
+    return Answer({**said, "warnings": plan.warnings})
 
 
 def _models_of(config: Config) -> dict[str, str]:
     """Every name and alias of the file's models, to the model."""
     return {
         public: name for name, block in config.models.items() for public in (name, *block.aliases)
-    }
-
-
-def _shown(group: Group) -> dict[str, Any]:
-    record = group.provider
-    return {
-        **grouping.shown(group),
-        "source": "store",
-        "createdAt": record.created,
-        "updatedAt": record.updated,
-    }
-
-
-def _of_the_file(config: Config, name: str) -> dict[str, Any]:
-    """A provider of the file as a group: to be seen, and changed in the file alone."""
-    block = config.providers[name]
-    served = [
-        (model, deployment)
-        for model, each in config.models.items()
-        for deployment in each.deployments
-        if deployment.provider == name
-    ]
-    spec = {"preset": block.preset, "base_url": block.base_url, "dialects": block.spoken}
-    policies = (config.models[model].strategy for model, _ in served)
-    timeouts = block.timeouts
-    return {
-        "id": None,
-        "groupName": name,
-        "providerType": vendors.kind_of(spec),
-        "baseUrl": block.base_url,
-        "apiKeys": [vendors.masked(item.key.reveal()) for item in block.credentials],
-        "models": list(dict.fromkeys(model for model, _ in served)),
-        "balancePolicy": next(filter(None, policies), None),
-        "retryCount": block.retry.count,
-        "timeout": timeouts.ttft if timeouts.request is None else timeouts.request,
-        "priority": min((deployment.priority for _, deployment in served), default=None),
-        "enabled": block.enabled,
-        "parameters": block.param_defaults,
-        "source": "file",
-        "createdAt": None,
-        "updatedAt": None,
     }
 
 
@@ -203,6 +126,7 @@ _GROUP: Mapping[str, Any] = {
         "weight": {"type": "integer", "minimum": 0},
         "enabled": {"type": "boolean"},
         "parameters": {"type": "object"},
+        "description": {"type": "string"},
         "allowPrivate": {"type": "boolean"},
         "allowHttp": {"type": "boolean"},
     },

@@ -30,6 +30,7 @@ NATIVE: Mapping[str, Mapping[str, str]] = {
         "retry": "retryCount",
         "timeouts": "timeout",
         "param_defaults": "parameters",
+        "note": "description",
         "enabled": "enabled",
         "allow_private": "allowPrivate",
         "allow_http": "allowHttp",
@@ -89,9 +90,7 @@ def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, st
     if "apiKeys" in given.values:
         _credentials(plan, group, given.get("apiKeys"), moved=moved)
     elif moved and group.credentials:
-        plan.warnings.append(
-            "apiKeys: the address changes, and keys do not move with it: send them."
-        )
+        plan.warnings.append("The address changes, and keys do not move with it: send them too.")
     wanted = given.get("models", [one.model.name for one in group.models])
     for one in group.models:
         if one.model.name not in wanted:
@@ -137,6 +136,7 @@ def _settings(given: Given) -> dict[str, Any]:
     for theirs, ours in (
         ("enabled", "enabled"),
         ("parameters", "param_defaults"),
+        ("description", "note"),
         ("allowPrivate", "allow_private"),
         ("allowHttp", "allow_http"),
     ):

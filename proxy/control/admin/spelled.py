@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -43,17 +44,26 @@ class Given(Struct, frozen=True):
 
 
 def read(
-    body: Mapping[str, Any], table: Mapping[str, Kind], *, needed: tuple[str, ...] = ()
+    body: Mapping[str, Any],
+    table: Mapping[str, Kind],
+    *,
+    needed: tuple[str, ...] = (),
+    ignored: Iterable[str] = (),
 ) -> Given:
-    """The fields of the table. Raises Problem 400 that names every field which is wrong, twice there or missing."""
+    """The fields of the table. `ignored`: what an answer has besides, which may be sent back as it came.
+
+    Raises Problem 400 that names every field which is wrong, twice there or missing.
+    """
     names = {folded(name): name for name in table}
+    passed = set(map(folded, ignored)) - names.keys()
     values: dict[str, Any] = {}
     unknown: list[str] = []
     faults: list[Fault] = []
     for written, value in body.items():
         name = names.get(folded(written))
         if name is None:
-            unknown.append(written)
+            if folded(written) not in passed:
+                unknown.append(written)
         elif value is None:
             continue
         elif name in values:
@@ -82,6 +92,20 @@ def folded(word: str) -> str:
 def invalid(*faults: Fault) -> Problem:
     """The body cannot be used."""
     return Problem(400, "invalid", "The body is not valid.", faults)
+
+
+def renamed(problem: Problem, words: Mapping[str, str]) -> Problem:
+    """The problem with its faults under other names."""
+    faults = tuple(
+        Fault(words.get(fault.field, fault.field), fault.message) for fault in problem.faults
+    )
+    return Problem(problem.status, problem.code, problem.detail, faults, problem.headers)
+
+
+def moment(time: float) -> str:
+    """A time of the store as text: 2027-01-31T12:00:00Z."""
+    at = datetime.fromtimestamp(time, UTC).replace(microsecond=0)
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def _text(value: object) -> str:

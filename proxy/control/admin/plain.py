@@ -1,0 +1,97 @@
+"""A provider with one key: what most gateways call a provider. Here it is a group without models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from proxy.control.admin import changes, grouping, regrouping
+from proxy.control.admin.spelled import Given, renamed
+from proxy.control.admin.web import Problem
+from proxy.core.records import Kind
+
+if TYPE_CHECKING:
+    from proxy.control.admin.grouping import Group
+    from proxy.control.admin.regrouping import Plan
+    from proxy.control.admin.services import Services
+    from proxy.control.admin.web import Request
+
+
+class Words(Struct, frozen=True):
+    """What another gateway calls the fields of a group."""
+
+    theirs: Mapping[str, str]
+    """A group's field to the name they have for it, as a fault is named."""
+    fields: Mapping[str, str]
+    """Their field to a group's."""
+
+
+def group_of(given: Given, words: Words) -> Given:
+    """What they said, as a group."""
+    values: dict[str, Any] = {}
+    for theirs, ours in words.fields.items():
+        if theirs in given.values:
+            value = given.get(theirs)
+            values[ours] = [value] if ours == "apiKeys" else value
+    return Given(values, given.unknown)
+
+
+async def create(
+    request: Request, services: Services, given: Given, words: Words
+) -> tuple[Group, list[str]]:
+    """A new provider; itself, and what of the body is not kept. Raises Problem in their words."""
+    try:
+        plan = regrouping.create(group_of(given, words), services.sync.mirror, {})
+        written = await apply(request, services, plan)
+    except Problem as problem:
+        raise renamed(problem, words.theirs) from None
+    return find(str(written[0].record.id), services), plan.warnings
+
+
+async def replace(
+    request: Request, services: Services, group: Group, given: Given, words: Words
+) -> tuple[Group, list[str]]:
+    """Other fields for a provider: those given."""
+    try:
+        plan = regrouping.replace(group, group_of(given, words), services.sync.mirror, {})
+        await apply(request, services, plan)
+    except Problem as problem:
+        raise renamed(problem, words.theirs) from None
+    return find(str(group.provider.id), services), plan.warnings
+
+
+async def remove(request: Request, services: Services, group: Group) -> None:
+    """A provider and its keys away. Raises Problem 409 while a model is served by it."""
+    edits = [changes.Delete(Kind.CREDENTIAL, str(id)) for id, _ in group.credentials]
+    edits.append(changes.Delete(Kind.PROVIDER, str(group.provider.id)))
+    await changes.apply(request, services, edits)
+
+
+async def apply(request: Request, services: Services, plan: Plan) -> list[changes.Written]:
+    """Do what is planned; what was remarked is added to its warnings. Raises Problem in a group's words."""
+    if not plan.edits:
+        return []
+    try:
+        written = await changes.apply(request, services, plan.edits)
+    except Problem as problem:
+        raise regrouping.in_their_words(problem, plan.edits) from None
+    said = [warning for one in written for warning in one.warnings]
+    plan.warnings += dict.fromkeys(said)
+    return written
+
+
+def find(target: str, services: Services, what: str = "provider") -> Group:
+    """By id or name. Raises Problem: 404, and 409 for one of the file."""
+    sync = services.sync
+    record = sync.mirror.get(Kind.PROVIDER, target)
+    if record is not None:
+        return grouping.stored(record, sync.mirror, sync.vault)
+    if target in sync.config.providers:
+        raise Problem(
+            409,
+            "read_only",
+            f"The provider '{target}' is in the configuration file, which is read-only here.",
+        )
+    raise Problem(404, "not_found", f"There is no such {what}.")

@@ -1,0 +1,196 @@
+"""`/admin/proxy-keys`: virtual keys under the name OrchestrationApi has for them, with a limit of requests a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from proxy.control.admin import body, changes
+from proxy.control.admin.access import Permission, Principal, may_touch
+from proxy.control.admin.grouping import spec_of
+from proxy.control.admin.spelled import (
+    SWITCH,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    Given,
+    Kind,
+    invalid,
+    moment,
+    read,
+)
+from proxy.control.admin.vendors import MASK
+from proxy.control.admin.web import Answer, Fault, Problem, Route
+from proxy.core import records, virtual_key
+
+if TYPE_CHECKING:
+    from proxy.control.admin.services import Services
+    from proxy.control.admin.web import Request
+    from proxy.core.records import Record
+
+FIELDS: Mapping[str, Kind] = {"name": TEXT, "rpm": WHOLE, "enabled": SWITCH, "models": TEXTS}
+ANSWERED = ("id", "key", "source", "createdAt", "updatedAt", "warnings", "success", "message")
+
+
+def edited(given: Given) -> dict[str, Any]:
+    """The fields of a virtual key. No limit is 0 there, and null here."""
+    fields = {name: given.get(name) for name in ("enabled", "models") if name in given.values}
+    if "rpm" in given.values:
+        if given.get("rpm") < 0:
+            raise invalid(
+                Fault("rpm", "a number of requests a minute is expected, or 0 for no limit")
+            )
+        fields["rpm"] = given.get("rpm") or None
+    return fields
+
+
+def shown(record: Record) -> dict[str, Any]:
+    """A key without what opens anything."""
+    spec = spec_of(record)
+    last4 = next((each.last4 for each in virtual_key.digests(record.private)), "")
+    return {
+        "id": record.id,
+        "name": record.name,
+        "key": MASK + last4,
+        "rpm": spec.get("rpm"),
+        "enabled": spec.get("enabled", True),
+        "models": spec.get("models", ["*"]),
+        "source": "store",
+        "createdAt": moment(record.created),
+        "updatedAt": moment(record.updated),
+    }
+
+
+async def listing(request: Request, services: Services) -> Answer:
+    """Every key the caller may see, those of the file first."""
+    principal = _who(request)
+    in_file = [
+        {
+            "id": None,
+            "name": key.name,
+            "key": MASK,
+            "rpm": key.rpm,
+            "enabled": key.enabled,
+            "models": key.models,
+            "source": "file",
+            "createdAt": None,
+            "updatedAt": None,
+        }
+        for key in services.sync.config.keys
+        if may_touch(principal, key.team or "")
+    ]
+    stored = services.sync.mirror.records.get(records.Kind.KEY, {}).values()
+    mine = [shown(record) for record in stored if _may(principal, record)]
+    return Answer([*in_file, *mine])
+
+
+async def one(request: Request, services: Services) -> Answer:
+    """One key, by id or name."""
+    return Answer(shown(_find(request, services)))
+
+
+async def create(request: Request, services: Services) -> Answer:
+    """A new key, which is shown in this answer and never again."""
+    given = read(body.fields(request), FIELDS, needed=("name",), ignored=ANSWERED)
+    fields = edited(given)
+    team = _who(request).team
+    if team:
+        fields["team"] = team
+    fields = {name: value for name, value in fields.items() if value is not None}
+    edit = changes.Create(records.Kind.KEY, given.get("name"), fields)
+    written = (await changes.apply(request, services, [edit]))[0]
+    return _told(written, "Proxy key created successfully", given, key=written.secret)
+
+
+async def replace(request: Request, services: Services) -> Answer:
+    """The fields that are given; the others stay, and so does the key itself."""
+    record = _find(request, services)
+    given = read(body.fields(request), FIELDS, ignored=ANSWERED)
+    name = given.get("name", record.name)
+    edit = changes.Update(
+        records.Kind.KEY,
+        str(record.id),
+        edited(given),
+        merge=True,
+        name=name if name != record.name else None,
+    )
+    written = (await changes.apply(request, services, [edit]))[0]
+    return _told(written, "Proxy key updated successfully", given)
+
+
+async def remove(request: Request, services: Services) -> Answer:
+    """The key away; it is refused from now on."""
+    record = _find(request, services)
+    await changes.apply(request, services, [changes.Delete(records.Kind.KEY, str(record.id))])
+    return Answer({"success": True, "message": "Proxy key deleted successfully", "id": record.id})
+
+
+def _told(written: changes.Written, message: str, given: Given, key: str = "") -> Answer:
+    content = {"success": True, "message": message, **shown(written.record)}
+    if key:
+        content["key"] = key
+    return Answer({**content, "warnings": [*given.warnings, *written.warnings]})
+
+
+def _find(request: Request, services: Services) -> Record:
+    target = request.params["id"]
+    record = services.sync.mirror.get(records.Kind.KEY, target)
+    if record is not None and _may(_who(request), record):
+        return record
+    if any(
+        key.name == target and may_touch(_who(request), key.team or "")
+        for key in services.sync.config.keys
+    ):
+        raise Problem(
+            409,
+            "read_only",
+            f"The key '{target}' is in the configuration file, which is read-only here.",
+        )
+    raise Problem(404, "not_found", "There is no such key.")
+
+
+def _may(principal: Principal, record: Record) -> bool:
+    return may_touch(principal, spec_of(record).get("team") or "")
+
+
+def _who(request: Request) -> Principal:
+    # Routes that need a permission are only called with somebody who has it.
+    assert request.principal is not None
+    return request.principal
+
+
+_KEY: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "rpm": {"type": "integer", "minimum": 0, "description": "0 is no limit."},
+        "enabled": {"type": "boolean"},
+        "models": {"type": "array", "items": {"type": "string"}},
+    },
+}
+_AT = "/admin/proxy-keys"
+_ONE = "/admin/proxy-keys/{id}"
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", _AT, Permission.KEYS, listing, "Virtual keys", tag="proxy-keys"),
+    Route(
+        "POST",
+        _AT,
+        Permission.KEYS,
+        create,
+        "Create a virtual key; it is shown once",
+        body={**_KEY, "required": ["name"]},
+        tag="proxy-keys",
+    ),
+    Route("GET", _ONE, Permission.KEYS, one, "One virtual key", tag="proxy-keys"),
+    Route(
+        "PUT",
+        _ONE,
+        Permission.KEYS,
+        replace,
+        "Change a virtual key; what is not given stays",
+        body=_KEY,
+        tag="proxy-keys",
+    ),
+    Route("DELETE", _ONE, Permission.KEYS, remove, "Delete a virtual key", tag="proxy-keys"),
+)
