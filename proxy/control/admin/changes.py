@@ -6,75 +6,148 @@ serves by it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from proxy.control.admin.draft import Draft, Means, Note
+from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
+from proxy.control.admin.identify import unauthenticated
+from proxy.control.admin.overlay import Overlay
+from proxy.control.admin.services import needs_store
+from proxy.control.admin.shapes import audited
+from proxy.control.admin.trail import note
+from proxy.control.admin.web import Fault, Problem
+from proxy.core.log import logger
+from proxy.store import delta, objects
+from proxy.store.base import Duplicate, StoreDown
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
-    from proxy.core.records import Record
+    from proxy.store.base import Session
 
+__all__ = ["Create", "Delete", "Edit", "Rotate", "Update", "Written", "apply"]
 
-class Create(Struct, frozen=True, eq=False):
-    """A new object. `parent` is an id or a name, or an index `@0` of an earlier edit of the same call."""
-
-    kind: str
-    name: str
-    body: Mapping[str, Any]
-    parent: str = ""
-    private: bytes | None = None
-    """Of a virtual key that is restored: its digests, stored as they are; then no key is made. Never from a body."""
-
-
-class Update(Struct, frozen=True, eq=False):
-    """Other fields for an object. `merge`: only those given (PATCH; null takes one away); else all of them (PUT).
-
-    Secrets that are not given stay, unless the host of a provider changes: then its credentials are cleared.
-    """
-
-    kind: str
-    target: str
-    """Id or name."""
-    body: Mapping[str, Any]
-    merge: bool = False
-    if_match: int | None = None
-    """The revision it must still have."""
-    name: str | None = None
-    """A new name."""
-    private: bytes | None = None
-    """Of a virtual key that is restored: its digests instead of those it has. Never from a body."""
-
-
-class Delete(Struct, frozen=True, eq=False):
-    """An object away. Without `cascade`, one that others refer to is not deleted, and the problem names them."""
-
-    kind: str
-    target: str
-    if_match: int | None = None
-    cascade: bool = False
-
-
-Edit = Create | Update | Delete
-
-
-class Written(Struct, frozen=True, eq=False):
-    """What one edit did."""
-
-    record: Record
-    secret: str = ""
-    """A virtual key that was made: shown once."""
-    warnings: tuple[str, ...] = ()
+TURN = 8
+"""Edits between two turns of the loop: others are served while a batch is worked out."""
 
 
 async def apply(
-    request: Request, services: Services, edits: Sequence[Edit], *, dry_run: bool = False
+    request: Request,
+    services: Services,
+    edits: Sequence[Edit],
+    *,
+    dry_run: bool = False,
+    places: Sequence[str] | None = None,
 ) -> list[Written]:
     """Do all edits or none; one answer each, in order.
 
-    Raises Problem: 400 invalid (faults named `field`, or `[row].field` where there are several edits), 404, 409
-    conflict (a name that is taken; in the file, which is read-only: names both), 412 precondition_failed,
-    503 store_down, 409 no_master_key.
+    `places` says where in the body each edit was, for the faults: without it that is `[row]`, and nothing for a
+    single edit. Raises Problem: 400 invalid, 403 (no right to this kind, or to another team's key), 404, 409 conflict
+    (a name that is taken), read_only (the file has it), referenced, no_master_key, 412 precondition_failed,
+    503 store_down or no_store.
     """
-    raise NotImplementedError
+    store = needs_store(services)
+    if places is None:
+        places = [f"[{row}]" for row in range(len(edits))] if len(edits) != 1 else [""]
+    try:
+        async with store.transaction() as session:
+            revision = await objects.lock(session)
+            mirror = services.sync.mirror
+            seen = Overlay(mirror, await delta.read(session, mirror.revision))
+            draft = Draft(seen, revision, _means(request, services))
+            written = await _worked_out(draft, edits, places)
+            if not dry_run and draft.records:
+                await _write(session, request, draft)
+    except Duplicate:
+        raise Problem(409, "conflict", "Somebody has just taken this name.") from None
+    if not dry_run and draft.records:
+        await _serve(services, draft.revision)
+    return written
+
+
+def _means(request: Request, services: Services) -> Means:
+    if request.principal is None:
+        raise unauthenticated()
+    sync = services.sync
+    known = services.state.snapshot.keys
+    return Means(request.principal, sync.config, sync.vault, sync.peppers, known)
+
+
+async def _worked_out(draft: Draft, edits: Sequence[Edit], places: Sequence[str]) -> list[Written]:
+    written: list[Written] = []
+    problems: list[tuple[str, Problem]] = []
+    for number, (edit, place) in enumerate(zip(edits, places, strict=True), 1):
+        try:
+            written.append(draft.do(edit))
+        except Problem as problem:
+            problems.append((place, problem))
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+    if problems:
+        raise _together(problems, len(edits))
+    # A later edit may have changed what an earlier one made.
+    records = draft.records
+    return [
+        Written(records.get((one.record.kind, one.record.id), one.record), one.secret, one.warnings)
+        for one in written
+    ]
+
+
+async def _write(session: Session, request: Request, draft: Draft) -> None:
+    for record in draft.records.values():
+        await objects.write(session, record)
+    for each in draft.notes:
+        await _note(session, request, each)
+    await objects.unlock(session, draft.revision)
+
+
+async def _note(session: Session, request: Request, each: Note) -> None:
+    record = each.after
+    after: Mapping[str, Any] | None = None if record.deleted else audited(record, each.secrets)
+    await note(
+        session,
+        request,
+        f"{record.kind}.{each.action}",
+        record.kind,
+        record.id,
+        record.name,
+        before=None if each.before is None else audited(each.before),
+        after=after,
+        revision=record.revision,
+    )
+
+
+async def _serve(services: Services, revision: int) -> None:
+    """Wait until this worker serves by it. It is written in any case: an error now would be a lie."""
+    try:
+        await services.sync.refresh(revision)
+    except StoreDown:
+        logger.warning(
+            "revision %d was written, and the store went away before it was read", revision
+        )
+
+
+def _together(problems: Sequence[tuple[str, Problem]], edits: int) -> Problem:
+    """One problem for all edits that were refused, each fault with its place."""
+    place, worst = next(
+        ((place, one) for place, one in problems if one.code != "invalid"), problems[0]
+    )
+    if edits == 1 and not place:
+        return worst
+    faults = [
+        Fault(_joined(place, fault.field), fault.message)
+        for place, one in problems
+        for fault in one.faults or (Fault("", one.detail),)
+    ]
+    detail = worst.detail
+    if len(problems) > 1:
+        detail = f"{len(problems)} of {edits} are refused, so nothing was changed. {detail}"
+    return Problem(worst.status, worst.code, detail, tuple(faults), worst.headers)
+
+
+def _joined(place: str, field: str) -> str:
+    if not place or not field:
+        return place or field
+    return f"{place}{field}" if field.startswith("[") else f"{place}.{field}"

@@ -1,0 +1,152 @@
+"""The secrets of an object on their way into the store: which fields they are, what stays, when they have to go.
+
+Who may write a provider may not read its keys. So a provider that is sent somewhere else loses them: otherwise its
+base URL would be a way to have them delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from proxy.control.admin.infile import MASK
+from proxy.control.admin.web import Fault, Problem
+from proxy.core.config.presets import presets
+from proxy.core.records import Kind
+from proxy.core.secret import Secret
+from proxy.core.vault import Unopened
+
+if TYPE_CHECKING:
+    from proxy.core.records import Record
+    from proxy.core.vault import Vault
+
+FIELDS: Mapping[str, frozenset[str]] = {
+    Kind.PROVIDER: frozenset({"headers", "query", "proxy"}),
+    Kind.CREDENTIAL: frozenset({"key"}),
+}
+"""Kept sealed, by kind."""
+NO_MASTER_KEY = (
+    "There is no master key to seal secrets with: set HEADRACE_MASTER_KEY (or 'secrets.keys' in the configuration) "
+    "to 32 random characters or more, and restart."
+)
+_PORTS = {"http": 80, "https": 443}
+
+
+def fields_of(kind: str) -> frozenset[str]:
+    """The fields of a kind that are kept sealed."""
+    return FIELDS.get(kind, frozenset())
+
+
+def open_sealed(vault: Vault | None, record: Record) -> dict[str, Any] | None:
+    """Its secrets; None when they are sealed and cannot be opened here."""
+    if not record.sealed:
+        return {}
+    if vault is None:
+        return None
+    try:
+        opened: dict[str, Any] = orjson.loads(vault.open(record.sealed, place(record)))
+    except (Unopened, ValueError):
+        return None
+    return opened
+
+
+def seal(vault: Vault | None, kind: str, id: int, secrets: Mapping[str, Any]) -> str:
+    """What is stored of them; empty for none. Raises Problem 409 no_master_key."""
+    if not secrets:
+        return ""
+    if vault is None:
+        raise no_master_key()
+    return vault.seal(orjson.dumps(secrets, default=revealed), f"{kind}/{id}")
+
+
+def no_master_key() -> Problem:
+    """409."""
+    return Problem(409, "no_master_key", NO_MASTER_KEY)
+
+
+def place(record: Record) -> str:
+    """What its sealed value is bound to."""
+    return f"{record.kind}/{record.id}"
+
+
+def kept(known: Mapping[str, Any], given: Mapping[str, Any], *, merge: bool) -> dict[str, Any]:
+    """The secrets after a change. What is not given, or given as `***`, stays; null goes.
+
+    Raises Problem 400 for a mask that stands for nothing.
+    """
+    result = dict(known)
+    faults: list[Fault] = []
+    for name, value in given.items():
+        before = known.get(name)
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, dict):
+            old = before if isinstance(before, dict) else {}
+            result[name] = _entries(name, old, value, faults, merge=merge)
+        elif value != MASK:
+            result[name] = value
+        elif before is None:
+            faults.append(_unmasked(name))
+    if faults:
+        raise Problem(400, "invalid", "A mask is not a value.", tuple(faults))
+    return {name: value for name, value in result.items() if value not in ({}, None)}
+
+
+def _entries(
+    name: str,
+    old: Mapping[str, Any],
+    given: Mapping[str, Any],
+    faults: list[Fault],
+    *,
+    merge: bool,
+) -> dict[str, Any]:
+    result = dict(old) if merge else {}
+    for key, value in given.items():
+        if value is None:
+            result.pop(key, None)
+        elif value != MASK:
+            result[key] = value
+        elif key in old:
+            result[key] = old[key]
+        else:
+            faults.append(_unmasked(f"{name}.{key}"))
+    return result
+
+
+def _unmasked(field: str) -> Fault:
+    return Fault(field, f"'{MASK}' stands for a secret that is kept, and none is")
+
+
+def is_sent_elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a provider's secrets would now reach somebody else: another host, no encryption, no check of who it is."""
+    if _origin(before) != _origin(after):
+        return True
+    return before.get("verify_tls", True) is not False and after.get("verify_tls", True) is False
+
+
+def _origin(spec: Mapping[str, Any]) -> tuple[str, str, int | None]:
+    url = spec.get("base_url")
+    if not url:
+        url = presets().get(spec.get("preset") or "", {}).get("base_url") or ""
+    try:
+        parts = urlsplit(str(url).strip())
+        port = parts.port
+    except ValueError:
+        return ("", str(url), None)
+    scheme = parts.scheme.lower()
+    return scheme, (parts.hostname or "").rstrip("."), port or _PORTS.get(scheme)
+
+
+def is_private(spec: Mapping[str, Any]) -> bool:
+    """Whether nobody on the way can read what is sent."""
+    return _origin(spec)[0] == "https" and spec.get("verify_tls", True) is not False
+
+
+def revealed(value: object) -> str:
+    """For an encoder: a secret as text."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError
