@@ -1,0 +1,67 @@
+"""What virtual keys are hashed with: random, and in the database only sealed, so that a stolen copy of it opens nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from proxy.core.clock import now
+from proxy.core.vault import Unopened
+from proxy.core.virtual_key import Pepper
+from proxy.store import objects
+from proxy.store.disk import PepperRow
+
+if TYPE_CHECKING:
+    from proxy.core.vault import Vault
+    from proxy.store.base import Session, Store
+
+SIZE = 32
+_ALL = "SELECT id, sealed, created FROM peppers ORDER BY created DESC, id"
+
+
+async def rows(session: Session) -> list[PepperRow]:
+    """All of them, the newest first: that one makes new digests. Raises StoreDown."""
+    return [PepperRow(*row) for row in await session.fetch(_ALL)]
+
+
+async def ensure(store: Store, vault: Vault) -> list[PepperRow]:
+    """The same; if there is none, this process or another makes the first. Raises StoreDown."""
+    found = await rows(store)
+    if found:
+        return found
+    async with store.transaction() as session:
+        await objects.lock(session)
+        found = await rows(session)
+        if found:
+            return found
+        id = secrets.token_hex(4)
+        made = PepperRow(id, vault.seal(secrets.token_bytes(SIZE), place(id)), now())
+        await session.execute(
+            "INSERT INTO peppers (id, sealed, created) VALUES ($1, $2, $3)",
+            made.id,
+            made.sealed,
+            made.created,
+        )
+        return [made]
+
+
+def opened(
+    rows: Sequence[PepperRow], vault: Vault | None
+) -> tuple[tuple[Pepper, ...], tuple[str, ...]]:
+    """Those that open, in their order, and one sentence for each that does not."""
+    peppers: list[Pepper] = []
+    problems: list[str] = []
+    for row in rows:
+        try:
+            if vault is None:
+                raise Unopened("there is no master key")
+            peppers.append(Pepper(row.id, vault.open(row.sealed, place(row.id))))
+        except Unopened as error:
+            problems.append(f"virtual keys under pepper {row.id} are unknown: {error}")
+    return tuple(peppers), tuple(problems)
+
+
+def place(id: str) -> str:
+    """What a pepper is sealed for."""
+    return f"pepper/{id}"
