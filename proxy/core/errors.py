@@ -110,6 +110,16 @@ ERRORS: Mapping[str, Row] = {
         "rate_limit_error",
         google_status="RESOURCE_EXHAUSTED",
     ),
+    "auth_flood": Row(
+        429,
+        "rate_limit_error",
+        "too_many_auth_failures",
+        "Too many requests without a valid API key came from this address. "
+        "A valid key is served at once; others wait for the time in 'retry-after'.",
+        "rate_limit_error",
+        google_status="RESOURCE_EXHAUSTED",
+        retry=False,
+    ),
     "oops": Row(
         500,
         "server_error",
@@ -160,6 +170,16 @@ ERRORS: Mapping[str, Row] = {
         "overloaded_error",
         529,
         "UNAVAILABLE",
+    ),
+    "no_state": Row(
+        503,
+        "server_error",
+        "state_unavailable",
+        "The gateway has not read its keys yet, so it cannot say whether this one is valid. Try again shortly.",
+        "overloaded_error",
+        529,
+        "UNAVAILABLE",
+        retry=True,
     ),
     "drain": Row(
         503,

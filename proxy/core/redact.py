@@ -88,6 +88,8 @@ _LOOKS: tuple[Look, ...] = (
         re.compile(r"(?i)\b((?:(?:bearer|basic)(?:\s|%20|\+){1,4})+)[^\s\"',;\\]{4,}"),
         rf"\1{MASK}",
     ),
+    # Our own keys are theirs alone to begin so, whatever stands before them: `\\nsk-hr-…`, `%20sk-hr-…`.
+    Look(("sk-hr",), re.compile(r"sk-hra?-[0-9A-Za-z]{6,}(?:-[0-9A-Za-z]*)?"), MASK),
     # What vendors put in front. No letter or digit may stand before it, so that `task-force-one` keeps its tail.
     Look(
         ("-", "_", "akia", "asia", "aiza", "ya29", "eyj"),

@@ -151,7 +151,7 @@ class Meter:
         self.outcome = "rejected"
         self.cause = self.cause or error.code
         metrics = self.state.metrics
-        if error.ref in ("no_auth", "forbid"):
+        if error.ref in ("no_auth", "auth_flood", "forbid"):
             metrics.auth_failures.child(error.code).inc()
         elif error.row.status in (400, 408, 413, 415):
             metrics.bad_requests.child(error.code).inc()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from proxy.core.clock import monotonic
 from proxy.core.errors import ProxyError, UpstreamError
 from proxy.core.log import logger
 from proxy.gateway import attempts, body, counting, models, response, routing
-from proxy.gateway.auth import authenticate
+from proxy.gateway.auth import authenticate, check
 from proxy.gateway.endpoints import Body
 from proxy.gateway.meter import Meter
 from proxy.wire import multipart
@@ -17,6 +18,7 @@ from proxy.wire.envelope import Envelope
 if TYPE_CHECKING:
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange, Headers
+    from proxy.gateway.throttle import Throttle
     from proxy.state.state import State
     from proxy.upstream.pool import UpstreamPool
 
@@ -25,14 +27,21 @@ _LISTS = frozenset({"models", "model"})
 
 
 async def serve(
-    exchange: Exchange, client: ClientConnection, state: State, pool: UpstreamPool
+    exchange: Exchange,
+    client: ClientConnection,
+    state: State,
+    pool: UpstreamPool,
+    throttle: Throttle,
 ) -> None:
     """Carry one request to an upstream and its answer back."""
     meter = Meter(exchange, state)
     snapshot = state.snapshot
     try:
         if not exchange.exempt:
-            exchange.key = authenticate(exchange.request.headers, exchange.query, snapshot)
+            key = authenticate(exchange.request.headers, exchange.query, snapshot)
+            exchange.key = key
+            if key is not None and (key.routes or key.cidrs):
+                check(key, exchange.endpoint, exchange.request.remote)
         if exchange.endpoint.operation in _LISTS:
             exchange.respond(200, JSON, _models(exchange, state))
             return
@@ -56,7 +65,7 @@ async def serve(
             attempt.close()
             attempts.ended(plan, attempt)
     except (ProxyError, UpstreamError) as error:
-        _refuse(exchange, meter, error)
+        _refuse(exchange, meter, throttle, error)
     except asyncio.CancelledError:
         if state.draining and not exchange.head_sent and client.transport is not None:
             draining = ProxyError("drain", retry_after=1.0)
@@ -77,7 +86,9 @@ async def serve(
         meter.settle()
 
 
-def _refuse(exchange: Exchange, meter: Meter, error: ProxyError | UpstreamError) -> None:
+def _refuse(
+    exchange: Exchange, meter: Meter, throttle: Throttle, error: ProxyError | UpstreamError
+) -> None:
     """Answer without an answer."""
     if exchange.endpoint.operation == "count_tokens" and counting.is_missing(error):
         try:
@@ -86,6 +97,9 @@ def _refuse(exchange: Exchange, meter: Meter, error: ProxyError | UpstreamError)
         except ProxyError as wrong:
             error = wrong
     if isinstance(error, ProxyError):
+        if error.ref == "no_auth":
+            wait = throttle.failed(exchange.request.remote or "", monotonic())
+            error = ProxyError("auth_flood", retry_after=wait) if wait else error
         meter.rejected(error)
         response.reject(exchange, error)
     else:

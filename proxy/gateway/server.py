@@ -17,6 +17,7 @@ from proxy.gateway import body, pipeline
 from proxy.gateway.connection import ClientConnection
 from proxy.gateway.endpoints import allowed, family_of, match
 from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
+from proxy.gateway.throttle import Throttle
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
@@ -38,12 +39,13 @@ _FLUSH = 0.5
 class Gateway:
     """Handles every request of one API listener."""
 
-    __slots__ = ("_connect", "_pages", "_pool", "_server", "_state")
+    __slots__ = ("_pages", "_pool", "_server", "_state", "_throttle")
 
     def __init__(self, state: State, pool: UpstreamPool, pages: Mapping[str, Page]) -> None:
         self._state = state
         self._pool = pool
         self._pages = pages
+        self._throttle = Throttle()
         # aiohttp's server keeps the connections and cancels what a lost one was doing; requests come to
         # `_answer` from the connection itself.
         self._server = web.Server(
@@ -102,7 +104,7 @@ class Gateway:
             exchange.keep_alive = False
         exchange.exempt = path in self._state.snapshot.exempt
         exchange.timing = self._state.snapshot.server.timing or TIMING in request.headers
-        await pipeline.serve(exchange, client, self._state, self._pool)
+        await pipeline.serve(exchange, client, self._state, self._pool, self._throttle)
         if not request.content.is_eof():
             await body.linger(request.content)
             return False

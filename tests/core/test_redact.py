@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.core.redact import MASK, forget, redact, redact_bytes, redact_name, register
 from proxy.core.secret import Secret
+from proxy.core.virtual_key import ADMIN_PREFIX, PREFIX, mint
 
 CANARY = "Q7wErTyUiOpAsDfGhJkL"
 
@@ -105,6 +106,16 @@ def test_no_canary_comes_out_whatever_is_around_it(
     assert secret not in text
 
 
+@pytest.mark.parametrize("prefix", [PREFIX, ADMIN_PREFIX])
+@pytest.mark.parametrize("before", ["", "key=", "\\\\n", "\\\\u0020", "%20", "x", "(", '"'])
+def test_a_key_of_ours_is_masked_whatever_stands_before_it(prefix: str, before: str) -> None:
+    key = mint(prefix).reveal()
+
+    for part in (key, key[:40], key[:20]):
+        assert MASK in redact(f"got {before}{part} from a client")
+        assert part[len(prefix) + 2 :] not in redact(f"got {before}{part} from a client")
+
+
 def test_the_rest_of_the_line_stays() -> None:
     text = redact("GET /v1/models?alt=sse&key=abc&page=2 from 10.0.0.1: x-api-key: def, retried")
 
@@ -186,7 +197,7 @@ def test_a_secret_registered_later_is_not_remembered_as_harmless() -> None:
 @pytest.mark.parametrize(
     "piece",
     [
-        "sk-", "-sk-a", "eyJ", "-eyJ", "-eyJaaaaaaaaaaaaa", "://", "a:", "://a:", "@", "x-", "_", "-",
+        "sk-", "-sk-a", "sk-hr-", "sk-hra-abcdef", "eyJ", "-eyJ", "-eyJaaaaaaaaaaaaa", "://", "a:", "://a:", "@", "x-", "_", "-",
         "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", 'api_key="', "api_key='\\", "api_key", "api_key:",
         "token ", "token", "?key", "?x-amz-", "bearer ", "authorization: bearer ", "cookie:", "secret_",
         "secret", "\\", '"', "'", " ", "\n", "AKIA", "authorization", "basic ", "signature=",

@@ -72,6 +72,7 @@ async def test_what_we_refuse_is_booked_under_our_status() -> None:
         (ProxyError("no_auth"), "invalid_api_key"),
         (ProxyError("no_auth", code="conflicting_keys"), "conflicting_keys"),
         (ProxyError("forbid", code="key_expired"), "key_expired"),
+        (ProxyError("auth_flood"), "too_many_auth_failures"),
     ],
 )
 async def test_refused_keys_are_counted_by_reason(error: ProxyError, code: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-from itertools import permutations
 from pathlib import Path
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from tests.line.harness import KEY, Answer, Proxy, Simulator, config, request, serving
 
@@ -376,11 +376,12 @@ async def test_every_route_takes_a_key_from_every_carrier(
 
 
 @pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("one", CARRIERS)
 async def test_two_different_keys_are_refused_on_every_route(
-    sim: Simulator, tmp_path: Path, path: str
+    sim: Simulator, tmp_path: Path, path: str, one: str
 ) -> None:
     async with serving(config(sim.url), tmp_path) as proxy:
-        for one, other in permutations(CARRIERS, 2):
+        for other in CARRIERS.keys() - {one}:
             answer = await ask(proxy, path, **{one: KEY, other: "sk-other-key"})
 
             assert answer.status == 401
@@ -395,6 +396,103 @@ async def test_the_clients_key_never_reaches_the_provider(sim: Simulator, tmp_pa
     for seen in (await sim.ledger())["requests"]:
         assert KEY not in seen["target"]
         assert all(KEY not in value for _, value in seen["headers"])
+
+
+# I1
+
+SQL = [
+    "' OR '1'='1",
+    "' OR 1=1--",
+    "admin'--",
+    '" OR ""="',
+    "') OR ('1'='1",
+    "1; DROP TABLE objects--",
+    "1'; SELECT pg_sleep(10)--",
+    "' UNION SELECT spec FROM objects--",
+    "' UNION ALL SELECT NULL,NULL,sealed FROM peppers#",
+    "1 AND SLEEP(10)",
+    "1' AND extractvalue(rand(),concat(0x7e,version()))--",
+    "'; EXEC xp_cmdshell('id')--",
+    "$1",
+    "%%%%",
+    "sk-hr-%' OR name LIKE '%",
+    "${jndi:ldap://x.invalid/a}",
+    "{{7*7}}",
+    "\\' OR 1=1 -- ",
+]
+
+
+async def test_sql_in_a_key_is_a_wrong_key(sim: Simulator, tmp_path: Path) -> None:
+    """There is no database behind it: that is a contract of imports (`pyproject.toml`)."""
+    before = (await sim.ledger())["begun"]
+    async with serving(config(sim.url), tmp_path) as proxy:
+        for text in SQL:
+            answer = await proxy.post("/v1/chat/completions", BODY, key=text)
+
+            assert (answer.status, answer.json["error"]["code"]) == (401, "invalid_api_key")
+            assert text not in answer.body.decode()
+    assert (await sim.ledger())["begun"] == before
+
+
+# I3
+
+
+@pytest.mark.parametrize("path", ROUTES)
+async def test_who_guesses_keys_is_told_to_wait_and_who_has_one_is_not(
+    sim: Simulator, tmp_path: Path, path: str
+) -> None:
+    async with serving(config(sim.url), tmp_path) as proxy:
+        for _ in range(20):
+            assert (await ask(proxy, path, bearer="sk-wrong-key")).status == 401
+        flooded = await ask(proxy, path, bearer="sk-wrong-key")
+
+        assert flooded.status == 429
+        assert 1 <= int(flooded.headers["retry-after"]) <= 3
+        assert flooded.headers["x-should-retry"] == "false"
+        assert (await ask(proxy, path, bearer=KEY)).status == 200
+        assert proxy.metric("headrace_auth_failures_total", reason="invalid_api_key") == 20
+        assert proxy.metric("headrace_auth_failures_total", reason="too_many_auth_failures") == 1
+
+
+# What a key is held to
+
+
+async def test_a_key_is_held_to_its_routes_and_networks(sim: Simulator, tmp_path: Path) -> None:
+    content = config(
+        sim.url,
+        keys=[
+            {"name": "chat", "key": "sk-chat-alone", "routes": ["chat"]},
+            {"name": "inside", "key": "sk-from-here", "cidrs": ["127.0.0.0/8"]},
+            {"name": "elsewhere", "key": "sk-elsewhere", "cidrs": ["192.0.2.0/24"]},
+        ],
+    )
+    async with serving(content, tmp_path) as proxy:
+        told = {"x-forwarded-for": "192.0.2.1", "x-real-ip": "192.0.2.1"}
+        body = b'{"model":"sim-n1","messages":[],"max_tokens":1}'
+        chat = [
+            await proxy.post("/v1/chat/completions", body, told, key=key)
+            for key in ("sk-chat-alone", "sk-from-here", "sk-elsewhere")
+        ]
+        messages = await proxy.post("/v1/messages", body, key="sk-chat-alone")
+
+        assert [answer.status for answer in chat] == [200, 200, 403]
+        assert chat[2].json["error"]["code"] == "address_not_allowed"
+        assert (messages.status, messages.json["error"]["type"]) == (403, "permission_error")
+        assert proxy.metric("headrace_auth_failures_total", reason="route_not_allowed") == 1
+
+
+async def test_a_key_that_nobody_can_know_yet_is_no_wrong_key(
+    sim: Simulator, tmp_path: Path
+) -> None:
+    async with serving(config(sim.url), tmp_path) as proxy:
+        state = proxy.worker.state
+        state.use(replace(state.snapshot, complete=False))
+        for _ in range(25):
+            answer = await ask(proxy, "/v1/chat/completions", bearer="sk-of-the-store")
+
+            assert (answer.status, answer.json["error"]["code"]) == (503, "state_unavailable")
+            assert answer.headers["retry-after"] == "2"
+        assert (await ask(proxy, "/v1/chat/completions", bearer=KEY)).status == 200
 
 
 # TCP_NODELAY
