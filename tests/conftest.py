@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from proxy.core import clock
 
-pytest_plugins = ["tests.guards.plugin"]
+pytest_plugins = ["tests.guards.plugin", "tests.servers.plugin"]
 
 # Only the clock of a busy machine decides these two. The rest is as hypothesis has it, which knows CI by itself.
 settings.register_profile(

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
 from proxy.store.base import CALL_TIMEOUT, Duplicate, StoreDown, Unusable
 
 T = TypeVar("T")
-Connection = asyncpg.Connection[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _UNIQUE = "23505"
 _REFUSED = {"42501": "grant it to the user of the URL, or make that user the owner of the schema"}

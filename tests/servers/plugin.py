@@ -1,0 +1,56 @@
+"""Fixtures for the servers. A server starts with the first test that asks for it.
+
+postgres        shared by all tests; each makes databases of its own in it
+postgres_url    a new database there
+spare_postgres  one to kill, freeze and restart; running whenever a test begins
+store_url       a new, empty database: once in SQLite, once in PostgreSQL
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.postgres import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    name = postgres.create_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def _second_postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def spare_postgres(_second_postgres: PostgresServer) -> Iterator[PostgresServer]:
+    server = _second_postgres
+    if not server.running:
+        server.start()
+    yield server
+    if server.running:
+        server.thaw()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store' / 'headrace.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
