@@ -83,9 +83,9 @@ class Draft:
 
     def do(self, edit: Edit) -> Written:
         """Apply one more edit. Raises Problem; the draft is of no use then."""
-        if not self._means.principal.may(NEEDS[Kind(edit.kind)]):
-            needed = NEEDS[Kind(edit.kind)].value
-            raise Problem(403, "forbidden", f"This needs the permission '{needed}'.")
+        needed = _needed(edit)
+        if not self._means.principal.may(needed):
+            raise Problem(403, "forbidden", f"This needs the permission '{needed.value}'.")
         self._made.append(None)
         written = self._done(edit)
         self._made[-1] = written
@@ -336,6 +336,13 @@ class Draft:
 
     def _warnings(self, record: Record) -> tuple[str, ...]:
         return issue.warnings(self.seen.spec(record)) if record.kind == Kind.KEY else ()
+
+
+def _needed(edit: Edit) -> Permission:
+    needed = NEEDS[Kind(edit.kind)]
+    is_switch = isinstance(edit, Update) and edit.merge and edit.body.keys() == {"enabled"}
+    # Taking a provider out of use shows nobody its keys.
+    return Permission.OPERATE if is_switch and needed is Permission.CONFIGURE else needed
 
 
 def merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
