@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from proxy.control.admin.figures import Marks
 from proxy.control.admin.lockout import Door
 from proxy.control.admin.web import Problem
+from proxy.core.clock import now
 
 if TYPE_CHECKING:
     from proxy.control.sync import Sync
@@ -24,6 +26,11 @@ class Services(Struct, eq=False):
     """The store, the mirror of it, the vault, the file."""
     door: Door = field(default_factory=Door)
     """Brakes on guessing."""
+    marks: Marks = field(default_factory=lambda: Marks(now()))
+    """Where statistics begin to count."""
+
+    def __post_init__(self) -> None:
+        self.sync.on("stats.reset", lambda: self.marks.reset(self.state))
 
 
 def needs_store(services: Services) -> Store:
