@@ -103,9 +103,8 @@ def renamed(problem: Problem, words: Mapping[str, str]) -> Problem:
 
 
 def moment(time: float) -> str:
-    """A time of the store as text: 2027-01-31T12:00:00Z."""
-    at = datetime.fromtimestamp(time, UTC).replace(microsecond=0)
-    return at.isoformat().replace("+00:00", "Z")
+    """A time of the store as text, in UTC: 2027-01-31T12:00:00+00:00."""
+    return datetime.fromtimestamp(time, UTC).replace(microsecond=0).isoformat()
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,239 @@
+"""How this installation is: its workers, its store, its providers, one model. Read from memory but for the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from proxy.control import health
+from proxy.control.admin import figures
+from proxy.control.admin.access import Permission
+from proxy.control.admin.statistics import health_of
+from proxy.control.admin.web import Answer, Problem, Route
+from proxy.core.clock import monotonic, now
+from proxy.core.records import Kind
+from proxy.state.health import CLOSED, HALF_OPEN
+from proxy.store.base import StoreDown
+
+if TYPE_CHECKING:
+    from proxy.control.admin.figures import Row
+    from proxy.control.admin.services import Services
+    from proxy.control.admin.web import Request
+    from proxy.core.model import Model, Snapshot
+
+_PHASES = {CLOSED: "closed", HALF_OPEN: "half_open"}
+
+
+async def status(request: Request, services: Services) -> Answer:
+    """Everything at once. 200 as long as it can be told."""
+    state, sync = services.state, services.sync
+    snapshot = state.snapshot
+    _, content = health.health(
+        snapshot, state.live, state.metrics, state.started, draining=state.draining, detail=True
+    )
+    try:
+        workers = await sync.workers()
+    except StoreDown:
+        workers = None
+    admin, server = snapshot.admin, snapshot.server
+    return Answer(
+        {
+            **content,
+            "workers": workers,
+            "store": _store(services),
+            "problems": list(sync.problems),
+            "counts": {
+                "providers": len(snapshot.providers),
+                "models": len(figures.models(snapshot)),
+                "deployments": len(state.live.deployments),
+                "virtual_keys": len({key.id or key.name for key in snapshot.keys.values()}),
+            },
+            "listeners": [
+                {"for": "clients", "host": server.host, "port": server.port},
+                {"for": "operators", "host": admin.host, "port": admin.port},
+            ],
+        }
+    )
+
+
+def _store(services: Services) -> dict[str, Any] | None:
+    """None: the configuration has no store."""
+    sync = services.sync
+    if sync.store is None:
+        return None
+    return {
+        "backend": sync.store.backend,
+        "url": sync.store.url,
+        "up": sync.up,
+        "source": sync.source,
+        "age": round(sync.age, 3),
+        "revision": sync.mirror.revision,
+        "objects": {
+            str(kind): len(sync.mirror.records.get(kind, {}))
+            for kind in Kind
+            if kind is not Kind.SIGNAL
+        },
+    }
+
+
+async def providers(request: Request, services: Services) -> Answer:
+    """Every provider in use, with what it serves."""
+    served: dict[str, dict[str, None]] = {}
+    for row in figures.rows(services.state, services.marks):
+        served.setdefault(row.provider, {})[row.model] = None
+    known = services.state.snapshot.providers
+    return Answer(
+        {
+            "timestamp": now(),
+            "providers": {
+                name: {
+                    "status": each["status"],
+                    "health_status": each["status"],
+                    "models": list(served.get(name, ())),
+                    "base_url": known[name].base_url if name in known else None,
+                    "keys": each["keys"],
+                }
+                for name, each in health_of(services).items()
+            },
+        }
+    )
+
+
+async def models(request: Request, services: Services) -> Answer:
+    """Every model in use, in short."""
+    found = {}
+    for name, model in figures.models(services.state.snapshot).items():
+        content = _health(model, services)
+        found[name] = {
+            field: content[field] for field in ("status", "healthy_providers", "total_providers")
+        }
+    return Answer({"timestamp": now(), "models": found})
+
+
+async def model(request: Request, services: Services) -> Answer:
+    """One model, under any of its names."""
+    name = request.params["model"]
+    found = named(services.state.snapshot, name)
+    if found is None:
+        raise Problem(404, "not_found", "There is no such model in use.")
+    return Answer({"model_name": name, "timestamp": now(), **_health(found, services)})
+
+
+def _health(model: Model, services: Services) -> dict[str, Any]:
+    """Each provider of a model is as good as its best deployment, the model as its providers are together."""
+    live = services.state.live
+    best: dict[str, float] = {}
+    for one in (each for tier in model.tiers for each in tier):
+        state = live.deployments.get(one.id)
+        seen = 1.0 if state is None else state.health
+        best[one.provider.name] = max(seen, best.get(one.provider.name, 0.0))
+    states = {name: _grade(value) for name, value in best.items()}
+    healthy = sum(state == health.HEALTHY for state in states.values())
+    overall = health.DEGRADED
+    if healthy == len(states):
+        overall = health.HEALTHY if states else health.UNUSED
+    elif max(best.values()) <= 0.0:
+        overall = health.UNHEALTHY
+    return {
+        "status": overall,
+        "providers": states,
+        "healthy_providers": healthy,
+        "total_providers": len(states),
+    }
+
+
+def _grade(value: float) -> str:
+    if value >= 1.0:
+        return health.HEALTHY
+    return health.DEGRADED if value > 0.0 else health.UNHEALTHY
+
+
+def named(snapshot: Snapshot, name: str) -> Model | None:
+    """The model clients reach under this name; for a wildcard, under its pattern too."""
+    found = snapshot.models.get(name)
+    if found is not None:
+        return found
+    prefixes = (each for prefix, each in snapshot.wildcards if name.startswith(prefix))
+    return next(prefixes, None)
+
+
+def providers_of(name: str, services: Services) -> dict[str, Any] | None:
+    """The providers of one model and how each is, for `GET /admin/providers/<model>`; None when it is no model."""
+    found = named(services.state.snapshot, name)
+    if found is None:
+        return None
+    used = figures.tokens(services.state.metrics, services.marks)
+    rows = figures.rows(services.state, services.marks)
+    return {
+        "model": found.name,
+        "strategy": str(found.strategy),
+        "providers": [
+            _provider(row, used.get((row.model, row.provider), 0), services)
+            for row in rows
+            if row.model == found.name
+        ],
+    }
+
+
+def _provider(row: Row, tokens: int, services: Services) -> dict[str, Any]:
+    live = services.state.live.deployments.get(row.id)
+    phase = CLOSED if live is None else live.phase
+    wait = 0.0 if live is None or phase == CLOSED else live.until - monotonic()
+    return {
+        "name": row.provider,
+        "endpoint": row.base_url,
+        "model": row.upstream,
+        "priority": row.priority,
+        "weight": row.weight,
+        "enabled": True,
+        "status": _grade(row.health),
+        "available": phase == CLOSED or wait <= 0.0,
+        "circuit": _PHASES.get(phase, "open"),
+        "requests": row.requests,
+        "tokens": tokens,
+        "inflight": row.inflight,
+        "limit_requests": None,
+        "limit_tokens": None,
+    }
+
+
+_STATUS: Mapping[str, Any] = {"type": "object"}
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "GET",
+        "/admin/status",
+        Permission.READ,
+        status,
+        "Workers, store, providers and what is wrong",
+        answer=_STATUS,
+        tag="status",
+    ),
+    Route(
+        "GET",
+        "/v1/health/providers",
+        Permission.READ,
+        providers,
+        "How every provider is",
+        aliases=("/api/providers/health", "/admin/health/providers"),
+        tag="status",
+    ),
+    Route(
+        "GET",
+        "/v1/health/models",
+        Permission.READ,
+        models,
+        "How every model is",
+        aliases=("/admin/health/models",),
+        tag="status",
+    ),
+    Route(
+        "GET",
+        "/v1/health/models/{model:path}",
+        Permission.READ,
+        model,
+        "How one model is",
+        aliases=("/admin/health/models/{model:path}",),
+        tag="status",
+    ),
+)
