@@ -73,10 +73,15 @@ class Store(Session, Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Let go of every connection. A later call connects anew."""
+        ...
 
     def transaction(self) -> AbstractAsyncContextManager[Session]:
         """All or nothing; commits at the end of the block, and not when it raises.
+
+        Its first error ends it, even one that is caught within the block: RuntimeError for whatever follows. When
+        the commit itself raises StoreDown it may have been done: only the answer is known to be missing.
 
         A transaction that takes the revision (see `store.objects`) is alone in the whole fleet until it ends.
         """
@@ -86,6 +91,7 @@ class Store(Session, Protocol):
         """Call `wake` (on this loop) when another connection may have written, until the store is closed.
 
         PostgreSQL listens, and listens again after its connection was lost (calling `wake` then); SQLite watches
-        its file. Returns at once. Nobody may rely on it: it saves waiting for the next poll.
+        its file. Both call it as soon as they have begun to. Returns at once. Nobody may rely on it: it saves
+        waiting for the next poll.
         """
         ...

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from proxy.store import migrations, objects
 from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown, Unusable
@@ -66,13 +66,13 @@ def sqlite_path(url: str) -> Path:
 
 
 def without_password(url: str) -> str:
-    """To be shown."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    query = [(name, value) for name, value in parse_qsl(parts.query) if "password" not in name]
-    return urlunsplit(
-        parts._replace(netloc=login.partition(":")[0] + at + host, query=urlencode(query))
-    )
+    """To be shown. A password that was not percent-encoded may look like any part of a URL: all of it goes."""
+    scheme, _, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    place, _, query = place.partition("?")
+    options = [pair for pair in query.split("&") if pair and "password" not in pair.lower()]
+    shown = f"{scheme}://{login.partition(':')[0]}{at}{place}"
+    return f"{shown}?{'&'.join(options)}" if options else shown
 
 
 _WHOLE = range(-(2**63), 2**63)

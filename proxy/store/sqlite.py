@@ -301,7 +301,7 @@ class Sqlite:
                 version = await self.fetch("PRAGMA data_version")
             except StoreDown:
                 version = []
-            if seen and version != seen:
+            if version != seen:  # the first time too, for what was written before
                 wake()
             seen = version
             await asyncio.sleep(WATCH)

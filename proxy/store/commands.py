@@ -1,0 +1,90 @@
+"""`headrace db`: what a database has, and bringing it up to date.
+
+Each gives the exit code: 0, 1 for a database that is not there or not up to date, 2 for one that cannot be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+
+import orjson
+
+from proxy.store.base import StoreBroken, StoreDown
+from proxy.store.migrations import NOTHING, State
+from proxy.store.opening import Database, open_store, sqlite_path
+
+OK, DOWN, UNUSABLE = 0, 1, 2
+
+
+def upgrade(url: str) -> int:
+    """Apply every migration that is pending, one to a new major version too; says on stderr which."""
+
+    async def work(database: Database) -> int:
+        applied = await database.upgrade()
+        for migration in applied:
+            _say(f"applied {migration.name}, schema {migration.version}")
+        if not applied:
+            _say(f"nothing to do: schema {(await database.state()).version}")
+        return OK
+
+    return _with(url, work)
+
+
+def status(url: str, as_json: bool) -> int:
+    """What is applied and what is not, on stdout; changes nothing, and makes no file. 1 if something is pending."""
+
+    async def work(database: Database) -> int:
+        found = await _state(database, url)
+        known = database.known()
+        pending = [migration.name for migration in found.pending(known)]
+        answer = {
+            "url": database.url,
+            "backend": database.backend,
+            "schema": str(found.version),
+            "newest": str(known[-1].version),
+            "applied": len(found.applied),
+            "pending": pending,
+        }
+        if as_json:
+            sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode() + "\n")
+        else:
+            answer["pending"] = ", ".join(pending) or "nothing"
+            width = max(map(len, answer))
+            for name, value in answer.items():
+                sys.stdout.write(f"{name:<{width}}  {value}\n")
+        return DOWN if pending else OK
+
+    return _with(url, work)
+
+
+async def _state(database: Database, url: str) -> State:
+    if database.backend == "sqlite" and not sqlite_path(url).exists():
+        return State(NOTHING, {})
+    return await database.state()
+
+
+def _with(url: str, work: Callable[[Database], Awaitable[int]]) -> int:
+    async def run() -> int:
+        database = open_store(url)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except StoreDown as error:
+        return _fail(DOWN, error)
+    except (StoreBroken, ValueError) as error:
+        return _fail(UNUSABLE, error)
+
+
+def _fail(code: int, error: Exception) -> int:
+    _say(f"headrace: {error}")
+    return code
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
