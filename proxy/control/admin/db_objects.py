@@ -187,7 +187,8 @@ async def models(request: Request, services: Services) -> Answer:
         }
         for name, block in config.models.items()
     ]
-    stored = [_model(record, mirror, ids) for record in mirror.records.get(Row.MODEL, {}).values()]
+    records = mirror.records.get(Row.MODEL, {})
+    stored = [_model(records[id], mirror, ids) for id in sorted(records)]
     every = [*in_file, *stored]
     return Answer({"models": every, "total": len(every)})
 

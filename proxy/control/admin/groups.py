@@ -156,7 +156,8 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "PUT",
         "/admin/groups/{id}",
-        Permission.CONFIGURE,
+        # Switching a provider off and moving a deployment is an operator's; for the rest `changes` asks for more.
+        Permission.OPERATE,
         replace,
         "Change a group; what is not given stays",
         body=_GROUP,

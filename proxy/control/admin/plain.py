@@ -64,9 +64,8 @@ async def replace(
 
 async def remove(request: Request, services: Services, group: Group) -> None:
     """A provider and its keys away. Raises Problem 409 while a model is served by it."""
-    edits = [changes.Delete(Kind.CREDENTIAL, str(id)) for id, _ in group.credentials]
-    edits.append(changes.Delete(Kind.PROVIDER, str(group.provider.id)))
-    await changes.apply(request, services, edits)
+    edit = changes.Delete(Kind.PROVIDER, str(group.provider.id))
+    await changes.apply(request, services, [edit])
 
 
 async def apply(request: Request, services: Services, plan: Plan) -> list[changes.Written]:

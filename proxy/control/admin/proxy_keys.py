@@ -79,8 +79,8 @@ async def listing(request: Request, services: Services) -> Answer:
         for key in services.sync.config.keys
         if may_touch(principal, key.team or "")
     ]
-    stored = services.sync.mirror.records.get(records.Kind.KEY, {}).values()
-    mine = [shown(record) for record in stored if _may(principal, record)]
+    stored = services.sync.mirror.records.get(records.Kind.KEY, {})
+    mine = [shown(stored[id]) for id in sorted(stored) if _may(principal, stored[id])]
     return Answer([*in_file, *mine])
 
 
@@ -92,11 +92,7 @@ async def one(request: Request, services: Services) -> Answer:
 async def create(request: Request, services: Services) -> Answer:
     """A new key, which is shown in this answer and never again."""
     given = read(body.fields(request), FIELDS, needed=("name",), ignored=ANSWERED)
-    fields = edited(given)
-    team = _who(request).team
-    if team:
-        fields["team"] = team
-    fields = {name: value for name, value in fields.items() if value is not None}
+    fields = {name: value for name, value in edited(given).items() if value is not None}
     edit = changes.Create(records.Kind.KEY, given.get("name"), fields)
     written = (await changes.apply(request, services, [edit]))[0]
     return _told(written, "Proxy key created successfully", given, key=written.secret)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from proxy.control.admin import vendors
-from proxy.control.admin.changes import Create, Delete, Edit, Update
+from proxy.control.admin.draft import merged
+from proxy.control.admin.edits import Create, Delete, Edit, Update
 from proxy.control.admin.grouping import Group, Served, spec_of
+from proxy.control.admin.sealing import is_sent_elsewhere
 from proxy.control.admin.spelled import Given, folded, invalid
 from proxy.control.admin.web import Fault, Problem
 from proxy.core.records import Kind as Row
@@ -34,12 +36,17 @@ NATIVE: Mapping[str, Mapping[str, str]] = {
         "enabled": "enabled",
         "allow_private": "allowPrivate",
         "allow_http": "allowHttp",
+        "": "groupName",
     },
     Row.CREDENTIAL: {"": "apiKeys"},
     Row.MODEL: {"strategy": "balancePolicy", "": "models"},
     Row.DEPLOYMENT: {"priority": "priority", "weight": "weight", "": "models"},
 }
 """What a field of ours is called in a group, by kind; under the empty name whatever else may be wrong."""
+
+
+_NO_SUCH_KEY = "no key of this group looks like that"
+_KEYS_STAY = "the whole key is expected: the address changes, and keys do not move with it"
 
 
 class Plan(Struct, eq=False):
@@ -75,54 +82,45 @@ def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, st
     plan = Plan(warnings=given.warnings)
     name = given.get("groupName", group.provider.name)
     renamed = name != group.provider.name
-    fields = {**_moved(group, given), **_settings(given)}
-    if fields or renamed:
-        plan.edits.append(
-            Update(
-                Row.PROVIDER,
-                str(group.provider.id),
-                fields,
-                merge=True,
-                name=name if renamed else None,
-            )
-        )
-    moved = moves(group, fields)
-    if "apiKeys" in given.values:
-        _credentials(plan, group, given.get("apiKeys"), moved=moved)
-    elif moved and group.credentials:
-        plan.warnings.append("The address changes, and keys do not move with it: send them too.")
     wanted = given.get("models", [one.model.name for one in group.models])
+    staying = [one for one in group.models if one.model.name in wanted]
     for one in group.models:
-        if one.model.name not in wanted:
+        if one not in staying:
             _leave(plan, one, mirror)
+    if renamed:
+        # Nothing may name the provider while its name changes: its deployments are made again.
+        plan.edits += [
+            Delete(Row.DEPLOYMENT, str(each.id)) for one in staying for each in one.deployments
+        ]
+    fields = {**_address(group, given), **_settings(given)}
+    if fields or renamed:
+        target = str(group.provider.id)
+        new_name = name if renamed else None
+        plan.edits.append(Update(Row.PROVIDER, target, fields, merge=True, name=new_name))
+    if "apiKeys" in given.values:
+        _credentials(plan, group, given.get("apiKeys"), moved=moves(group, fields))
+    for one in staying:
+        _stay(plan, one, name if renamed else None, given)
     for model in wanted:
-        one_of = next((one for one in group.models if one.model.name == model), None)
-        if one_of is None:
+        if all(one.model.name != model for one in staying):
             _serve(plan, model, name, given, mirror, in_file)
-        else:
-            _stay(plan, one_of, name if renamed else None, given)
     if not wanted:
         _nowhere(plan, given)
     return plan
 
 
 def remove(group: Group, mirror: Mirror) -> Plan:
-    """The group away: its deployments, its credentials, itself, and the models that nothing serves then."""
+    """The group away: its deployments, itself and its credentials, and the models that nothing serves then."""
     plan = Plan()
     for one in group.models:
         _leave(plan, one, mirror)
-    plan.edits += [Delete(Row.CREDENTIAL, str(id)) for id, _ in group.credentials]
     plan.edits.append(Delete(Row.PROVIDER, str(group.provider.id)))
     return plan
 
 
 def moves(group: Group, fields: Mapping[str, Any]) -> bool:
-    """Whether these fields send the group's requests to another host: its keys do not go with it."""
-    if "base_url" not in fields and "preset" not in fields:
-        return False
-    before = vendors.address_of(group.spec)
-    after = vendors.address_of({**group.spec, **fields})
-    return vendors.host_of(before or "") != vendors.host_of(after or "")
+    """Whether these fields send the group's requests somewhere else: its keys do not go along."""
+    return is_sent_elsewhere(group.spec, merged(group.spec, fields))
 
 
 def _settings(given: Given) -> dict[str, Any]:
@@ -145,7 +143,7 @@ def _settings(given: Given) -> dict[str, Any]:
     return fields
 
 
-def _moved(group: Group, given: Given) -> dict[str, Any]:
+def _address(group: Group, given: Given) -> dict[str, Any]:
     """`preset` and `base_url`, where the body says something new about them."""
     kind, base_url = given.get("providerType"), given.get("baseUrl")
     spec = group.spec
@@ -172,17 +170,10 @@ def _credentials(plan: Plan, group: Group, keys: Sequence[str], *, moved: bool) 
         if same:
             kept.add(same[0])
         elif shown:
-            raise invalid(
-                Fault(
-                    "apiKeys",
-                    "the whole key is expected: the address changes, and keys do not move with it"
-                    if moved
-                    else "no key of this group looks like that",
-                )
-            )
+            raise invalid(Fault("apiKeys", _NO_SUCH_KEY if not moved else _KEYS_STAY))
         else:
             new.append(text)
-    plan.edits += [Delete(Row.CREDENTIAL, str(id)) for id in there if id not in kept]
+    plan.edits += [Delete(Row.CREDENTIAL, str(id)) for id, _ in group.credentials if id not in kept]
     plan.edits += [
         Create(Row.CREDENTIAL, "", {"key": text}, parent=str(group.provider.id)) for text in new
     ]
@@ -217,31 +208,34 @@ def _serve(
 def _stay(plan: Plan, one: Served, renamed: str | None, given: Given) -> None:
     """What changes for a model the group goes on serving."""
     place = _place(given)
-    if renamed is not None:
-        place["provider"] = renamed
-    for deployment in one.deployments if place else ():
-        plan.edits.append(Update(Row.DEPLOYMENT, str(deployment.id), place, merge=True))
+    parent = str(one.model.id)
+    for deployment in one.deployments:
+        if renamed is not None:
+            body = {**spec_of(deployment), **place, "provider": renamed}
+            plan.edits.append(Create(Row.DEPLOYMENT, "", body, parent=parent))
+        elif place:
+            plan.edits.append(Update(Row.DEPLOYMENT, str(deployment.id), place, merge=True))
     policy = given.get("balancePolicy")
     if policy and one.owned:
-        plan.edits.append(Update(Row.MODEL, str(one.model.id), {"strategy": policy}, merge=True))
+        plan.edits.append(Update(Row.MODEL, parent, {"strategy": policy}, merge=True))
     else:
         _keeps(plan, one.model, policy)
 
 
 def _leave(plan: Plan, one: Served, mirror: Mirror) -> None:
     """The group's deployments of a model away, and the model with the last of them, unless another falls back on it."""
-    plan.edits += [Delete(Row.DEPLOYMENT, str(each.id)) for each in one.deployments]
-    if not one.owned:
-        return
     name = one.model.name
-    leaning = _leaning_on(name, spec_of(one.model).get("aliases", ()), mirror)
+    leaning = _leaning_on(name, spec_of(one.model).get("aliases", ()), mirror) if one.owned else []
+    if one.owned and not leaning:
+        plan.edits.append(Delete(Row.MODEL, str(one.model.id)))
+        return
+    plan.edits += [Delete(Row.DEPLOYMENT, str(each.id)) for each in one.deployments]
     if leaning:
+        verb = "falls" if len(leaning) == 1 else "fall"
         plan.warnings.append(
             f"The model '{name}' stays, with nothing that serves it: {', '.join(leaning)} "
-            f"{'falls' if len(leaning) == 1 else 'fall'} back on it."
+            f"{verb} back on it."
         )
-    else:
-        plan.edits.append(Delete(Row.MODEL, str(one.model.id)))
 
 
 def _leaning_on(name: str, aliases: Sequence[str], mirror: Mirror) -> list[str]:

@@ -9,7 +9,23 @@ from importlib import import_module
 
 from proxy.control.admin.web import Route
 
-MODULES = ("resources", "batch", "operations", "audit", "login", "users", "tokens")
+MODULES = (
+    "resources",
+    "batch",
+    "operations",
+    "audit",
+    "login",
+    "users",
+    "tokens",
+    "status",
+    "statistics",
+    "logs",
+    "upkeep",
+    "groups",
+    "proxy_keys",
+    "api_providers",
+    "db_objects",
+)
 
 
 def all_routes() -> list[Route]:

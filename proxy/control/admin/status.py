@@ -67,7 +67,7 @@ def _store(services: Services) -> dict[str, Any] | None:
         "up": sync.up,
         "source": sync.source,
         "age": round(sync.age, 3),
-        "revision": sync.mirror.revision,
+        "revision": sync.revision,
         "objects": {
             str(kind): len(sync.mirror.records.get(kind, {}))
             for kind in Kind
