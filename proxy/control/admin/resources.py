@@ -21,6 +21,7 @@ from proxy.control.admin.infile import FileObject
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import missing
 from proxy.control.admin.shapes import PARENT_KIND, of_file, shape
+from proxy.control.admin.status import providers_of
 from proxy.control.admin.web import Answer, Problem, Request, Route
 from proxy.core.records import Kind, Record
 
@@ -149,6 +150,11 @@ async def show_one(resource: Resource, request: Request, services: Services) -> 
     seen = Overlay(services.sync.mirror)
     found: Thing | None = seen.get(resource.kind, target)
     found = found or infile.find(services.sync.config, resource.kind, target)
+    if found is None and resource.kind is Kind.PROVIDER:
+        # AI API Gateway asks for the providers of a model here.
+        of_model = providers_of(target, services)
+        if of_model is not None:
+            return Answer(of_model)
     if found is None or (resource.kind is Kind.KEY and not is_visible(request, found, seen)):
         raise missing(resource.kind, target)
     if isinstance(found, FileObject):
