@@ -1,95 +1,202 @@
-"""The store's objects as a worker has them in memory, and the snapshot they make together with the file.
+"""The store's objects as a worker has them in memory.
 
-    records  ->  Mirror.apply  ->  compile(config of the file, mirror)  ->  Snapshot
+    records  ->  Mirror.apply  ->  Compiler.compile(the file's configuration, the mirror)  ->  Snapshot
 
-Work is done for what changed: a new key costs a copy of the table of keys, not a compilation of the providers.
-What cannot serve (a sealed value that does not open, a name the file has too) is left out and reported in
-`problems`: one bad row takes nothing else with it.
+One thread at a time: nobody applies anything while a compilation reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+import orjson
+
+from proxy.core.records import Kind
+from proxy.state.compiler import Compiled, Compiler
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
-    from proxy.core.model import Snapshot
     from proxy.core.records import Record
-    from proxy.core.vault import Vault
-    from proxy.core.virtual_key import Pepper
+
+__all__ = ["Compiled", "Compiler", "Mirror", "clashes", "shadow"]
+
+_FAMILY = {Kind.CREDENTIAL: Kind.PROVIDER, Kind.DEPLOYMENT: Kind.MODEL}
+"""Kinds that live in another object."""
 
 
 class Mirror:
     """Every living record, by kind and id, and by name."""
 
-    __slots__ = ("names", "records", "revision")
-
-    records: dict[str, dict[int, Record]]
-    """Kind to id to record."""
-    names: dict[str, dict[str, int]]
-    """Kind to name to id."""
-    revision: int
-    """Of the last record applied."""
+    __slots__ = ("_families", "generation", "names", "records", "revision")
 
     def __init__(self) -> None:
-        raise NotImplementedError
+        self.generation = 0
+        """How often everything was replaced: then a revision may mean something else."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self.records: dict[str, dict[int, Record]] = {kind: {} for kind in Kind}
+        """Kind to id to record. What changed last stands last."""
+        self.names: dict[str, dict[str, int]] = {kind: {} for kind in Kind}
+        """Kind to name to id."""
+        self._families: dict[str, dict[int, set[int]]] = {kind: {} for kind in _FAMILY}
+        """Kind to id of the parent to ids of the children."""
+        self.revision = 0
+        """Of the last record applied."""
 
     def apply(self, changed: Iterable[Record]) -> frozenset[str]:
-        """Take in what changed; the kinds that did."""
-        raise NotImplementedError
+        """Take in what changed; the kinds that did. What is not newer than the mirror is ignored."""
+        kinds: set[str] = set()
+        known = self.revision
+        for record in sorted(changed, key=_revision):
+            if record.revision <= known:
+                continue
+            self.revision = record.revision
+            before = self.records.setdefault(record.kind, {}).get(record.id)
+            if before is None and record.deleted:
+                continue
+            kinds.add(record.kind)
+            if before is not None:
+                self._forget(before)
+            if not record.deleted:
+                self._learn(record)
+        return frozenset(kinds)
 
     def replace(self, everything: Iterable[Record]) -> frozenset[str]:
         """Forget all and take in this; the kinds that differ."""
-        raise NotImplementedError
+        before = self.records
+        self.generation += 1
+        self._clear()
+        self.apply(everything)
+        return frozenset(
+            kind
+            for kind in before.keys() | self.records.keys()
+            if _marks(before.get(kind, {})) != _marks(self.records.get(kind, {}))
+        )
 
     def get(self, kind: str, id_or_name: str) -> Record | None:
         """By id when it is a number and there is one, else by name."""
-        raise NotImplementedError
+        records = self.records.get(kind, {})
+        if id_or_name.isascii() and id_or_name.isdecimal() and len(id_or_name) < 20:
+            record = records.get(int(id_or_name))
+            if record is not None:
+                return record
+        id = self.names.get(kind, {}).get(id_or_name)
+        return None if id is None else records.get(id)
 
     def children(self, kind: str, parent: int) -> list[Record]:
         """The credentials of a provider, the deployments of a model, in the order of their ids."""
-        raise NotImplementedError
+        records = self.records[kind]
+        return [records[id] for id in sorted(self._families[kind].get(parent, ()))]
+
+    def since(self, kind: str, revision: int) -> Iterator[Record]:
+        """What lives and has changed after a revision, the last change first."""
+        records = self.records[kind].values()
+        return takewhile(lambda record: record.revision > revision, reversed(records))
+
+    def _learn(self, record: Record) -> None:
+        self.records[record.kind][record.id] = record
+        if record.name:
+            self.names.setdefault(record.kind, {})[record.name] = record.id
+        family = self._families.get(record.kind)
+        if family is not None:
+            family.setdefault(record.parent, set()).add(record.id)
+
+    def _forget(self, record: Record) -> None:
+        del self.records[record.kind][record.id]
+        names = self.names.get(record.kind, {})
+        if names.get(record.name) == record.id:
+            del names[record.name]
+        family = self._families.get(record.kind)
+        if family is not None:
+            siblings = family[record.parent]
+            siblings.discard(record.id)
+            if not siblings:
+                del family[record.parent]
 
 
-class Compiled(Struct, frozen=True, eq=False):
-    """What a compilation gives."""
-
-    snapshot: Snapshot
-    problems: tuple[str, ...] = ()
-    """What was left out, and why; for the log and for `/admin/status`."""
+def _revision(record: Record) -> int:
+    return record.revision
 
 
-class Compiler:
-    """Compiles again and again; keeps what has not changed. Runs in a thread; one run at a time."""
+def _marks(records: Mapping[int, Record]) -> dict[int, int]:
+    return {id: record.revision for id, record in records.items()}
 
-    def __init__(self) -> None:
-        raise NotImplementedError
 
-    def compile(
-        self,
-        config: Config,
-        mirror: Mirror,
-        changed: Iterable[str],
-        vault: Vault | None,
-        peppers: Sequence[Pepper],
-        *,
-        complete: bool = True,
-    ) -> Compiled:
-        """The snapshot of file and mirror. `changed` are kinds since the last run (all when the file changed).
-
-        `complete` is False while the store has never been read: then an unknown key is not known to be wrong.
-        """
-        raise NotImplementedError
+# --- file and store ---
 
 
 def clashes(config: Config, mirror: Mirror) -> list[str]:
     """One sentence for each name that both the file and the store have, naming both."""
-    raise NotImplementedError
+    found = [
+        _clash("provider", name, mirror.names[Kind.PROVIDER][name])
+        for name in config.providers
+        if name in mirror.names[Kind.PROVIDER]
+    ]
+    found += [
+        _clash("key", key.name, mirror.names[Kind.KEY][key.name])
+        for key in config.keys
+        if key.name in mirror.names[Kind.KEY]
+    ]
+    stored: dict[str, Record] = {}
+    for record in mirror.records[Kind.MODEL].values():
+        stored[record.name] = record
+        for alias in aliases(record):
+            stored.setdefault(alias, record)
+    for name, block in config.models.items():
+        for public in (name, *block.aliases):
+            if public in stored:
+                found.append(_clash("model", public, stored[public].id))
+    return found
+
+
+def _clash(what: str, name: str, id: int) -> str:
+    return (
+        f"{what} {name!r} is in the configuration file and in the store ({what} {id}): "
+        "rename or remove one of the two"
+    )
+
+
+def aliases(record: Record) -> list[str]:
+    """The aliases of a model; none where its spec cannot be read."""
+    if b'"aliases"' not in record.spec:
+        return []
+    found = spec_of(record).get("aliases")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+def spec_of(record: Record) -> dict[str, Any]:
+    """The fields of a record; empty where they cannot be read."""
+    try:
+        spec = orjson.loads(record.spec)
+    except ValueError:
+        return {}
+    return spec if isinstance(spec, dict) else {}
 
 
 def shadow(mirror: Mirror) -> Mapping[str, object]:
-    """The mirror's objects as the file would write them: what `check_object` and an export read."""
-    raise NotImplementedError
+    """The mirror's objects as the file would write them, without secrets: what an export reads."""
+    records = mirror.records
+
+    def ordered(kind: str) -> list[Record]:
+        return sorted(records[kind].values(), key=lambda record: record.id)
+
+    def within(record: Record, kind: str) -> list[dict[str, Any]]:
+        return [spec_of(child) for child in mirror.children(kind, record.id)]
+
+    sections: dict[str, object] = {
+        record.name: spec_of(record) for record in ordered(Kind.SETTING) if record.name
+    }
+    return sections | {
+        "providers": {
+            record.name: spec_of(record) | {"credentials": within(record, Kind.CREDENTIAL)}
+            for record in ordered(Kind.PROVIDER)
+        },
+        "models": {
+            record.name: spec_of(record) | {"deployments": within(record, Kind.DEPLOYMENT)}
+            for record in ordered(Kind.MODEL)
+        },
+        "keys": [{"name": record.name} | spec_of(record) for record in ordered(Kind.KEY)],
+    }

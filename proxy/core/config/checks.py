@@ -14,17 +14,16 @@ from proxy.core import surfaces
 from proxy.core.config import address, conversations
 from proxy.core.config.explain import describe
 from proxy.core.config.presets import presets
-from proxy.core.config.problem import Path, Problem, printable, sentence, suggestion
+from proxy.core.config.problem import Path, Problem, Written, printable, sentence, suggestion
 from proxy.core.config.values import HEADER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proxy.core.config.document import Document
 
 Table = dict[str, Any]
 
-_FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
+FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
 _OURS = frozenset(
     {
         "accept-encoding",
@@ -100,7 +99,7 @@ class Check:
 
     __slots__ = ("_document", "aliases", "data", "models", "problems", "providers")
 
-    def __init__(self, data: Table, document: Document) -> None:
+    def __init__(self, data: Table, document: Written) -> None:
         self.data = data
         self._document = document
         self.providers = table(data.get("providers"))
@@ -170,7 +169,7 @@ class Check:
 
     def _store(self) -> None:
         url = table(self.data.get("store")).get("url")
-        if not isinstance(url, str):
+        if not isinstance(url, str) or not url.strip():
             return
         scheme = url.partition("://")[0].casefold() if "://" in url else ""
         if scheme in ("sqlite", "postgresql", "postgres"):
@@ -305,8 +304,8 @@ class Check:
             where = (*path, "provider")
             advice = suggestion(provider, self.providers, "configured providers")
             if provider in presets():
-                advice = f"add it under providers: {provider}: {{preset: {provider}}}"
-            self._report(where, "a provider of this file", self._shown(where, provider), advice)
+                advice = self._add(provider)
+            self._report(where, "a configured provider", self._shown(where, provider), advice)
         upstream = block.get("model")
         if isinstance(upstream, str) and upstream.count("*") > int(wildcard):
             where = (*path, "model")
@@ -328,6 +327,9 @@ class Check:
                 "both",
                 "remove one: preferred is priority 0",
             )
+
+    def _add(self, preset: str) -> str:
+        return f"add it under providers: {preset}: {{preset: {preset}}}"
 
     def _aliases(self) -> None:
         for name, block in self.models.items():
@@ -378,7 +380,7 @@ class Check:
     def _fallbacks(self) -> None:
         edges: dict[str, list[tuple[str, Path]]] = {}
         for name, block in self.models.items():
-            for kind in _FALLBACKS:
+            for kind in FALLBACKS:
                 for index, other in texts(table(block).get(kind)):
                     path: Path = ("models", name, kind, index)
                     target = None if other.endswith("*") else self.resolved(other)
@@ -386,7 +388,7 @@ class Check:
                         advice = suggestion(
                             other, [*self.models, *self.aliases], "configured models"
                         )
-                        self._report(path, "a model of this file", self._shown(path, other), advice)
+                        self._report(path, "a configured model", self._shown(path, other), advice)
                     else:
                         edges.setdefault(name, []).append((target, path))
         for chain, path in cycles(edges):

@@ -6,7 +6,15 @@ import re
 import types
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from proxy.core.config.problem import Path, Problem, nearest, printable, sentence, suggestion
+from proxy.core.config.problem import (
+    Path,
+    Problem,
+    Written,
+    nearest,
+    printable,
+    sentence,
+    suggestion,
+)
 from proxy.core.config.schema import Config, Section
 from proxy.core.config.values import Unfit
 
@@ -16,7 +24,6 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from proxy.core.config.document import Document
 
 _SECRET_FIELDS = frozenset(
     {"credentials", "key", "secrets", "token", "password", "headers", "query", "proxy", "url"}
@@ -63,10 +70,10 @@ _EXPECTED = {
 }
 
 
-def explain(error: ValidationError, document: Document) -> Iterator[Problem]:
-    """One problem for each thing the schema refused."""
+def explain(error: ValidationError, document: Written, top: Path = ()) -> Iterator[Problem]:
+    """One problem for each thing the schema refused; `top` is the path of what was validated."""
     for detail in error.errors(include_url=False):
-        path = tuple(part for part in detail["loc"] if part != "[key]")
+        path = (*top, *(part for part in detail["loc"] if part != "[key]"))
         kind = detail["type"]
         if kind == "extra_forbidden":
             yield unknown_field(document, path)
@@ -79,7 +86,7 @@ def explain(error: ValidationError, document: Document) -> Iterator[Problem]:
             yield document.problem(path, sentence(expected, found, advice))
 
 
-def unknown_field(document: Document, path: Path) -> Problem:
+def unknown_field(document: Written, path: Path) -> Problem:
     """A name that is not a field here, and the field it was probably meant to be."""
     name = str(path[-1])
     section = section_at(path[:-1])
@@ -117,6 +124,8 @@ def _bound(kind: str, context: dict[str, Any]) -> str:
     match kind:
         case "greater_than_equal":
             return f"a number of at least {context['ge']}"
+        case "greater_than":
+            return f"a number above {context['gt']:g}"
         case "less_than_equal":
             return f"a number of at most {context['le']}"
         case "string_too_short":
@@ -127,7 +136,7 @@ def _bound(kind: str, context: dict[str, Any]) -> str:
             return f"another value ({kind.replace('_', ' ')})"
 
 
-def describe(document: Document, path: Path, value: object) -> str:
+def describe(document: Written, path: Path, value: object) -> str:
     """What was found at `path`, in the words of the file; secrets by their kind only."""
     if value is None:
         return "nothing"

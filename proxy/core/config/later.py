@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.config.problem import Path, Problem, sentence
+from proxy.core.config.problem import Path, Problem, Written, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proxy.core.config.document import Document
 
 _OFF: tuple[object, ...] = (None, {}, [], {"enabled": False}, {"url": None})
 
@@ -38,7 +37,7 @@ LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
 """Where each is written, and what else than `_OFF` means that it is not used."""
 
 
-def remove_later(data: dict[str, Any], document: Document) -> list[Problem]:
+def remove_later(data: dict[str, Any], document: Written) -> list[Problem]:
     """Take out what is off; report what is on."""
     problems: list[Problem] = []
     for pattern, options in LATER.items():

@@ -129,24 +129,12 @@ class _Reading:
         return resolve(value) if leaf.plain and _is_param(path) else value
 
     def _master_keys(self, data: Block) -> None:
-        """Those of the variable, where the file says nothing, and those of another file."""
-        block = data.get("secrets")
+        """Those of the variable, where the file says nothing of any."""
+        block = data.setdefault("secrets", {})
         if block is None:
             block = data["secrets"] = {}
-        if not isinstance(block, dict):
-            return
-        keys = block.get("keys")
-        if keys is None:
-            keys = self.references.variable(MASTER_KEY) or []
-        keys = [keys] if isinstance(keys, str) else keys
-        file = block.get("file")
-        if isinstance(file, str) and file.strip() and isinstance(keys, list):
-            try:
-                keys = [*keys, *self.references.resolve(f"file:{file}").splitlines()]
-            except Unresolved as error:
-                message = sentence(error.expected, error.found, error.advice)
-                self._problems.append(self._document.problem(("secrets", "file"), message))
-        block["keys"] = keys
+        if isinstance(block, dict) and block.get("keys") is None and block.get("file") is None:
+            block["keys"] = [self.references.variable(MASTER_KEY)]
 
     def _merge_presets(self, data: Block) -> None:
         blocks = table(data.get("providers"))

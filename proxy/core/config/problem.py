@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -29,6 +29,19 @@ class Problem(Struct, frozen=True):
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}: "
         return f"{where}{self.path}: {self.message}" if self.path else where + self.message
+
+
+class Written(Protocol):
+    """What a configuration was read from: a file, or the body of one object."""
+
+    def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:
+        """A problem at the value of `path`, or at its key."""
+
+    def position(self, path: Path, *, key: bool = False) -> tuple[int, int]:
+        """Line and column of a value or of its key."""
+
+    def written(self, path: Path) -> str | None:
+        """The scalar at `path` as it was written; None when there is no scalar."""
 
 
 class ConfigError(ValueError):

@@ -154,11 +154,11 @@ class Remarks:
     def _matches(self, pattern: str) -> bool:
         """Whether the pattern of a key allows any model. Remembered: ten thousand keys repeat a few patterns."""
         if pattern not in self._known:
-            self._known[pattern] = any(_meet(pattern, name) for name in self._names())
+            self._known[pattern] = any(meet(pattern, name) for name in self._names())
         return self._known[pattern]
 
 
-def _meet(one: str, other: str) -> bool:
+def meet(one: str, other: str) -> bool:
     """Whether two names, each perhaps with a trailing `*`, can mean the same model."""
     if one.endswith("*"):
         start = one[:-1]

@@ -295,7 +295,7 @@ class Store(Section):
 
     url: str = Field(
         default=_SNAPSHOT.store_url,
-        description="sqlite:///path/to/file.db or postgresql://user:password@host/name.",
+        description="sqlite:///path/to/file.db or postgresql://user:password@host/name; empty: none.",
     )
     poll: Limit = Field(
         default=1.0, description="How often workers ask for changes that nobody told them of."

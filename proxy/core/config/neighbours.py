@@ -1,0 +1,143 @@
+"""The models around one that is checked: whose names it may not take, and where its fallbacks lead."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from proxy.core.config.checks import FALLBACKS, texts
+from proxy.core.config.problem import printable, sentence, suggestion
+from proxy.core.config.remarks import meet
+
+if TYPE_CHECKING:
+    from proxy.core.config.schema import Config
+
+MAX_SHOWN = 8
+"""Names of a cycle that are shown."""
+
+
+class Neighbours:
+    """Every model of file and store but those that are left out. Nothing is worked out before it is asked for."""
+
+    __slots__ = ("_config", "_owners", "_stored", "_without")
+
+    def __init__(
+        self, config: Config, stored: Mapping[str, Mapping[str, Any]], without: Collection[str]
+    ) -> None:
+        self._config = config
+        self._stored = stored
+        self._without = frozenset(without)
+        self._owners: dict[str, str] | None = None
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """Public name, alias or pattern to the model it belongs to. The file's come before the store's."""
+        if self._owners is None:
+            self._owners = owners = {}
+            for name, spec in self._stored.items():
+                if name not in self._without:
+                    owners[name] = name
+                    if "aliases" in spec:
+                        owners.update((alias, name) for _, alias in texts(spec["aliases"]))
+            for name, block in self._config.models.items():
+                owners[name] = name
+                owners.update(dict.fromkeys(block.aliases, name))
+        return self._owners
+
+    def known(self, pattern: str) -> bool:
+        """Whether a name, or a beginning followed by `*`, can mean any of them."""
+        if pattern == "*" or pattern in self.owners:
+            return True
+        return any(meet(pattern, name) for name in self.owners)
+
+    def problems(self, name: str, block: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """What is wrong with the aliases and fallbacks of a model: field and sentence."""
+        own = dict(self.owners)
+        if own.get(name) not in (None, name):
+            yield "name", self._taken(name, name)
+        own[name] = name
+        for index, alias in texts(block.get("aliases")):
+            field = f"aliases[{index}]"
+            wildcard = name.endswith("*")
+            if alias in own:
+                yield field, self._taken(alias, name)
+            elif not alias or alias.endswith("*") != wildcard or "*" in alias[:-1]:
+                kind = "a beginning followed by '*'" if wildcard else "a name without '*'"
+                yield field, sentence(f"{kind}, as the model's own name", repr(printable(alias)))
+            else:
+                own[alias] = name
+        yield from self._fallbacks(name, block, own)
+
+    def _taken(self, public: str, name: str) -> str:
+        """What to say of a public name that somebody has: another model, or the one called `name` itself."""
+        owner = self.owners.get(public)
+        if owner is None:
+            what = "its own name" if public == name else "which is listed twice"
+        else:
+            place = "the configuration file" if owner in self._config.models else "the store"
+            of = "the model" if owner == public else "an alias of"
+            what = f"{of} {printable(owner)!r} in {place}"
+        found = f"{printable(public)!r}, {what}"
+        return sentence("a name of its own", found, "rename or remove one")
+
+    def _fallbacks(
+        self, name: str, block: Mapping[str, Any], owners: Mapping[str, str]
+    ) -> Iterator[tuple[str, str]]:
+        for kind in FALLBACKS:
+            for index, other in texts(block.get(kind)):
+                field = f"{kind}[{index}]"
+                target = _resolved(other, owners)
+                if target is None:
+                    advice = suggestion(other, owners, "configured models")
+                    yield field, sentence("a configured model", repr(printable(other)), advice)
+                    continue
+                chain = self._back(name, target, owners)
+                if chain:
+                    if len(chain) > MAX_SHOWN:
+                        chain[MAX_SHOWN - 1 : -1] = ["…"]
+                    shown = " -> ".join(map(printable, (name, *chain)))
+                    yield (
+                        field,
+                        sentence("fallbacks that end", f"a cycle: {shown}", "remove one of them"),
+                    )
+
+    def _back(self, name: str, target: str, owners: Mapping[str, str]) -> list[str]:
+        """The chain of fallbacks from `target` to `name`; empty when none leads there."""
+        came: dict[str, str] = {target: ""}
+        waiting = [target]
+        while waiting:
+            here = waiting.pop()
+            if here == name:
+                chain = [here]
+                while came[chain[-1]]:
+                    chain.append(came[chain[-1]])
+                return chain[::-1]
+            for other in self._leads(here):
+                following = _resolved(other, owners)
+                if following is not None and following not in came:
+                    came[following] = here
+                    waiting.append(following)
+        return []
+
+    def _leads(self, name: str) -> Iterator[str]:
+        block = self._config.models.get(name)
+        if block is not None:
+            yield from (*block.fallbacks, *block.fallbacks_context, *block.fallbacks_content)
+            return
+        spec = self._stored.get(name, {})
+        for kind in FALLBACKS:
+            for _, other in texts(spec.get(kind)):
+                yield other
+
+
+def _resolved(name: str, owners: Mapping[str, str]) -> str | None:
+    """The model a request for `name` would reach."""
+    if name.endswith("*"):
+        return None
+    if name in owners:
+        return owners[name]
+    fitting = (
+        pattern for pattern in owners if pattern.endswith("*") and name.startswith(pattern[:-1])
+    )
+    found = max(fitting, key=len, default=None)
+    return None if found is None else owners[found]
