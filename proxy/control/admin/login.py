@@ -18,7 +18,7 @@ from proxy.control.admin.identify import is_same_origin
 from proxy.control.admin.lockout import forgive, knock, too_many
 from proxy.control.admin.passwords import HASHED, is_stale
 from proxy.control.admin.services import needs_store
-from proxy.control.admin.strict import Body, Name, read
+from proxy.control.admin.strict import Body, Line, Name, read
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.log import logger
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Login(Body):
     """Name and password."""
 
-    username: str = Field(min_length=1, max_length=200)
+    username: Line
     password: SecretStr = Field(max_length=1024)
 
 

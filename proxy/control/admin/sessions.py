@@ -97,9 +97,15 @@ async def begin(store: Session, request: Request, user: int, admin: Admin | None
         time,
         opened.expires,
         request.peer,
-        request.headers.get("user-agent", "")[:_AGENT],
+        _agent(request),
     )
     return opened
+
+
+def _agent(request: Request) -> str:
+    # Header bytes that are no UTF-8 arrive as surrogates, which no database takes.
+    text = request.headers.get("user-agent", "")[:_AGENT].encode("utf-8", "replace").decode()
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 async def end(store: Session, request: Request, admin: Admin | None) -> None:

@@ -29,7 +29,8 @@ def _printable(text: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._@+-]{0,99}$")]
 """Of a user or a token. It begins with a letter, so no name is an id."""
-Team = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Line = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Team = Line
 
 B = TypeVar("B", bound=BaseModel)
 
