@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from proxy.store.base import StoreBroken, StoreDown
+from proxy.store.base import StoreBroken, StoreDown, Unusable
 from proxy.store.migrations import NOTHING, State
 from proxy.store.opening import Database, open_store, sqlite_path
 
@@ -37,7 +37,7 @@ def status(url: str, as_json: bool) -> int:
 
     async def work(database: Database) -> int:
         found = await _state(database, url)
-        known = database.known()
+        known = database.known
         pending = [migration.name for migration in found.pending(known)]
         answer = {
             "url": database.url,
@@ -75,10 +75,10 @@ def _with(url: str, work: Callable[[Database], Awaitable[int]]) -> int:
 
     try:
         return asyncio.run(run())
+    except (StoreBroken, Unusable, ValueError) as error:
+        return _fail(UNUSABLE, error)
     except StoreDown as error:
         return _fail(DOWN, error)
-    except (StoreBroken, ValueError) as error:
-        return _fail(UNUSABLE, error)
 
 
 def _fail(code: int, error: Exception) -> int:

@@ -43,15 +43,19 @@ def open_store(url: str) -> Database:
     """The store at `url`, not opened yet. Raises ValueError for a URL that names none."""
     scheme, _, rest = url.partition(":")
     name = scheme.partition("+")[0].lower()
+    back_end: Backend
     if name == "sqlite":
         from proxy.store.sqlite import Sqlite
 
-        return Database(url, Sqlite(sqlite_path(url)))
-    if name in ("postgresql", "postgres"):
+        back_end = Sqlite(sqlite_path(url))
+    elif name in ("postgresql", "postgres"):
         from proxy.store.postgres import Postgres
 
-        return Database(without_password(url), Postgres(f"postgresql:{rest}"))
-    raise ValueError(f"a store's URL begins with sqlite: or postgresql:, not {name!r}")
+        back_end = Postgres(f"postgresql:{rest}")
+    else:
+        raise ValueError(f"a store's URL begins with sqlite: or postgresql:, not {name!r}")
+    known = migrations.load(migrations.SQL / back_end.backend)
+    return Database(without_password(url), back_end, known)
 
 
 def sqlite_path(url: str) -> Path:
@@ -124,8 +128,10 @@ class Transaction:
 class Database:
     """A Store. Before it was opened, the first call opens it, and may raise StoreBroken then."""
 
-    def __init__(self, url: str, back_end: Backend) -> None:
+    def __init__(self, url: str, back_end: Backend, known: Sequence[Migration]) -> None:
         self.url = url
+        self.known = known
+        """The migrations that this program brings."""
         self.backend = back_end.backend
         self._back_end = back_end
         self._opening = asyncio.Lock()
@@ -143,10 +149,6 @@ class Database:
         except StoreDown:  # read-only for now: another time
             pass
 
-    def known(self) -> Sequence[Migration]:
-        """The migrations that this program brings."""
-        return migrations.load(migrations.SQL / self.backend)
-
     async def upgrade(self) -> list[Migration]:
         """Apply every migration, those to another major version too; what was. Raises StoreDown, StoreBroken."""
         return await self._migrate(majors=True)
@@ -154,7 +156,7 @@ class Database:
     async def _migrate(self, *, majors: bool) -> list[Migration]:
         try:
             await self._back_end.check()
-            return await migrations.migrate(self._back_end, self.known(), majors=majors)
+            return await migrations.migrate(self._back_end, self.known, majors=majors)
         except Unusable as error:
             raise StoreBroken(str(error)) from None
 
