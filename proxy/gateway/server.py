@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 Page = Callable[[], tuple[int, str, bytes]]
 """() to (status, content type, body)."""
 
+Aside = Callable[["BaseRequest", str], Awaitable[tuple[int, Mapping[str, str], bytes]] | None]
+"""(request, its path) to an answer that is on its way (status, headers, body), or None for what is not its own."""
+
 _HOST = re.compile(r"[A-Za-z0-9._-]*(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.%]+\](?::[0-9]{1,5})?")
 _VERSIONS = (HttpVersion10, HttpVersion11)
 TIMING = "x-headrace-timing"
+_RENDERED = frozenset({"x-request-id", "cache-control", "x-content-type-options"})
+"""Headers that `render_response` sends by itself."""
 _MAX_HEAD = 64 * 1024
 _FLUSH = 0.5
 """Seconds for those who were cut to be told."""
@@ -39,9 +44,13 @@ _FLUSH = 0.5
 class Gateway:
     """Handles every request of one API listener."""
 
-    __slots__ = ("_pages", "_pool", "_server", "_state", "_throttle")
+    __slots__ = ("_pages", "_pool", "_server", "_state", "_throttle", "aside", "beyond")
 
     def __init__(self, state: State, pool: UpstreamPool, pages: Mapping[str, Page]) -> None:
+        self.aside: Aside | None = None
+        """Asked first about everything but our own pages, where another application shares this port."""
+        self.beyond: Aside | None = None
+        """Asked last, about paths that are nothing here."""
         self._state = state
         self._pool = pool
         self._pages = pages
@@ -95,8 +104,15 @@ class Gateway:
         page = self._pages.get(path)
         if page is not None and request.method in ("GET", "HEAD"):
             return self._page(request, transport, page)
+        if self.aside is not None:
+            answer = self.aside(request, path)
+            if answer is not None:
+                return await self._beside(request, transport, answer)
         found = match(request.method, path)
         if found is None:
+            answer = None if self.beyond is None else self.beyond(request, path)
+            if answer is not None:
+                return await self._beside(request, transport, answer)
             transport.write(_nothing(path, close=not request.content.is_eof()))
             return request.content.is_eof() and request.keep_alive
         exchange = Exchange(request, transport, found[0], found[1], query, client.received_at)
@@ -147,6 +163,30 @@ class Gateway:
             close=not keep_alive,
         )
         transport.write(response if request.method == "GET" else response[: -len(content) or None])
+        return keep_alive
+
+    async def _beside(
+        self,
+        request: BaseRequest,
+        transport: asyncio.Transport,
+        answer: Awaitable[tuple[int, Mapping[str, str], bytes]],
+    ) -> bool:
+        status, headers, content = await answer
+        keep_alive = request.keep_alive and not self._state.draining
+        if not request.content.is_eof():
+            await body.linger(request.content)
+            keep_alive = False
+        rest = {name: value for name, value in headers.items() if name not in _RENDERED}
+        response = render_response(
+            status,
+            [(name.encode(), value.encode("latin-1")) for name, value in rest.items()],
+            content,
+            headers["x-request-id"],
+            close=not keep_alive,
+        )
+        if status in (204, 304):
+            response = response.replace(b"content-length: 0\r\n", b"", 1)  # RFC 9110, 8.6
+        transport.write(response if request.method != "HEAD" else response[: -len(content) or None])
         return keep_alive
 
 

@@ -46,12 +46,8 @@ class AdminApp:
         self._services = services
 
     def serves(self, method: str, path: str) -> bool:
-        """Whether a request on a port that is shared is for us: a route of ours, or anything below `/admin`."""
-        return (
-            path == "/admin"
-            or path.startswith("/admin/")
-            or self._table.find(method, path) is not None
-        )
+        """Whether it has a route for this."""
+        return self._table.find(method, path) is not None
 
     async def answer(
         self, request: Request, read: Callable[[], Awaitable[bytes]] | None = None

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Create", "Delete", "Edit", "Rotate", "Update", "Written", "apply"]
 
-TURN = 8
-"""Edits between two turns of the loop: others are served while a batch is worked out."""
-
 
 async def apply(
     request: Request,
@@ -78,13 +75,12 @@ def _means(request: Request, services: Services) -> Means:
 async def _worked_out(draft: Draft, edits: Sequence[Edit], places: Sequence[str]) -> list[Written]:
     written: list[Written] = []
     problems: list[tuple[str, Problem]] = []
-    for number, (edit, place) in enumerate(zip(edits, places, strict=True), 1):
+    for edit, place in zip(edits, places, strict=True):
         try:
             written.append(draft.do(edit))
         except Problem as problem:
             problems.append((place, problem))
-        if number % TURN == 0:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # others are served while a batch is worked out
     if problems:
         raise _together(problems, len(edits))
     # A later edit may have changed what an earlier one made.

@@ -6,7 +6,7 @@ the result, and `changes.apply` writes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,8 +42,6 @@ PARENTS = {Kind.CREDENTIAL: Kind.PROVIDER, Kind.DEPLOYMENT: Kind.MODEL}
 CHILDREN = {parent: child for child, parent in PARENTS.items()}
 NAME = 200
 """Characters of a name."""
-_WITHHELD = "*" * 20
-"""Stands for a key that cannot be opened, where only what is around it is checked."""
 
 
 class Means(Struct, frozen=True, eq=False):
@@ -137,7 +135,7 @@ class Draft:
             updated=time,
         )
         record = self._put("create", None, record, "given" if record.sealed or private else "")
-        return Written(record, secret, self._warnings(record))
+        return Written(record, secret, checked.warnings)
 
     def _update(self, edit: Update) -> Written:
         record = self._find(edit.kind, edit.target, edit.if_match)
@@ -157,15 +155,19 @@ class Draft:
         elsewhere = edit.kind == Kind.PROVIDER and _is_sent_elsewhere(before, after, known, given)
         secrets = sealing.kept({} if elsewhere else known or {}, given, merge=edit.merge)
         is_withheld = known is None and not given and not elsewhere
-        asked = {**after, **secrets}
-        if is_withheld and edit.kind == Kind.CREDENTIAL:
-            asked["key"] = _WITHHELD
-        checked = self._check(edit.kind, name, asked, self._parent_of(record), record.id)
+        checked = self._check(
+            edit.kind,
+            name,
+            {**after, **secrets},
+            self._parent_of(record),
+            was=record,
+            kept=sealing.fields_of(edit.kind) if is_withheld else (),
+        )
         is_same = is_withheld or (known == _revealed(checked.secrets))
         private = record.private if edit.private is None else edit.private
         unchanged = (before, record.name, record.private)
         if is_same and (checked.spec, name, private) == unchanged:
-            return Written(record, warnings=self._warnings(record))
+            return Written(record, warnings=checked.warnings)
         self._keep_references(record, before, name, checked.spec)
         sealed = record.sealed
         if not is_same:
@@ -181,7 +183,7 @@ class Draft:
         said = "" if is_same else "cleared" if elsewhere and not checked.secrets else "changed"
         changed = self._put("update", record, changed, said)
         warnings = self._clear_credentials(changed) if elsewhere else ()
-        return Written(changed, warnings=(*warnings, *self._warnings(changed)))
+        return Written(changed, warnings=(*warnings, *checked.warnings))
 
     def _delete(self, edit: Delete) -> Written:
         record = self._find(edit.kind, edit.target, edit.if_match)
@@ -207,7 +209,7 @@ class Draft:
         changed = self._put(
             "rotate", record, replace(record, private=private, updated=now()), "changed"
         )
-        return Written(changed, key.reveal(), self._warnings(changed))
+        return Written(changed, key.reveal())
 
     # --- what they are made of ---
 
@@ -229,7 +231,8 @@ class Draft:
     def _find(self, kind: str, target: str, if_match: int | None) -> Record:
         record = self.seen.get(kind, target)
         if record is None:
-            if infile.find(self._means.config, kind, target) is not None:
+            # A setting is no object of the file's own: it may be said in both, and then the file wins.
+            if kind != Kind.SETTING and infile.find(self._means.config, kind, target) is not None:
                 raise read_only(kind, target)
             raise missing(kind, target)
         if if_match is not None and if_match != record.revision:
@@ -277,8 +280,16 @@ class Draft:
             )
 
     def _check(
-        self, kind: str, name: str, body: Mapping[str, Any], parent: Record | None, but: int = 0
+        self,
+        kind: str,
+        name: str,
+        body: Mapping[str, Any],
+        parent: Record | None,
+        *,
+        was: Record | None = None,
+        kept: Collection[str] = (),
     ) -> Checked:
+        but = 0 if was is None else was.id
         around = Around(
             config=self._means.config,
             providers=self.seen.named(Kind.PROVIDER, but=but),
@@ -286,7 +297,8 @@ class Draft:
             keys=self.seen.named(Kind.KEY, but=but),
         )
         above = parent.name if parent is not None else ""
-        checked = check_object(kind, name, body, around, parent=above)
+        before = was.name if was is not None and was.name != name else ""
+        checked = check_object(kind, name, body, around, parent=above, was=before, kept=kept)
         if checked.wrong:
             faults = tuple(Fault(one.field, one.message) for one in checked.wrong)
             raise Problem(400, "invalid", sentence(faults), faults)
@@ -333,9 +345,6 @@ class Draft:
             "It is another host now, so the keys made for the old one are gone: "
             f"give credentials {ids} theirs again.",
         )
-
-    def _warnings(self, record: Record) -> tuple[str, ...]:
-        return issue.warnings(self.seen.spec(record)) if record.kind == Kind.KEY else ()
 
 
 def _needed(edit: Edit) -> Permission:

@@ -52,7 +52,7 @@ def find(config: Config, kind: str, id_or_name: str) -> FileObject | None:
 
 
 def holds(config: Config, kind: str, name: str) -> bool:
-    """Whether the file has an object of this name; asked often, so without showing it."""
+    """Whether a name is taken by an object of the file. A setting's never is: the file's fields win one by one."""
     match kind:
         case Kind.PROVIDER:
             return name in config.providers
@@ -60,8 +60,6 @@ def holds(config: Config, kind: str, name: str) -> bool:
             return name in config.models
         case Kind.KEY:
             return any(key.name == name for key in config.keys)
-        case Kind.SETTING:
-            return name in config.model_fields_set
         case _:
             return False
 

@@ -20,7 +20,6 @@ LONGEST = 512
 LONGEST_OVERLAP = 90 * 86_400.0
 """Seconds."""
 _CHARACTERS = re.compile(r"[\x21-\x7e]+")
-LIMITS = ("rpm", "tpm", "concurrency", "budget")
 
 
 def issue(given: object, peppers: Sequence[Pepper]) -> tuple[Secret, bytes]:
@@ -90,14 +89,6 @@ def check_owner(
         for field in ("team", "owner"):
             if (before.get(field) or "") != (after.get(field) or ""):
                 raise Problem(403, "forbidden", f"The {field} of a key is not yours to change.")
-
-
-def warnings(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is stored and has no effect yet."""
-    kept = [field for field in LIMITS if spec.get(field) is not None]
-    if not kept:
-        return ()
-    return (f"{', '.join(kept)}: stored; this version does not enforce limits yet.",)
 
 
 def _is_good(key: object) -> bool:

@@ -144,7 +144,7 @@ def show(thing: Thing, services: Services, seen: Overlay) -> dict[str, Any]:
 
 
 async def show_one(resource: Resource, request: Request, services: Services) -> Answer:
-    """One object, by its id or its name."""
+    """One object, by its id or its name. Where a provider is asked for by the name of a model: the model's providers."""
     intake.known(request)
     target = request.params["id"]
     seen = Overlay(services.sync.mirror)
@@ -206,7 +206,7 @@ async def _update(
     try:
         written = await changes.apply(request, services, [edit], dry_run=dry_run)
     except Problem as problem:
-        if problem.status != 404 or resource.kind is not Kind.SETTING or merge:
+        if problem.status != 404 or resource.kind is not Kind.SETTING:
             raise
         if "if-match" in request.headers:
             raise Problem(412, "precondition_failed", "There is no such setting yet.") from None

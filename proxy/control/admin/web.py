@@ -91,3 +91,14 @@ class Route(Struct, frozen=True, eq=False):
     answer: Any = None
     """The same of its answer."""
     tag: str = ""
+    query: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters and their JSON Schemas. These and what follows are for the OpenAPI document too."""
+    headers: tuple[str, ...] = ()
+    """Headers that mean something: `If-Match`."""
+    statuses: tuple[int, ...] = ()
+    """Of answers that are no problem; empty: what is usual for the method."""
+    kind: str = ""
+    """The body's media type; empty: JSON."""
+    gives: str = ""
+    """The answer's media type; empty: JSON."""
+    needs_body: bool = True

@@ -1,0 +1,231 @@
+"""JSON Schemas of what the admin API takes and gives, made from the schema of the configuration file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from proxy.control.admin.shapes import PARENT
+from proxy.core.config import schema
+from proxy.core.records import Kind
+
+Schema = dict[str, Any]
+
+REFERENCE = "#/components/schemas/{model}"
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
+SWITCH: Schema = {"type": "boolean"}
+_SECTIONS: dict[Kind, type[schema.Section]] = {
+    Kind.PROVIDER: schema.Provider,
+    Kind.CREDENTIAL: schema.Credential,
+    Kind.MODEL: schema.Model,
+    Kind.DEPLOYMENT: schema.Deployment,
+    Kind.KEY: schema.Key,
+}
+_SETTINGS = (schema.Defaults, schema.Health, schema.Auth, schema.Logging)
+_ABSENT = frozenset({"credential_env"})
+"""Fields of the file that the API does not take."""
+_GIVEN: dict[Kind, dict[str, Schema]] = {
+    Kind.KEY: {
+        "key": {
+            "type": "string",
+            "minLength": 16,
+            "maxLength": 512,
+            "description": "One that exists already; usually it is made.",
+        }
+    }
+}
+_SHOWN: dict[str, Schema] = {
+    "id": {
+        "type": ["integer", "string"],
+        "description": "A number, or the name of it in the file.",
+    },
+    "kind": TEXT,
+    "name": TEXT,
+    "revision": {"type": "integer", "description": "Of its last change; its ETag."},
+    "created": {"type": "number", "description": "Unix time."},
+    "updated": NUMBER,
+    "source": {"enum": ["store", "file"]},
+    "read_only": {"type": "boolean", "description": "It is in the configuration file."},
+    "set": {"type": "boolean", "description": "It has secrets."},
+    "last4": TEXT,
+    "warnings": {"type": "array", "items": TEXT},
+}
+_WORKER: dict[str, Schema] = {
+    "host": TEXT,
+    "pid": WHOLE,
+    "name": TEXT,
+    "revision": WHOLE,
+    "config": WHOLE,
+    "problem": TEXT,
+    "seen": NUMBER,
+}
+
+
+def components() -> dict[str, Schema]:
+    """Every named schema."""
+    found: dict[str, Schema] = {}
+    sections: list[type[schema.Section]] = [*_SECTIONS.values(), *_SETTINGS]
+    _, defined = models_json_schema(
+        [(section, "validation") for section in sections], ref_template=REFERENCE
+    )
+    found.update(defined.get("$defs", {}))
+    for kind, section in _SECTIONS.items():
+        found |= _of_kind(kind, found[section.__name__])
+    setting: Schema = {
+        "type": "object",
+        "properties": {"name": {"enum": [one.__name__.lower() for one in _SETTINGS]}},
+        "description": "A section of the file: fields as there.",
+        "additionalProperties": True,
+    }
+    found |= _of_kind(Kind.SETTING, setting)
+    return found | _OTHERS
+
+
+def _of_kind(kind: Kind, section: Schema) -> dict[str, Schema]:
+    fields = {name: value for name, value in section["properties"].items() if name not in _ABSENT}
+    above: dict[str, Schema] = {}
+    if kind in PARENT:
+        above[PARENT[kind]] = {
+            "type": ["string", "integer"],
+            "description": "Name or id of what it belongs to.",
+        }
+    else:
+        above["name"] = {"type": "string", "minLength": 1, "maxLength": 200}
+    is_open = section.get("additionalProperties", False)
+    asked = fields | above | _GIVEN.get(kind, {})
+    optional = {"base_url", "name", *_GIVEN.get(kind, ())}
+    needed = [*above, *(name for name in section.get("required", ()) if name not in optional)]
+    new: Schema = {
+        "type": "object",
+        "title": f"New {kind}",
+        "description": section.get("description", ""),
+        "properties": asked,
+        "required": needed,
+        "additionalProperties": is_open,
+    }
+    if kind is Kind.PROVIDER:
+        new["anyOf"] = [{"required": ["base_url"]}, {"required": ["preset"]}]
+    some: Schema = {
+        "type": "object",
+        "title": f"Some fields of a {kind}",
+        "properties": {name: {"anyOf": [value, {"type": "null"}]} for name, value in asked.items()},
+        "additionalProperties": is_open,
+    }
+    one: Schema = {
+        "type": "object",
+        "title": str(kind).capitalize(),
+        "properties": above | _SHOWN,
+        "required": ["id", "kind", "source", "read_only", *above],
+        "additionalProperties": True,
+    }
+    here = f"#/components/schemas/{kind}"
+    return {
+        str(kind): one,
+        f"new_{kind}": new,
+        f"some_of_{kind}": some,
+        f"{kind}_page": page({"$ref": here}),
+        f"new_{kind}_batch": _batch({"$ref": f"#/components/schemas/new_{kind}"}),
+        f"some_of_{kind}_batch": _batch({"$ref": f"#/components/schemas/some_of_{kind}"}),
+        f"{kind}_batch_done": {
+            "type": "object",
+            "properties": {"data": {"type": "array", "items": {"type": "object"}}},
+            "required": ["data"],
+        },
+    }
+
+
+def page(item: Schema) -> Schema:
+    """A page of a list."""
+    return {
+        "type": "object",
+        "properties": {
+            "data": {"type": "array", "items": item},
+            "next": {
+                "type": ["string", "null"],
+                "description": "What to send as `after` for the next page; null on the last.",
+            },
+        },
+        "required": ["data", "next"],
+    }
+
+
+def _batch(item: Schema) -> Schema:
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": 1000}
+
+
+def _object(properties: dict[str, Schema], *needed: str) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(needed)}
+
+
+_WORKERS: Schema = {"type": "array", "items": _object(_WORKER)}
+_OTHERS: dict[str, Schema] = {
+    "target_batch": _batch(
+        {
+            "anyOf": [
+                TEXT,
+                WHOLE,
+                _object({"id": {"type": ["integer", "string"]}, "revision": WHOLE}),
+            ]
+        }
+    ),
+    "rotation": {
+        "type": "object",
+        "properties": {
+            "overlap": {
+                "type": "number",
+                "minimum": 0,
+                "maximum": 7776000,
+                "description": "Seconds the old key stays good.",
+            }
+        },
+        "additionalProperties": False,
+    },
+    "fleet": _object(
+        {"revision": WHOLE, "workers": _WORKERS, "missing": _WORKERS},
+        "revision",
+        "workers",
+        "missing",
+    ),
+    "workers": _object({"data": _WORKERS}, "data"),
+    "audit_page": page(
+        _object(
+            {
+                "id": WHOLE,
+                "at": NUMBER,
+                "principal": TEXT,
+                "peer": TEXT,
+                "request": TEXT,
+                "action": TEXT,
+                "kind": TEXT,
+                "object": {"type": ["integer", "null"]},
+                "name": TEXT,
+                "before": {"type": ["object", "null"]},
+                "after": {"type": ["object", "null"]},
+                "revision": {"type": ["integer", "null"]},
+            },
+            "id",
+            "at",
+            "principal",
+            "action",
+        )
+    ),
+    "problem": {
+        "type": "object",
+        "description": "RFC 9457.",
+        "properties": {
+            "type": {"type": "string", "format": "uri"},
+            "title": TEXT,
+            "status": WHOLE,
+            "detail": TEXT,
+            "errors": {
+                "type": "array",
+                "items": _object({"field": TEXT, "message": TEXT}, "field", "message"),
+            },
+            "request_id": TEXT,
+        },
+        "required": ["type", "title", "status", "detail", "request_id"],
+    },
+}
