@@ -9,8 +9,24 @@ No request waits for any of this. A store that is away is asked again after 1 s,
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from proxy.control.fleet import Fleet
+from proxy.control.keeping import Keeper
+from proxy.control.replica import Replica
+from proxy.control.signals import Signals
+from proxy.core.clock import monotonic
+from proxy.core.log import logger
+from proxy.core.records import Kind
+from proxy.state.mirror import Compiler, clashes
+from proxy.store import keyring
+from proxy.store.base import StoreBroken, StoreDamaged, StoreDown
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
@@ -18,56 +34,381 @@ if TYPE_CHECKING:
     from proxy.core.vault import Vault
     from proxy.core.virtual_key import Pepper
     from proxy.state.mirror import Mirror
+    from proxy.state.state import State
     from proxy.store.base import Store
+
+PAUSE = 0.25
+"""Seconds between two compilations while many write."""
+QUICK = 0.02
+"""The same while only one writes, and waits for each answer before its next."""
+RETRY_MIN, RETRY_MAX = 1.0, 30.0
+BEAT = 5.0
+"""Seconds between two words of a worker about itself, at most."""
+EVERYTHING = frozenset(str(kind) for kind in Kind)
+
+
+class Refused(ValueError):
+    """A worker may not begin: file and store contradict each other, or the store cannot be used. Lists everything."""
+
+
+class ConfigFile(Struct, eq=False):
+    """The configuration file, as a worker needs it."""
+
+    config: Config
+    """As last read."""
+    read: Callable[[], Config] | None = None
+    """Reads it anew; blocks. Raises ValueError, whose text lists every problem. None: there is nothing to read."""
+    adjust: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot
+    """What the command line says instead."""
 
 
 class Sync:
-    """One a worker."""
+    """One a worker. `use` is called with each snapshot to be served from then on."""
 
-    store: Store | None
-    """None: the configuration has no store."""
-    mirror: Mirror
-    vault: Vault | None
-    peppers: tuple[Pepper, ...]
-    """The first makes digests; all are looked up. Kept sealed in the store, made by whoever is first."""
-    config: Config
-    """The file as last read."""
-    up: bool
-    """The last call to the store was answered."""
-    source: str
-    """Where the objects came from: `store`, `disk`, or empty."""
-    age: float
-    """Seconds since the store last confirmed what is served."""
-    problems: tuple[str, ...]
-    """What could not be served, and why the file was last refused."""
+    def __init__(
+        self, file: ConfigFile, state: State, use: Callable[[Snapshot], None], *, name: str = "0"
+    ) -> None:
+        self.config = file.config
+        """The file as last read."""
+        self.version = 1
+        """How often it has been read, and taken."""
+        self.revision = 0
+        """Of the store, as it is served."""
+        self._file = file
+        self._use = use
+        self._metrics = state.metrics
+        self._replica = Replica(file.config)
+        self._compiler = Compiler()
+        self._fleet = Fleet(name)
+        self._signals = Signals(self._replica, self._fleet)
+        self._keeper = Keeper(self._replica, Path(file.config.store.copy_path))
+        self._turns = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        """For the others to hear: see `_beat`."""
+        self._waiting = 0
+        self._compiled = -PAUSE
+        self._pending: frozenset[str] = frozenset()
+        self._left_out: tuple[str, ...] = ()
+        self._refused: tuple[str, ...] = ()
+        self._listening = False
+        self._away = False
+        if self.store is not None:
+            self._watch()
 
-    async def start(self) -> Snapshot:
-        """The first snapshot. Raises ValueError, listing every problem, for a clash of file and store."""
-        raise NotImplementedError
+    # what is known
+
+    @property
+    def store(self) -> Store | None:
+        """None: the configuration has no store."""
+        return self._replica.store
+
+    @property
+    def mirror(self) -> Mirror:
+        return self._replica.mirror
+
+    @property
+    def vault(self) -> Vault | None:
+        return self._replica.vault
+
+    @property
+    def peppers(self) -> tuple[Pepper, ...]:
+        """The first makes digests; all are looked up. Kept sealed in the store, made by whoever is first."""
+        return self._replica.peppers
+
+    @property
+    def up(self) -> bool:
+        """The last call to the store was answered."""
+        return self._replica.up
+
+    @property
+    def source(self) -> str:
+        """Where the objects came from: `store`, `disk`, or empty."""
+        return self._replica.source
+
+    @property
+    def age(self) -> float:
+        """Seconds since the store last confirmed what is served."""
+        return self._replica.age
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What could not be served, and why the file was last refused."""
+        return (*self._refused, *self._replica.closed, *self._left_out)
+
+    @property
+    def health(self) -> str:
+        """`ok`, `degraded` while the store is away, or `none` without one."""
+        if self.store is None:
+            return "none"
+        return "ok" if self.up else "degraded"
+
+    # at the start
+
+    async def start(self, *, strict: bool = True) -> Snapshot:
+        """The first snapshot.
+
+        Raises Refused, listing every problem: a clash of file and store, a store that cannot be used, secrets without
+        a key to them. Not `strict`, for a worker that takes another's place: what clashes is only left out.
+        """
+        if self.store is not None:
+            try:
+                await self._load()
+                found = clashes(self.config, self.mirror) if strict else []
+                if found:
+                    raise ValueError("\n".join(found))
+            except ValueError as error:
+                await self.close()
+                raise Refused(str(error)) from error
+        snapshot = await self._compile(self.config, EVERYTHING)
+        self._served()
+        return snapshot
+
+    async def _load(self) -> None:
+        assert self.store is not None
+        try:
+            await self._replica.load(self.config)
+        except StoreDown as error:
+            self._lost(error)
+        except StoreBroken as error:
+            if not isinstance(error, StoreDamaged):
+                raise Refused(f"store: {self.store.url}: {error}") from error
+            self._lost(error)
+            if not await self._replica.restore(self.config):
+                raise Refused(f"store: {self.store.url}: {error}") from error
+        else:
+            return
+        if self._replica.complete or await self._replica.restore(self.config):
+            logger.warning("serving the copy on disk, %.0f s old, of %s", self.age, self.store.url)
+        else:
+            logger.warning("serving the configuration file alone: there is no copy of the database")
+
+    # while it runs
 
     async def run(self) -> None:
         """Until cancelled."""
-        raise NotImplementedError
+        if self.store is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(), name="follow")
+            group.create_task(self._beat(), name="beat")
+            if self._fleet.name == "0":
+                self._keeper.changed()
+                group.create_task(self._keeper.run(), name="keep")
+
+    async def _follow(self) -> None:
+        failures = 0
+        while True:
+            try:
+                if self.store is not None and not self._listening and self.up:
+                    await self.store.listen(self._wake.set)
+                    self._listening = True
+                await self._sleep(failures)
+                async with self._turns:
+                    await self._turn()
+                failures = 0
+            except StoreDown:
+                failures += 1
+            except Exception:
+                failures += 1
+                logger.exception("the database's changes cannot be taken in")
+
+    async def _sleep(self, failures: int) -> None:
+        """Until woken, or until it is time to ask; never so soon that compiling takes all the time there is."""
+        pause = self.config.store.poll
+        if failures:
+            pause = min(RETRY_MAX, RETRY_MIN * 2.0 ** (failures - 1))
+            # Full jitter above the least: a fleet that lost its store together does not come back together.
+            await asyncio.sleep(RETRY_MIN * random.uniform(0.5, 1.0))
+            pause = random.uniform(0.0, pause - RETRY_MIN)
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        await asyncio.sleep(self._compiled + PAUSE - monotonic())
 
     async def refresh(self, revision: int = 0) -> int:
         """Catch up with the store, to `revision` at least, and swap; the revision reached. Raises StoreDown."""
-        raise NotImplementedError
+        self._waiting += 1
+        try:
+            async with self._turns:
+                if not 0 < revision <= self.revision:
+                    # Who writes alone is answered at once; of many, all wait for one compilation.
+                    await asyncio.sleep(self._compiled + QUICK - monotonic())
+                    if self._waiting > 1:
+                        await asyncio.sleep(self._compiled + PAUSE - monotonic())
+                    await self._turn()
+                return self.revision
+        finally:
+            self._waiting -= 1
+
+    async def _turn(self) -> None:
+        """Take in what is new, and serve it. Under the lock."""
+        began = monotonic()
+        try:
+            advance = await self._replica.advance(self.config)
+        except StoreDown as error:
+            self._lost(error)
+            raise
+        self._found()
+        self._pending |= advance.kinds
+        if self._pending:
+            self._use(await self._compile(self.config, self._pending))
+            self._metrics.sync.child().observe(monotonic() - began)
+        # A revision that is served says that its signals have been followed: see `Signals.followed`.
+        for name in self._signals.new(advance):
+            await self._obey(name)
+        self._served()
+
+    async def _compile(self, config: Config, kinds: frozenset[str]) -> Snapshot:
+        self._compiled = monotonic()
+        replica = self._replica
+        compiled = await asyncio.to_thread(
+            self._compiler.compile,
+            config,
+            replica.mirror,
+            kinds,
+            replica.vault,
+            replica.peppers,
+            complete=replica.complete,
+        )
+        self._pending = frozenset()
+        for problem in compiled.problems:
+            if problem not in self._left_out:
+                logger.error("left out: %s", problem)
+        self._left_out = compiled.problems
+        return self._file.adjust(compiled.snapshot)
+
+    def _served(self) -> None:
+        """What the replica has is what is served."""
+        revision = max(0, self._replica.revision)
+        if revision != self.revision:
+            self.revision = revision
+            self._metrics.config_revision.set(revision)
+            self._news.set()
+            self._keeper.changed()
+
+    def _lost(self, error: Exception) -> None:
+        self._replica.up = False
+        if not self._away:
+            self._away = True
+            assert self.store is not None
+            logger.error("the database %s is away: %s", self.store.url, error)
+
+    def _found(self) -> None:
+        if self._away:
+            self._away = False
+            logger.warning("the database answers again")
+            self._news.set()
+
+    # the file
 
     async def reload(self) -> int:
         """Read the file anew and swap; the version reached. Raises ValueError and nothing changes."""
-        raise NotImplementedError
+        async with self._turns:
+            return await self._reload()
+
+    async def _reload(self) -> int:
+        if self._file.read is None:
+            return self.version
+        try:
+            config = await asyncio.to_thread(self._file.read)
+            found = clashes(config, self.mirror)
+            if found:
+                raise ValueError("\n".join(found))
+            if config.secrets != self.config.secrets:
+                sealed = bool(self._replica.pepper_rows)
+                vault = await asyncio.to_thread(keyring.vault, config, sealed=sealed)
+                self._replica.rekey(vault)
+        except ValueError as error:
+            self._refused = (str(error),)
+            self._metrics.config_reloads.child("rejected").inc()
+            self._news.set()
+            logger.error("configuration not reloaded:\n%s", error)
+            raise
+        self._use(await self._compile(config, EVERYTHING))
+        self.config, self._refused = config, ()
+        self.version += 1
+        self._metrics.config_reloads.child("applied").inc()
+        self._news.set()
+        logger.info("configuration reloaded")
+        return self.version
+
+    # the others
 
     async def signal(self, name: str) -> dict[str, Any]:
         """Have every worker do something once (`reload`, `stats.reset`, `cache.clear`), and wait up to 5 s for them.
 
         {"revision": n, "workers": [{"host", "pid", "name", "revision", "config", "problem"}], "missing": [...]}
+        Raises StoreDown.
         """
-        raise NotImplementedError
+        if self.store is None:
+            await self._obey(name)
+            return {"revision": 0, "workers": await self.workers(), "missing": []}
+        revision = await self._signals.send(name)
+        await self.refresh(revision)
+        await self._report()
+        return await self._signals.followed(revision)
 
     async def workers(self) -> list[dict[str, Any]]:
-        """Every worker seen in the last 15 s, by what it wrote down: host, pid, name, revision, config, seen."""
-        raise NotImplementedError
+        """Every worker seen in the last 15 s, by what it wrote down: host, pid, name, revision, config, problem, seen.
+
+        Raises StoreDown.
+        """
+        if self.store is None:
+            return [self._fleet.row(self.revision, self.version, "\n".join(self.problems))]
+        return await self._fleet.alive(self.store)
 
     def on(self, signal: str, do: Callable[[], None]) -> None:
-        """What this worker does when a signal comes."""
-        raise NotImplementedError
+        """What this worker does when a signal comes. It reloads by itself."""
+        self._signals.on(signal, do)
+
+    async def _obey(self, name: str) -> None:
+        if name != "reload":
+            self._signals.obey(name)
+            return
+        try:
+            await self._reload()
+        except ValueError:
+            pass  # said already, and in this worker's row
+
+    async def _beat(self) -> None:
+        """Write down what this worker does: after each swap, at most four times a second, and every 5 s."""
+        while True:
+            try:
+                async with asyncio.timeout(BEAT):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            self._news.clear()
+            if self.up:
+                try:
+                    await self._report()
+                except StoreDown:
+                    pass  # the next poll finds out
+            await asyncio.sleep(PAUSE)
+
+    async def _report(self) -> None:
+        assert self.store is not None
+        row = self._fleet.row(self.revision, self.version, "\n".join(self.problems))
+        await self._fleet.report(self.store, row)
+
+    # at the end
+
+    async def close(self) -> None:
+        """Leave the fleet, and close the store."""
+        if self.store is None:
+            return
+        try:
+            if self.up:
+                async with asyncio.timeout(1.0):
+                    await self._fleet.leave(self.store)
+        except (StoreDown, TimeoutError):
+            pass
+        await self.store.close()
+
+    def _watch(self) -> None:
+        self._metrics.store_up.watch(lambda: [((), int(self.up))])
+        self._metrics.config_age.watch(lambda: [((), self.age)])

@@ -24,11 +24,19 @@ class State:
         self.draining = False
         self._alerted: set[str] = set()
 
-    def use(self, snapshot: Snapshot) -> None:
-        """Serve new requests from `snapshot`; what was said of the old one may be said again."""
+    def use(self, snapshot: Snapshot) -> bool:
+        """Serve new requests from `snapshot`; whether more than its virtual keys is new.
+
+        Keys may change several times a second: what was worked out and said of all else then stays as it is.
+        """
+        same = self.live.snapshot is self.snapshot and _same_targets(self.snapshot, snapshot)
         self.snapshot = snapshot
+        if same:
+            self.live.snapshot = snapshot
+            return False
         self.live.swap(snapshot)
         self._alerted.clear()
+        return True
 
     def alert(self, what: str) -> bool:
         """Whether `what` is news: True once for each snapshot."""
@@ -36,3 +44,13 @@ class State:
             return False
         self._alerted.add(what)
         return True
+
+
+def _same_targets(one: Snapshot, other: Snapshot) -> bool:
+    """Compiled tables that nothing has changed are the same objects."""
+    return (
+        one.models is other.models
+        and one.providers is other.providers
+        and one.wildcards is other.wildcards
+        and one.health == other.health
+    )

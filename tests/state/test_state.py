@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
 
 from proxy.core.metrics import Metrics
-from proxy.core.model import Deployment, Model, Provider, Snapshot
+from proxy.core.model import Deployment, Health, Model, Provider, Snapshot, VirtualKey
 from proxy.state.live import Live
 from proxy.state.state import State
 
@@ -42,6 +46,39 @@ def test_a_new_configuration_is_used_and_what_was_learnt_is_kept() -> None:
     assert one.live.deployments["a/0:p"] is learnt
     assert list(one.live.deployments) == ["a/0:p", "c/0:p"]
     assert one.metrics is metrics
+
+
+def test_only_new_keys_leave_what_was_worked_out() -> None:
+    one = state(snapshot("a"))
+    routes = one.live.routes
+    one.alert("x")
+    after = replace(one.snapshot, keys={b"digest": VirtualKey("new", b"digest")})
+
+    assert not one.use(after)
+
+    assert one.snapshot is one.live.snapshot is after
+    assert one.live.routes is routes
+    assert not one.alert("x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"models": {}},
+        {"providers": {}},
+        {"wildcards": (("b", Model("b*", ())),)},
+        {"health": Health(max_errors=1)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_anything_else_that_is_new_is_worked_out_anew(change: dict[str, Any]) -> None:
+    one = state(snapshot("a"))
+    routes = one.live.routes
+
+    assert one.use(replace(one.snapshot, **change))
+
+    assert one.live.snapshot is one.snapshot
+    assert one.live.routes is not routes
 
 
 def test_news_is_news_once() -> None:
