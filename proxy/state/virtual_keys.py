@@ -28,12 +28,12 @@ _REMEMBERED = 4096
 Table = Mapping[bytes, VirtualKey]
 
 
-class _Spec(Struct):
+class _Rules(Struct, gc=False):
     """A spec as it is usually written. One that is not is read by the schema, which takes more forms."""
 
     models: tuple[str, ...] = ("*",)
     routes: tuple[str, ...] = ()
-    cidrs: tuple[str, ...] = ()
+    cidrs: tuple[Any, ...] = ()
     enabled: bool = True
     expires: float | None = None
     owner: str | None = None
@@ -44,7 +44,7 @@ class _Spec(Struct):
     budget: Budget | None = None
 
 
-_decode = msgspec.json.Decoder(_Spec).decode
+_decode = msgspec.json.Decoder(_Rules).decode
 
 
 class VirtualKeys:
@@ -71,7 +71,7 @@ class VirtualKeys:
         """Record to its places in the table; none for one that was left out."""
         self._wrong: dict[int, tuple[str, str]] = {}
         """Record to its name and why it was left out."""
-        self._rules: dict[bytes, dict[str, Any]] = {}
+        self._rules: dict[bytes, _Rules] = {}
 
     def table(self, config: Config, mirror: Mirror, peppers: Sequence[Pepper]) -> Table:
         """Digest to key; the same object as before when nothing has changed."""
@@ -95,7 +95,7 @@ class VirtualKeys:
         if changed or gone:
             if same:
                 # The old table belongs to a snapshot that is in use.
-                self._table = dict(self._table)
+                self._table = self._table.copy()
             for id in gone:
                 self._remove(id)
             names = {key.name for key in config.keys}
@@ -155,34 +155,20 @@ class VirtualKeys:
         kept = digests(record.private)
         if not kept:
             raise ValueError("left out, nothing is stored to know it by")
-        if not any(one.pepper in self._peppers for one in kept):
+        keys = [_key(record, one, rules) for one in kept if one.pepper in self._peppers]
+        if not keys:
             raise ValueError("unknown, the secret it was made with is not here")
-        return [_key(record, one, rules) for one in kept if one.pepper in self._peppers]
+        return keys
 
 
-def _rules(record: Record) -> dict[str, Any]:
-    """What a key may do, in the fields of a VirtualKey. Raises ValueError."""
+def _rules(record: Record) -> _Rules:
+    """What a key may do. Raises ValueError."""
     try:
-        spec = _decode(record.spec)
+        rules = _decode(record.spec)
+        if not rules.cidrs:
+            return rules
     except msgspec.ValidationError:
-        return _by_schema(record)
-    if spec.cidrs:
-        return _by_schema(record)
-    return {
-        "models": spec.models,
-        "enabled": spec.enabled,
-        "expires": spec.expires,
-        "routes": spec.routes,
-        "owner": spec.owner or "",
-        "team": spec.team or "",
-        "rpm": spec.rpm or 0,
-        "tpm": spec.tpm or 0,
-        "concurrency": spec.concurrency or 0,
-        "budget": spec.budget,
-    }
-
-
-def _by_schema(record: Record) -> dict[str, Any]:
+        pass
     # Late: the data path imports this package, and must not bring pydantic with it.
     from proxy.core.config import stored
 
@@ -190,16 +176,31 @@ def _by_schema(record: Record) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ValueError("left out, its record cannot be read")
     try:
-        return snapshot.rules(stored.key(record.name, fields))
+        return _Rules(**snapshot.rules(stored.key(record.name, fields)))
     except stored.Unfit as error:
         raise ValueError(f"left out, {error}") from None
 
 
-def _key(record: Record, one: Digest, rules: dict[str, Any]) -> VirtualKey:
-    key = VirtualKey(record.name, bytes.fromhex(one.digest), id=str(record.id), **rules)
-    if one.until is None or (key.expires is not None and key.expires <= one.until):
-        return key
-    return msgspec.structs.replace(key, expires=one.until)
+def _key(record: Record, one: Digest, rules: _Rules) -> VirtualKey:
+    expires = rules.expires
+    if one.until is not None and (expires is None or one.until < expires):
+        expires = one.until
+    return VirtualKey(
+        record.name,
+        bytes.fromhex(one.digest),
+        rules.models,
+        rules.enabled,
+        expires,
+        str(record.id),
+        rules.routes,
+        rules.cidrs,
+        rules.owner or "",
+        rules.team or "",
+        rules.rpm or 0,
+        rules.tpm or 0,
+        rules.concurrency or 0,
+        rules.budget,
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
