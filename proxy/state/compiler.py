@@ -86,7 +86,8 @@ class Compiler:
                 models=targets.models,
                 wildcards=targets.wildcards,
                 keys=keys,
-                require_auth=snapshot.require_auth(whole, self._keys.any),
+                # Nobody knows whether a store that was never read has keys: as long as that is so, it may.
+                require_auth=snapshot.require_auth(whole, self._keys.any or not complete),
                 peppers=peppers,
                 complete=complete,
                 revision=mirror.revision,
