@@ -13,7 +13,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.control.admin import infile, issue, references, sealing
+from proxy.control.admin import infile, issue, references, sealing, usual
 from proxy.control.admin.access import Permission, Principal
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.overlay import Overlay
@@ -142,6 +142,7 @@ class Draft:
         before = self.seen.spec(record)
         name = record.name if edit.name is None else edit.name
         plain, given = _apart(edit.kind, edit.body)
+        plain = usual.told(edit.kind, record.name, plain, before)
         after = merged(before, plain) if edit.merge else plain
         if edit.kind == Kind.KEY:
             if "key" in given or "key" in plain:

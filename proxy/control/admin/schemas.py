@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from proxy.control.admin.shapes import PARENT
 from proxy.core.config import schema
+from proxy.core.config.stored import SECTIONS, SETTINGS
 from proxy.core.records import Kind
 
 Schema = dict[str, Any]
@@ -17,14 +18,6 @@ TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 SWITCH: Schema = {"type": "boolean"}
-_SECTIONS: dict[Kind, type[schema.Section]] = {
-    Kind.PROVIDER: schema.Provider,
-    Kind.CREDENTIAL: schema.Credential,
-    Kind.MODEL: schema.Model,
-    Kind.DEPLOYMENT: schema.Deployment,
-    Kind.KEY: schema.Key,
-}
-_SETTINGS = (schema.Defaults, schema.Health, schema.Auth, schema.Logging)
 _ABSENT = frozenset({"credential_env"})
 """Fields of the file that the API does not take."""
 _GIVEN: dict[Kind, dict[str, Schema]] = {
@@ -58,7 +51,7 @@ _WORKER: dict[str, Schema] = {
     "pid": WHOLE,
     "name": TEXT,
     "revision": WHOLE,
-    "config": WHOLE,
+    "config": {"type": ["string", "integer"]},
     "problem": TEXT,
     "seen": NUMBER,
 }
@@ -67,16 +60,16 @@ _WORKER: dict[str, Schema] = {
 def components() -> dict[str, Schema]:
     """Every named schema."""
     found: dict[str, Schema] = {}
-    sections: list[type[schema.Section]] = [*_SECTIONS.values(), *_SETTINGS]
+    sections: list[type[schema.Section]] = [*SECTIONS.values(), *SETTINGS.values()]
     _, defined = models_json_schema(
         [(section, "validation") for section in sections], ref_template=REFERENCE
     )
     found.update(defined.get("$defs", {}))
-    for kind, section in _SECTIONS.items():
-        found |= _of_kind(kind, found[section.__name__])
+    for kind, section in SECTIONS.items():
+        found |= _of_kind(Kind(kind), found[section.__name__])
     setting: Schema = {
         "type": "object",
-        "properties": {"name": {"enum": [one.__name__.lower() for one in _SETTINGS]}},
+        "properties": {"name": {"enum": list(SETTINGS)}},
         "description": "A section of the file: fields as there.",
         "additionalProperties": True,
     }

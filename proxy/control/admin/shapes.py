@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from proxy.control.admin import usual
 from proxy.control.admin.infile import MASK, FileObject
 from proxy.control.admin.sealing import fields_of, open_sealed
 from proxy.core import virtual_key
@@ -55,7 +56,7 @@ def shape(record: Record, seen: Overlay, vault: Vault | None) -> dict[str, Any]:
         shown[PARENT[Kind(record.kind)]] = parent.name if parent is not None else None
     else:
         shown["name"] = record.name
-    shown |= seen.spec(record)
+    shown |= usual.shown(record.kind, record.name, seen.spec(record))
     if fields_of(record.kind):
         shown |= _secrets(record, vault)
     if record.kind == Kind.KEY:
@@ -76,7 +77,7 @@ def of_file(one: FileObject) -> dict[str, Any]:
         shown[PARENT[Kind(one.kind)]] = one.parent
     else:
         shown["name"] = one.name
-    shown |= one.spec
+    shown |= usual.shown(one.kind, one.name, one.spec)
     if one.kind in (Kind.CREDENTIAL, Kind.KEY):
         shown |= {"key": MASK, "set": True}
     return shown | {"source": "file", "read_only": True}

@@ -1,0 +1,61 @@
+"""What a field is when nobody says anything: shown on a page, and not stored when a page is sent back as it came.
+
+A preset may say otherwise for a provider, so of a provider's fields only the switches are shown; the rest is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from proxy.core.config.schema import Section
+from proxy.core.config.stored import SECTIONS, SETTINGS
+from proxy.core.records import Kind
+
+_SWITCHES = frozenset({"enabled", "allow_private", "allow_http", "verify_tls"})
+_ELSEWHERE = frozenset(
+    {"name", "key", "credentials", "deployments", "credential_env", "headers", "query", "proxy"}
+)
+"""Fields that are objects of their own, sealed, or not for the API."""
+
+
+@cache
+def fields(kind: str, name: str = "") -> Mapping[str, Any]:
+    """Every field of an object of this kind, and what it is when it is left out; null: as the next wider section."""
+    section = SETTINGS.get(name) if kind == Kind.SETTING else SECTIONS.get(kind)
+    if section is None:
+        return {}
+    return {
+        field: _usual(section, field, kind)
+        for field in section.model_fields
+        if field not in _ELSEWHERE
+    }
+
+
+def _usual(section: type[Section], field: str, kind: str) -> Any:
+    if kind == Kind.PROVIDER and field not in _SWITCHES:
+        return None
+    value = section.model_fields[field].get_default(call_default_factory=True, validated_data={})
+    return {} if isinstance(value, Section) else value if _is_plain(value) else None
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float, list, dict))
+
+
+def shown(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields."""
+    return {**fields(kind, name), **spec}
+
+
+def told(
+    kind: str, name: str, body: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A body without fields that nobody set before and that say only what is usual."""
+    usual = fields(kind, name)
+    return {
+        field: value
+        for field, value in body.items()
+        if field in before or field not in usual or value != usual[field]
+    }
