@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from proxy.core.clock import now
@@ -65,3 +65,20 @@ def opened(
 def place(id: str) -> str:
     """What a pepper is sealed for."""
     return f"pepper/{id}"
+
+
+async def keep(store: Store, vault: Vault, given: Mapping[str, bytes]) -> None:
+    """Take in peppers of another store, for keys that come from there. New keys are not made with them.
+
+    Raises StoreDown.
+    """
+    async with store.transaction() as session:
+        await objects.lock(session)
+        for id, secret in given.items():
+            await session.execute(
+                "INSERT INTO peppers (id, sealed, created) VALUES ($1, $2, $3)"
+                " ON CONFLICT (id) DO NOTHING",
+                id,
+                vault.seal(secret, place(id)),
+                0.0,
+            )

@@ -166,8 +166,8 @@ class Draft:
         )
         is_same = is_withheld or (known == _revealed(checked.secrets))
         private = record.private if edit.private is None else edit.private
-        unchanged = (before, record.name, record.private)
-        if is_same and (checked.spec, name, private) == unchanged:
+        unchanged = (_json(before), record.name, record.private)
+        if is_same and (_json(checked.spec), name, private) == unchanged:
             return Written(record, warnings=checked.warnings)
         self._keep_references(record, before, name, checked.spec)
         sealed = record.sealed
@@ -388,6 +388,11 @@ def _apart(kind: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     hidden = sealing.fields_of(kind)
     plain = {name: value for name, value in body.items() if name not in hidden}
     return plain, {name: value for name, value in body.items() if name in hidden}
+
+
+def _json(fields: Mapping[str, Any]) -> bytes:
+    """To be compared by: in Python 0 is 0.0 and False, in a parameter of a request it is not."""
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
 
 
 def _revealed(secrets: Mapping[str, Any]) -> dict[str, Any]:

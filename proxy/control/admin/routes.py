@@ -11,6 +11,8 @@ from proxy.control.admin.web import Route
 
 MODULES = (
     "resources",
+    "export",
+    "importing",
     "batch",
     "operations",
     "audit",

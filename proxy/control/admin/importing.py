@@ -1,0 +1,229 @@
+"""`POST /admin/config/import`: a document in the words of the configuration file, taken into the store.
+
+All of it or nothing, in one transaction; with `dry_run=true` everything is worked out and nothing written. What is as
+the document says already is left alone, so that importing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+
+from proxy.control.admin import body, changes
+from proxy.control.admin.access import Permission
+from proxy.control.admin.edits import Create, Delete
+from proxy.control.admin.export import choice
+from proxy.control.admin.planning import plan
+from proxy.control.admin.sealing import no_master_key
+from proxy.control.admin.services import needs_store
+from proxy.control.admin.transfer import Mode, Stock
+from proxy.control.admin.web import Answer, Fault, Problem, Route
+from proxy.core.config.document import Document, compose, resolve
+from proxy.core.config.problem import ConfigError
+from proxy.store import peppers
+
+if TYPE_CHECKING:
+    from proxy.control.admin.services import Services
+    from proxy.control.admin.transfer import Plan, Step
+    from proxy.control.admin.web import Request
+    from proxy.core.config.document import Leaf, Scalar
+    from proxy.core.config.problem import Path
+    from proxy.core.config.problem import Problem as Wrong
+
+YAML_KINDS = frozenset(
+    {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml"}
+)
+"""None that a form of another site can send."""
+ACTIONS = ("create", "update", "delete", "unchanged")
+
+
+class Done(Struct, frozen=True):
+    """One object: what was done, or would be."""
+
+    action: str
+    kind: str
+    name: str
+    """Of a credential or a deployment: what it belongs to."""
+    place: str
+    """In the document."""
+
+
+class Report(Struct, eq=False):
+    """What an import did, or would do."""
+
+    done: list[Done] = field(default_factory=list)
+    """Empty where there are problems."""
+    problems: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def count(self, action: str) -> int:
+        """How many objects."""
+        return sum(one.action == action for one in self.done)
+
+
+# --- reading ---
+
+
+def parsed(text: str, name: str = "body") -> Document:
+    """YAML without tags, of bounded depth and bounded aliases. Raises Problem 400."""
+    try:
+        document = compose(text, name)
+    except ConfigError as error:
+        raise _unreadable(error.problems) from None
+    if document.problems:
+        raise _unreadable(document.problems)
+    return document
+
+
+def _unreadable(problems: Sequence[Wrong]) -> Problem:
+    faults = tuple(
+        Fault(one.path, f"line {one.line}, column {one.column}: {one.message}") for one in problems
+    )
+    return Problem(400, "invalid", "The document cannot be read.", faults)
+
+
+def read_yaml(text: str) -> Any:
+    """The plain values of a document in which `${…}` is text like any other. Raises Problem 400."""
+    return parsed(text).build(_value)
+
+
+def _value(_: Path, leaf: Leaf) -> Scalar:
+    return resolve(leaf.text) if leaf.plain else leaf.text
+
+
+def _read(request: Request) -> Any:
+    """The body as plain values. Raises Problem 400, 413, 415."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in body.KINDS:
+        return body.value(request)
+    if kind not in YAML_KINDS:
+        raise Problem(
+            415,
+            "unsupported_media_type",
+            "Send YAML, with content-type: application/yaml, or JSON.",
+        )
+    if len(request.body) > body.LIMIT:
+        raise body.too_large()
+    try:
+        text = request.body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Problem(400, "invalid", "The document is not UTF-8.") from None
+    return read_yaml(text)
+
+
+# --- doing ---
+
+
+async def carry_out(
+    request: Request, services: Services, document: Any, mode: Mode, *, dry_run: bool
+) -> Report:
+    """Take a document in. What is wrong with it is in the report, and nothing was written then.
+
+    Raises Problem for what has nothing to do with the document: 503 store_down, 409 no_master_key.
+    """
+    sync = services.sync
+    stock = Stock.of(sync.mirror, sync.vault, sync.peppers)
+    made = await asyncio.to_thread(plan, document, stock, mode)
+    report = Report(problems=list(made.faults), warnings=list(made.warnings))
+    if not dry_run and not report.problems:
+        await _keep_peppers(made, services)
+    try:
+        written = await changes.apply(
+            request,
+            services,
+            [step.edit for step in made.steps],
+            dry_run=dry_run or bool(report.problems),
+            places=[step.place for step in made.steps],
+        )
+    except Problem as problem:
+        if problem.status >= 500 or problem.code == "no_master_key":
+            raise
+        report.problems += problem.faults or (Fault("", problem.detail),)
+        return report
+    if not report.problems:
+        report.done = [
+            Done(_action(step, one), step.kind, step.name, step.place)
+            for step, one in zip(made.steps, written, strict=True)
+        ]
+    report.warnings += dict.fromkeys(said for one in written for said in one.warnings)
+    return report
+
+
+async def _keep_peppers(made: Plan, services: Services) -> None:
+    """In a transaction of their own: one that no key was made with does no harm."""
+    if not made.peppers:
+        return
+    if services.sync.vault is None:
+        raise no_master_key()
+    await peppers.keep(needs_store(services), services.sync.vault, made.peppers)
+
+
+def _action(step: Step, written: changes.Written) -> str:
+    if isinstance(step.edit, Create):
+        return "create"
+    if isinstance(step.edit, Delete):
+        return "delete"
+    before = step.before
+    same = before is not None and before.revision == written.record.revision
+    return "unchanged" if same else "update"
+
+
+# --- the route ---
+
+
+async def import_document(request: Request, services: Services) -> Answer:
+    """Take in the body. 400 names everything that is wrong; a dry run answers 200 and says the same."""
+    needs_store(services)
+    mode = choice(request, "mode", Mode, Mode.MERGE)
+    dry_run = _flag(request.query, "dry_run")
+    document = await asyncio.to_thread(_read, request)
+    report = await carry_out(request, services, document, mode, dry_run=dry_run)
+    if report.problems and not dry_run:
+        raise Problem(
+            400,
+            "invalid",
+            f"{len(report.problems)} problems, so nothing was changed.",
+            tuple(report.problems),
+        )
+    return Answer(_shown(report, mode, dry_run=dry_run, revision=services.sync.revision))
+
+
+def _shown(report: Report, mode: Mode, *, dry_run: bool, revision: int) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "mode": mode,
+        "ok": not report.problems,
+        **{action: report.count(action) for action in ACTIONS},
+        "edits": [
+            {"action": one.action, "kind": one.kind, "name": one.name, "at": one.place}
+            for one in report.done
+        ],
+        "problems": [{"field": one.field, "message": one.message} for one in report.problems],
+        "warnings": report.warnings,
+        "revision": revision,
+    }
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    word = query.get(name, "false").lower()
+    if word not in ("true", "false", "1", "0"):
+        raise Problem(
+            400, "invalid", f"{name}: true or false is expected.", (Fault(name, "true or false"),)
+        )
+    return word in ("true", "1")
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        "/admin/config/import",
+        Permission.CONFIGURE,
+        import_document,
+        "Import objects into the store",
+        aliases=("/api/config/import",),
+        tag="config",
+    ),
+)
