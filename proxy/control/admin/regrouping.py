@@ -45,6 +45,7 @@ NATIVE: Mapping[str, Mapping[str, str]] = {
 """What a field of ours is called in a group, by kind; under the empty name whatever else may be wrong."""
 
 
+_PLACE = ("priority", "weight")
 _NO_SUCH_KEY = "no key of this group looks like that"
 _KEYS_STAY = "the whole key is expected: the address changes, and keys do not move with it"
 
@@ -71,7 +72,7 @@ def create(given: Given, mirror: Mirror, in_file: Mapping[str, str]) -> Plan:
         Create(Row.CREDENTIAL, "", {"key": key}, parent="@0") for key in given.get("apiKeys", ())
     ]
     for model in given.get("models", ()):
-        _serve(plan, model, name, given, mirror, in_file)
+        _serve(plan, model, name, given, {}, mirror, in_file)
     if not given.get("models"):
         _nowhere(plan, given)
     return plan
@@ -93,6 +94,9 @@ def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, st
             Delete(Row.DEPLOYMENT, str(each.id)) for one in staying for each in one.deployments
         ]
     fields = {**_address(group, given), **_settings(given)}
+    if "param_defaults" in fields:
+        before = group.spec.get("param_defaults", {})
+        fields["param_defaults"] = _instead(before, fields["param_defaults"])
     if fields or renamed:
         target = str(group.provider.id)
         new_name = name if renamed else None
@@ -103,7 +107,7 @@ def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, st
         _stay(plan, one, name if renamed else None, given)
     for model in wanted:
         if all(one.model.name != model for one in staying):
-            _serve(plan, model, name, given, mirror, in_file)
+            _serve(plan, model, name, given, _usual(group), mirror, in_file)
     if not wanted:
         _nowhere(plan, given)
     return plan
@@ -143,6 +147,16 @@ def _settings(given: Given) -> dict[str, Any]:
     return fields
 
 
+def _instead(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch that makes `after` of `before`: what is not named any more is null."""
+    patch = dict.fromkeys(before) | dict(after)
+    for name in before.keys() & after.keys():
+        old, new = before[name], after[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            patch[name] = _instead(old, new)
+    return patch
+
+
 def _address(group: Group, given: Given) -> dict[str, Any]:
     """`preset` and `base_url`, where the body says something new about them."""
     kind, base_url = given.get("providerType"), given.get("baseUrl")
@@ -180,9 +194,15 @@ def _credentials(plan: Plan, group: Group, keys: Sequence[str], *, moved: bool) 
 
 
 def _serve(
-    plan: Plan, model: str, provider: str, given: Given, mirror: Mirror, in_file: Mapping[str, str]
+    plan: Plan,
+    model: str,
+    provider: str,
+    given: Given,
+    usual: Mapping[str, Any],
+    mirror: Mirror,
+    in_file: Mapping[str, str],
 ) -> None:
-    """A deployment of `model`, and the model where there is none."""
+    """A deployment of `model`, and the model where there is none. `usual`: what the group's others have."""
     if model in in_file:
         raise Problem(
             409,
@@ -193,16 +213,27 @@ def _serve(
         )
     # By its name alone: what a client calls a model may be a number, and another's id.
     id = mirror.names.get(Row.MODEL, {}).get(model)
-    record = mirror.records[Row.MODEL][id] if id is not None else None
-    policy = given.get("balancePolicy")
-    if record is None:
+    if id is None:
         parent = f"@{len(plan.edits)}"
+        policy = given.get("balancePolicy", usual.get("strategy"))
         plan.edits.append(Create(Row.MODEL, model, {"strategy": policy} if policy else {}))
     else:
-        parent = str(record.id)
-        _keeps(plan, record, policy)
-    body = {"provider": provider, **_place(given)}
+        parent = str(id)
+        _keeps(plan, mirror.records[Row.MODEL][id], given.get("balancePolicy"))
+    place = {name: usual[name] for name in _PLACE if name in usual} | _place(given)
+    body = {"provider": provider, **place}
     plan.edits.append(Create(Row.DEPLOYMENT, "", body, parent=parent))
+
+
+def _usual(group: Group) -> dict[str, Any]:
+    """Where the group's deployments stand, and how its models choose: a new one is like the first."""
+    if not group.models:
+        return {}
+    place = spec_of(group.models[0].deployments[0])
+    usual = {name: place[name] for name in _PLACE if name in place}
+    owned = (spec_of(one.model).get("strategy") for one in group.models if one.owned)
+    policy = next(filter(None, owned), None)
+    return usual if policy is None else {**usual, "strategy": policy}
 
 
 def _stay(plan: Plan, one: Served, renamed: str | None, given: Given) -> None:
@@ -254,7 +285,7 @@ def _leaning_on(name: str, aliases: Sequence[str], mirror: Mirror) -> list[str]:
 
 
 def _place(given: Given) -> dict[str, Any]:
-    return {name: given.get(name) for name in ("priority", "weight") if name in given.values}
+    return {name: given.get(name) for name in _PLACE if name in given.values}
 
 
 def _keeps(plan: Plan, model: Record, policy: str | None) -> None:
@@ -270,7 +301,7 @@ def _keeps(plan: Plan, model: Record, policy: str | None) -> None:
 def _nowhere(plan: Plan, given: Given) -> None:
     plan.warnings += [
         f"{name}: it belongs to the models of a group, and this one has none."
-        for name in ("balancePolicy", "priority", "weight")
+        for name in ("balancePolicy", *_PLACE)
         if name in given.values
     ]
 
