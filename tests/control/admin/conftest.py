@@ -14,3 +14,10 @@ from tests.control.admin.desk import Desk, open_desk
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with open_desk(tmp_path) as one:
         yield one
+
+
+@pytest.fixture
+async def either(tmp_path: Path, store_url: str) -> AsyncIterator[Desk]:
+    """The same with each of the two databases."""
+    async with open_desk(tmp_path, store=store_url) as one:
+        yield one

@@ -7,11 +7,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import aiohttp
 import orjson
-from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from msgspec import Struct, field
 
@@ -21,6 +19,7 @@ from proxy.control.admin.app import AdminApp
 from proxy.control.admin.services import Services
 from proxy.control.admin.sessions import COOKIE
 from proxy.control.admin.web import Answer, Request, Route
+from proxy.control.listener import admin_server
 from proxy.control.sync import ConfigFile, Sync
 from proxy.core.clock import now
 from proxy.core.config.loading import parse
@@ -183,11 +182,14 @@ PROBES = tuple(
 OURS = (*login.ROUTES, *users.ROUTES, *tokens.ROUTES, *PROBES)
 
 
-def configuration(path: Path, **admin: Any) -> str:
-    """YAML; `admin` replaces the section's token."""
+def configuration(path: Path, store: str = "", **admin: Any) -> str:
+    """YAML; `admin` replaces the section's token. Without a store it is a file in `path`."""
     content = {
         "admin": admin or {"token": TOKEN},
-        "store": {"url": f"sqlite:///{path}/headrace.db"},
+        "store": {
+            "url": store or f"sqlite:///{path}/headrace.db",
+            "snapshot": f"{path}/headrace.snapshot",
+        },
         "secrets": {"keys": [MASTER]},
     }
     return orjson.dumps(content).decode()
@@ -195,10 +197,10 @@ def configuration(path: Path, **admin: Any) -> str:
 
 @asynccontextmanager
 async def open_desk(
-    path: Path, routes: Iterable[Route] = OURS, **admin: Any
+    path: Path, routes: Iterable[Route] = OURS, store: str = "", **admin: Any
 ) -> AsyncIterator[Desk]:
     """One worker's admin API, on 127.0.0.1."""
-    config = parse(configuration(path, **admin)).config
+    config = parse(configuration(path, store, **admin)).config
     state = State(compile_snapshot(config), Live(), Metrics("0"))
     sync = Sync(ConfigFile(config), state, lambda snapshot: None)
     try:
@@ -206,30 +208,10 @@ async def open_desk(
         services = Services(state, sync)
         app = AdminApp(routes, services)
         async with (
-            RawTestServer(_serve(app)) as listener,
+            RawTestServer(admin_server(app).request_handler) as listener,
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
         ):
             url = str(listener.make_url("")).rstrip("/")
             yield Desk(url, services, http, path / "headrace.db")
     finally:
         await sync.close()
-
-
-def _serve(app: AdminApp) -> Any:
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
-        status, headers, body = await app.answer(
-            Request(
-                request.method,
-                path,
-                dict(parse_qsl(query)),
-                {name.lower(): value for name, value in request.headers.items()},
-                b"",
-                request.remote or "",
-                "r-1",
-            ),
-            request.read,
-        )
-        return web.Response(status=status, headers=headers, body=body)
-
-    return handle

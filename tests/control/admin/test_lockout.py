@@ -39,70 +39,70 @@ async def _locked(desk: Desk, name: str) -> float:
     return 0.0
 
 
-async def test_failures_add_up_and_a_lock_ends_by_itself(desk: Desk, hands: Hands) -> None:
-    assert [await _locked(desk, "anna") for _ in range(5)] == [0] * 5
-    assert await _locked(desk, "anna") == 1
+async def test_failures_add_up_and_a_lock_ends_by_itself(either: Desk, hands: Hands) -> None:
+    assert [await _locked(either, "anna") for _ in range(5)] == [0] * 5
+    assert await _locked(either, "anna") == 1
 
     hands.advance(1.0)
-    assert await _locked(desk, "anna") == 0
-    assert await _locked(desk, "anna") == 2
+    assert await _locked(either, "anna") == 0
+    assert await _locked(either, "anna") == 2
 
     hands.advance(2.0)
-    assert await _locked(desk, "anna") == 0
-    assert await _locked(desk, "anna") == 4
+    assert await _locked(either, "anna") == 0
+    assert await _locked(either, "anna") == 4
 
 
-async def test_who_is_locked_out_counts_no_further(desk: Desk) -> None:
+async def test_who_is_locked_out_counts_no_further(either: Desk) -> None:
     for _ in range(5):
-        await knock(desk.store, "anna")
+        await knock(either.store, "anna")
     for _ in range(20):
-        assert await _locked(desk, "anna") == 1
+        assert await _locked(either, "anna") == 1
 
-    rows = await desk.store.fetch("SELECT count FROM login_failures")
+    rows = await either.store.fetch("SELECT count FROM login_failures")
     assert rows == [(5,)]
 
 
-async def test_one_account_does_not_lock_another(desk: Desk) -> None:
+async def test_one_account_does_not_lock_another(either: Desk) -> None:
     for _ in range(6):
-        await _locked(desk, "anna")
+        await _locked(either, "anna")
 
-    assert await _locked(desk, "berta") == 0
+    assert await _locked(either, "berta") == 0
 
 
-async def test_being_right_forgets_them_all(desk: Desk) -> None:
+async def test_being_right_forgets_them_all(either: Desk) -> None:
     for _ in range(4):
-        await knock(desk.store, "anna")
-    await forgive(desk.store, "anna")
+        await knock(either.store, "anna")
+    await forgive(either.store, "anna")
 
-    assert [await _locked(desk, "anna") for _ in range(5)] == [0] * 5
+    assert [await _locked(either, "anna") for _ in range(5)] == [0] * 5
 
 
-async def test_many_at_once_are_as_many_failures(desk: Desk) -> None:
-    waits = await asyncio.gather(*(_locked(desk, "anna") for _ in range(30)))
+async def test_many_at_once_are_as_many_failures(either: Desk) -> None:
+    waits = await asyncio.gather(*(_locked(either, "anna") for _ in range(30)))
 
     assert waits.count(0) == 5
 
 
-async def test_failures_are_forgotten_after_a_quiet_day(desk: Desk, hands: Hands) -> None:
+async def test_failures_are_forgotten_after_a_quiet_day(either: Desk, hands: Hands) -> None:
     for _ in range(5):
-        await knock(desk.store, "anna")
+        await knock(either.store, "anna")
     hands.advance(FORGOTTEN + 1)
 
-    assert [await _locked(desk, "anna") for _ in range(5)] == [0] * 5
+    assert [await _locked(either, "anna") for _ in range(5)] == [0] * 5
 
 
-async def test_a_clock_that_was_set_back_locks_nobody_for_long(desk: Desk, hands: Hands) -> None:
+async def test_a_clock_that_was_set_back_locks_nobody_for_long(either: Desk, hands: Hands) -> None:
     for _ in range(6):
-        await _locked(desk, "anna")
+        await _locked(either, "anna")
     hands.set_wall(hands.now() - 7 * 86_400)
 
-    assert await _locked(desk, "anna") == 0
+    assert await _locked(either, "anna") == 0
 
 
-async def test_what_was_typed_as_a_name_is_not_kept(desk: Desk) -> None:
-    await knock(desk.store, "hunter2-my-password")
+async def test_what_was_typed_as_a_name_is_not_kept(either: Desk) -> None:
+    await knock(either.store, "hunter2-my-password")
 
-    rows = await desk.store.fetch("SELECT account FROM login_failures")
+    rows = await either.store.fetch("SELECT account FROM login_failures")
     assert rows == [(account("hunter2-my-password"),)]
     assert "hunter2" not in rows[0][0]
 

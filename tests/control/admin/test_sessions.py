@@ -39,18 +39,18 @@ async def test_the_cookie_is_for_this_host_alone_and_for_no_script(desk: Desk) -
     assert said.headers["cache-control"] == "no-store"
 
 
-async def test_the_store_has_a_hash_and_that_opens_nothing(desk: Desk) -> None:
-    await desk.user("anna")
-    said = await desk.login("anna")
+async def test_the_store_has_a_hash_and_that_opens_nothing(either: Desk) -> None:
+    await either.user("anna")
+    said = await either.login("anna")
 
-    rows = await desk.store.fetch("SELECT id FROM sessions")
+    rows = await either.store.fetch("SELECT id FROM sessions")
 
     assert rows == [(name_of(said.cookie),)]
     assert said.cookie not in rows[0][0]
-    assert await _is_in(desk, _cookie(said.cookie))
-    assert not await _is_in(desk, _cookie(rows[0][0]))
-    assert not await _is_in(desk, Who({"authorization": f"Bearer {rows[0][0]}"}))
-    assert not await _is_in(desk, Who({"authorization": f"Bearer {said.cookie}"}))
+    assert await _is_in(either, _cookie(said.cookie))
+    assert not await _is_in(either, _cookie(rows[0][0]))
+    assert not await _is_in(either, Who({"authorization": f"Bearer {rows[0][0]}"}))
+    assert not await _is_in(either, Who({"authorization": f"Bearer {said.cookie}"}))
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,16 @@ async def test_another_cookie_is_none(desk: Desk, cookie: str) -> None:
     assert await _is_in(desk, Who({"cookie": f"theme=dark; {COOKIE}={good};x=1"}))
 
 
-async def test_half_an_hour_of_silence_ends_it(desk: Desk, hands: Hands) -> None:
-    await desk.user("anna")
-    anna = await desk.session("anna")
+async def test_half_an_hour_of_silence_ends_it(either: Desk, hands: Hands) -> None:
+    await either.user("anna")
+    anna = await either.session("anna")
 
     hands.advance(IDLE - 1)
-    assert await _is_in(desk, anna)
+    assert await _is_in(either, anna)
     hands.advance(IDLE + STEP)
-    assert await _is_in(desk, anna)
+    assert await _is_in(either, anna)
     hands.advance(IDLE + STEP + 1)
-    assert not await _is_in(desk, anna)
+    assert not await _is_in(either, anna)
 
 
 async def test_twelve_hours_end_it_however_busy_it_is(desk: Desk, hands: Hands) -> None:
@@ -127,16 +127,16 @@ async def test_that_it_was_used_is_noted_once_a_minute(desk: Desk, hands: Hands)
     assert await seen() == began + SEEN_EVERY
 
 
-async def test_signing_in_gives_another_id_and_ends_the_one_that_was_sent(desk: Desk) -> None:
-    await desk.user("anna")
-    first = await desk.login("anna")
+async def test_signing_in_gives_another_id_and_ends_the_one_that_was_sent(either: Desk) -> None:
+    await either.user("anna")
+    first = await either.login("anna")
 
-    second = await desk.login("anna", cookie=f"{COOKIE}={first.cookie}")
+    second = await either.login("anna", cookie=f"{COOKIE}={first.cookie}")
 
     assert second.cookie != first.cookie
     assert second.json["csrf"] != first.json["csrf"]
-    assert not await _is_in(desk, _cookie(first.cookie))
-    assert await _is_in(desk, _cookie(second.cookie))
+    assert not await _is_in(either, _cookie(first.cookie))
+    assert await _is_in(either, _cookie(second.cookie))
 
 
 async def test_an_id_that_somebody_chose_is_never_taken_over(desk: Desk) -> None:
@@ -201,13 +201,13 @@ async def test_another_name_alone_ends_none(desk: Desk) -> None:
     assert (await desk.ask("GET", ME, who=anna)).json["name"] == "user:anne"
 
 
-async def test_deleting_a_user_ends_its_sessions(desk: Desk) -> None:
-    await desk.user("anna")
-    anna = await desk.session("anna")
+async def test_deleting_a_user_ends_its_sessions(either: Desk) -> None:
+    await either.user("anna")
+    anna = await either.session("anna")
 
-    assert (await desk.owner("DELETE", "/admin/users/anna")).status == 204
+    assert (await either.owner("DELETE", "/admin/users/anna")).status == 204
 
-    assert not await _is_in(desk, anna)
+    assert not await _is_in(either, anna)
 
 
 async def test_an_owner_signs_somebody_out(desk: Desk) -> None:
@@ -231,13 +231,13 @@ async def test_a_session_of_a_row_that_says_nonsense_is_none(desk: Desk) -> None
     assert not await _is_in(desk, anna)
 
 
-async def test_an_odd_browser_signs_in_as_well(desk: Desk) -> None:
-    await desk.user("anna")
+async def test_an_odd_browser_signs_in_as_well(either: Desk) -> None:
+    await either.user("anna")
 
-    said = await desk.login("anna", user_agent="Mozilla/5.0 \u00e9\u202e" + "x" * 500)
+    said = await either.login("anna", user_agent="Mozilla/5.0 \u00e9\u202e" + "x" * 500)
 
     assert said.status == 200
-    agent = (await desk.store.fetch("SELECT agent FROM sessions"))[0][0]
+    agent = (await either.store.fetch("SELECT agent FROM sessions"))[0][0]
     assert agent.startswith("Mozilla/5.0 ")
     assert len(agent) <= 200
     assert "\u202e" not in agent

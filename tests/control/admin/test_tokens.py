@@ -26,25 +26,25 @@ async def _status(desk: Desk, who: Who, path: str = READ) -> tuple[int, str]:
     return said.status, said.code if said.status != 200 else ""
 
 
-async def test_it_is_shown_once_and_kept_as_a_digest(desk: Desk) -> None:
+async def test_it_is_shown_once_and_kept_as_a_digest(either: Desk) -> None:
     content = {"name": "ci", "role": "viewer", "expires": in_days(30)}
 
-    made = await desk.owner("POST", "/admin/tokens", content)
+    made = await either.owner("POST", "/admin/tokens", content)
     token = made.json["token"]
-    listed = await desk.owner("GET", "/admin/tokens")
-    shown = await desk.owner("GET", "/admin/tokens/ci")
+    listed = await either.owner("GET", "/admin/tokens")
+    shown = await either.owner("GET", "/admin/tokens/ci")
 
     assert (made.status, made.headers["location"]) == (201, f"/admin/tokens/{made.json['id']}")
     assert is_wellformed(token, ADMIN_PREFIX)
     assert made.json["last4"] == token[-4:]
     assert listed.json["data"] == [shown.json]
     assert shown.json == {name: made.json[name] for name in made.json if name != "token"}
-    everything = repr(await desk.store.fetch("SELECT * FROM tokens"))
+    everything = repr(await either.store.fetch("SELECT * FROM tokens"))
     assert token not in everything
-    assert token not in repr(await desk.store.fetch("SELECT * FROM audit"))
-    digest = virtual_key.digest(token, desk.services.sync.peppers[0]).hex()
+    assert token not in repr(await either.store.fetch("SELECT * FROM audit"))
+    digest = virtual_key.digest(token, either.services.sync.peppers[0]).hex()
     assert digest in everything
-    assert await _status(desk, bearer(digest)) == (401, "unauthenticated")
+    assert await _status(either, bearer(digest)) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -74,23 +74,23 @@ async def test_no_scopes_at_all_leave_nothing(desk: Desk) -> None:
     assert await _status(desk, who) == (403, "forbidden")
 
 
-async def test_revoked_is_refused_at_once(desk: Desk) -> None:
-    who = await desk.token("ci", Role.VIEWER)
-    assert await _status(desk, who) == (200, "")
+async def test_revoked_is_refused_at_once(either: Desk) -> None:
+    who = await either.token("ci", Role.VIEWER)
+    assert await _status(either, who) == (200, "")
 
-    assert (await desk.owner("DELETE", "/admin/tokens/ci")).status == 204
+    assert (await either.owner("DELETE", "/admin/tokens/ci")).status == 204
 
-    assert await _status(desk, who) == (401, "unauthenticated")
-    assert (await desk.owner("GET", "/admin/tokens/ci")).status == 404
+    assert await _status(either, who) == (401, "unauthenticated")
+    assert (await either.owner("GET", "/admin/tokens/ci")).status == 404
 
 
-async def test_disabled_is_refused_until_it_is_enabled(desk: Desk) -> None:
-    who = await desk.token("ci", Role.VIEWER)
+async def test_disabled_is_refused_until_it_is_enabled(either: Desk) -> None:
+    who = await either.token("ci", Role.VIEWER)
 
-    assert (await desk.owner("PATCH", "/admin/tokens/ci", {"enabled": False})).status == 200
-    assert await _status(desk, who) == (403, "token_disabled")
-    assert (await desk.owner("PATCH", "/admin/tokens/ci", {"enabled": True})).status == 200
-    assert await _status(desk, who) == (200, "")
+    assert (await either.owner("PATCH", "/admin/tokens/ci", {"enabled": False})).status == 200
+    assert await _status(either, who) == (403, "token_disabled")
+    assert (await either.owner("PATCH", "/admin/tokens/ci", {"enabled": True})).status == 200
+    assert await _status(either, who) == (200, "")
 
 
 async def test_it_ends(desk: Desk, hands: Hands) -> None:
@@ -151,11 +151,11 @@ async def test_a_key_manager_has_a_team(desk: Desk) -> None:
     assert (said.status, said.json["errors"][0]["field"]) == (400, "team")
 
 
-async def test_a_name_is_there_once(desk: Desk) -> None:
-    await desk.token("ci", Role.VIEWER)
+async def test_a_name_is_there_once(either: Desk) -> None:
+    await either.token("ci", Role.VIEWER)
     content = {"name": "ci", "role": "viewer", "expires": in_days(30)}
 
-    assert (await desk.owner("POST", "/admin/tokens", content)).status == 409
+    assert (await either.owner("POST", "/admin/tokens", content)).status == 409
 
 
 async def test_a_token_for_users_alone_makes_none_with_more(desk: Desk) -> None:

@@ -14,26 +14,26 @@ from tests.control.admin.desk import OWNER, PASSWORD, Desk, open_desk
 ANNA = {"name": "anna", "role": "viewer", "password": PASSWORD}
 
 
-async def test_a_user_is_made_shown_changed_and_deleted(desk: Desk) -> None:
-    made = await desk.owner("POST", "/admin/users", {**ANNA, "team": "red"})
+async def test_a_user_is_made_shown_changed_and_deleted(either: Desk) -> None:
+    made = await either.owner("POST", "/admin/users", {**ANNA, "team": "red"})
     id = made.json["id"]
     assert (made.status, made.headers["location"]) == (201, f"/admin/users/{id}")
     assert made.json["role"] == "viewer"
 
-    by_id = await desk.owner("GET", f"/admin/users/{id}")
-    by_name = await desk.owner("GET", "/admin/users/anna")
+    by_id = await either.owner("GET", f"/admin/users/{id}")
+    by_name = await either.owner("GET", "/admin/users/anna")
     assert by_id.json == by_name.json == made.json
-    assert (await desk.owner("GET", "/admin/users")).json["data"] == [made.json]
+    assert (await either.owner("GET", "/admin/users")).json["data"] == [made.json]
 
-    patched = await desk.owner("PATCH", "/admin/users/anna", {"role": "operator"})
+    patched = await either.owner("PATCH", "/admin/users/anna", {"role": "operator"})
     assert (patched.json["role"], patched.json["team"]) == ("operator", "red")
-    replaced = await desk.owner("PUT", f"/admin/users/{id}", {"name": "anne", "role": "admin"})
+    replaced = await either.owner("PUT", f"/admin/users/{id}", {"name": "anne", "role": "admin"})
     assert (replaced.json["name"], replaced.json["team"]) == ("anne", "")
     # Without a password the one so far stays.
-    assert (await desk.login("anne")).status == 200
+    assert (await either.login("anne")).status == 200
 
-    assert (await desk.owner("DELETE", f"/admin/users/{id}")).status == 204
-    assert (await desk.owner("GET", f"/admin/users/{id}")).status == 404
+    assert (await either.owner("DELETE", f"/admin/users/{id}")).status == 204
+    assert (await either.owner("GET", f"/admin/users/{id}")).status == 404
 
 
 async def test_no_answer_has_a_password(desk: Desk) -> None:
@@ -98,12 +98,12 @@ async def test_a_key_manager_has_a_team(desk: Desk) -> None:
     assert (await desk.owner("PATCH", "/admin/users/anna", {"team": ""})).status == 400
 
 
-async def test_a_name_is_there_once(desk: Desk) -> None:
-    await desk.user("anna")
-    await desk.user("berta")
+async def test_a_name_is_there_once(either: Desk) -> None:
+    await either.user("anna")
+    await either.user("berta")
 
-    assert (await desk.owner("POST", "/admin/users", ANNA)).status == 409
-    assert (await desk.owner("PATCH", "/admin/users/berta", {"name": "anna"})).status == 409
+    assert (await either.owner("POST", "/admin/users", ANNA)).status == 409
+    assert (await either.owner("PATCH", "/admin/users/berta", {"name": "anna"})).status == 409
 
 
 @pytest.mark.parametrize(
@@ -141,18 +141,18 @@ async def test_the_last_owner_stays(desk: Desk, method: str, body: Any) -> None:
     assert (await desk.owner(method, "/admin/users/anna", body)).status in (200, 204)
 
 
-async def test_of_two_owners_who_go_at_once_one_stays(desk: Desk) -> None:
+async def test_of_two_owners_who_go_at_once_one_stays(either: Desk) -> None:
     for _ in range(5):
-        await desk.user("anna", Role.OWNER)
-        await desk.user("berta", Role.OWNER)
+        await either.user("anna", Role.OWNER)
+        await either.user("berta", Role.OWNER)
 
         said = await asyncio.gather(
-            desk.owner("DELETE", "/admin/users/anna"),
-            desk.owner("PATCH", "/admin/users/berta", {"role": "viewer"}),
+            either.owner("DELETE", "/admin/users/anna"),
+            either.owner("PATCH", "/admin/users/berta", {"role": "viewer"}),
         )
 
         assert sorted(one.status for one in said) in ([200, 409], [204, 409])
-        await desk.store.execute("DELETE FROM users")
+        await either.store.execute("DELETE FROM users")
 
 
 async def test_an_owner_in_the_configuration_is_one_too(tmp_path: Path) -> None:
@@ -208,12 +208,14 @@ async def test_a_token_for_users_alone_makes_nobody_with_more(desk: Desk) -> Non
     assert (await desk.ask("GET", "/admin/users", who=scoped)).status == 200
 
 
-async def test_every_change_is_in_the_audit_log(desk: Desk) -> None:
-    await desk.user("anna")
-    await desk.owner("PATCH", "/admin/users/anna", {"role": "admin", "password": "something else"})
-    await desk.owner("DELETE", "/admin/users/anna")
+async def test_every_change_is_in_the_audit_log(either: Desk) -> None:
+    await either.user("anna")
+    await either.owner(
+        "PATCH", "/admin/users/anna", {"role": "admin", "password": "something else"}
+    )
+    await either.owner("DELETE", "/admin/users/anna")
 
-    rows = await desk.store.fetch("SELECT action, name, before, after FROM audit ORDER BY id")
+    rows = await either.store.fetch("SELECT action, name, before, after FROM audit ORDER BY id")
 
     assert [row[:2] for row in rows] == [("create", "anna"), ("update", "anna"), ("delete", "anna")]
     assert '"role":"viewer"' in rows[1][2]
