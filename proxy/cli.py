@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.structs import replace
 
@@ -21,9 +21,11 @@ from proxy.core.secret import Secret
 if TYPE_CHECKING:
     from socket import socket
 
+    from proxy.control.sync import ConfigFile
+    from proxy.core.config.schema import Config
     from proxy.core.model import Snapshot
 
-    Load = Callable[[], Snapshot]
+Run = Callable[[argparse.Namespace], int]
 
 RUNTIME, CONFIGURATION = 1, 2
 CANDIDATES = ("conf/headrace.yaml", "/etc/headrace/headrace.yaml")
@@ -78,7 +80,46 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_config_show)
     schema = actions.add_parser("schema", help="print the JSON Schema of the file, for editors")
     schema.set_defaults(run=_config_schema)
+
+    _database_commands(commands)
     return parser
+
+
+def _database_commands(commands: Any) -> None:
+    """Those that work on the database by themselves: see `proxy.store`."""
+
+    def actions(name: str, help: str) -> Any:
+        parser = commands.add_parser(name, help=help)
+        return parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def command(within: Any, name: str, help: str, run: Run, *, json: bool = True) -> Any:
+        parser = within.add_parser(name, help=help)
+        _config_option(parser)
+        if json:
+            parser.add_argument("--json", action="store_true", help="JSON on standard output")
+        parser.set_defaults(run=run)
+        return parser
+
+    db = actions("db", "look after the database")
+    command(db, "upgrade", "apply every migration, after a backup", _db_upgrade, json=False)
+    command(db, "status", "what is applied, and what is not", _db_status)
+
+    sealed = actions("secrets", "look after what is sealed in the database")
+    command(sealed, "rotate", "seal everything under the first master key", _secrets_rotate)
+
+    keys = actions("keys", "virtual keys in the database")
+    create = command(keys, "create", "make a key, and print it this once", _keys_create)
+    create.add_argument("name")
+    create.add_argument("--models", nargs="+", metavar="NAME", help="only these, or gpt-*")
+    create.add_argument("--routes", nargs="+", metavar="ROUTE", help="only these")
+    create.add_argument("--cidrs", nargs="+", metavar="NETWORK", help="only from these")
+    create.add_argument("--expires", metavar="DATE", help="2027-01-31 or 2027-01-31T12:00:00Z")
+    for limit in ("rpm", "tpm", "concurrency"):
+        create.add_argument(f"--{limit}", type=int, metavar="N")
+    create.add_argument("--owner")
+    create.add_argument("--team")
+    command(keys, "list", "all keys, without what is secret", _keys_list)
+    command(keys, "revoke", "refuse a key from now on", _keys_revoke).add_argument("name")
 
 
 def _port(text: str) -> int:
@@ -121,39 +162,39 @@ def _exit(code: int, message: str) -> NoReturn:
     sys.exit(_fail(code, message))
 
 
-def _load(path: Path, *, quiet: bool = False) -> Snapshot:
-    """The compiled file. Raises ConfigError (a ValueError) that lists every problem."""
+def _read(path: Path, *, quiet: bool = False) -> Config:
+    """The file. Raises ConfigError (a ValueError) that lists every problem."""
     from proxy.core.config import load
-    from proxy.state.snapshot import compile_snapshot
 
     loaded = load(path)
     if not quiet:
         for warning in loaded.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-    return compile_snapshot(loaded.config)
+    return loaded.config
 
 
 def _serve(options: argparse.Namespace) -> int:
-    path = _config_path(options.config)
+    from proxy.control.sync import ConfigFile
 
-    def load() -> Snapshot:
-        snapshot = _load(path)
-        given = {
-            name: value
-            for name, value in (
-                ("host", options.host),
-                ("port", options.port),
-                ("workers", _workers(options.workers)),
-            )
-            if value is not None
-        }
+    path = _config_path(options.config)
+    given = {
+        name: value
+        for name, value in (
+            ("host", options.host),
+            ("port", options.port),
+            ("workers", _workers(options.workers)),
+        )
+        if value is not None
+    }
+
+    def adjust(snapshot: Snapshot) -> Snapshot:
         return replace(snapshot, server=replace(snapshot.server, **given))
 
     try:
-        snapshot = load()
+        config = _read(path)
     except ValueError as error:
         return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
-    return _run(snapshot, load)
+    return _run(ConfigFile(config, lambda: _read(path), adjust))
 
 
 def _workers(text: str | None) -> int | None:
@@ -167,28 +208,24 @@ def _workers(text: str | None) -> int | None:
         _exit(CONFIGURATION, f"--workers: {error}")
 
 
-def _run(
-    snapshot: Snapshot,
-    load: Callable[[], Snapshot] | None,
-    announce: Callable[[str], None] | None = None,
-) -> int:
+def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int:
     from proxy import worker
     from proxy.core import log
 
-    server, admin_settings = snapshot.server, snapshot.admin
+    settings = _settings(file)
+    server = settings.server
     if server.workers == 1:
-        log.configure(snapshot.logging)
+        log.configure(settings.logging)
     api = worker.listen(server.host, server.port)
     port = api.getsockname()[1]
     admin = None
-    if admin_settings.port != server.port or server.port == 0:
-        admin = worker.listen(admin_settings.host, admin_settings.port)
+    if settings.admin.port != server.port or server.port == 0:
+        admin = worker.listen(settings.admin.host, settings.admin.port)
     made_up = None
-    if admin is not None and admin_settings.token is None:
+    if admin is not None and settings.admin.token is None:
         made_up = secrets.token_urlsafe(32)
-        token = Secret(made_up)
-        snapshot = replace(snapshot, admin=replace(admin_settings, token=token))
-        load = _with_token(load, token)
+        file.adjust = _with_token(file.adjust, Secret(made_up))
+        settings = _settings(file)
     address = _address(server.host, port)
 
     def ready() -> None:
@@ -201,33 +238,46 @@ def _run(
             announce(address)
         sys.stderr.flush()
 
-    if server.workers == 1:
-        worker.serve(snapshot, api, admin, load, ready=ready)
+    try:
+        if server.workers == 1:
+            worker.serve(settings, file, api, admin, ready=ready)
+            log.close()
+            return 0
+        worker.rehearse(settings, file)
+    except ValueError as error:
         log.close()
-        return 0
+        return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     ready()
-    return _supervise(snapshot, api, admin, load)
+    return _supervise(settings, file, api, admin)
 
 
-def _supervise(snapshot: Snapshot, api: socket, admin: socket | None, load: Load | None) -> int:
+def _settings(file: ConfigFile) -> Snapshot:
+    """What is needed before anything is served: listeners, workers, the log."""
+    from proxy.state.snapshot import compile_snapshot
+
+    nothing: dict[str, Any] = {"providers": {}, "models": {}, "keys": []}
+    return file.adjust(compile_snapshot(file.config.model_copy(update=nothing)))
+
+
+def _supervise(settings: Snapshot, file: ConfigFile, api: socket, admin: socket | None) -> int:
     """Serve with several processes. One started later serves what was last read, not what was read first."""
     from proxy import supervisor, worker
     from proxy.core import log
 
     def serve(name: str, ready: Callable[[], None]) -> None:
-        log.configure(snapshot.logging)
-        worker.serve(snapshot, api, admin, load, name=name, ready=ready)
+        log.configure(settings.logging)
+        # What contradicts the store by now has been said; it is no reason not to take another worker's place.
+        worker.serve(settings, file, api, admin, name=name, ready=ready, strict=False)
         log.close()
 
     def reload() -> None:
-        nonlocal snapshot
-        if load is not None:
+        if file.read is not None:
             try:
-                snapshot = load()
+                file.config = file.read()
             except ValueError:
                 pass  # every worker says so itself
 
-    return supervisor.supervise(snapshot.server.workers, serve, reload)
+    return supervisor.supervise(settings.server.workers, serve, reload)
 
 
 _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -239,25 +289,24 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _with_token(load: Load | None, token: Secret) -> Load | None:
+def _with_token(
+    adjust: Callable[[Snapshot], Snapshot], token: Secret
+) -> Callable[[Snapshot], Snapshot]:
     """A reload keeps the token that was made up at the start."""
-    if load is None:
-        return None
-    inner = load
 
-    def loaded() -> Snapshot:
-        snapshot = inner()
+    def adjusted(snapshot: Snapshot) -> Snapshot:
+        snapshot = adjust(snapshot)
         if snapshot.admin.token is not None:
             return snapshot
         return replace(snapshot, admin=replace(snapshot.admin, token=token))
 
-    return loaded
+    return adjusted
 
 
 def _demo(options: argparse.Namespace) -> int:
     from proxy import demo
 
-    return demo.run(options.host, options.port, _load, _run)
+    return demo.run(options.host, options.port, _read, _run)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -289,3 +338,60 @@ def _config_schema(_options: argparse.Namespace) -> int:
 
     sys.stdout.write(report.schema().decode() + "\n")
     return 0
+
+
+# --- the database ---
+
+_FIELDS = ("models", "routes", "cidrs", "expires", "rpm", "tpm", "concurrency", "owner", "team")
+
+
+def _on_file(work: Callable[[Config], int], options: argparse.Namespace) -> int:
+    try:
+        config = _read(_config_path(options.config), quiet=True)
+    except ValueError as error:
+        return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
+    if not config.store.url:
+        return _fail(CONFIGURATION, "the configuration has no database: set store.url")
+    return work(config)
+
+
+def _db_upgrade(options: argparse.Namespace) -> int:
+    from proxy.store import commands
+
+    return _on_file(lambda config: commands.upgrade(config.store.url), options)
+
+
+def _db_status(options: argparse.Namespace) -> int:
+    from proxy.store import commands
+
+    return _on_file(lambda config: commands.status(config.store.url, options.json), options)
+
+
+def _secrets_rotate(options: argparse.Namespace) -> int:
+    from proxy.store import secret_commands as commands
+
+    return _on_file(lambda config: commands.rotate(config, as_json=options.json), options)
+
+
+def _keys_create(options: argparse.Namespace) -> int:
+    from proxy.store import key_commands as commands
+
+    body = {name: getattr(options, name) for name in _FIELDS}
+    body = {name: value for name, value in body.items() if value is not None}
+    return _on_file(
+        lambda config: commands.create(config, options.name, body, as_json=options.json), options
+    )
+
+
+def _keys_list(options: argparse.Namespace) -> int:
+    from proxy.store import key_commands as commands
+
+    return _on_file(lambda config: commands.show(config, as_json=options.json), options)
+
+
+def _keys_revoke(options: argparse.Namespace) -> int:
+    from proxy.store import key_commands as commands
+
+    return _on_file(
+        lambda config: commands.revoke(config, options.name, as_json=options.json), options
+    )

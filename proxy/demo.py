@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +17,31 @@ from msgspec.structs import replace
 from proxy.core.paths import CONF
 
 if TYPE_CHECKING:
+    from proxy.control.sync import ConfigFile
+    from proxy.core.config.schema import Config
     from proxy.core.model import Snapshot
 
 KEY = "sk-headrace-demo"
 PORT = 8000
 _LISTENING = re.compile(r"listening on .*:(\d+)")
 
-Load = Callable[[Path], "Snapshot"]
-Run = Callable[["Snapshot", None, Callable[[str], None]], int]
+Read = Callable[[Path], "Config"]
+Run = Callable[["ConfigFile", Callable[[str], None]], int]
 
 
-def run(host: str, port: int | None, load: Load, serve: Run) -> int:
-    """Start the simulated provider as a process of its own, serve, and stop it again; the exit code."""
+def run(host: str, port: int | None, read: Read, serve: Run) -> int:
+    """Start the simulated provider as a process of its own, serve, and stop it again; the exit code.
+
+    What the admin API makes lives as long as the demo does.
+    """
+    with tempfile.TemporaryDirectory(prefix="headrace-demo-") as folder:
+        os.environ["HEADRACE_DEMO_DATA"] = folder
+        return _run(host, port, read, serve)
+
+
+def _run(host: str, port: int | None, read: Read, serve: Run) -> int:
+    from proxy.control.sync import ConfigFile
+
     print("starting the simulated provider …", file=sys.stderr, flush=True)
     provider = subprocess.Popen(
         [sys.executable, "-m", "proxy", "simulate", "--port", "0"],
@@ -42,14 +56,18 @@ def run(host: str, port: int | None, load: Load, serve: Run) -> int:
             return 1
         os.environ["HEADRACE_DEMO_PORT"] = found[1]
         os.environ["HEADRACE_DEMO_KEY"] = KEY
-        snapshot = load(CONF / "demo.yaml")
+        config = read(CONF / "demo.yaml")
         chosen = _free_port(host, PORT) if port is None else port
-        snapshot = replace(
-            snapshot,
-            server=replace(snapshot.server, host=host, port=chosen),
-            admin=replace(snapshot.admin, port=_free_port("127.0.0.1", snapshot.admin.port)),
-        )
-        return serve(snapshot, None, _announce)
+        admin = _free_port("127.0.0.1", config.admin.port)
+
+        def adjust(snapshot: Snapshot) -> Snapshot:
+            return replace(
+                snapshot,
+                server=replace(snapshot.server, host=host, port=chosen),
+                admin=replace(snapshot.admin, port=admin),
+            )
+
+        return serve(ConfigFile(config, None, adjust), _announce)
     finally:
         provider.terminate()
         provider.wait()

@@ -16,10 +16,8 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from proxy import __version__
 from proxy.control import exposition, health
-from proxy.control.listener import admin_server
 from proxy.core import redact, tasks
 from proxy.core.errors import ProxyError
-from proxy.core.log import logger
 from proxy.core.metrics import Metrics
 from proxy.dialects import render_error
 from proxy.gateway import endpoints
@@ -29,14 +27,13 @@ from proxy.state.state import State
 from proxy.upstream.pool import UpstreamPool
 
 if TYPE_CHECKING:
+    from proxy.control.admin.services import Services
+    from proxy.control.sync import ConfigFile, Sync
     from proxy.core.model import Snapshot
 
 BACKLOG = 4096
 LAG_INTERVAL = 0.1
 JSON = "application/json; charset=utf-8"
-
-Load = Callable[[], "Snapshot"]
-"""Reads the configuration anew. Raises ValueError, whose text lists every problem, and nothing changes."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -46,9 +43,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Worker:
-    """The composition root of one process."""
+    """The composition root of one process. Without a `file` it serves `snapshot` and nothing else."""
 
-    def __init__(self, snapshot: Snapshot, name: str = "0") -> None:
+    def __init__(self, snapshot: Snapshot, name: str = "0", file: ConfigFile | None = None) -> None:
         if HttpRequestParser is HttpRequestParserPy:
             # Most of aiohttp's parser advisories concern the pure-Python one.
             raise RuntimeError(
@@ -60,47 +57,108 @@ class Worker:
         self.gateway = Gateway(
             self.state, self.pool, {**self._pages(), "/metrics": self._metrics_for_all}
         )
+        self._name = name
+        self.sync = None if file is None else self._sync(file, name)
+        self._following: asyncio.Task[None] | None = None
         self._servers: list[asyncio.Server] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         watch(self.state, self.pool)
         self.use(snapshot)
 
-    def use(self, snapshot: Snapshot) -> None:
-        """Serve new requests from `snapshot`; running ones keep theirs."""
+    def _sync(self, file: ConfigFile, name: str) -> Sync:
+        from proxy.control.sync import Sync  # brings the configuration's reader with it
+
+        return Sync(file, self.state, self.swap, name=name)
+
+    def use(self, snapshot: Snapshot) -> bool:
+        """Serve new requests from `snapshot`; running ones keep theirs. Whether more than virtual keys is new."""
         state = self.state
-        state.use(snapshot)
+        state.metrics.config_version.inc()
+        for secret in (snapshot.admin.token, snapshot.admin.password):
+            if secret is not None:
+                redact.register(secret)
+        if not state.use(snapshot):
+            return False
         models = {model.name for model in snapshot.models.values()}
         models.update(model.name for _, model in snapshot.wildcards)
         state.metrics.allow(models, snapshot.providers, state.live.deployments)
-        state.metrics.config_version.inc()
         for provider in snapshot.providers.values():
             for credential in provider.credentials:
                 redact.register(credential.secret.reveal())
+        return True
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """The same, and let go of the connections to providers that are no more as they were."""
+        if self.use(snapshot):
+            current = frozenset(snapshot.providers.values())
+            tasks.spawn(self.pool.retire(current), name="retire upstreams")
 
     async def run(
-        self, api: socket.socket, admin: socket.socket | None, load: Load | None = None
+        self,
+        api: socket.socket,
+        admin: socket.socket | None,
+        ready: Callable[[], None] | None = None,
+        *,
+        strict: bool = True,
     ) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; SIGHUP reads the configuration anew."""
+        """Serve until SIGTERM or SIGINT, then drain; SIGHUP reads the configuration anew.
+
+        `ready` is called once it serves. Raises as `start` does.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
-        if load is not None:
-            loop.add_signal_handler(signal.SIGHUP, self.reload, load)
-        await self.start(api, admin)
+        if self.sync is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        await self.start(api, admin, strict=strict)
+        if ready is not None:
+            ready()
         lag = tasks.spawn(self._measure_lag(), name="loop lag")
         await self._stop.wait()
         lag.cancel()
         await self.close(self.state.snapshot.server.drain)
 
-    async def start(self, api: socket.socket, admin: socket.socket | None) -> None:
-        """Listen on these sockets."""
+    async def start(
+        self, api: socket.socket, admin: socket.socket | None, *, strict: bool = True
+    ) -> None:
+        """Know what to serve, then listen on these sockets. Raises ValueError as `Sync.start` does."""
+        if self.sync is not None:
+            self.use(await self.sync.start(strict=strict))
+            self._following = tasks.spawn(self.sync.run(), name="sync")
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_server(self.gateway.connection, sock=api))
-        if admin is not None:
-            pages = admin_server(self._pages(), lambda: self.state.snapshot.admin.token)
-            self._servers.append(await loop.create_server(pages, sock=admin))
+        await self._start_admin(admin)
         self.state.metrics.worker_up.set(1)
+
+    async def _start_admin(self, admin: socket.socket | None) -> None:
+        """The admin API on its socket, or beside the API where both have one port."""
+        settings = self.state.snapshot
+        port = settings.server.port
+        if admin is None and (settings.admin.port != port or port == 0):
+            return
+        from proxy.control import listener  # brings pydantic, and all that only it needs
+
+        services = self._services()
+        app = listener.admin_app(services, self._admin_pages(), endpoints.paths())
+        if admin is None:
+            self.gateway.aside = listener.aside(app, below="/admin/")
+            return
+        self.gateway.beyond = listener.aside(listener.documentation(app, services))
+        server = listener.admin_server(app)
+        self._servers.append(await asyncio.get_running_loop().create_server(server, sock=admin))
+
+    def _services(self) -> Services:
+        from proxy.control.admin.services import Services
+
+        if self.sync is not None:
+            return Services(self.state, self.sync)
+        from proxy.control.sync import ConfigFile
+        from proxy.core.config.schema import Config
+
+        # Nothing but a snapshot: there is no store, and nothing that could be read anew.
+        nothing = ConfigFile(Config.model_validate({"store": {"url": ""}}))
+        return Services(self.state, self._sync(nothing, self._name))
 
     async def close(self, grace: float) -> None:
         """Stop accepting, let running requests end within `grace` seconds, cut the rest."""
@@ -114,19 +172,22 @@ class Worker:
         hurried.cancel()
         if not drained.done():
             await self.gateway.drain(5.0)
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+        if self.sync is not None:
+            await self.sync.close()
         await self.pool.close()
 
-    def reload(self, load: Load) -> None:
-        """Swap in what `load` gives; a bad configuration never replaces a good one."""
+    def _hung_up(self) -> None:
+        tasks.spawn(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        assert self.sync is not None
         try:
-            snapshot = load()
-        except ValueError as error:
-            logger.error("configuration not reloaded:\n%s", error)
-            return
-        self.use(snapshot)
-        current = frozenset(snapshot.providers.values())
-        tasks.spawn(self.pool.retire(current), name="retire upstreams")
-        logger.info("configuration reloaded")
+            await self.sync.reload()
+        except ValueError:
+            pass  # said by whoever read it
 
     def _signalled(self) -> None:
         if self._stop.is_set():
@@ -152,14 +213,30 @@ class Worker:
         pages |= dict.fromkeys(("/health/ready", "/readyz"), self._ready)
         return pages
 
+    def _admin_pages(self) -> dict[str, Page]:
+        """Those who read them there have shown who they are."""
+        return {**self._pages(), "/health": self._health_in_detail}
+
+    def _health_in_detail(self) -> tuple[int, str, bytes]:
+        return self._overview(detail=True)
+
     def _index(self) -> tuple[int, str, bytes]:
         content = {"name": "headrace", "version": __version__, "endpoints": endpoints.paths()}
         return 200, JSON, orjson.dumps(content)
 
     def _health(self) -> tuple[int, str, bytes]:
+        return self._overview(detail=False)
+
+    def _overview(self, *, detail: bool) -> tuple[int, str, bytes]:
         state = self.state
         status, content = health.health(
-            state.snapshot, state.live, state.metrics, state.started, draining=state.draining
+            state.snapshot,
+            state.live,
+            state.metrics,
+            state.started,
+            draining=state.draining,
+            detail=detail,
+            store=self._store(),
         )
         return status, JSON, orjson.dumps(content)
 
@@ -169,8 +246,13 @@ class Worker:
 
     def _ready(self) -> tuple[int, str, bytes]:
         state = self.state
-        status, content = health.ready(state.snapshot, state.live, draining=state.draining)
+        status, content = health.ready(
+            state.snapshot, state.live, draining=state.draining, store=self._store()
+        )
         return status, JSON, orjson.dumps(content)
+
+    def _store(self) -> str:
+        return "none" if self.sync is None else self.sync.health
 
     def _metrics_for_all(self) -> tuple[int, str, bytes]:
         """On the API port, where they can be switched off."""
@@ -204,21 +286,40 @@ def watch(state: State, pool: UpstreamPool) -> None:
 
 
 def serve(
-    snapshot: Snapshot,
+    settings: Snapshot,
+    file: ConfigFile,
     api: socket.socket,
     admin: socket.socket | None,
-    load: Load | None = None,
     *,
     name: str = "0",
     ready: Callable[[], None] | None = None,
+    strict: bool = True,
 ) -> None:
-    """Run one worker in this process until it is told to stop."""
+    """Run one worker in this process until it is told to stop. `settings` holds until it has read the rest.
+
+    Raises ValueError, listing every problem, when it cannot begin.
+    """
 
     async def main() -> None:
-        worker = Worker(snapshot, name)
-        if ready is not None:
-            asyncio.get_running_loop().call_soon(ready)
-        await worker.run(api, admin, load)
+        await Worker(settings, name, file).run(api, admin, ready, strict=strict)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def rehearse(settings: Snapshot, file: ConfigFile) -> None:
+    """Begin, and stop again, before several workers do: migrations and complaints come once.
+
+    Raises ValueError, listing every problem, when they could not begin.
+    """
+
+    from proxy.control.sync import Sync
+
+    async def main() -> None:
+        state = State(settings, Live(), Metrics())
+        sync = Sync(file, state, lambda _snapshot: None, name="rehearsal")
+        await sync.start()
+        await sync.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
-from proxy.core import redact
-from proxy.core.model import Admin, Credential, Snapshot
+from proxy.core import redact, tasks
+from proxy.core.model import Admin, Credential, Snapshot, VirtualKey
 from proxy.core.secret import Secret
 from proxy.worker import Worker, listen
 from tests.gateway.asked import CHAT, provider, raw, snapshot
@@ -169,7 +169,7 @@ async def test_a_new_configuration_is_served() -> None:
         both = snapshot(provider(), name="new")
         both = replace(both, models={**both.models, **snapshot(provider()).models})
 
-        worker.reload(lambda: both)
+        worker.swap(both)
 
         assert sorted(await models(served)) == ["m", "new"]
         assert worker.state.live.deployments["m/0:p"] is learnt
@@ -177,18 +177,19 @@ async def test_a_new_configuration_is_served() -> None:
         assert version.value == 2
 
 
-async def test_a_bad_configuration_never_replaces_a_good_one(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    def load() -> Snapshot:
-        raise ValueError("headrace.yaml:3:1: there is nothing at all")
-
+async def test_a_new_virtual_key_leaves_everything_else_as_it_is() -> None:
     async with serving(snapshot(provider())) as served:
-        served.worker.reload(load)
+        worker = served.worker
+        before = worker.state.snapshot
+        pools = worker.state.live.routes
+        key = VirtualKey("new", b"digest")
 
-        assert await models(served) == ["m"]
-        assert served.worker.state.metrics.config_version.value == 1
-    assert "headrace.yaml:3:1: there is nothing at all" in caplog.text
+        worker.swap(replace(before, keys={key.digest: key}))
+
+        assert worker.state.snapshot.keys == {key.digest: key}
+        assert worker.state.live.snapshot is worker.state.snapshot
+        assert worker.state.live.routes is pools
+        assert not [task for task in tasks.running() if task.get_name() == "retire upstreams"]
 
 
 async def test_connections_of_the_old_configuration_serve_out_and_are_closed() -> None:
@@ -207,7 +208,7 @@ async def test_connections_of_the_old_configuration_serve_out_and_are_closed() -
         await until(lambda: any(one.busy for one in worker.pool.upstreams()))
         [old] = worker.pool.upstreams()
 
-        worker.reload(lambda: snapshot(provider(url)))
+        worker.swap(snapshot(provider(url)))
         go.set()
 
         assert (await client.answer()).body == COMPLETION
@@ -217,7 +218,7 @@ async def test_connections_of_the_old_configuration_serve_out_and_are_closed() -
 
 async def test_a_new_token_holds_at_once() -> None:
     async with serving(Snapshot(admin=Admin(token=Secret("old")))) as served:
-        served.worker.reload(lambda: Snapshot(admin=Admin(token=Secret("new"))))
+        served.worker.swap(Snapshot(admin=Admin(token=Secret("new"))))
 
         request = raw("GET", "/metrics", b"", "Authorization: Bearer new")
         assert (await served.ask(request, served.admin)).status == 200

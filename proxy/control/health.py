@@ -34,8 +34,14 @@ def live() -> Answer:
     return 200, {"status": "alive"}
 
 
-def ready(snapshot: Snapshot | None, live: Live, *, draining: bool = False) -> Answer:
-    """Requests may come: a configuration is loaded and at least one deployment may be used."""
+def ready(
+    snapshot: Snapshot | None, live: Live, *, draining: bool = False, store: str = "none"
+) -> Answer:
+    """Requests may come: a configuration is loaded and at least one deployment may be used.
+
+    A `store` that is `degraded` is said and no more: what was read from it is served, by every worker of a fleet that
+    would otherwise leave all at once.
+    """
     if draining:
         return 503, {"status": "draining"}
     if snapshot is None:
@@ -43,7 +49,7 @@ def ready(snapshot: Snapshot | None, live: Live, *, draining: bool = False) -> A
     now = monotonic()
     if not any(_usable(deployment, live, now) for deployment in _deployments(snapshot)):
         return 503, {"status": "no usable deployment"}
-    return 200, {"status": "ready"}
+    return 200, {"status": "ready", "store": store}
 
 
 def health(
@@ -54,6 +60,7 @@ def health(
     *,
     draining: bool = False,
     detail: bool = False,
+    store: str = "none",
 ) -> Answer:
     """The overview. 200 as long as requests are served: a sick provider is no reason to restart us."""
     now = monotonic()
@@ -68,6 +75,7 @@ def health(
         if detail
         else {state: states[state] for state in (HEALTHY, DEGRADED, UNHEALTHY, UNUSED)},
         "keys": {state: keys[state] for state in (USABLE, COOLING, BAD)},
+        "store": store,
         "stats": stats(metrics),
     }
     return (503 if draining else 200), content

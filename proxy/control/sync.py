@@ -189,6 +189,7 @@ class Sync:
         """Until cancelled."""
         if self.store is None:
             return
+        self._news.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(), name="follow")
             group.create_task(self._beat(), name="beat")
@@ -292,9 +293,8 @@ class Sync:
 
     def _lost(self, error: Exception) -> None:
         self._replica.up = False
-        if not self._away:
+        if self.store is not None and not self._away:
             self._away = True
-            assert self.store is not None
             logger.error("the database %s is away: %s", self.store.url, error)
 
     def _found(self) -> None:

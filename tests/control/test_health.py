@@ -53,7 +53,18 @@ def test_a_process_that_answers_is_alive() -> None:
 def test_ready_when_something_can_be_served() -> None:
     snapshot = two_providers()
 
-    assert ready(snapshot, Live(snapshot)) == (200, {"status": "ready"})
+    assert ready(snapshot, Live(snapshot)) == (200, {"status": "ready", "store": "none"})
+
+
+def test_ready_when_the_store_is_away() -> None:
+    snapshot = two_providers()
+
+    answer = ready(snapshot, Live(snapshot), store="degraded")
+
+    assert answer == (200, {"status": "ready", "store": "degraded"})
+    assert (
+        health(snapshot, Live(snapshot), Metrics(), 0.0, store="degraded")[1]["store"] == "degraded"
+    )
 
 
 def test_not_ready_before_a_configuration_is_loaded() -> None:
@@ -122,6 +133,7 @@ def test_the_overview_of_a_fresh_start(hands: Hands) -> None:
         "uptime": 12.5,
         "providers": {"healthy": 2, "degraded": 0, "unhealthy": 0, "unused": 1},
         "keys": {"usable": 4, "cooling": 0, "bad": 0},
+        "store": "none",
         "stats": {
             "requests": 0,
             "succeeded": 0,

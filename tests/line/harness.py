@@ -21,9 +21,12 @@ import aiohttp
 import orjson
 import yaml
 
+from proxy.control.admin.routes import all_routes
 from proxy.core.config import load
 from proxy.state.snapshot import compile_snapshot
 from proxy.worker import Worker, listen
+
+all_routes()  # a worker imports them when it starts, which would block the loop of a test
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-test-key-0001"
@@ -371,6 +374,7 @@ class Process:
     def __init__(self, content: dict[str, Any], folder: Path, *arguments: str) -> None:
         path = folder / "process.yaml"
         content = merged(content, {"admin": {"port": 0}})
+        content.setdefault("store", {"url": f"sqlite:///{folder}/headrace.db"})
         path.write_text(yaml.safe_dump(content))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "proxy", "serve", "--config", str(path), *arguments],

@@ -1,0 +1,562 @@
+"""A worker's snapshot follows its store and its file, and survives both."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from proxy.control.sync import Refused
+from proxy.core.model import Snapshot
+from proxy.core.records import Kind
+from proxy.core.secret import Secret
+from proxy.core.vault import Vault
+from proxy.core.virtual_key import kept, mint, private
+from proxy.store import objects
+from proxy.store.base import StoreDown
+from tests.control.syncing import KEY, Place, Worker, model, opened, put, until, working
+
+OTHER = "aZ3xC6vB9nM2qW5eR8tY1uI4oP7sD0fG"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A file, and a store in SQLite."""
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def either(tmp_path: Path, store_url: str) -> Place:
+    """A file, and a store in SQLite, then in PostgreSQL."""
+    return Place(tmp_path, store_url)
+
+
+# --- at the start ---
+
+
+async def test_file_and_store_are_served_together(either: Place) -> None:
+    async with opened(either) as store:
+        revision = await model(store, "stored")
+
+    async with working(either) as worker:
+        assert worker.models == {"filed", "stored"}
+        assert (worker.sync.source, worker.sync.up, worker.sync.revision) == (
+            "store",
+            True,
+            revision,
+        )
+        assert worker.state.snapshot.complete
+        assert worker.metric("headrace_store_up") == 1
+        assert worker.metric("headrace_config_revision") == revision
+        assert worker.metric("headrace_config_age_seconds") < 60
+
+
+async def test_what_the_command_line_says_holds(place: Place) -> None:
+    def adjust(snapshot: Snapshot) -> Snapshot:
+        return replace(snapshot, server=replace(snapshot.server, port=1234))
+
+    async with working(place, adjust=adjust) as worker:
+        assert worker.state.snapshot.server.port == 1234
+        await worker.sync.reload()
+        assert worker.state.snapshot.server.port == 1234
+
+
+async def test_a_file_may_have_no_store(place: Place) -> None:
+    place.url = ""
+    place.write()
+
+    async with working(place) as worker:
+        assert worker.models == {"filed"}
+        assert worker.state.snapshot.complete
+        assert (worker.sync.store, worker.sync.health, worker.sync.age) == (None, "none", 0.0)
+        with pytest.raises(StoreDown):
+            await worker.sync.refresh()
+        done: list[str] = []
+        worker.sync.on("stats.reset", lambda: done.append("reset"))
+        answer = await worker.sync.signal("stats.reset")
+        assert (done, answer["missing"], len(answer["workers"])) == (["reset"], [], 1)
+        assert await worker.sync.reload() == 2
+    assert not list(place.folder.glob("*.db"))
+
+
+async def test_a_name_in_file_and_store_is_no_beginning(place: Place) -> None:
+    async with opened(place) as store:
+        await put(store, Kind.MODEL, "filed")
+        await put(store, Kind.PROVIDER, "lab", {"base_url": "http://127.0.0.1:9"})
+    worker = Worker(place)
+
+    with pytest.raises(Refused) as error:
+        await worker.start()
+
+    assert "filed" in str(error.value)
+    assert "lab" in str(error.value)
+
+
+async def test_who_takes_anothers_place_leaves_out_what_clashes(place: Place) -> None:
+    async with opened(place) as store:
+        await put(store, Kind.MODEL, "filed")
+        await model(store, "stored")
+    worker = Worker(place)
+
+    await worker.start(strict=False)
+
+    assert worker.models == {"filed", "stored"}
+    assert any("filed" in problem for problem in worker.sync.problems)
+    await worker.sync.close()
+
+
+async def test_a_store_of_a_later_version_is_no_beginning(place: Place) -> None:
+    async with opened(place) as store:
+        await store.execute("UPDATE headrace_meta SET value = '99.0' WHERE key = 'schema'")
+
+    with pytest.raises(Refused, match=r"99\.0"):
+        await Worker(place).start()
+
+
+async def test_secrets_without_their_key_are_no_beginning(place: Place) -> None:
+    async with working(place):
+        pass
+    place.write(key=OTHER)
+
+    with pytest.raises(Refused, match=r"none of the master keys opens"):
+        await Worker(place).start()
+
+
+async def test_a_second_worker_uses_the_peppers_of_the_first(either: Place) -> None:
+    async with working(either, "0") as one, working(either, "1") as other:
+        assert one.sync.peppers == other.sync.peppers != ()
+        assert one.sync.vault is not None
+
+
+# --- changes ---
+
+
+async def test_a_change_is_served_soon(either: Place) -> None:
+    async with working(either) as worker, opened(either) as store:
+        revision = await model(store, "stored")
+        await until(lambda: "stored" in worker.models)
+
+        assert worker.sync.revision == revision
+        assert worker.sync.mirror.get(Kind.MODEL, "stored") is not None
+        assert worker.metric("headrace_config_revision") == revision
+        assert worker.state.metrics.sync.child().count >= 1
+
+
+async def test_what_is_deleted_goes(either: Place) -> None:
+    async with working(either) as worker, opened(either) as store:
+        id = await put(store, Kind.MODEL, "stored")
+        await put(store, Kind.DEPLOYMENT, "", {"provider": "lab"}, parent=id)
+        await until(lambda: "stored" in worker.models)
+
+        await put(store, Kind.MODEL, "stored", id=id, deleted=True)
+        await until(lambda: "stored" not in worker.models)
+
+
+async def test_an_answer_can_wait_until_it_is_served(place: Place) -> None:
+    worker = Worker(place)  # that does not follow by itself
+    await worker.start()
+    async with opened(place) as store:
+        revision = await model(store, "stored")
+
+        assert await worker.sync.refresh(revision) == revision
+        assert "stored" in worker.models
+        swaps = worker.swaps
+        assert await worker.sync.refresh(revision) == revision
+        assert await worker.sync.refresh() == revision
+        assert worker.swaps == swaps
+    await worker.sync.close()
+
+
+async def test_many_who_wait_share_one_compilation(place: Place) -> None:
+    worker = Worker(place)
+    await worker.start()
+    async with opened(place) as store:
+
+        async def write(number: int) -> None:
+            await worker.sync.refresh(await model(store, f"stored-{number}"))
+            assert f"stored-{number}" in worker.models
+
+        await asyncio.gather(*map(write, range(30)))
+
+    assert worker.swaps < 10
+    await worker.sync.close()
+
+
+async def test_a_flood_of_changes_is_compiled_four_times_a_second(place: Place) -> None:
+    async with working(place) as worker, opened(place) as store:
+        began, number = time.monotonic(), 0
+        while time.monotonic() - began < 1.5:
+            number += 1
+            await put(store, Kind.MODEL, f"stored-{number}")
+        took = time.monotonic() - began
+        await until(lambda: worker.sync.revision >= number)
+
+        assert number > 30  # it was one
+        assert worker.swaps <= 4 * took + 2
+
+
+async def test_one_bad_row_takes_nothing_else_with_it(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with working(place) as worker, opened(place) as store:
+        await put(store, Kind.PROVIDER, "odd", {"base_url": "http://h.test"}, sealed="v1.nonsense")
+        await model(store, "stored")
+        await until(lambda: "stored" in worker.models)
+
+        assert any("odd" in problem for problem in worker.sync.problems)
+        assert "odd" in caplog.text
+
+
+async def test_much_at_once_is_taken_in(place: Place) -> None:
+    async with working(place) as worker, opened(place) as store:
+        assert worker.sync.vault is not None
+        digest = private([kept(mint(), worker.sync.peppers[0])])
+        async with store.transaction() as session:
+            revision = await objects.lock(session)
+            for number in range(1500):
+                revision += 1
+                await session.execute(
+                    "INSERT INTO objects (kind, id, revision, name, private, created, updated)"
+                    " VALUES ('key', $1, $1, $2, $3, 0, 0)",
+                    revision,
+                    f"key {number}",
+                    digest.decode(),
+                )
+            await objects.unlock(session, revision)
+        await until(lambda: worker.sync.revision == revision)
+
+        assert len(worker.sync.mirror.records[Kind.KEY]) == 1500
+        assert worker.models == {"filed"}
+
+
+async def test_a_worker_that_was_away_too_long_reads_everything(place: Place) -> None:
+    worker = Worker(place)
+    async with opened(place) as store:
+        gone = await put(store, Kind.MODEL, "gone")
+        await put(store, Kind.DEPLOYMENT, "", {"provider": "lab"}, parent=gone)
+        await worker.start()
+        assert "gone" in worker.models
+        await put(store, Kind.MODEL, "gone", id=gone, deleted=True)
+        revision = await model(store, "stored")
+        await store.execute("DELETE FROM objects WHERE deleted = 1")
+        await store.execute("UPDATE revision SET floor = $1", revision - 1)
+
+        await worker.sync.refresh()
+
+    assert worker.models == {"filed", "stored"}
+    assert worker.sync.mirror.get(Kind.MODEL, "gone") is None
+    await worker.sync.close()
+
+
+# --- without the store ---
+
+
+def lose(place: Place) -> None:
+    """The database is a folder: nothing opens it."""
+    database = place.folder / "h.db"
+    for path in place.folder.glob("h.db*"):
+        path.rename(path.with_name(path.name.replace("h.db", "hidden")))
+    database.mkdir()
+
+
+def find(place: Place) -> None:
+    (place.folder / "h.db").rmdir()
+    for path in place.folder.glob("hidden*"):
+        path.rename(path.with_name(path.name.replace("hidden", "h.db")))
+
+
+async def copied(place: Place, *models: str) -> None:
+    """A worker has kept a copy, and has left."""
+    async with working(place, "0") as worker, opened(place) as store:
+        for name in models:
+            await model(store, name)
+        await until(lambda: set(models) <= worker.models)
+        place.copy.unlink(missing_ok=True)
+        worker.sync._keeper.changed()
+        await until(place.copy.exists)
+
+
+async def test_without_its_store_a_worker_begins_from_the_copy(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    await copied(place, "stored")
+    os.utime(place.copy, (time.time() - 600,) * 2)
+    lose(place)
+
+    async with working(place) as worker:
+        assert worker.models == {"filed", "stored"}
+        assert (worker.sync.source, worker.sync.health) == ("disk", "degraded")
+        assert worker.state.snapshot.complete
+        assert 599 < worker.sync.age < 700
+        assert worker.metric("headrace_store_up") == 0
+        assert worker.metric("headrace_config_age_seconds") > 599
+        assert "serving the copy on disk, 600 s old" in caplog.text
+        with pytest.raises(StoreDown):
+            await worker.sync.refresh()
+
+        find(place)
+        await until(lambda: worker.sync.up)
+        assert worker.sync.source == "store"
+        assert worker.sync.age < 60
+        async with opened(place) as store:
+            await model(store, "later")
+        await until(lambda: "later" in worker.models)
+
+
+async def test_without_store_and_copy_the_file_is_served_and_nobody_is_called_unknown(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(place) as store:
+        await model(store, "stored")
+    lose(place)
+
+    async with working(place) as worker:
+        assert worker.models == {"filed"}
+        assert not worker.state.snapshot.complete
+        assert worker.sync.source == ""
+        assert "the configuration file alone" in caplog.text
+
+        find(place)
+        await until(lambda: worker.models == {"filed", "stored"})
+        await until(lambda: worker.state.snapshot.complete)
+        assert worker.sync.peppers
+
+
+@pytest.mark.parametrize("damage", ["cut", "another key"])
+async def test_a_copy_that_does_not_open_is_not_used(
+    place: Place, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await copied(place, "stored")
+    lose(place)
+    if damage == "cut":
+        place.copy.write_bytes(place.copy.read_bytes()[:-10])
+    else:
+        place.write(key=OTHER)
+
+    worker = Worker(place)
+    await worker.start()
+
+    assert worker.models == {"filed"}
+    assert not worker.state.snapshot.complete
+    assert "the copy of the database in" in caplog.text
+    await worker.sync.close()
+
+
+async def test_a_damaged_database_is_replaced_by_the_copy(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    await copied(place, "stored")
+    for path in place.folder.glob("h.db-*"):
+        path.unlink()
+    database = place.folder / "h.db"
+    database.write_bytes(b"no database" + bytes(8000))
+
+    async with working(place) as worker:
+        assert worker.models == {"filed", "stored"}
+        assert (worker.sync.source, worker.sync.up) == ("disk", False)
+        assert "serving the copy on disk" in caplog.text
+        with pytest.raises(StoreDown):
+            await worker.sync.refresh()
+    assert database.read_bytes().startswith(b"no database")
+
+
+async def test_a_damaged_database_without_a_copy_is_no_beginning(place: Place) -> None:
+    (place.folder / "h.db").write_bytes(b"no database" + bytes(8000))
+
+    with pytest.raises(Refused, match="restore the file"):
+        await Worker(place).start()
+
+
+async def test_the_copy_follows(place: Place) -> None:
+    async with working(place, "0") as worker, opened(place) as store:
+        await until(place.copy.exists)
+        before = place.copy.read_bytes()
+        await model(store, "stored")
+        await until(lambda: "stored" in worker.models)
+        await until(lambda: place.copy.read_bytes() != before)
+    lose(place)
+
+    async with working(place, "1") as worker:
+        assert worker.models == {"filed", "stored"}
+
+
+async def test_only_one_worker_of_a_host_keeps_it(place: Place) -> None:
+    async with working(place, "1") as worker, opened(place) as store:
+        await model(store, "stored")
+        await until(lambda: "stored" in worker.models)
+
+    assert not place.copy.exists()
+
+
+# --- the file ---
+
+
+async def test_a_file_that_is_read_again_is_served(place: Place) -> None:
+    async with working(place) as worker:
+        place.write("  new: {deployments: [{provider: lab}]}\n")
+
+        assert await worker.sync.reload() == 2
+
+        assert worker.models == {"filed", "new"}
+        assert worker.metric("headrace_config_reloads_total", outcome="applied") == 1
+
+
+BAD = {
+    "no YAML": "models: [",
+    "unknown key": "nonsense: 1\n",
+    "missing secret": "  odd: {deployments: [{provider: ${NOT_SET}}]}\n",
+    "fallbacks in a circle": (
+        "  one: {fallbacks: [two], deployments: [{provider: lab}]}\n"
+        "  two: {fallbacks: [one], deployments: [{provider: lab}]}\n"
+    ),
+    "a name twice": "  filed: {deployments: [{provider: lab}]}\n",
+    "a name in the store": "  stored: {deployments: [{provider: lab}]}\n",
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+async def test_a_bad_file_never_replaces_a_good_one(
+    place: Place, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(place) as store:
+        await model(store, "stored")
+    async with working(place) as worker:
+        before, swaps = worker.state.snapshot, worker.swaps
+        place.write(BAD[what])
+
+        with pytest.raises(ValueError, match=r"."):
+            await worker.sync.reload()
+
+        assert worker.state.snapshot is before
+        assert (worker.swaps, worker.sync.version) == (swaps, 1)
+        assert worker.sync.problems
+        assert "configuration not reloaded" in caplog.text
+        assert worker.metric("headrace_config_reloads_total", outcome="rejected") == 1
+
+        place.write()
+        assert await worker.sync.reload() == 2
+        assert not worker.sync.problems
+
+
+async def test_every_problem_of_a_bad_file_is_said(place: Place) -> None:
+    async with working(place) as worker:
+        place.write("nonsense: 1\nserver: {port: many}\n")
+
+        with pytest.raises(ValueError, match="nonsense") as error:
+            await worker.sync.reload()
+        assert "server.port" in str(error.value)
+
+
+async def test_a_new_master_key_is_used_once_the_file_has_it(place: Place) -> None:
+    async with working(place) as worker:
+        peppers = worker.sync.peppers
+        text = place.path.read_text().replace(f"keys: [{KEY}]", f"keys: [{OTHER}, {KEY}]")
+        place.path.write_text(text)
+
+        await worker.sync.reload()
+
+        assert worker.sync.peppers == peppers
+        assert worker.sync.vault is not None
+        assert worker.sync.vault.kids[0] == Vault([Secret(OTHER)]).kids[0]
+
+
+async def test_a_file_that_would_lock_the_store_is_not_taken(place: Place) -> None:
+    async with working(place) as worker:
+        vault = worker.sync.vault
+        place.path.write_text(place.path.read_text().replace(KEY, OTHER))
+
+        with pytest.raises(ValueError, match="master key"):
+            await worker.sync.reload()
+
+        assert worker.sync.vault is vault
+
+
+# --- all of them ---
+
+
+async def test_a_signal_reaches_every_worker_once(either: Place) -> None:
+    done: list[str] = []
+    async with working(either, "0") as one, working(either, "1") as other:
+        for worker in (one, other):
+            name = worker.sync._fleet.name
+            worker.sync.on("stats.reset", partial(done.append, name))
+            # Two workers of one process: each needs a row of its own.
+            worker.sync._fleet.pid = int(name)
+            await worker.sync._report()
+
+        answer = await one.sync.signal("stats.reset")
+
+        assert sorted(done) == ["0", "1"]
+        assert (answer["missing"], [row["name"] for row in answer["workers"]]) == ([], ["0", "1"])
+        await one.sync.signal("stats.reset")
+        assert sorted(done) == ["0", "0", "1", "1"]
+        await one.sync.signal("cache.clear")
+        assert len(done) == 4
+
+
+async def test_who_begins_later_has_nothing_to_do(place: Place) -> None:
+    done: list[str] = []
+    async with working(place) as worker:
+        await worker.sync.signal("stats.reset")
+
+    async with working(place) as late:
+        late.sync.on("stats.reset", lambda: done.append("late"))
+        async with opened(place) as store:
+            await model(store, "stored")
+        await until(lambda: "stored" in late.models)
+
+    assert done == []
+
+
+async def test_a_signal_to_reload_reports_a_bad_file(place: Place) -> None:
+    async with working(place) as worker:
+        place.write("nonsense: 1\n")
+
+        answer = await worker.sync.signal("reload")
+
+        [row] = answer["workers"]
+        assert "nonsense" in row["problem"]
+        assert (row["config"], row["revision"] >= answer["revision"]) == ("1", True)
+        place.write()
+        [row] = (await worker.sync.signal("reload"))["workers"]
+        assert (row["config"], row["problem"]) == ("2", "")
+
+
+async def test_one_that_does_not_follow_is_named(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.control.signals.PATIENCE", 0.2)
+    async with working(place) as worker, opened(place) as store:
+        await store.execute(
+            "INSERT INTO workers (host, pid, name, seen) VALUES ('far', 7, '3', $1)", time.time()
+        )
+
+        answer = await worker.sync.signal("stats.reset")
+
+        assert [row["host"] for row in answer["missing"]] == ["far"]
+        assert len(answer["workers"]) == 1
+
+
+async def test_a_worker_that_leaves_is_not_counted_any_more(place: Place) -> None:
+    async with opened(place) as store:
+
+        async def rows() -> int:
+            return len(await store.fetch("SELECT 1 FROM workers"))
+
+        async with working(place) as worker:
+            await becomes(rows, 1)
+            assert len(await worker.sync.workers()) == 1
+
+        assert await rows() == 0
+
+
+async def becomes(ask: Callable[[], Awaitable[int]], wanted: int) -> None:
+    async with asyncio.timeout(10):
+        while await ask() != wanted:
+            await asyncio.sleep(0.01)
