@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.core.config.schema import Config
+from proxy.core.model import Credential
+from proxy.core.secret import Secret
+from proxy.state import snapshot
+from proxy.state.targets import Account, Builder, Public, Targets
+from tests.state.rows import file
+
+FILE = """
+defaults: {timeouts: {ttft: 7}}
+providers:
+  p: {base_url: "https://p.example.com", credentials: [sk-p]}
+  q: {base_url: "https://q.example.com", auth: none}
+models:
+  a: {aliases: [b], deployments: [{provider: p, priority: 2}, {provider: q}]}
+  "w/*": {aliases: ["wide/*"], deployments: [{provider: q, model: "*"}]}
+  c: {fallbacks: [w/x], deployments: [{provider: p, weight: 0}]}
+"""
+
+
+def build(builder: Builder, config: Config, **public: Any) -> Targets:
+    models = snapshot.public(config) | public
+    return builder.build(snapshot.accounts(config), models, config.defaults)
+
+
+def test_everything_that_can_serve_is_there() -> None:
+    found = build(Builder(), file(FILE))
+
+    assert list(found.providers) == ["p", "q"]
+    assert set(found.models) == {"a", "b", "c"}
+    # The longest beginning first: it is the one that counts.
+    assert [prefix for prefix, _ in found.wildcards] == ["wide/", "w/"]
+    assert [tier[0].id for tier in found.models["a"].tiers] == ["a/1:q", "a/0:p"]
+    assert found.models["c"].tiers == ()
+    assert found.models["a"].tiers[0][0].timeouts.ttft == 7
+
+
+def test_an_account_is_usable_with_what_it_needs() -> None:
+    blocks = file(FILE).providers
+    held = (Credential("p#0", Secret("k")),)
+
+    assert Account(blocks["p"], held).usable
+    assert not Account(blocks["p"]).usable
+    assert Account(blocks["q"]).usable
+    off = blocks["p"].model_copy(update={"enabled": False})
+    assert not Account(off, held).usable
+
+
+def test_of_the_same_the_same_is_made() -> None:
+    builder, config = Builder(), file(FILE)
+    before = build(builder, config)
+
+    for again in (config, file(FILE)):
+        after = build(builder, again)
+        assert all(after.providers[name] is before.providers[name] for name in before.providers)
+        assert all(after.models[name] is before.models[name] for name in before.models)
+        assert after.wildcards == before.wildcards
+
+
+def test_a_change_reaches_what_is_made_of_it() -> None:
+    builder = Builder()
+    before = build(builder, file(FILE))
+
+    after = build(builder, file(FILE.replace("//p.", "//other.")))
+
+    assert after.providers["p"] is not before.providers["p"]
+    assert after.providers["q"] is before.providers["q"]
+    assert after.models["a"].tiers[1][0].provider is after.providers["p"]
+    # Its other deployment has nothing to do with that.
+    assert after.models["a"].tiers[0][0] is before.models["a"].tiers[0][0]
+    assert after.wildcards == before.wildcards
+
+
+def test_defaults_reach_everything() -> None:
+    builder = Builder()
+    before = build(builder, file(FILE))
+
+    after = build(builder, file(FILE.replace("ttft: 7", "ttft: 8")))
+
+    assert after.providers["q"].timeouts.ttft == 8
+    assert after.models["a"].tiers[0][0].timeouts.ttft == 8
+    assert before.models["a"].tiers[0][0].timeouts.ttft == 7
+
+
+def test_a_fallback_that_comes_and_goes() -> None:
+    config = file(FILE)
+    builder = Builder()
+    block = config.models["a"].model_copy(update={"fallbacks": ["late"]})
+    late = Public(config.models["a"], snapshot.public(config)["a"].deployments, ())
+    first = Public(block, snapshot.public(config)["a"].deployments, ())
+
+    without = build(builder, config, first=first)
+    same = build(builder, config, first=first)
+    having = build(builder, config, first=first, late=late)
+
+    assert without.models["first"].fallbacks == ()
+    assert same.models["first"] is without.models["first"]
+    assert having.models["first"].fallbacks == ("late",)
