@@ -109,7 +109,7 @@ def _database_commands(commands: Any) -> None:
 
     keys = actions("keys", "virtual keys in the database")
     create = command(keys, "create", "make a key, and print it this once", _keys_create)
-    create.add_argument("name")
+    create.add_argument("--name", required=True, help="in logs and metrics")
     create.add_argument("--models", nargs="+", metavar="NAME", help="only these, or gpt-*")
     create.add_argument("--routes", nargs="+", metavar="ROUTE", help="only these")
     create.add_argument("--cidrs", nargs="+", metavar="NETWORK", help="only from these")
@@ -119,7 +119,8 @@ def _database_commands(commands: Any) -> None:
     create.add_argument("--owner")
     create.add_argument("--team")
     command(keys, "list", "all keys, without what is secret", _keys_list)
-    command(keys, "revoke", "refuse a key from now on", _keys_revoke).add_argument("name")
+    revoke = command(keys, "revoke", "delete a key: it is refused from now on", _keys_revoke)
+    revoke.add_argument("key", metavar="NAME|ID")
 
 
 def _port(text: str) -> int:
@@ -393,5 +394,5 @@ def _keys_revoke(options: argparse.Namespace) -> int:
     from proxy.store import key_commands as commands
 
     return _on_file(
-        lambda config: commands.revoke(config, options.name, as_json=options.json), options
+        lambda config: commands.revoke(config, options.key, as_json=options.json), options
     )
