@@ -7,7 +7,7 @@ the document says already is left alone, so that importing it again changes noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -23,6 +23,7 @@ from proxy.control.admin.transfer import Mode, Stock
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.config.document import Document, compose, resolve
 from proxy.core.config.problem import ConfigError
+from proxy.core.records import Kind
 from proxy.store import peppers
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ YAML_KINDS = frozenset(
     {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml"}
 )
 """None that a form of another site can send."""
+_PARENT: Mapping[str, str] = {Kind.CREDENTIAL: "provider", Kind.DEPLOYMENT: "public_model"}
+"""What an edit calls the object it belongs to; a document has no such field there."""
 ACTIONS = ("create", "update", "delete", "unchanged")
 
 
@@ -141,7 +144,9 @@ async def carry_out(
     except Problem as problem:
         if problem.status >= 500 or problem.code == "no_master_key":
             raise
-        report.problems += problem.faults or (Fault("", problem.detail),)
+        found = problem.faults or (Fault("", problem.detail),)
+        follows = set(_follows(made.steps))
+        report.problems += [fault for fault in found if fault.field not in follows]
         return report
     if not report.problems:
         report.done = [
@@ -150,6 +155,13 @@ async def carry_out(
         ]
     report.warnings += dict.fromkeys(said for one in written for said in one.warnings)
     return report
+
+
+def _follows(steps: Sequence[Step]) -> Iterator[str]:
+    """Fields that are wrong only because what they belong to was refused."""
+    for step in steps:
+        if isinstance(step.edit, Create) and step.edit.parent.startswith("@"):
+            yield f"{step.place}.{_PARENT[step.kind]}"
 
 
 async def _keep_peppers(made: Plan, services: Services) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Block = dict[str, Any]
 OF_THE_FILE = frozenset({"server", "admin", "store", "secrets"})
 """Sections that are in the file alone."""
+_FIRST_GONE = tuple(reversed(Kind))
 _HIDDEN = ("headers", "query", "proxy")
 _FOUND_NONE = "a secret is expected: the document leaves it out, and there is none here"
 
@@ -61,6 +62,8 @@ class _Planner:
         self._providers(self._blocks(sections, "providers"))
         self._models(self._blocks(sections, "models"))
         self._keys(sections.get("keys"))
+        # With a provider its deployments go: so they come before it.
+        self._deletes.sort(key=lambda step: _FIRST_GONE.index(step.kind))
         shift = len(self._deletes)
         self._plan.steps = [*self._deletes, *(_shifted(step, shift) for step in self._writes)]
         return self._plan

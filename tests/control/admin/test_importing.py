@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.control.admin import body, export, importing, resources
+from proxy.control.admin.access import Role
+from proxy.core.virtual_key import Pepper, digest
+from tests.control.admin.desk import OURS, Desk, Said, open_desk
+
+CONTENT = """
+providers:
+  openai:
+    preset: openai
+    credentials: [sk-first-0123456789, sk-second-0123456789]
+models:
+  gpt: {fallbacks: [other], deployments: [{provider: openai}]}
+  other: {deployments: [{provider: openai, model: o}]}
+keys:
+  - {name: team-a, key: sk-client-0123456789}
+"""
+ROUTES = (*OURS, *resources.ROUTES, *export.ROUTES, *importing.ROUTES)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path, ROUTES) as one:
+        yield one
+
+
+async def take(
+    desk: Desk, content: str | dict[str, Any], query: str = "", kind: str = "application/yaml"
+) -> Said:
+    raw = content.encode() if isinstance(content, str) else orjson.dumps(content)
+    path = f"/admin/config/import?{query}"
+    return await desk.owner("POST", path, raw, content_type=kind)
+
+
+def counts(said: Said) -> list[int]:
+    assert said.status == 200, said.body
+    return [said.json[action] for action in importing.ACTIONS]
+
+
+async def exported(desk: Desk, secrets: str) -> str:
+    return (await desk.owner("GET", f"/admin/config/export?secrets={secrets}")).body.decode()
+
+
+async def objects(desk: Desk) -> int:
+    return int((await desk.store.fetch("SELECT count(*) FROM objects WHERE deleted = 0"))[0][0])
+
+
+# --- taking in ---
+
+
+async def test_a_document_is_taken_in_and_served(desk: Desk) -> None:
+    said = await take(desk, CONTENT)
+
+    assert counts(said) == [8, 0, 0, 0]
+    assert said.json["ok"]
+    assert said.json["revision"] == desk.services.sync.mirror.revision == 8
+    assert [one["at"] for one in said.json["edits"]] == [
+        "providers.openai",
+        "providers.openai.credentials[0]",
+        "providers.openai.credentials[1]",
+        "models.other",
+        "models.other.deployments[0]",
+        "models.gpt",
+        "models.gpt.deployments[0]",
+        "keys[0]",
+    ]
+
+
+async def test_the_same_again_changes_nothing(desk: Desk) -> None:
+    first = await take(desk, CONTENT)
+
+    again = await take(desk, CONTENT)
+
+    assert counts(again) == [0, 0, 0, 8]
+    assert again.json["revision"] == first.json["revision"]
+
+
+@pytest.mark.parametrize("mode", ["merge", "replace"])
+@pytest.mark.parametrize("secrets", ["references", "encrypted", "omit"])
+async def test_an_export_changes_nothing_where_it_comes_from(
+    desk: Desk, secrets: str, mode: str
+) -> None:
+    await take(desk, CONTENT)
+
+    said = await take(desk, await exported(desk, secrets), f"mode={mode}")
+
+    assert counts(said)[:3] == [0, 0, 0]
+
+
+async def test_json_is_taken_too(desk: Desk) -> None:
+    said = await take(desk, {"models": {"m": {}}}, kind="application/json")
+
+    assert counts(said) == [1, 0, 0, 0]
+
+
+async def test_other_gateways_path_means_the_same(desk: Desk) -> None:
+    raw = b"models: {m: {}}"
+    said = await desk.owner("POST", "/api/config/import", raw, content_type="text/yaml")
+
+    assert counts(said) == [1, 0, 0, 0]
+
+
+async def test_replacing_deletes_what_is_not_named(desk: Desk) -> None:
+    await take(desk, CONTENT)
+
+    said = await take(desk, "models: {other: {}}", "mode=replace")
+
+    assert counts(said) == [0, 0, 4, 1]
+    assert await objects(desk) == 1
+
+
+async def test_a_moved_installation_serves_the_keys_of_its_clients(
+    desk: Desk, tmp_path: Path
+) -> None:
+    await take(desk, CONTENT)
+    document = await exported(desk, "encrypted")
+    (tmp_path / "other").mkdir()
+
+    async with open_desk(tmp_path / "other", ROUTES) as other:
+        assert counts(await take(other, document)) == [8, 0, 0, 0]
+
+        mine, theirs = other.services.sync.peppers, desk.services.sync.peppers
+        assert {pepper.id for pepper in mine} > {pepper.id for pepper in theirs}
+        assert _kept(other, mine) & _kept(desk, theirs)
+        assert counts(await take(other, document)) == [0, 0, 0, 8]
+        assert await exported(other, "references") == await exported(desk, "references")
+
+
+def _kept(desk: Desk, peppers: tuple[Pepper, ...]) -> set[str]:
+    """What the client's key is looked up by, where it is known."""
+    record = desk.services.sync.mirror.get("key", "team-a")
+    assert record is not None
+    found = {digest("sk-client-0123456789", pepper).hex() for pepper in peppers}
+    return {one for one in found if one.encode() in record.private}
+
+
+# --- looking first ---
+
+
+async def test_a_dry_run_says_everything_and_writes_nothing(desk: Desk) -> None:
+    await take(desk, CONTENT)
+    before = await desk.store.fetch("SELECT * FROM objects")
+    audited = await desk.store.fetch("SELECT count(*) FROM audit")
+
+    changed = CONTENT.replace("model: o", "model: o, weight: 3").replace("team-a", "team-b")
+    changed = changed.replace("sk-client", "sk-another")
+    said = await take(desk, changed, "dry_run=true&mode=replace")
+
+    assert counts(said) == [1, 1, 1, 6]
+    assert {one["action"]: one["at"] for one in said.json["edits"]} | {"unchanged": ""} == {
+        "delete": "keys.team-a",
+        "update": "models.other.deployments[0]",
+        "create": "keys[0]",
+        "unchanged": "",
+    }
+    assert await desk.store.fetch("SELECT * FROM objects") == before
+    assert await desk.store.fetch("SELECT count(*) FROM audit") == audited
+
+
+async def test_a_dry_run_says_every_problem(desk: Desk) -> None:
+    said = await take(desk, _WRONG, "dry_run=1")
+
+    assert said.status == 200
+    assert not said.json["ok"]
+    assert said.json["edits"] == []
+    assert {one["field"] for one in said.json["problems"]} == _FIELDS
+
+
+async def test_a_document_with_problems_changes_nothing(desk: Desk) -> None:
+    said = await take(desk, _WRONG)
+
+    assert (said.status, said.code) == (400, "invalid")
+    assert {one["field"] for one in said.json["errors"]} == _FIELDS
+    assert await objects(desk) == 0
+
+
+_WRONG = """
+typo: 1
+providers:
+  inside: {base_url: "http://169.254.169.254"}
+  good: {preset: openai, credentials: ["${HEADRACE_GOOD_KEY_1}"]}
+  env: {preset: openai, credential_env: [PATH]}
+models:
+  m: {deployments: [{provider: good}], fallbacks: [nothing]}
+  n: {deployments: [{provider: nobody}]}
+keys:
+  - {name: k, key: sk-client-0123456789, cidrs: [nowhere]}
+"""
+_FIELDS = {
+    "typo",
+    "providers.inside.base_url",
+    "providers.good.credentials[0].key",
+    "providers.env.credential_env",
+    "models.m.fallbacks[0]",
+    "models.n.deployments[0].provider",
+    "keys[0].cidrs[0]",
+}
+
+
+async def test_a_name_of_the_configuration_file_is_read_only(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, ROUTES) as desk:
+        desk.services.sync.config.models["gpt"] = desk.services.sync.config.models.get(
+            "gpt", _model()
+        )
+
+        said = await take(desk, CONTENT, "dry_run=true")
+
+        assert [one["field"] for one in said.json["problems"]][:1] == ["models.gpt"]
+        assert "configuration file" in said.json["problems"][0]["message"]
+
+
+def _model() -> Any:
+    from proxy.core.config.schema import Model
+
+    return Model()
+
+
+# --- what is no document ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "a: 1\n---\nb: 1",
+        "models: {a: !!python/object/apply:os.system ['true']}",
+        "models: {a: !!python/name:os.system x}",
+        "models: !!binary eA==",
+        "models: {a: !include /etc/passwd}",
+        "models: {a: {}, a: {}}",
+        "models: {a: *nowhere}",
+        "? [a]\n: b",
+        "a: \x00",
+        "[" * 1000,
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(
+            f"{chr(98 + number)}: &{chr(98 + number)} [{','.join(['*' + chr(97 + number)] * 9)}]\n"
+            for number in range(9)
+        ),
+    ],
+)
+async def test_yaml_that_is_more_than_data_is_refused(desk: Desk, text: str) -> None:
+    said = await take(desk, text)
+
+    assert (said.status, said.code) == (400, "invalid")
+    assert "line " in said.json["errors"][0]["message"]
+
+
+async def test_a_document_that_is_no_text_is_refused(desk: Desk) -> None:
+    raw = b"models: {\xff: {}}"
+    said = await desk.owner("POST", "/admin/config/import", raw, content_type="application/yaml")
+
+    assert (said.status, said.code) == (400, "invalid")
+
+
+async def test_a_document_that_is_too_large_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "LIMIT", 100)
+
+    assert (await take(desk, "#" * 101)).status == 413
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""],
+)
+async def test_what_a_form_can_send_is_refused(desk: Desk, kind: str) -> None:
+    said = await take(desk, "models: {m: {}}", kind=kind)
+
+    assert (said.status, said.code) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("query", ["mode=append", "dry_run=maybe"])
+async def test_a_choice_that_is_none_is_refused(desk: Desk, query: str) -> None:
+    assert (await take(desk, CONTENT, query)).status == 400
+
+
+@pytest.mark.parametrize("text", ["", "{}", "# nothing\n", "null"])
+async def test_nothing_is_a_document_too(desk: Desk, text: str) -> None:
+    assert counts(await take(desk, text)) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "providers: {p: {base_url: '${HOME}'}}",
+        "providers: {p: {base_url: 'https://p.example', credentials: ['x${PATH}']}}",
+        "providers: {p: {base_url: 'https://p.example', headers: {x: 'file:/etc/hostname'}}}",
+        "models: {m: {description: 'file:/etc/hostname'}}",
+    ],
+)
+async def test_nothing_of_this_machine_is_read_for_a_caller(desk: Desk, text: str) -> None:
+    said = await take(desk, text)
+
+    assert (said.status, said.code) == (400, "invalid")
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.VIEWER, Role.KEY_MANAGER, Role.METRICS])
+async def test_who_may_not_configure_imports_nothing(desk: Desk, role: Role) -> None:
+    who = await desk.token("t", role, team="a")
+
+    said = await desk.ask("POST", "/admin/config/import", b"{}", who, content_type="text/yaml")
+
+    assert said.status == 403
+
+
+async def test_without_a_database_there_is_nowhere_to_import_to(desk: Desk) -> None:
+    await desk.cut()
+
+    assert (await take(desk, CONTENT)).status == 503
