@@ -69,6 +69,13 @@ class Replica:
         """Seconds since the store last confirmed what is here; if it never did, since the start."""
         return 0.0 if self.store is None else max(0.0, monotonic() - self._confirmed)
 
+    @property
+    def sealed(self) -> list[str]:
+        """Everything in it that is sealed."""
+        kinds = self.mirror.records.values()
+        found = [record.sealed for kind in kinds for record in kind.values() if record.sealed]
+        return found + [row.sealed for row in self.pepper_rows]
+
     async def load(self, config: Config) -> None:
         """Everything, from the store. Raises StoreDown, StoreBroken; ValueError when there are no keys to it."""
         copied = await asyncio.to_thread(Path(config.store.copy_path).exists)

@@ -75,6 +75,8 @@ class Sync:
         self.revision = 0
         """Of the store, as it is served."""
         self._file = file
+        self._database = file.config.store
+        """Which one is in use: the file may name another by now, for the next start."""
         self._use = use
         self._metrics = state.metrics
         self._replica = Replica(file.config)
@@ -318,10 +320,13 @@ class Sync:
             found = clashes(config, self.mirror)
             if found:
                 raise ValueError("\n".join(found))
-            if config.secrets != self.config.secrets:
-                sealed = bool(self._replica.pepper_rows)
-                vault = await asyncio.to_thread(keyring.vault, config, sealed=sealed)
-                self._replica.rekey(vault)
+            if self.store is not None:
+                # Its master keys may be in another file, which may say something else by now.
+                here = config.model_copy(update={"store": self._database})
+                sealed = self._replica.sealed
+                vault = await asyncio.to_thread(keyring.replaced, self.vault, here, sealed)
+                if vault is not self.vault:
+                    self._replica.rekey(vault)
         except ValueError as error:
             self._refused = (str(error),)
             self._metrics.config_reloads.child("rejected").inc()

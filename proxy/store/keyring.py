@@ -11,13 +11,15 @@ import os
 import secrets
 import stat
 import tempfile
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.core import redact
 from proxy.core.log import logger
 from proxy.core.secret import Secret
-from proxy.core.vault import MAKE_ONE, Vault
+from proxy.core.vault import MAKE_ONE, Vault, kid_of
 from proxy.store.opening import sqlite_path
 
 if TYPE_CHECKING:
@@ -51,6 +53,28 @@ def vault(config: Config, *, sealed: bool | None) -> Vault | None:
     for key in keys:
         redact.register(key)
     return Vault(keys, not_these=others)
+
+
+def replaced(old: Vault | None, config: Config, sealed: Collection[str]) -> Vault | None:
+    """The vault of a configuration that is read anew: the old one where its keys are the same. Blocks.
+
+    `sealed` is everything the database has sealed. Raises ValueError, as `vault` does, and for a key that was taken
+    out while something is still under it.
+    """
+    new = vault(config, sealed=True if sealed else None)
+    if old is None:
+        return new
+    kids = () if new is None else new.kids
+    if kids == old.kids:
+        return old
+    left = Counter(map(kid_of, sealed))
+    for kid in old.kids:
+        if kid not in kids and left[kid]:
+            raise ValueError(
+                f"secrets.keys: {left[kid]} values in the database are still under master key {kid}: "
+                "put that key back after the new one, and run 'headrace secrets rotate'"
+            )
+    return new
 
 
 def own_file(url: str) -> Path | None:

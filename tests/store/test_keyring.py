@@ -176,3 +176,40 @@ async def test_a_database_says_whether_it_holds_secrets(tmp_path: Path) -> None:
 
     assert await keyring.holds_secrets(store)
     await store.close()
+
+
+def test_the_same_keys_are_the_same_vault(settings: Settings) -> None:
+    old = Vault([Secret(KEY)])
+
+    assert keyring.replaced(old, settings(f"secrets: {{keys: [{KEY}]}}"), []) is old
+
+
+def test_a_file_that_says_something_else_by_now_is_heard(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"{OTHER}\n{KEY}\n")
+    file.chmod(0o600)
+    old = Vault([Secret(KEY)])
+
+    new = keyring.replaced(old, settings(f"secrets: {{file: {file}}}"), [old.seal(b"x", PLACE)])
+
+    assert new is not None
+    assert new.kids == Vault([Secret(OTHER), Secret(KEY)]).kids
+
+
+@pytest.mark.parametrize("keys", ["[]", f"[{OTHER}]"])
+def test_a_key_is_not_taken_out_while_something_is_under_it(settings: Settings, keys: str) -> None:
+    old, other = Vault([Secret(KEY)]), Vault([Secret(OTHER)])
+    config = settings(f"secrets: {{keys: {keys}}}", "postgresql://h/d")
+    sealed = [old.seal(b"x", PLACE), other.seal(b"y", PLACE), old.seal(b"z", PLACE)]
+
+    with pytest.raises(ValueError, match=r"secrets\.keys") as refused:
+        keyring.replaced(old, config, sealed)
+
+    assert KEY not in str(refused.value)
+    if OTHER in keys:
+        assert f"2 values in the database are still under master key {old.kids[0]}" in str(
+            refused.value
+        )
+        assert keyring.replaced(old, config, sealed[1:2]) is not old
