@@ -193,12 +193,9 @@ class _Object:
         try:
             stored.validate(self.kind, self.name, whole)
         except ValidationError as error:
-            details = error.errors(include_url=False)
-            problems = explain.explain(error, self.words, self.place)
-            for detail, problem in zip(details, problems, strict=True):
-                field = dotted(detail["loc"]) if detail["type"] == "missing" else problem.path
-                if not (detail["type"] == "missing" and field in self.kept):
-                    self.wrong.setdefault(field, problem.message)
+            for refusal in stored.refusals(error, self.words, self.place):
+                if not (refusal.missing and refusal.field in self.kept):
+                    self.wrong.setdefault(refusal.field, refusal.message)
 
     def _spanning(self, whole: dict[str, Any]) -> None:
         check = One(self.around, self.words)

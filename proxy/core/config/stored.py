@@ -5,9 +5,10 @@ Nothing in them refers to this machine: `${…}`, `file:…` and `credential_env
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from proxy.core.config import explain
@@ -56,6 +57,15 @@ _PLACES: Mapping[str, Path] = {
 }
 
 
+class Refusal(Struct, frozen=True):
+    """One thing the schema refused."""
+
+    field: str
+    message: str
+    missing: bool
+    """It is not there at all."""
+
+
 class Unfit(ValueError):
     """A spec that the schema refuses; the text says why, and shows no secret."""
 
@@ -88,6 +98,14 @@ def validate(kind: str, name: str, fields: Mapping[str, Any]) -> Section:
     return SECTIONS[kind].model_validate(fields)
 
 
+def refusals(error: ValidationError, words: Words, top: Path) -> Iterator[Refusal]:
+    """What the schema refused of an object that would stand at `top`, in the words of the file."""
+    details = error.errors(include_url=False)
+    for detail, problem in zip(details, explain.explain(error, words, top), strict=True):
+        missing = detail["type"] == "missing"
+        yield Refusal(dotted(detail["loc"]) if missing else problem.path, problem.message, missing)
+
+
 def section(kind: str, name: str, fields: Mapping[str, Any]) -> Section:
     """The section of a spec (with its secrets among the fields). Raises Unfit."""
     if kind == "setting" and name not in SETTINGS:
@@ -96,10 +114,8 @@ def section(kind: str, name: str, fields: Mapping[str, Any]) -> Section:
         return validate(kind, name, expanded(kind, fields))
     except ValidationError as error:
         top = place(kind, name)
-        problem = next(explain.explain(error, Words(top, fields), top))
-        raise Unfit(
-            f"{problem.path}: {problem.message}" if problem.path else problem.message
-        ) from None
+        refusal = next(refusals(error, Words(top, fields), top))
+        raise Unfit(f"{refusal.field}: {refusal.message}") from None
 
 
 def key(name: str, fields: Mapping[str, Any]) -> Key:
