@@ -1,72 +1,144 @@
-"""The admin listener: pages for operators, on a port of their own."""
+"""The admin listener, and the admin API on the API listener where both share a port.
+
+    admin_server    a server of its own: the admin application, and the pages of operators
+    aside           what the API listener asks about a path that is none of its own pages
+
+A body is read only after its sender has shown who they are.
+"""
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+from uuid import uuid4
 
-import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from proxy.control.admin import body, openapi
+from proxy.control.admin.access import Permission
+from proxy.control.admin.app import AdminApp, Response
+from proxy.control.admin.routes import all_routes
+from proxy.control.admin.web import Answer, Problem, Request, Route
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
-    from proxy.core.secret import Secret
+    from proxy.control.admin.services import Services
 
 Page = Callable[[], tuple[int, str, bytes]]
 """() to (status, content type, body)."""
 
 OPEN = frozenset({"/health/live", "/health/ready", "/livez", "/readyz"})
 """What an orchestrator asks without a token."""
-_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_PERMISSIONS = {**dict.fromkeys(OPEN, Permission.PUBLIC), "/metrics": Permission.METRICS}
+BODY_SECONDS = 30.0
+"""For a whole body to arrive."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def admin_server(pages: Mapping[str, Page], token: Callable[[], Secret | None]) -> web.Server:
-    """Serves `pages`. Everything but liveness and readiness needs the token, once there is one."""
+def admin_app(services: Services, pages: Mapping[str, Page], endpoints: Sequence[str]) -> AdminApp:
+    """The whole admin application; `endpoints` are those of the API, for the documentation."""
+    routes = [*all_routes(), *page_routes(pages)]
+    return AdminApp([*routes, *openapi.Documentation(routes, endpoints).routes()], services)
+
+
+def documentation(app: AdminApp, services: Services) -> AdminApp:
+    """Of that, what anybody may read: for the API's port."""
+    return AdminApp([route for route in app.routes if route.tag == "documentation"], services)
+
+
+def page_routes(pages: Mapping[str, Page]) -> list[Route]:
+    """Pages as routes: liveness and readiness for anybody, `/metrics` for who may read metrics, the rest for readers."""
+    return [
+        Route(
+            method="GET",
+            path=path,
+            permission=_PERMISSIONS.get(path, Permission.READ),
+            handler=_shown(page),
+            summary=f"The page {path}",
+            tag="pages",
+        )
+        for path, page in pages.items()
+    ]
+
+
+def _shown(page: Page) -> Callable[[Request, Services], Awaitable[Answer]]:
+    async def show(_request: Request, _services: Services) -> Answer:
+        status, kind, content = page()
+        return Answer(content, status, kind=kind)
+
+    return show
+
+
+def admin_server(app: AdminApp) -> web.Server:
+    """Serves the application on a port of its own."""
 
     async def handle(request: BaseRequest) -> web.StreamResponse:
-        path = request.raw_path.partition("?")[0]
-        page = pages.get(path)
-        secret = token()
-        if path not in OPEN and secret is not None and not _authorized(request, secret):
-            return _error(
-                401,
-                "invalid_api_key",
-                "The admin token is missing or wrong.",
-                {"www-authenticate": "Bearer"},
-            )
-        if page is None:
-            return _error(404, "unknown_url", "There is nothing at this path.")
-        if request.method not in ("GET", "HEAD"):
-            return _error(
-                405, "method_not_allowed", "This path takes GET, HEAD.", {"allow": "GET, HEAD"}
-            )
-        status, kind, content = page()
-        return web.Response(status=status, body=content, headers={**_HEADERS, "content-type": kind})
+        status, headers, content = await answer(app, request)
+        return web.Response(status=status, headers=headers, body=content)
 
-    return web.Server(handle, access_log=None)
+    return web.Server(handle, access_log=None, auto_decompress=False)
 
 
-def _authorized(request: BaseRequest, secret: Secret) -> bool:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(
-        given.strip().encode("utf-8", "surrogateescape"), secret.reveal().encode()
+def aside(
+    app: AdminApp, *, below: str = ""
+) -> Callable[[BaseRequest, str], Awaitable[Response] | None]:
+    """(request, its path) to what answers it; None for what is no route, nor below this path: that is another's."""
+
+    def ask(request: BaseRequest, path: str) -> Awaitable[Response] | None:
+        if (below and path.startswith(below)) or app.serves(request.method, path):
+            return answer(app, request)
+        return None
+
+    return ask
+
+
+async def answer(app: AdminApp, request: BaseRequest) -> Response:
+    """What the application says to a request of a connection."""
+    path, _, query = request.raw_path.partition("?")
+    transport = request.transport
+    peer = None if transport is None else transport.get_extra_info("peername")
+
+    async def read() -> bytes:
+        return await _read(request)
+
+    return await app.answer(
+        Request(
+            method=request.method,
+            path=path,
+            query=dict(parse_qsl(query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=b"",
+            peer=str(peer[0]) if peer else "",
+            id=str(uuid4()),
+        ),
+        read,
     )
 
 
-def _error(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    content = {
-        "error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-    }
-    return web.Response(
-        status=status,
-        body=orjson.dumps(content),
-        headers={
-            **_HEADERS,
-            **(headers or {}),
-            "content-type": "application/json; charset=utf-8",
-        },
-    )
+async def _read(request: BaseRequest) -> bytes:
+    """Raises Problem: 408, 413, 415 for a content coding, 400 for broken framing."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem(415, "unsupported_encoding", "Send the body uncompressed.")
+    if (request.content_length or 0) > body.LIMIT:
+        raise body.too_large()
+    if request.headers.get("expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(CONTINUE)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while part := await request.content.readany():
+                parts.append(part)
+                size += len(part)
+                if size > body.LIMIT:
+                    raise body.too_large()
+    except TimeoutError:
+        raise Problem(408, "request_timeout", "The body did not arrive in time.") from None
+    except (HttpProcessingError, RequestPayloadError):
+        raise Problem(400, "malformed_http", "The body is broken.") from None
+    return b"".join(parts)

@@ -1,15 +1,20 @@
-"""Operators' pages: who may read them, and what the answers look like."""
+"""The admin listener over real sockets: who may read the pages, what a body may be, what every answer carries."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import RawTestServer
 
-from proxy.control.listener import OPEN, Page, admin_server
-from proxy.core.secret import Secret
+from proxy.control import listener
+from proxy.control.admin import body
+from proxy.control.listener import OPEN, Page
+from tests.control.admin.desk import OWNER, TOKEN, Desk, open_desk
 from tests.line.harness import Raw
 
 PAGES: dict[str, Page] = {
@@ -17,49 +22,49 @@ PAGES: dict[str, Page] = {
     "/health": lambda: (503, "application/json", b"{}"),
     **dict.fromkeys(OPEN, lambda: (200, "application/json", b"{}")),
 }
-TOKEN = Secret("t0ken-\u00e9")
+BEARER = f"Bearer {TOKEN}"
 
 
 class Admin:
-    """The listener under test; its token may change while it serves."""
+    """The listener under test."""
 
-    def __init__(self) -> None:
-        self.token: Secret | None = TOKEN
-        self.url = ""
+    def __init__(self, desk: Desk, port: int) -> None:
+        self.desk = desk
+        self.port = port
 
     async def get(
-        self, path: str, authorization: str | None = None, method: str = "GET"
+        self, path: str, authorization: str | None = None, method: str = "GET", **options: Any
     ) -> tuple[int, aiohttp.ClientResponse, bytes]:
         headers = {} if authorization is None else {"Authorization": authorization}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(method, self.url + path, headers=headers) as answer,
-        ):
+        headers |= options.pop("headers", {})
+        async with self.desk.http.request(
+            method, f"http://127.0.0.1:{self.port}{path}", headers=headers, **options
+        ) as answer:
             return answer.status, answer, await answer.read()
 
 
 @pytest.fixture
-async def admin() -> AsyncIterator[Admin]:
-    one = Admin()
-    server = admin_server(PAGES, lambda: one.token)
-    async with RawTestServer(server.request_handler) as listener:
-        one.url = str(listener.make_url("")).rstrip("/")
-        yield one
-
-
-BEARER = f"Bearer {TOKEN.reveal()}"
+async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
+    async with open_desk(tmp_path) as desk:
+        app = listener.admin_app(desk.services, PAGES, ["POST /v1/chat/completions"])
+        server = listener.admin_server(app)
+        async with RawTestServer(server.request_handler) as serving:
+            assert serving.port is not None
+            yield Admin(desk, serving.port)
 
 
 @pytest.mark.parametrize(
     "authorization", [BEARER, BEARER.replace("Bearer", "bearer"), BEARER + " "]
 )
 async def test_the_token_opens_every_page(admin: Admin, authorization: str) -> None:
-    status, answer, body = await admin.get("/metrics?x=1", authorization)
+    status, answer, content = await admin.get("/metrics?x=1", authorization)
 
-    assert (status, body) == (200, b"a 1\n")
+    assert (status, content) == (200, b"a 1\n")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["x-request-id"]
 
 
 async def test_a_page_has_a_status_of_its_own(admin: Admin) -> None:
@@ -68,33 +73,36 @@ async def test_a_page_has_a_status_of_its_own(admin: Admin) -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    [None, "", "Bearer", "Bearer ", "Bearer wrong", TOKEN.reveal(), "Basic dDprZW4=", BEARER + "x"],
+    [None, "", "Bearer", "Bearer ", "Bearer wrong", TOKEN, "Basic dDprZW4=", BEARER + "x"],
 )
-@pytest.mark.parametrize("path", ["/metrics", "/health", "/none"])
+@pytest.mark.parametrize("path", ["/metrics", "/health", "/none", "/admin/keys"])
 async def test_without_it_not_even_what_there_is_can_be_seen(
     admin: Admin, path: str, authorization: str | None
 ) -> None:
-    status, answer, body = await admin.get(path, authorization)
+    status, answer, content = await admin.get(path, authorization)
 
     assert status == 401
     assert answer.headers["www-authenticate"] == "Bearer"
-    assert b"invalid_api_key" in body
-    assert TOKEN.reveal().encode() not in body
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert TOKEN.encode() not in content
 
 
-@pytest.mark.parametrize("path", sorted(OPEN))
-async def test_an_orchestrator_needs_no_token(admin: Admin, path: str) -> None:
+@pytest.mark.parametrize("path", [*sorted(OPEN), "/docs", "/swagger", "/openapi.json"])
+async def test_some_pages_need_no_token(admin: Admin, path: str) -> None:
     assert (await admin.get(path))[0] == 200
 
 
 async def test_there_is_nothing_at_other_paths(admin: Admin) -> None:
-    status, answer, body = await admin.get("/none", BEARER)
+    status, answer, content = await admin.get("/none", BEARER)
 
-    assert (status, answer.headers["content-type"]) == (404, "application/json; charset=utf-8")
-    assert b"unknown_url" in body
+    assert (status, answer.headers["content-type"]) == (
+        404,
+        "application/problem+json; charset=utf-8",
+    )
+    assert b"urn:headrace:problem:not_found" in content
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 async def test_pages_are_only_read(admin: Admin, method: str) -> None:
     status, answer, _ = await admin.get("/metrics", BEARER, method)
 
@@ -102,13 +110,13 @@ async def test_pages_are_only_read(admin: Admin, method: str) -> None:
 
 
 async def test_of_a_page_the_head_alone_may_be_asked_for(admin: Admin) -> None:
-    status, answer, body = await admin.get("/metrics", BEARER, "HEAD")
+    status, answer, content = await admin.get("/metrics", BEARER, "HEAD")
 
-    assert (status, answer.headers["content-length"], body) == (200, "4", b"")
+    assert (status, answer.headers["content-length"], content) == (200, "4", b"")
 
 
 async def test_a_token_of_odd_bytes_is_merely_wrong(admin: Admin) -> None:
-    client = await Raw.open(int(admin.url.rpartition(":")[2]))
+    client = await Raw.open(admin.port)
     client.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
 
     answer = await client.answer()
@@ -117,14 +125,88 @@ async def test_a_token_of_odd_bytes_is_merely_wrong(admin: Admin) -> None:
     assert answer.status == 401
 
 
-async def test_a_changed_token_holds_at_once(admin: Admin) -> None:
-    admin.token = Secret("another")
+async def test_a_body_is_not_waited_for_from_strangers(admin: Admin) -> None:
+    client = await Raw.open(admin.port)
+    client.send(
+        b"POST /admin/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100000\r\n\r\n{"
+    )
 
-    assert (await admin.get("/metrics", BEARER))[0] == 401
-    assert (await admin.get("/metrics", "Bearer another"))[0] == 200
+    answer = await asyncio.wait_for(client.answer(), 5)
+    client.close()
+
+    assert answer.status == 401
 
 
-async def test_without_a_token_pages_are_open(admin: Admin) -> None:
-    admin.token = None
+async def test_who_waits_for_a_word_before_the_body_gets_one(admin: Admin) -> None:
+    client = await Raw.open(admin.port)
+    client.send(
+        b"POST /admin/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 14\r\nExpect: 100-continue\r\nAuthorization: "
+        + BEARER.encode()
+        + b"\r\n\r\n"
+    )
+    assert (await client.reader.readline()) == b"HTTP/1.1 100 Continue\r\n"
+    await client.reader.readline()
+    client.send(b'{"name":"app"}')
 
-    assert (await admin.get("/metrics"))[0] == 200
+    answer = await client.answer()
+    client.close()
+
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+async def test_a_body_that_is_too_large_is_refused(admin: Admin, is_declared: bool) -> None:
+    big = b'{"name": "' + b"x" * body.LIMIT + b'"}'
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(big), 1 << 18):
+            yield big[start : start + (1 << 18)]
+
+    data: Any = big if is_declared else pieces()
+    status, _, content = await admin.get(
+        "/admin/keys", BEARER, "POST", data=data, headers={"content-type": "application/json"}
+    )
+
+    assert status == 413
+    assert b"too_large" in content
+
+
+async def test_a_compressed_body_is_refused(admin: Admin) -> None:
+    status, _, content = await admin.get(
+        "/admin/keys",
+        BEARER,
+        "POST",
+        data=b"\x1f\x8b",
+        headers={"content-type": "application/json", "content-encoding": "gzip"},
+    )
+
+    assert (status, b"unsupported_encoding" in content) == (415, True)
+
+
+async def test_a_repeated_parameter_counts_once(admin: Admin) -> None:
+    status, _, content = await admin.get("/admin/keys?limit=0&limit=2", BEARER)
+
+    assert (status, content) == (200, b'{"data":[],"next":null}')
+
+
+def test_a_page_nobody_thought_of_is_for_readers() -> None:
+    routes = {
+        route.path: route.permission
+        for route in listener.page_routes({**PAGES, "/x": PAGES["/health"]})
+    }
+
+    assert routes["/metrics"] == "metrics"
+    assert routes["/x"] == "read"
+    assert {routes[path] for path in OPEN} == {"public"}
+
+
+async def test_the_documentation_alone_is_for_the_port_of_the_api(admin: Admin) -> None:
+    app = listener.admin_app(admin.desk.services, PAGES, [])
+    rest = listener.documentation(app, admin.desk.services)
+
+    assert {route.path for route in rest.routes} == {"/docs", "/openapi.json"}
+    assert rest.serves("GET", "/swagger")
+    assert not rest.serves("GET", "/admin/keys")
+    assert OWNER.headers["authorization"] == BEARER
