@@ -1,0 +1,166 @@
+"""Writes: all or nothing, checked against what is there, audited, and served when they are answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from proxy.control.admin import changes
+from proxy.control.admin.access import Principal, Role
+from proxy.control.admin.edits import Create, Delete, Edit, Update
+from proxy.control.admin.web import Problem, Request
+from proxy.core import virtual_key
+from proxy.store import delta, objects
+from tests.control.admin.office import CREDENTIAL, LAB, Office, open_office, problem
+
+
+@pytest.fixture
+async def office(tmp_path: Path, store_url: str) -> AsyncIterator[Office]:
+    async with open_office(tmp_path, store_url) as one:
+        yield one
+
+
+def asked(role: Role = Role.OWNER) -> Request:
+    return Request("POST", "/x", {}, {}, b"", "127.0.0.1", "r-9", principal=Principal("me", role))
+
+
+async def test_an_answer_is_given_when_it_is_served(office: Office) -> None:
+    await office.lab("m")
+
+    snapshot = office.services.state.snapshot
+    [[deployment]] = snapshot.models["m"].tiers
+    assert deployment.provider.credentials[0].secret.reveal() == CREDENTIAL
+    assert snapshot.revision == office.services.sync.revision == 4
+
+
+async def test_a_key_opens_from_its_answer_on_and_not_from_its_deletion_on(office: Office) -> None:
+    made = await office.made("/admin/keys", {"name": "app"})
+    digest = virtual_key.digest(made["key"], office.services.sync.peppers[0])
+    assert office.services.state.snapshot.keys[digest].name == "app"
+
+    assert (await office.owner("DELETE", "/admin/keys/app")).status == 204
+
+    assert digest not in office.services.state.snapshot.keys
+
+
+async def test_one_wrong_edit_stops_all(office: Office) -> None:
+    before = await objects.mark(office.store)
+
+    said = await office.owner(
+        "POST",
+        "/admin/models/batch",
+        [{"name": "a"}, {"name": "b", "strategy": "best"}, {"name": "a"}],
+    )
+
+    assert problem(said) == (409, "conflict", ["[1].strategy", "[2]"])
+    assert await objects.mark(office.store) == before
+    assert await office.trail(kind="model") == []
+    assert "a" not in await office.names("/admin/models")
+
+
+async def test_later_edits_see_earlier_ones(office: Office) -> None:
+    edits: list[Edit] = [
+        Create("provider", "p", {**LAB, "name": None}),
+        Create("credential", "", {"key": CREDENTIAL}, "@0"),
+        Create("model", "m", {}),
+        Create("deployment", "", {"provider": "p"}, "@2"),
+        Update("model", "m", {"aliases": ["n"]}, merge=True),
+        Delete("credential", "2"),
+    ]
+
+    written = await changes.apply(asked(), office.services, edits)
+
+    assert [one.record.kind for one in written] == [
+        "provider",
+        "credential",
+        "model",
+        "deployment",
+        "model",
+        "credential",
+    ]
+    assert written[2].record is written[4].record
+    assert written[5].record.deleted
+    assert set(office.services.state.snapshot.models) >= {"filed/model"}
+
+
+async def test_a_rehearsal_changes_nothing_and_finds_everything(office: Office) -> None:
+    said = await office.owner("POST", "/admin/keys?dry_run=true", {"name": "app"})
+    refused = await office.owner("POST", "/admin/keys?dry_run=true", {"name": "filed"})
+
+    assert (said.status, said.json["name"]) == (200, "app")
+    assert refused.status == 409
+    assert await office.names("/admin/keys") == ["filed"]
+    assert await office.trail() == []
+
+
+async def test_what_another_worker_wrote_is_seen_before_this_one_was_told(
+    office: Office, tmp_path: Path, store_url: str
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    async with open_office(folder, store_url) as other:
+        await other.lab("m", "old")
+        await other.owner("PATCH", "/admin/models/m", {"aliases": ["n"]})
+        await other.owner("DELETE", "/admin/models/old")
+        # Nobody has woken this worker yet.
+        assert office.services.sync.mirror.get("model", "m") is None
+
+        taken = await office.owner("POST", "/admin/models", {"name": "m"})
+        alias = await office.owner("POST", "/admin/models", {"name": "n"})
+        referred = await office.owner("DELETE", "/admin/providers/lab")
+        free = await office.owner("POST", "/admin/models", {"name": "old"})
+        changed = await office.owner("PATCH", "/admin/models/m", {"strict": True})
+
+    assert problem(taken)[:2] == (409, "conflict")
+    assert problem(alias)[:2] == (400, "invalid")
+    assert problem(referred)[:2] == (409, "referenced")
+    assert free.status == 201
+    assert (changed.status, changed.json["aliases"]) == (200, ["n"])
+
+
+async def test_writers_at_the_same_time_each_get_revisions_of_their_own(office: Office) -> None:
+    made = await asyncio.gather(
+        *(office.made("/admin/keys", {"name": f"k{number}"}) for number in range(20))
+    )
+
+    assert sorted(one["id"] for one in made) == list(range(1, 21))
+    read = await delta.read(office.store, delta.NEVER)
+    assert [record.revision for record in read.records] == list(range(1, 21))
+
+
+async def test_of_two_who_changed_the_same_version_one_is_refused(office: Office) -> None:
+    await office.lab()
+
+    said = await asyncio.gather(
+        *(
+            office.owner("PATCH", "/admin/providers/lab", {"note": str(number)}, if_match='"1"')
+            for number in range(5)
+        )
+    )
+
+    assert sorted(one.status for one in said) == [200, 412, 412, 412, 412]
+
+
+async def test_without_a_principal_nothing_is_written(office: Office) -> None:
+    request = asked()
+    request.principal = None
+
+    with pytest.raises(Problem) as caught:
+        await changes.apply(request, office.services, [Create("model", "m", {})])
+
+    assert caught.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "kind", ["provider", "credential", "model", "deployment", "key", "setting"]
+)
+async def test_a_route_that_asks_for_too_little_gives_no_more_right(
+    office: Office, kind: str
+) -> None:
+    with pytest.raises(Problem) as caught:
+        await changes.apply(asked(Role.VIEWER), office.services, [Delete(kind, "1")])
+
+    assert caught.value.status == 403
