@@ -262,7 +262,7 @@ class Admin(Struct, frozen=True):
     anonymous: bool = False
     """Who presents nothing may do everything. Only on loopback."""
     origins: tuple[str, ...] = ()
-    """`scheme://host[:port]` of pages that browsers may call it from, besides its own."""
+    """`scheme://host[:port]`, where browsers see it behind a proxy that changes the host. Other pages may not call it."""
 
 
 class Logging(Struct, frozen=True):

@@ -80,7 +80,8 @@ class AdminApp:
         route, request.params = found
         if route.permission is not Permission.PUBLIC:
             request.principal = await identify(request, self._services)
-        authorise(route, request.principal, request)
+        origins = self._services.state.snapshot.admin.origins
+        authorise(route, request.principal, request, origins)
         if read is not None and request.method not in SAFE:
             request.body = await read()
         return await route.handler(request, self._services)

@@ -9,6 +9,7 @@ the configuration's own token is known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
@@ -68,15 +69,20 @@ async def identify(request: Request, services: Services) -> Principal | None:
     return None
 
 
-def authorise(route: Route, principal: Principal | None, request: Request) -> None:
-    """Let it pass, by its head alone. Raises Problem: 401, 403 forbidden or csrf, 415."""
+def authorise(
+    route: Route, principal: Principal | None, request: Request, origins: Sequence[str] = ()
+) -> None:
+    """Let it pass, by its head alone. Raises Problem: 401, 403 forbidden or csrf, 415.
+
+    `origins`: of our own pages, as browsers see them, besides the host of the request.
+    """
     changes = request.method not in SAFE
     if route.permission is not Permission.PUBLIC:
         if principal is None:
             raise unauthenticated()
         if changes and principal.csrf is not None:
-            _owed(request, principal.csrf.reveal())
-        if changes and principal is ANONYMOUS and _is_foreign(request):
+            _owed(request, principal.csrf.reveal(), origins)
+        if changes and principal is ANONYMOUS and _is_foreign(request, origins):
             raise Problem(403, "csrf", "This came from a page of another origin.")
         if not principal.may(route.permission):
             raise Problem(
@@ -88,13 +94,13 @@ def authorise(route: Route, principal: Principal | None, request: Request) -> No
         )
 
 
-def is_same_origin(request: Request) -> bool:
+def is_same_origin(request: Request, origins: Sequence[str] = ()) -> bool:
     """Whether a page of ours sent it. What says neither is no browser that could be trusted with a session."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
     origin = request.headers.get("origin")
-    return origin is not None and _is_own(origin, request)
+    return origin is not None and _is_own(origin, request, origins)
 
 
 def unauthenticated(detail: str = "Sign in, or send a token of the admin API.") -> Problem:
@@ -152,24 +158,26 @@ async def _by_token(token: str, request: Request, services: Services) -> Princip
     raise unauthenticated("This is no token of the admin API.")
 
 
-def _owed(request: Request, csrf: str) -> None:
+def _owed(request: Request, csrf: str, origins: Sequence[str]) -> None:
     """What a change with a session has to show: that a page of ours sent it."""
     given = request.headers.get(CSRF, "")
-    if not is_same_origin(request) or not compare_digest(_bytes(given), _bytes(csrf)):
+    if not is_same_origin(request, origins) or not compare_digest(_bytes(given), _bytes(csrf)):
         raise Problem(
             403, "csrf", f"A change with a session needs '{CSRF}', from a page of this origin."
         )
 
 
-def _is_foreign(request: Request) -> bool:
+def _is_foreign(request: Request, origins: Sequence[str]) -> bool:
     """Whether a page of another origin sent it. What says nothing is a program."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site not in ("same-origin", "none"):
         return True
-    return origin is not None and not _is_own(origin, request)
+    return origin is not None and not _is_own(origin, request, origins)
 
 
-def _is_own(origin: str, request: Request) -> bool:
+def _is_own(origin: str, request: Request, origins: Sequence[str]) -> bool:
+    if origin in origins:
+        return True
     scheme, _, authority = origin.lower().partition("://")
     standard = {"http": ":80", "https": ":443"}.get(scheme)
     host = request.headers.get("host", "").lower()

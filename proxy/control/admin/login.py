@@ -68,7 +68,8 @@ class Account(Struct, frozen=True):
 
 async def sign_in(request: Request, services: Services) -> Answer:
     """A session for who knows the password."""
-    if not is_same_origin(request):
+    admin = services.state.snapshot.admin
+    if not is_same_origin(request, admin.origins):
         raise Problem(403, "csrf", "Sign in from a page of this origin ('origin' names it).")
     body = read(Login, request)
     door, store = services.door, needs_store(services)
@@ -76,7 +77,6 @@ async def sign_in(request: Request, services: Services) -> Answer:
     if wait:
         raise too_many(wait, "Too many sign-ins from this address. Try again later.")
     door.logins.count(request.peer)
-    admin = services.state.snapshot.admin
     with door.gate.place():
         await knock(store, body.username)
         account = await _account(store, admin, body.username)

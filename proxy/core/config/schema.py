@@ -286,7 +286,7 @@ class Admin(Section):
     )
     origins: Annotated[Names, BeforeValidator(_some)] = Field(
         default_factory=list,
-        description="Origins of pages that browsers may call it from: https://ops.example.com.",
+        description="Where browsers see it, behind a proxy that changes the host: https://ops.example.com.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from proxy.control.admin.lockout import PER_MINUTE
 from proxy.control.admin.sessions import COOKIE
 from proxy.core.secret import Secret
 from proxy.core.virtual_key import ADMIN_PREFIX, PREFIX, mint
-from tests.control.admin.desk import OWNER, TOKEN, Desk, Who, bearer, open_desk
+from tests.control.admin.desk import OWNER, PASSWORD, TOKEN, Desk, Who, bearer, open_desk
 
 READ = "/admin/probe/read"
 
@@ -154,6 +155,33 @@ async def test_a_change_with_a_session_comes_from_a_page_of_ours(
     assert said.status == status
     if status == 403:
         assert said.code == "csrf"
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://ops.example.com", 200),
+        ("http://ops.example.com", 403),
+        ("https://ops.example.com.evil.example", 403),
+    ],
+)
+async def test_a_proxy_may_change_the_host_where_the_configuration_says_so(
+    tmp_path: Path, origin: str, status: int
+) -> None:
+    admin: dict[str, Any] = {"token": TOKEN, "origins": ["https://ops.example.com"]}
+    async with open_desk(tmp_path, **admin) as desk:
+        await desk.user("anna", Role.OWNER)
+        anna = await desk.session("anna")
+        kept = {name: anna.headers[name] for name in ("cookie", "x-headrace-csrf")}
+        content = {"username": "anna", "password": PASSWORD}
+
+        changed = await desk.ask("POST", "/admin/probe/users", who=Who(kept | {"origin": origin}))
+        signed_in = await desk.ask("POST", "/admin/login", content, origin=origin)
+
+        assert (changed.status, signed_in.status) == (status, status)
+        # What a browser says of itself counts before.
+        said = {"origin": origin, "sec-fetch-site": "cross-site"}
+        assert (await desk.ask("POST", "/admin/probe/users", who=Who(kept | said))).status == 403
 
 
 @pytest.mark.parametrize("csrf", [None, "", "wrong", "\u00e9"])
