@@ -6,29 +6,22 @@ Exit codes: 0, 1 for a failure at run time, 2 for a configuration or a command t
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from proxy import __version__
+from proxy import __version__, commands
+from proxy.commands import CONFIGURATION, RUNTIME
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
     from socket import socket
 
     from proxy.control.sync import ConfigFile
-    from proxy.core.config.schema import Config
     from proxy.core.model import Snapshot
-
-Run = Callable[[argparse.Namespace], int]
-
-RUNTIME, CONFIGURATION = 1, 2
-CANDIDATES = ("conf/headrace.yaml", "/etc/headrace/headrace.yaml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        return _fail(RUNTIME, str(error))
+        return commands.fail(RUNTIME, str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,79 +41,42 @@ def _parser() -> argparse.ArgumentParser:
         prog="headrace", description="An LLM API proxy for applications that count milliseconds."
     )
     parser.add_argument("--version", action="version", version=f"headrace {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    every = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="serve the API from a configuration file")
-    _config_option(serve)
+    serve = every.add_parser("serve", help="serve the API from a configuration file")
+    commands.config_option(serve)
     serve.add_argument("--host", help="listen address (server.host)")
     serve.add_argument("--port", type=_port, help="API port (server.port); 0 picks a free one")
     serve.add_argument("--workers", help="number of worker processes, or 'auto' (server.workers)")
     serve.set_defaults(run=_serve)
 
-    demo = commands.add_parser(
+    demo = every.add_parser(
         "demo", help="serve a built-in simulated provider: no keys, no configuration"
     )
     demo.add_argument("--host", default="127.0.0.1")
     demo.add_argument("--port", type=_port, help="API port (default 8000, or a free one)")
     demo.set_defaults(run=_demo)
 
-    simulate = commands.add_parser("simulate", help="run the simulated provider alone")
+    simulate = every.add_parser("simulate", help="run the simulated provider alone")
     simulate.add_argument("--host", default="127.0.0.1")
     simulate.add_argument("--port", type=_port, default=9100, help="0 picks a free one")
     simulate.set_defaults(run=_simulate)
 
-    config = commands.add_parser("config", help="look at a configuration without serving it")
+    config = every.add_parser("config", help="look at a configuration, or import one")
     actions = config.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser("check", help="list every problem with its line")
-    _config_option(check)
+    commands.config_option(check)
     check.set_defaults(run=_config_check)
     show = actions.add_parser("show", help="print the compiled result, secrets masked")
-    _config_option(show)
+    commands.config_option(show)
     show.add_argument("--json", action="store_true", help="JSON instead of YAML")
     show.set_defaults(run=_config_show)
+    commands.register_import(actions)
     schema = actions.add_parser("schema", help="print the JSON Schema of the file, for editors")
     schema.set_defaults(run=_config_schema)
 
-    _database_commands(commands)
+    commands.register(every)
     return parser
-
-
-def _database_commands(commands: Any) -> None:
-    """Those that work on the database by themselves: see `proxy.store`."""
-
-    def actions(name: str, help: str) -> Any:
-        parser = commands.add_parser(name, help=help)
-        return parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def command(within: Any, name: str, help: str, run: Run, *, json: bool = True) -> Any:
-        parser = within.add_parser(name, help=help)
-        _config_option(parser)
-        if json:
-            parser.add_argument("--json", action="store_true", help="JSON on standard output")
-        parser.set_defaults(run=run)
-        return parser
-
-    db = actions("db", "look after the database")
-    command(db, "upgrade", "apply every migration, after a backup", _db_upgrade, json=False)
-    command(db, "status", "what is applied, and what is not", _db_status)
-
-    sealed = actions("secrets", "look after what is sealed in the database")
-    command(sealed, "rotate", "seal everything under the first master key", _secrets_rotate)
-
-    keys = actions("keys", "virtual keys in the database")
-    create = command(keys, "create", "make a key, and print it this once", _keys_create)
-    create.add_argument("--name", required=True, help="in logs and metrics")
-    create.add_argument("--models", nargs="+", metavar="NAME", help="only these, or gpt-*")
-    create.add_argument("--routes", nargs="+", metavar="ROUTE", help="only these")
-    create.add_argument("--cidrs", nargs="+", metavar="NETWORK", help="only from these")
-    create.add_argument("--expires", metavar="DATE", help="2027-01-31 or 2027-01-31T12:00:00Z")
-    for limit in ("rpm", "tpm", "concurrency"):
-        create.add_argument(f"--{limit}", type=int, metavar="N")
-    create.add_argument("--owner")
-    create.add_argument("--team")
-    command(keys, "list", "all keys, without what is secret", _keys_list)
-    revoke = command(keys, "revoke", "delete a key: it is refused from now on", _keys_revoke)
-    revoke.add_argument("key", metavar="NAME|ID")
 
 
 def _port(text: str) -> int:
@@ -130,54 +86,10 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _config_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        type=Path,
-        help="configuration file; else $HEADRACE_CONFIG, else " + ", else ".join(CANDIDATES),
-    )
-
-
-def _fail(code: int, message: str) -> int:
-    print(f"headrace: {message}", file=sys.stderr)
-    return code
-
-
-def _config_path(given: Path | None) -> Path:
-    """The file to read. Exits with 2 when none is given and none is where it is looked for."""
-    if given is not None:
-        return given
-    named = os.environ.get("HEADRACE_CONFIG")
-    if named:
-        return Path(named)
-    for candidate in CANDIDATES:
-        if Path(candidate).is_file():
-            return Path(candidate)
-    return _exit(
-        CONFIGURATION,
-        "no configuration: pass --config FILE or set HEADRACE_CONFIG; 'headrace demo' needs none",
-    )
-
-
-def _exit(code: int, message: str) -> NoReturn:
-    sys.exit(_fail(code, message))
-
-
-def _read(path: Path, *, quiet: bool = False) -> Config:
-    """The file. Raises ConfigError (a ValueError) that lists every problem."""
-    from proxy.core.config import load
-
-    loaded = load(path)
-    if not quiet:
-        for warning in loaded.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
-    return loaded.config
-
-
 def _serve(options: argparse.Namespace) -> int:
     from proxy.control.sync import ConfigFile
 
-    path = _config_path(options.config)
+    path = commands.config_path(options.config)
     given = {
         name: value
         for name, value in (
@@ -192,10 +104,10 @@ def _serve(options: argparse.Namespace) -> int:
         return replace(snapshot, server=replace(snapshot.server, **given))
 
     try:
-        config = _read(path)
+        config = commands.read(path)
     except ValueError as error:
-        return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
-    return _run(ConfigFile(config, lambda: _read(path), adjust))
+        return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
+    return _run(ConfigFile(config, lambda: commands.read(path), adjust))
 
 
 def _workers(text: str | None) -> int | None:
@@ -206,7 +118,7 @@ def _workers(text: str | None) -> int | None:
     try:
         return values.workers(text)
     except ValueError as error:
-        _exit(CONFIGURATION, f"--workers: {error}")
+        commands.leave(CONFIGURATION, f"--workers: {error}")
 
 
 def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int:
@@ -247,7 +159,7 @@ def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int
         worker.rehearse(settings, file)
     except ValueError as error:
         log.close()
-        return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
+        return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     ready()
     return _supervise(settings, file, api, admin)
 
@@ -307,7 +219,7 @@ def _with_token(
 def _demo(options: argparse.Namespace) -> int:
     from proxy import demo
 
-    return demo.run(options.host, options.port, _read, _run)
+    return demo.run(options.host, options.port, commands.read, _run)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -320,7 +232,7 @@ def _simulate(options: argparse.Namespace) -> int:
 def _config_check(options: argparse.Namespace) -> int:
     from proxy.core.config import report
 
-    return report.check(_config_path(options.config))
+    return report.check(commands.config_path(options.config))
 
 
 def _config_show(options: argparse.Namespace) -> int:
@@ -328,9 +240,9 @@ def _config_show(options: argparse.Namespace) -> int:
     from proxy.state.show import show
 
     try:
-        print(show(load(_config_path(options.config)), as_json=options.json))
+        print(show(load(commands.config_path(options.config)), as_json=options.json))
     except ConfigError as error:
-        return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
+        return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     return 0
 
 
@@ -339,60 +251,3 @@ def _config_schema(_options: argparse.Namespace) -> int:
 
     sys.stdout.write(report.schema().decode() + "\n")
     return 0
-
-
-# --- the database ---
-
-_FIELDS = ("models", "routes", "cidrs", "expires", "rpm", "tpm", "concurrency", "owner", "team")
-
-
-def _on_file(work: Callable[[Config], int], options: argparse.Namespace) -> int:
-    try:
-        config = _read(_config_path(options.config), quiet=True)
-    except ValueError as error:
-        return _fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
-    if not config.store.url:
-        return _fail(CONFIGURATION, "the configuration has no database: set store.url")
-    return work(config)
-
-
-def _db_upgrade(options: argparse.Namespace) -> int:
-    from proxy.store import commands
-
-    return _on_file(lambda config: commands.upgrade(config.store.url), options)
-
-
-def _db_status(options: argparse.Namespace) -> int:
-    from proxy.store import commands
-
-    return _on_file(lambda config: commands.status(config.store.url, options.json), options)
-
-
-def _secrets_rotate(options: argparse.Namespace) -> int:
-    from proxy.store import secret_commands as commands
-
-    return _on_file(lambda config: commands.rotate(config, as_json=options.json), options)
-
-
-def _keys_create(options: argparse.Namespace) -> int:
-    from proxy.store import key_commands as commands
-
-    body = {name: getattr(options, name) for name in _FIELDS}
-    body = {name: value for name, value in body.items() if value is not None}
-    return _on_file(
-        lambda config: commands.create(config, options.name, body, as_json=options.json), options
-    )
-
-
-def _keys_list(options: argparse.Namespace) -> int:
-    from proxy.store import key_commands as commands
-
-    return _on_file(lambda config: commands.show(config, as_json=options.json), options)
-
-
-def _keys_revoke(options: argparse.Namespace) -> int:
-    from proxy.store import key_commands as commands
-
-    return _on_file(
-        lambda config: commands.revoke(config, options.key, as_json=options.json), options
-    )
