@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from proxy.control.admin.access import GRANTS, Permission, Role
 from proxy.core.config.presets import presets
 from proxy.core.errors import ERRORS, Cause, ProxyError
 from proxy.dialects import DIALECTS
@@ -27,6 +28,7 @@ from tests.docs.pages import DOCS, PAGES, generated, replace_generated
 FIGURES = DOCS / "figures.json"
 TRANSLATED = DOCS / "figures-translation.json"
 """Of `python -m bench translate`: Headrace beside itself."""
+_PUBLIC = Permission.PUBLIC
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
@@ -338,6 +340,27 @@ def _figure(spread: Mapping[str, float] | None, digits: int | None = None) -> st
     return f"{median} ({least}-{most})"
 
 
+# --- the admin API ---
+
+
+def role_table() -> str:
+    """What each role may."""
+    return table(
+        ("role", *(f"`{permission}`" for permission in Permission if permission is not _PUBLIC)),
+        (
+            (
+                f"`{role}`",
+                *(
+                    "yes" if permission in GRANTS[role] else ""
+                    for permission in Permission
+                    if permission is not _PUBLIC
+                ),
+            )
+            for role in Role
+        ),
+    )
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "presets": preset_table,
     "causes": cause_table,
@@ -349,6 +372,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "run": run_table,
     "features": feature_table,
     "translation": translation_table,
+    "roles": role_table,
 }
 
 
