@@ -825,6 +825,55 @@ def test_patterns_of_a_key_end_in_a_star() -> None:
     assert "keys[0].models[0]" in only("keys: [{name: a, key: sk-12345678, models: ['a*b']}]")
 
 
+KEY = "keys: [{name: k, key: sk-application, %s}]"
+
+
+def test_what_a_key_may_do() -> None:
+    (key,) = read(
+        KEY % "routes: chat, cidrs: [10.1.2.3/8, '::1'], owner: o, team: t, rpm: 1, tpm: 2, "
+        "concurrency: 3, budget: {usd: 1.5, period: DAY}, metadata: {a: b}"
+    ).keys
+
+    assert key.routes == ["chat"]
+    assert [str(network) for network in key.cidrs] == ["10.0.0.0/8", "::1/128"]
+    assert (key.owner, key.team, key.metadata) == ("o", "t", {"a": "b"})
+    assert (key.rpm, key.tpm, key.concurrency) == (1, 2, 3)
+    assert key.budget == schema.Budget(usd=1.5, period="day")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cidrs: [10.0.0.0/99]", "cidrs[0]: expected a network, found '10.0.0.0/99'"),
+        ("routes: [chta]", "found 'chta'; did you mean 'chat'?"),
+        ("routes: ['/v1/*/x']", "routes[0]: expected a route"),
+        ("routes: ['zz*']", "routes[0]: expected a route"),
+        ("rpm: 0", "rpm: expected a number of at least 1"),
+        ("budget: {usd: 0}", "budget.usd: expected a number above 0"),
+        ("budget: {usd: 1, period: year}", "budget.period: expected one of day, week, month, total"),
+    ],
+)  # fmt: skip
+def test_what_a_key_may_not_say(text: str, words: str) -> None:
+    assert words in only(KEY % text)
+
+
+def test_limits_that_hold_nobody_back_yet_are_warnings() -> None:
+    text = KEY % "rpm: 1, tpm: 2, concurrency: 3, budget: {usd: 1}"
+
+    found = [line for line in warnings(text) if "not enforced by this version" in line]
+
+    assert [line.split(": ")[1] for line in found] == [
+        "keys[0].rpm", "keys[0].tpm", "keys[0].concurrency", "keys[0].budget",
+    ]  # fmt: skip
+
+
+def test_a_model_says_what_it_is_for() -> None:
+    text = PROVIDER + "models: {m: {type: Embedding, description: x, deployments: [{provider: p}]}}"
+
+    assert read(text).models["m"].type == "embedding"
+    assert "models.m.type: expected one of chat, " in only(text.replace("Embedding", "embeding"))
+
+
 def test_weak_expired_and_aimless_keys_are_warnings() -> None:
     text = models("gpt-4o: {aliases: [best], deployments: [{provider: p}]}\n'x/*': {}") + (
         "keys:\n  - {name: a, key: short, expires: 2001-01-01, models: [gpt-40, best, x/7, 'gpt*', 'no/*']}\n"
@@ -882,6 +931,91 @@ def test_an_admin_listener_of_this_machine_needs_none(text: str) -> None:
 
 def test_a_short_admin_token_is_a_warning() -> None:
     assert about(warnings("admin: {token: hunter2}"), "admin.token: shorter than 16")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "admin: {anonymous: true, host: 0.0.0.0}",
+        "admin: {anonymous: true, host: 10.0.0.1, token: 0123456789abcdef}",
+        "admin: {anonymous: true, port: 8000}",
+    ],
+)
+def test_nobody_is_nobody_on_this_machine_only(text: str) -> None:
+    line = only(text)
+
+    assert "expected no admin.anonymous" in line
+    assert loads("admin: {anonymous: true}")
+    assert loads("admin: {anonymous: true, port: 8000}\nserver: {host: 127.0.0.1}")
+
+
+def test_a_password_guards_the_admin_listener_as_a_token_does() -> None:
+    admin = read("admin: {host: 0.0.0.0, username: root, password: correct-horse-battery}").admin
+
+    assert admin.password is not None
+    assert (admin.username, admin.password.reveal()) == ("root", "correct-horse-battery")
+    assert about(warnings("admin: {password: hunter2}"), "admin.password: shorter than 12")
+    assert "hunter2" not in str(warnings("admin: {password: hunter2}"))
+    assert "expected admin.token or admin.password" in only("admin: {host: 0.0.0.0, password: ''}")
+
+
+@pytest.mark.parametrize("origin", ["*", "https://a.example/", "a.example", "https://A.example"])
+def test_an_origin_is_as_browsers_send_it(origin: str) -> None:
+    assert read("admin: {origins: 'https://a.example:8443'}").admin.origins == [
+        "https://a.example:8443"
+    ]
+    assert "admin.origins[0]: expected an origin" in only(f"admin: {{origins: ['{origin}']}}")
+
+
+# --- the store and its secrets ---
+
+MASTER = "kQ9vX2mB7tR4wZ1pL6sD8fG3hJ5nC0yU-aEoIqTx"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", "data/headrace.snapshot"),
+        ("{url: 'sqlite:////var/lib/h/x.db?mode=rw'}", "/var/lib/h/x.snapshot"),
+        ("{url: 'sqlite:///:memory:'}", "data/headrace.snapshot"),
+        ("{url: 'postgresql://u:p@h/db'}", "data/headrace.snapshot"),
+        ("{url: 'postgresql://u:p@h/db', snapshot: /run/copy}", "/run/copy"),
+    ],
+)
+def test_the_copy_of_the_store_is_beside_it(text: str, path: str) -> None:
+    store = read(f"store: {text}").store
+
+    assert store.copy_path == path
+    assert store.poll == 1.0
+
+
+def test_master_keys_come_from_the_file_or_from_one_variable() -> None:
+    def keys(text: str, **env: str) -> list[str]:
+        return [key.reveal() for key in read(text, **env).secrets.keys]
+
+    assert keys("") == []
+    assert keys("", HEADRACE_MASTER_KEY=MASTER) == [MASTER]
+    assert keys("secrets:", HEADRACE_MASTER_KEY=MASTER) == [MASTER]
+    # Whoever says where they are says it of all of them.
+    assert keys("secrets: {file: /run/keys}", HEADRACE_MASTER_KEY=MASTER) == []
+    assert keys("secrets: {keys: []}", HEADRACE_MASTER_KEY=MASTER) == []
+    assert keys("secrets: {keys: ['${A:-}', ' ', '${B}']}", B=MASTER) == [MASTER]
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("hunter2", "master key 1"),
+        ("a" * 40, "master key 1"),
+        (MASTER, "master key 1"),
+    ],
+)
+def test_a_master_key_that_is_guessed_is_an_error_and_not_shown(key: str, why: str) -> None:
+    line = only(f"admin: {{token: {MASTER}}}", HEADRACE_MASTER_KEY=key)
+
+    assert "secrets.keys: expected master keys that nobody guesses" in line
+    assert why in line
+    assert key not in line
 
 
 @pytest.mark.parametrize("url", ["mysql://u:p@h/db", "mysql+asyncmy://h/db", "mariadb://h/db"])

@@ -211,3 +211,30 @@ def test_refusals_never_repeat_the_value(text: str) -> None:
         with pytest.raises(values.Unfit) as caught:
             read(marked)
         assert "marker" not in f"{caught.value} {caught.value.advice}"
+
+
+# --- networks ---
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        (" 10.1.2.3/8 ", "10.0.0.0/8"),
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("2001:db8::1/32", "2001:db8::/32"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+    ],
+)
+def test_networks(written: str, expected: str) -> None:
+    assert str(values.network(written)) == expected
+
+
+@pytest.mark.parametrize(
+    "written", ["", "x", "10.0.0.0/33", "10.0.0", 167772160, None, True, b"1234"]
+)
+def test_other_things_are_no_network(written: object) -> None:
+    with pytest.raises(values.Unfit) as caught:
+        values.network(written)
+
+    assert caught.value.expected == "a network"

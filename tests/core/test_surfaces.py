@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from proxy.core import surfaces
+from proxy.gateway import endpoints
 
 
 def test_every_dialect_has_a_path_and_a_family_with_a_place_for_the_credential() -> None:
@@ -20,3 +21,15 @@ def test_a_conversation_is_paid_for_as_openai_is_and_has_no_usual_path() -> None
     family = surfaces.family(surfaces.CONVERSATION)
     assert surfaces.AUTH[family] == surfaces.AUTH["openai"]
     assert surfaces.CONVERSATION not in surfaces.DIALECTS
+
+
+def test_operations_are_those_of_the_endpoints() -> None:
+    asked = {
+        endpoint.operation
+        for line in endpoints.paths()
+        for method, path in [line.split(" ")]
+        if (found := endpoints.match(method, path.replace("{model}", "m").replace("{id}", "r")))
+        for endpoint in found[:1]
+    }
+
+    assert asked == set(surfaces.OPERATIONS)

@@ -11,7 +11,8 @@ from proxy.core.paths import CONF
 from proxy.state.show import show
 
 TEXT = """
-admin: {token: literal-admin-token}
+admin: {token: literal-admin-token, password: literal-admin-password}
+secrets: {keys: [literal-kQ9vX2mB7tR4wZ1pL6sD8fG3hJ5nC0yU]}
 store: {url: "postgresql://user:literal-password@db.example/headrace"}
 defaults: {param_overrides: {user: "${END_USER_TOKEN}", n: 1}, timeouts: {ttft: 9}}
 providers:
@@ -26,7 +27,7 @@ models:
   m: {aliases: [a], deployments: [{provider: p, model: up, weight: 3, param_defaults: {t: 0.5}}]}
   "w*": {deployments: [{provider: p, model: "*"}]}
 keys:
-  - {name: app, key: literal-virtual-key, models: ["m*"]}
+  - {name: app, key: literal-virtual-key, models: ["m*"], cidrs: [10.0.0.0/8], budget: {usd: 3}}
 """
 ENV = {
     "REGION": "eu",
@@ -96,7 +97,10 @@ def test_everything_else_is_shown_once() -> None:
     assert content["providers"]["p"]["query"] == {"token": "***", "api-version": "preview"}
     assert content["providers"]["p"]["proxy"] == "http://***@proxy.example:3128"
     assert content["store"]["url"] == "postgresql://***@db.example/headrace"
-    assert content["admin"]["token"] == "***"
+    assert content["admin"]["token"] == content["admin"]["password"] == "***"
+    assert content["secrets"] == {"keys": ["***"], "file": None}
+    assert content["keys"][0]["cidrs"] == ["10.0.0.0/8"]
+    assert content["keys"][0]["budget"] == {"usd": 3.0, "period": "month"}
     assert content["keys"][0]["models"] == ["m*"]
     assert content["auth"]["require"] is True
 

@@ -16,6 +16,7 @@ from proxy.core.config.explain import describe
 from proxy.core.config.presets import presets
 from proxy.core.config.problem import Path, Problem, Written, printable, sentence, suggestion
 from proxy.core.config.values import HEADER_NAME
+from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +111,7 @@ class Check:
     def run(self) -> list[Problem]:
         self._admin()
         self._store()
+        self._secrets()
         self._auth()
         for name, block in self.providers.items():
             self._name(("providers", name))
@@ -178,6 +180,25 @@ class Check:
         mysql = scheme.startswith(("mysql", "mariadb"))
         found = f"{scheme.partition('+')[0]}, which is not supported" if mysql else "another URL"
         self._report(("store", "url"), databases, found, "choose one of the two")
+
+    def _secrets(self) -> None:
+        keys = table(self.data.get("secrets")).get("keys")
+        listed = [Secret(key.strip()) for _, key in texts(keys) if key.strip()]
+        if not listed:
+            return
+        # Late: most configurations have no such key, and cryptography takes its time.
+        from proxy.core.vault import Vault, WeakKey
+
+        admin = table(self.data.get("admin"))
+        others = [
+            Secret(value.strip())
+            for value in (admin.get("token"), admin.get("password"))
+            if isinstance(value, str) and value.strip()
+        ]
+        try:
+            Vault(listed, not_these=others)
+        except WeakKey as error:
+            self._report(("secrets", "keys"), "master keys that nobody guesses", advice=str(error))
 
     def _auth(self) -> None:
         for index, path in texts(table(self.data.get("auth")).get("exempt")):
