@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.control.admin import body, changes, intake
+from proxy.control.admin import body, changes, intake, paging
 from proxy.control.admin.edits import Edit
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.resources import RESOURCES, Resource, shown
@@ -88,8 +88,8 @@ async def _apply(
     rows, places = intake.split(edits)
     dry_run = intake.switch(request, "dry_run")
     written = await changes.apply(request, services, rows, dry_run=dry_run, places=places)
-    content = {"data": [shown(written[index], services) for index in firsts]}
-    return Answer(content, 200 if dry_run else status)
+    firsts_shown = await paging.each(firsts, lambda index: shown(written[index], services))
+    return Answer({"data": firsts_shown}, 200 if dry_run else status)
 
 
 def _items(request: Request) -> list[Any]:

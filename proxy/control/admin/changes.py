@@ -14,6 +14,7 @@ from proxy.control.admin.draft import Draft, Means, Note
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.identify import unauthenticated
 from proxy.control.admin.overlay import Overlay
+from proxy.control.admin.refusal import Orphaned
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.shapes import audited
 from proxy.control.admin.trail import note
@@ -78,6 +79,8 @@ async def _worked_out(draft: Draft, edits: Sequence[Edit], places: Sequence[str]
     for edit, place in zip(edits, places, strict=True):
         try:
             written.append(draft.do(edit))
+        except Orphaned:
+            pass  # its parent is among the problems
         except Problem as problem:
             problems.append((place, problem))
         await asyncio.sleep(0)  # others are served while a batch is worked out

@@ -17,7 +17,15 @@ from proxy.control.admin import infile, issue, references, sealing, usual
 from proxy.control.admin.access import Permission, Principal
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.overlay import Overlay
-from proxy.control.admin.refusal import missing, read_only, referred, sentence, stale, wrong
+from proxy.control.admin.refusal import (
+    Orphaned,
+    missing,
+    read_only,
+    referred,
+    sentence,
+    stale,
+    wrong,
+)
 from proxy.control.admin.web import Fault, Problem
 from proxy.core.clock import now
 from proxy.core.config.objects import Around, Checked, check_object
@@ -113,6 +121,8 @@ class Draft:
         plain, given = _apart(edit.kind, body)
         secrets = sealing.kept({}, given, merge=False)
         checked = self._check(edit.kind, edit.name, {**plain, **secrets}, parent)
+        if parent is None and edit.kind in PARENTS:
+            raise Orphaned()
         id = self.revision + 1
         secret, private = "", b""
         if edit.private is not None:
@@ -249,9 +259,15 @@ class Draft:
             raise wrong(field, f"the {kind} it belongs to is missing")
         if edit.parent.startswith("@") and edit.parent[1:].isdecimal():
             index = int(edit.parent[1:])
-            made = self._made[index] if index < len(self._made) else None
-            if made is None or made.record.kind != kind:
-                raise wrong(field, f"'{edit.parent}' is no {kind} made by an earlier edit")
+            if index >= len(self._made) - 1:
+                raise wrong(field, f"'{edit.parent}' is no earlier edit")
+            made = self._made[index]
+            if made is None:
+                return (
+                    None  # it was refused; what else is wrong with this one is still worth saying
+                )
+            if made.record.kind != kind:
+                raise wrong(field, f"'{edit.parent}' made no {kind}")
             return made.record
         record = self.seen.get(kind, edit.parent)
         if record is None:

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from proxy.core.records import Record
 
 
+class Orphaned(Problem):
+    """What it belongs to was refused; nothing is wrong with the object itself."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "invalid", "What it belongs to was refused.")
+
+
 def missing(kind: str, target: str) -> Problem:
     """404."""
     return Problem(404, "not_found", f"There is no {kind} '{target}'.")

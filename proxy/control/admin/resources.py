@@ -76,7 +76,7 @@ async def list_all(resource: Resource, request: Request, services: Services) -> 
     seen = Overlay(services.sync.mirror)
     keep = partial(_wanted, resource, page.filters, seen, request)
     found, following = await paging.take(_everything(resource, services, seen), page, keep)
-    shown = [show(one, services, seen) for one in found]
+    shown = await paging.each(found, lambda one: show(one, services, seen))
     return Answer({"data": shown, "next": following})
 
 

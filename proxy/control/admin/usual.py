@@ -20,12 +20,17 @@ _ELSEWHERE = frozenset(
 """Fields that are objects of their own, sealed, or not for the API."""
 
 
-@cache
 def fields(kind: str, name: str = "") -> Mapping[str, Any]:
-    """Every field of an object of this kind, and what it is when it is left out; null: as the next wider section."""
+    """Every field of an object of this kind, and what it is when it is left out; null: as the next wider section.
+
+    `name` is which setting it is; of other kinds it says nothing.
+    """
     section = SETTINGS.get(name) if kind == Kind.SETTING else SECTIONS.get(kind)
-    if section is None:
-        return {}
+    return {} if section is None else _fields(section, kind)
+
+
+@cache
+def _fields(section: type[Section], kind: str) -> Mapping[str, Any]:
     return {
         field: _usual(section, field, kind)
         for field in section.model_fields
