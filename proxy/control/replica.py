@@ -163,7 +163,8 @@ class Replica:
             return self.mirror.apply(change.records)
         # Much at once goes into a new mirror, beside the one that is being read.
         before = Mirror() if change.whole else self.mirror
-        gone = frozenset(self.mirror.records) if change.whole else frozenset()
+        there = self.mirror.records.items() if change.whole else ()
+        gone = frozenset(kind for kind, records in there if records)
         self.mirror = await asyncio.to_thread(_rebuilt, before, change.records)
         return gone | {record.kind for record in change.records}
 

@@ -66,6 +66,8 @@ class Worker:
         self.swaps = 0
         file = ConfigFile(place.read(), place.read, **options)
         self.sync = Sync(file, self.state, self.use, name=name)
+        # Several of one process, and each has a row of its own.
+        self.sync._fleet.pid = int(name)
 
     def use(self, snapshot: Snapshot) -> None:
         self.swaps += 1
@@ -145,3 +147,29 @@ async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> Non
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def lose(place: Place) -> None:
+    """The database is a folder: nothing opens it."""
+    database = place.folder / "h.db"
+    for path in place.folder.glob("h.db*"):
+        path.rename(path.with_name(path.name.replace("h.db", "hidden")))
+    database.mkdir()
+
+
+def find(place: Place) -> None:
+    """It is back, with what it held."""
+    (place.folder / "h.db").rmdir()
+    for path in place.folder.glob("hidden*"):
+        path.rename(path.with_name(path.name.replace("hidden", "h.db")))
+
+
+async def copied(place: Place, *models: str) -> None:
+    """A worker has kept a copy, and has left."""
+    async with working(place, "0") as worker, opened(place) as store:
+        for name in models:
+            await model(store, name)
+        await until(lambda: set(models) <= worker.models)
+        place.copy.unlink(missing_ok=True)
+        worker.sync._keeper.changed()
+        await until(place.copy.exists)

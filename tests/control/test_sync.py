@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,20 @@ from proxy.core.model import Snapshot
 from proxy.core.records import Kind
 from proxy.core.secret import Secret
 from proxy.core.vault import Vault
-from proxy.core.virtual_key import kept, mint, private
-from proxy.store import objects
 from proxy.store.base import StoreDown
-from tests.control.syncing import KEY, Place, Worker, model, opened, put, until, working
+from tests.control.syncing import (
+    KEY,
+    Place,
+    Worker,
+    copied,
+    find,
+    lose,
+    model,
+    opened,
+    put,
+    until,
+    working,
+)
 
 OTHER = "aZ3xC6vB9nM2qW5eR8tY1uI4oP7sD0fG"
 
@@ -213,73 +222,7 @@ async def test_one_bad_row_takes_nothing_else_with_it(
         assert "odd" in caplog.text
 
 
-async def test_much_at_once_is_taken_in(place: Place) -> None:
-    async with working(place) as worker, opened(place) as store:
-        assert worker.sync.vault is not None
-        digest = private([kept(mint(), worker.sync.peppers[0])])
-        async with store.transaction() as session:
-            revision = await objects.lock(session)
-            for number in range(1500):
-                revision += 1
-                await session.execute(
-                    "INSERT INTO objects (kind, id, revision, name, private, created, updated)"
-                    " VALUES ('key', $1, $1, $2, $3, 0, 0)",
-                    revision,
-                    f"key {number}",
-                    digest.decode(),
-                )
-            await objects.unlock(session, revision)
-        await until(lambda: worker.sync.revision == revision)
-
-        assert len(worker.sync.mirror.records[Kind.KEY]) == 1500
-        assert worker.models == {"filed"}
-
-
-async def test_a_worker_that_was_away_too_long_reads_everything(place: Place) -> None:
-    worker = Worker(place)
-    async with opened(place) as store:
-        gone = await put(store, Kind.MODEL, "gone")
-        await put(store, Kind.DEPLOYMENT, "", {"provider": "lab"}, parent=gone)
-        await worker.start()
-        assert "gone" in worker.models
-        await put(store, Kind.MODEL, "gone", id=gone, deleted=True)
-        revision = await model(store, "stored")
-        await store.execute("DELETE FROM objects WHERE deleted = 1")
-        await store.execute("UPDATE revision SET floor = $1", revision - 1)
-
-        await worker.sync.refresh()
-
-    assert worker.models == {"filed", "stored"}
-    assert worker.sync.mirror.get(Kind.MODEL, "gone") is None
-    await worker.sync.close()
-
-
 # --- without the store ---
-
-
-def lose(place: Place) -> None:
-    """The database is a folder: nothing opens it."""
-    database = place.folder / "h.db"
-    for path in place.folder.glob("h.db*"):
-        path.rename(path.with_name(path.name.replace("h.db", "hidden")))
-    database.mkdir()
-
-
-def find(place: Place) -> None:
-    (place.folder / "h.db").rmdir()
-    for path in place.folder.glob("hidden*"):
-        path.rename(path.with_name(path.name.replace("hidden", "h.db")))
-
-
-async def copied(place: Place, *models: str) -> None:
-    """A worker has kept a copy, and has left."""
-    async with working(place, "0") as worker, opened(place) as store:
-        for name in models:
-            await model(store, name)
-        await until(lambda: set(models) <= worker.models)
-        place.copy.unlink(missing_ok=True)
-        worker.sync._keeper.changed()
-        await until(place.copy.exists)
 
 
 async def test_without_its_store_a_worker_begins_from_the_copy(
@@ -373,27 +316,6 @@ async def test_a_damaged_database_without_a_copy_is_no_beginning(place: Place) -
         await Worker(place).start()
 
 
-async def test_the_copy_follows(place: Place) -> None:
-    async with working(place, "0") as worker, opened(place) as store:
-        await until(place.copy.exists)
-        before = place.copy.read_bytes()
-        await model(store, "stored")
-        await until(lambda: "stored" in worker.models)
-        await until(lambda: place.copy.read_bytes() != before)
-    lose(place)
-
-    async with working(place, "1") as worker:
-        assert worker.models == {"filed", "stored"}
-
-
-async def test_only_one_worker_of_a_host_keeps_it(place: Place) -> None:
-    async with working(place, "1") as worker, opened(place) as store:
-        await model(store, "stored")
-        await until(lambda: "stored" in worker.models)
-
-    assert not place.copy.exists()
-
-
 # --- the file ---
 
 
@@ -478,69 +400,6 @@ async def test_a_file_that_would_lock_the_store_is_not_taken(place: Place) -> No
 
 
 # --- all of them ---
-
-
-async def test_a_signal_reaches_every_worker_once(either: Place) -> None:
-    done: list[str] = []
-    async with working(either, "0") as one, working(either, "1") as other:
-        for worker in (one, other):
-            name = worker.sync._fleet.name
-            worker.sync.on("stats.reset", partial(done.append, name))
-            # Two workers of one process: each needs a row of its own.
-            worker.sync._fleet.pid = int(name)
-            await worker.sync._report()
-
-        answer = await one.sync.signal("stats.reset")
-
-        assert sorted(done) == ["0", "1"]
-        assert (answer["missing"], [row["name"] for row in answer["workers"]]) == ([], ["0", "1"])
-        await one.sync.signal("stats.reset")
-        assert sorted(done) == ["0", "0", "1", "1"]
-        await one.sync.signal("cache.clear")
-        assert len(done) == 4
-
-
-async def test_who_begins_later_has_nothing_to_do(place: Place) -> None:
-    done: list[str] = []
-    async with working(place) as worker:
-        await worker.sync.signal("stats.reset")
-
-    async with working(place) as late:
-        late.sync.on("stats.reset", lambda: done.append("late"))
-        async with opened(place) as store:
-            await model(store, "stored")
-        await until(lambda: "stored" in late.models)
-
-    assert done == []
-
-
-async def test_a_signal_to_reload_reports_a_bad_file(place: Place) -> None:
-    async with working(place) as worker:
-        place.write("nonsense: 1\n")
-
-        answer = await worker.sync.signal("reload")
-
-        [row] = answer["workers"]
-        assert "nonsense" in row["problem"]
-        assert (row["config"], row["revision"] >= answer["revision"]) == ("1", True)
-        place.write()
-        [row] = (await worker.sync.signal("reload"))["workers"]
-        assert (row["config"], row["problem"]) == ("2", "")
-
-
-async def test_one_that_does_not_follow_is_named(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.control.signals.PATIENCE", 0.2)
-    async with working(place) as worker, opened(place) as store:
-        await store.execute(
-            "INSERT INTO workers (host, pid, name, seen) VALUES ('far', 7, '3', $1)", time.time()
-        )
-
-        answer = await worker.sync.signal("stats.reset")
-
-        assert [row["host"] for row in answer["missing"]] == ["far"]
-        assert len(answer["workers"]) == 1
 
 
 async def test_a_worker_that_leaves_is_not_counted_any_more(place: Place) -> None:
