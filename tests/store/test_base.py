@@ -252,11 +252,12 @@ async def test_the_first_call_opens_a_store(store_url: str) -> None:
     assert found == [[]] * 5
 
 
-async def test_the_audit_log_is_not_rewritten(store: Database) -> None:
+@pytest.mark.parametrize("change", ["UPDATE audit SET principal = 'nobody'", "DELETE FROM audit"])
+async def test_the_audit_log_is_not_rewritten(store: Database, change: str) -> None:
     sql = "INSERT INTO audit (at, principal, action) VALUES ($1, $2, $3)"
     await store.execute(sql, 1.0, "token", "create")
 
     with pytest.raises(Exception, match="the audit log is not rewritten"):
-        await store.execute("UPDATE audit SET principal = $1", "nobody")
+        await store.execute(change)
 
     assert await store.fetch("SELECT principal FROM audit") == [("token",)]

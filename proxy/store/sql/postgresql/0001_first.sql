@@ -124,8 +124,11 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER audit_is_appended_to BEFORE UPDATE ON audit
+CREATE TRIGGER audit_is_appended_to BEFORE UPDATE OR DELETE ON audit
 FOR EACH ROW EXECUTE FUNCTION headrace_refuse();
+
+CREATE TRIGGER audit_is_kept BEFORE TRUNCATE ON audit
+FOR EACH STATEMENT EXECUTE FUNCTION headrace_refuse();
 
 CREATE TABLE workers (
   host text NOT NULL,

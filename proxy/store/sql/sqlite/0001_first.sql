@@ -123,6 +123,11 @@ BEGIN
   SELECT raise(ABORT, 'the audit log is not rewritten');
 END;
 
+CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
+BEGIN
+  SELECT raise(ABORT, 'the audit log is not rewritten');
+END;
+
 CREATE TABLE workers (
   host TEXT NOT NULL,
   pid INTEGER NOT NULL,
