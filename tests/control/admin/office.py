@@ -44,6 +44,9 @@ CREDENTIAL = "sk-credential-of-lab-1234"
 class Office(Desk, eq=False):
     """A desk with everything on it."""
 
+    folder: Path = Path()
+    """Where its files are."""
+
     async def made(self, path: str, body: Any) -> Any:
         """A new object."""
         said = await self.owner("POST", path, body)
@@ -115,6 +118,6 @@ async def open_office(
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
         ):
             url = str(listener.make_url("")).rstrip("/")
-            yield Office(url, services, http, path / "headrace.db")
+            yield Office(url, services, http, path / "headrace.db", folder=path)
     finally:
         await sync.close()
