@@ -26,7 +26,7 @@ def is_configuration(block: Block) -> bool:
 
 def variables(text: str) -> dict[str, str]:
     """A value for every variable the text names."""
-    return {name: f"sk-value-of-{name.lower()}" for name in _VARIABLE.findall(text)}
+    return {name: f"sk-value-of-{name.lower()}-in-these-pages" for name in _VARIABLE.findall(text)}
 
 
 def with_files(text: str, folder: Path) -> str:
