@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ def is_configuration(block: Block) -> bool:
 
 
 def variables(text: str) -> dict[str, str]:
-    """A value for every variable the text names."""
-    return {name: f"sk-value-of-{name.lower()}-in-these-pages" for name in _VARIABLE.findall(text)}
+    """A value for every variable the text names; one that a master key may have."""
+    return {name: f"sk-{sha256(name.encode()).hexdigest()}" for name in _VARIABLE.findall(text)}
 
 
 def with_files(text: str, folder: Path) -> str:
