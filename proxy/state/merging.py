@@ -81,23 +81,22 @@ class Merging:
 
     # --- reading ---
 
-    def _once(self, record: Record, name: str, read: Callable[[], Any]) -> Any:
+    def _once(self, record: Record, name: str, read: Callable[..., Any], *arguments: Any) -> Any:
         """What a record is; read again only when it has changed, or is of another name."""
         kept = self._read.get(record.id)
-        if kept is None or kept[0] != record.revision or kept[1] != name:
-            try:
-                found = read()
-            except Unopened as error:
-                found = _Left(f"its secrets do not open: {error}")
-            except ValueError as error:
-                found = _Left(str(error))
-            kept = self._read[record.id] = record.revision, name, found
-        return kept[2]
+        if kept is not None and kept[0] == record.revision and kept[1] == name:
+            return kept[2]
+        try:
+            found = read(record, *arguments)
+        except Unopened as error:
+            found = _Left(f"its secrets do not open: {error}")
+        except ValueError as error:
+            found = _Left(str(error))
+        self._read[record.id] = record.revision, name, found
+        return found
 
-    def _section(self, record: Record, name: str = "") -> Any:
-        return self._once(
-            record, name, lambda: stored.section(record.kind, record.name, self._fields(record))
-        )
+    def _section(self, record: Record) -> Any:
+        return stored.section(record.kind, record.name, self._fields(record))
 
     def _fields(self, record: Record) -> dict[str, Any]:
         """Spec and secrets. Raises ValueError, Unopened."""
@@ -158,7 +157,7 @@ class Merging:
             if record.name in self._file[1]:
                 self._left(record, "left out, the configuration file has a provider of this name")
                 continue
-            block = self._section(record)
+            block = self._once(record, "", self._section)
             if isinstance(block, _Left):
                 self._left(record, f"left out, {block.why}")
                 lost.add(record.name)
@@ -170,7 +169,7 @@ class Merging:
         held: list[Held] = []
         children = mirror.children(Kind.CREDENTIAL, record.id)
         for child in children:
-            found = self._once(child, record.name, lambda child=child: self._held(child, record))  # type: ignore[misc]
+            found = self._once(child, record.name, self._held, record)
             if isinstance(found, _Left):
                 self._problems.append(
                     f"credential {child.id} of provider {record.name!r}: left out, {found.why}"
@@ -199,7 +198,7 @@ class Merging:
         owners.update(zip(file, file, strict=True))
         readable: list[tuple[Record, Model]] = []
         for record in _ordered(mirror, Kind.MODEL):
-            block = self._section(record)
+            block = self._once(record, "", self._section)
             if record.name in owners:
                 self._left(
                     record,
@@ -238,7 +237,7 @@ class Merging:
     ) -> tuple[tuple[str, Deployment], ...]:
         found = []
         for child in mirror.children(Kind.DEPLOYMENT, record.id):
-            item = self._section(child)
+            item = self._once(child, "", self._section)
             if isinstance(item, _Left):
                 why = item.why
             elif item.provider in accounts:
