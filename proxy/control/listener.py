@@ -9,6 +9,7 @@ A body is read only after its sender has shown who they are.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -23,6 +24,7 @@ from proxy.control.admin.access import Permission
 from proxy.control.admin.app import AdminApp, Response
 from proxy.control.admin.routes import all_routes
 from proxy.control.admin.web import Answer, Problem, Request, Route
+from proxy.core.log import logger
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
@@ -81,7 +83,20 @@ def admin_server(app: AdminApp) -> web.Server:
         status, headers, content = await answer(app, request)
         return web.Response(status=status, headers=headers, body=content)
 
-    return web.Server(handle, access_log=None, auto_decompress=False)
+    return web.Server(handle, access_log=None, auto_decompress=False, logger=_http)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """What is no HTTP is no failure of ours: whoever sends it must not fill the log, nor put into it what they sent."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.exc_info = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg = "a request from %s to the admin port was no HTTP"
+    return True
+
+
+_http = logger.getChild("admin.http")
+_http.addFilter(_without_traceback)
 
 
 def aside(

@@ -373,7 +373,7 @@ class Process:
 
     def __init__(self, content: dict[str, Any], folder: Path, *arguments: str) -> None:
         path = folder / "process.yaml"
-        content = merged(content, {"admin": {"port": 0}})
+        content = merged({"admin": {"port": 0}}, content)
         content.setdefault("store", {"url": f"sqlite:///{folder}/headrace.db"})
         path.write_text(yaml.safe_dump(content))
         self.process = subprocess.Popen(
