@@ -16,8 +16,10 @@ from proxy.control.admin.spelled import (
     WHOLE,
     Given,
     Kind,
+    answer,
     read,
     renamed,
+    schema,
 )
 from proxy.control.admin.web import Answer, Problem, Route
 
@@ -138,22 +140,19 @@ async def root(request: Request, services: Services) -> Answer:
     return Answer({"name": "headrace", "endpoints": paths, "documentation": "/docs"})
 
 
-_PROVIDER: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string"},
-        "type": {"type": "string"},
-        "config": {
-            "type": "object",
-            "properties": {"base_url": {"type": "string"}, "api_key": {"type": "string"}},
-        },
-        "enabled": {"type": "boolean"},
-        "max_retries": {"type": "integer", "minimum": 0},
-        "timeout": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
-        "allow_private": {"type": "boolean"},
-        "allow_http": {"type": "boolean"},
-    },
+_RULES: Mapping[str, Mapping[str, Any]] = {
+    "config": {"properties": schema(INNER)["properties"]},
+    "max_retries": {"minimum": 0, "maximum": 20},
+    "timeout": {"exclusiveMinimum": 0, "description": "Seconds."},
 }
+_SHOWN = answer(
+    {
+        name: FIELDS[name]
+        for name in ("name", "type", "config", "enabled", "max_retries", "timeout")
+    },
+    "id",
+    "source",
+)
 _AT, _ONE = "/api/providers", "/api/providers/{id}"
 
 ROUTES: tuple[Route, ...] = (
@@ -162,31 +161,39 @@ ROUTES: tuple[Route, ...] = (
         "/api/",
         Permission.READ,
         root,
-        "What there is below /api/",
+        "What there is below /api/.",
         aliases=("/api",),
         tag="api",
     ),
-    Route("GET", _AT, Permission.READ, listing, "Providers", tag="api"),
+    Route(
+        "GET",
+        _AT,
+        Permission.READ,
+        listing,
+        "Providers.",
+        answer={"type": "array", "items": _SHOWN},
+        tag="api",
+    ),
     Route(
         "POST",
         _AT,
         Permission.CONFIGURE,
         create,
-        "Create a provider with one key",
-        body={**_PROVIDER, "required": ["name", "type"]},
-        answer=_PROVIDER,
+        "Create a provider with one key.",
+        body=schema(FIELDS, "name", "type", **_RULES),
+        answer=_SHOWN,
         tag="api",
     ),
-    Route("GET", _ONE, Permission.READ, one, "One provider", answer=_PROVIDER, tag="api"),
+    Route("GET", _ONE, Permission.READ, one, "One provider.", answer=_SHOWN, tag="api"),
     Route(
         "PUT",
         _ONE,
         Permission.CONFIGURE,
         replace,
-        "Change a provider; what is not given stays",
-        body=_PROVIDER,
-        answer=_PROVIDER,
+        "Change a provider; what is not given stays.",
+        body=schema(FIELDS, **_RULES),
+        answer=_SHOWN,
         tag="api",
     ),
-    Route("DELETE", _ONE, Permission.CONFIGURE, remove, "Delete a provider", tag="api"),
+    Route("DELETE", _ONE, Permission.CONFIGURE, remove, "Delete a provider.", tag="api"),
 )

@@ -25,6 +25,7 @@ from proxy.control.admin.spelled import (
     moment,
     read,
     renamed,
+    schema,
 )
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.config.schema import ModelType
@@ -270,53 +271,27 @@ def _not_kept(names: Iterable[str]) -> dict[str, str]:
     return {NOT_KEPT: listed} if listed else {}
 
 
-_MODEL: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["name"],
-    "properties": {
-        "name": {"type": "string"},
-        "llm_type": {"type": "string"},
-        "description": {"type": "string"},
-        "provider_id": {"type": ["integer", "string"]},
-        "provider_weight": {"type": "integer", "minimum": 0},
-        "is_provider_preferred": {"type": "boolean"},
-    },
-}
-_PROVIDER: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["name"],
-    "properties": {
-        "name": {"type": "string"},
-        "provider_type": {"type": "string"},
-        "api_key": {"type": "string"},
-        "base_url": {"type": "string"},
-        "description": {"type": "string"},
-        "is_enabled": {"type": "boolean"},
-        "allow_private": {"type": "boolean"},
-        "allow_http": {"type": "boolean"},
-    },
-}
 _MODELS, _PROVIDERS = "/v1/db/models", "/v1/db/providers"
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _MODELS, Permission.READ, models, "Models", tag="db"),
+    Route("GET", _MODELS, Permission.READ, models, "Models.", tag="db"),
     Route(
         "POST",
         _MODELS,
         Permission.OPERATE,
         create_model,
-        "Create a model, or give one another provider",
-        body=_MODEL,
+        "Create a model, or give one another provider.",
+        body=schema(MODEL, "name", provider_weight={"minimum": 0}),
         tag="db",
     ),
-    Route("GET", _PROVIDERS, Permission.READ, providers, "Providers", tag="db"),
+    Route("GET", _PROVIDERS, Permission.READ, providers, "Providers.", tag="db"),
     Route(
         "POST",
         _PROVIDERS,
         Permission.CONFIGURE,
         create_provider,
-        "Create a provider with one key",
-        body=_PROVIDER,
+        "Create a provider with one key.",
+        body=schema(PROVIDER, "name"),
         tag="db",
     ),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.control import health
 from proxy.control.admin import body, grouping, plain, regrouping
 from proxy.control.admin.access import Permission
-from proxy.control.admin.spelled import read
+from proxy.control.admin.spelled import answer, read, schema
 from proxy.control.admin.web import Answer, Route
 from proxy.core.records import Kind
 
@@ -108,40 +108,44 @@ def _state(group: Mapping[str, Any], states: Mapping[str, Any]) -> dict[str, Any
     return {"status": seen["status"], "keys": seen["keys"]}
 
 
-_GROUP: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "groupName": {"type": "string"},
-        "providerType": {
-            "type": "string",
-            "description": "openai, anthropic, gemini, openai_compatible, or the name of a preset.",
-        },
-        "baseUrl": {"type": "string"},
-        "apiKeys": {"type": "array", "items": {"type": "string"}},
-        "models": {"type": "array", "items": {"type": "string"}},
-        "balancePolicy": {"type": "string"},
-        "retryCount": {"type": "integer", "minimum": 0},
-        "timeout": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
-        "priority": {"type": "integer", "minimum": 0},
-        "weight": {"type": "integer", "minimum": 0},
-        "enabled": {"type": "boolean"},
-        "parameters": {"type": "object"},
-        "description": {"type": "string"},
-        "allowPrivate": {"type": "boolean"},
-        "allowHttp": {"type": "boolean"},
+_RULES: Mapping[str, Mapping[str, Any]] = {
+    "providerType": {
+        "description": "openai, anthropic, gemini, openai_compatible, or the name of a preset."
     },
+    "retryCount": {"minimum": 0, "maximum": 20},
+    "timeout": {"exclusiveMinimum": 0, "description": "Seconds."},
+    "priority": {"minimum": 0},
+    "weight": {"minimum": 0},
 }
+_SHOWN = answer(
+    {
+        name: kind
+        for name, kind in grouping.FIELDS.items()
+        if name not in ("weight", "allowPrivate", "allowHttp")
+    },
+    "id",
+    "status",
+    "keys",
+)
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/admin/groups", Permission.READ, listing, "Providers as groups", tag="groups"),
+    Route(
+        "GET",
+        "/admin/groups",
+        Permission.READ,
+        listing,
+        "Providers as groups.",
+        answer={"type": "array", "items": _SHOWN},
+        tag="groups",
+    ),
     Route(
         "POST",
         "/admin/groups",
         Permission.CONFIGURE,
         create,
-        "Create a provider with its keys and models",
-        body={**_GROUP, "required": ["groupName", "providerType"]},
-        answer=_GROUP,
+        "Create a provider with its keys and models.",
+        body=schema(grouping.FIELDS, "groupName", "providerType", **_RULES),
+        answer=_SHOWN,
         tag="groups",
     ),
     Route(
@@ -149,8 +153,8 @@ ROUTES: tuple[Route, ...] = (
         "/admin/groups/{id}",
         Permission.READ,
         one,
-        "One group",
-        answer=_GROUP,
+        "One group.",
+        answer=_SHOWN,
         tag="groups",
     ),
     Route(
@@ -159,9 +163,9 @@ ROUTES: tuple[Route, ...] = (
         # Switching a provider off and moving a deployment is an operator's; for the rest `changes` asks for more.
         Permission.OPERATE,
         replace,
-        "Change a group; what is not given stays",
-        body=_GROUP,
-        answer=_GROUP,
+        "Change a group; what is not given stays.",
+        body=schema(grouping.FIELDS, **_RULES),
+        answer=_SHOWN,
         tag="groups",
     ),
     Route(
@@ -169,7 +173,7 @@ ROUTES: tuple[Route, ...] = (
         "/admin/groups/{id}",
         Permission.CONFIGURE,
         remove,
-        "Delete a group and the models only it serves",
+        "Delete a group and the models only it serves.",
         tag="groups",
     ),
 )

@@ -30,7 +30,7 @@ ROUTES: tuple[Route, ...] = (
         "/admin/logs",
         Permission.READ,
         listing,
-        "Where requests are logged",
+        "Where requests are logged.",
         aliases=("/api/logs",),
         tag="status",
     ),

@@ -15,9 +15,11 @@ from proxy.control.admin.spelled import (
     WHOLE,
     Given,
     Kind,
+    answer,
     invalid,
     moment,
     read,
+    schema,
 )
 from proxy.control.admin.vendors import MASK
 from proxy.control.admin.web import Answer, Fault, Problem, Route
@@ -155,38 +157,41 @@ def _who(request: Request) -> Principal:
     return request.principal
 
 
-_KEY: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string"},
-        "rpm": {"type": "integer", "minimum": 0, "description": "0 is no limit."},
-        "enabled": {"type": "boolean"},
-        "models": {"type": "array", "items": {"type": "string"}},
-    },
-}
+_RPM: Mapping[str, Mapping[str, Any]] = {"rpm": {"minimum": 0, "description": "0 is no limit."}}
+_SHOWN = answer(FIELDS, "id", "key", "source")
 _AT = "/admin/proxy-keys"
 _ONE = "/admin/proxy-keys/{id}"
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", _AT, Permission.KEYS, listing, "Virtual keys", tag="proxy-keys"),
+    Route(
+        "GET",
+        _AT,
+        Permission.KEYS,
+        listing,
+        "Virtual keys.",
+        answer={"type": "array", "items": _SHOWN},
+        tag="proxy-keys",
+    ),
     Route(
         "POST",
         _AT,
         Permission.KEYS,
         create,
-        "Create a virtual key; it is shown once",
-        body={**_KEY, "required": ["name"]},
+        "Create a virtual key; it is shown once.",
+        body=schema(FIELDS, "name", **_RPM),
+        answer=_SHOWN,
         tag="proxy-keys",
     ),
-    Route("GET", _ONE, Permission.KEYS, one, "One virtual key", tag="proxy-keys"),
+    Route("GET", _ONE, Permission.KEYS, one, "One virtual key.", answer=_SHOWN, tag="proxy-keys"),
     Route(
         "PUT",
         _ONE,
         Permission.KEYS,
         replace,
-        "Change a virtual key; what is not given stays",
-        body=_KEY,
+        "Change a virtual key; what is not given stays.",
+        body=schema(FIELDS, **_RPM),
+        answer=_SHOWN,
         tag="proxy-keys",
     ),
-    Route("DELETE", _ONE, Permission.KEYS, remove, "Delete a virtual key", tag="proxy-keys"),
+    Route("DELETE", _ONE, Permission.KEYS, remove, "Delete a virtual key.", tag="proxy-keys"),
 )

@@ -23,6 +23,8 @@ class Kind(Struct, frozen=True):
 
     expected: str
     check: Callable[[object], Any]
+    schema: Mapping[str, Any]
+    """For the OpenAPI document."""
 
 
 class Given(Struct, frozen=True):
@@ -123,6 +125,8 @@ def _texts(value: object) -> list[str]:
 
 
 def _whole(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1.0 is a whole number, as JSON Schema has it
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise ValueError
@@ -150,10 +154,39 @@ def _target(value: object) -> str:
     return _text(value) if isinstance(value, str) else str(_whole(value))
 
 
-TEXT = Kind("a text", _text)
-TEXTS = Kind("a list of texts", _texts)
-WHOLE = Kind("a whole number", _whole)
-NUMBER = Kind("a number", _number)
-SWITCH = Kind("true or false", _switch)
-MAPPING = Kind("an object", _mapping)
-TARGET = Kind("an id or a name", _target)
+_NOT_BLANK = {"type": "string", "pattern": r"\S"}
+
+TEXT = Kind("a text", _text, _NOT_BLANK)
+TEXTS = Kind(
+    "a list of texts", _texts, {"anyOf": [{"type": "array", "items": _NOT_BLANK}, _NOT_BLANK]}
+)
+WHOLE = Kind("a whole number", _whole, {"type": "integer"})
+NUMBER = Kind("a number", _number, {"type": "number"})
+SWITCH = Kind("true or false", _switch, {"type": "boolean"})
+MAPPING = Kind("an object", _mapping, {"type": "object"})
+TARGET = Kind("an id or a name", _target, {"anyOf": [{"type": "integer"}, _NOT_BLANK]})
+
+
+def schema(table: Mapping[str, Kind], *needed: str, **more: Mapping[str, Any]) -> dict[str, Any]:
+    """What a body looks like; `more` is what is to be said of single fields besides."""
+    return {
+        "type": "object",
+        "required": list(needed),
+        "properties": {
+            name: {**kind.schema, **more.get(name, {})}
+            if name in needed
+            else {"anyOf": [{**kind.schema, **more.get(name, {})}, {"type": "null"}]}
+            for name, kind in table.items()
+        },
+    }
+
+
+def answer(table: Mapping[str, Kind], *more: str) -> dict[str, Any]:
+    """What an answer looks like that shows these fields, and others besides."""
+    return {
+        "type": "object",
+        "properties": {
+            name: {"anyOf": [kind.schema, {"type": "null"}]} for name, kind in table.items()
+        },
+        "required": [*table, *more],
+    }

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
 
 from proxy.control.admin.spelled import (
     MAPPING,
@@ -20,6 +21,7 @@ from proxy.control.admin.spelled import (
     Kind,
     folded,
     read,
+    schema,
 )
 from proxy.control.admin.web import Problem
 
@@ -87,6 +89,7 @@ def test_one_text_is_a_list_of_one_and_repeats_are_dropped() -> None:
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
+        (WHOLE, [1, -2, 3.0], [True, "1", 1.5, float("inf")]),
         (NUMBER, [1, 2.5], [True, "1", float("nan"), float("inf")]),
         (SWITCH, [True, False], [0, "true"]),
         (MAPPING, [{}], [[], "{}"]),
@@ -115,3 +118,37 @@ def test_any_body_is_read_or_refused_by_name(body: dict[str, Any]) -> None:
     assert {fault.field for fault in (problem.faults if problem else ())} <= body.keys()
     assert seen.values.keys() <= TABLE.keys()
     assert {folded(name) for name in seen.unknown}.isdisjoint(map(folded, TABLE))
+
+
+WIDE = {
+    "a": TEXT,
+    "b": TEXTS,
+    "c": WHOLE,
+    "d": NUMBER,
+    "e": SWITCH,
+    "f": MAPPING,
+    "g": TARGET,
+}
+SAID = Draft202012Validator(schema(WIDE, "a"))
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+WORDS = st.text("ab \u00e4", max_size=3)
+
+
+@given(st.dictionaries(st.sampled_from([*WIDE, "x"]), PLAIN | WORDS | st.lists(WORDS, max_size=2)))
+def test_a_body_is_taken_exactly_when_the_documentation_says_so(body: dict[str, Any]) -> None:
+    try:
+        read(body, WIDE, needed=("a",))
+        taken = True
+    except Problem:
+        taken = False
+
+    assert taken == SAID.is_valid(body)
