@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from proxy.control.admin.access import Role
 from proxy.control.admin.sessions import COOKIE, IDLE, LONGEST, SEEN_EVERY, STEP, name_of
 from proxy.core.clock import Hands
 from proxy.core.secret import Secret
@@ -241,6 +242,24 @@ async def test_an_odd_browser_signs_in_as_well(either: Desk) -> None:
     assert agent.startswith("Mozilla/5.0 ")
     assert len(agent) <= 200
     assert "\u202e" not in agent
+
+
+async def test_all_workers_know_at_once(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as one, open_desk(tmp_path) as other:
+        await one.user("anna")
+        anna = await one.session("anna")
+        service = await one.token("ci", Role.VIEWER)
+        assert await _is_in(other, anna)
+        assert await _is_in(other, service)
+
+        await other.ask("POST", "/admin/logout", who=anna)
+        await other.owner("DELETE", "/admin/tokens/ci")
+        for _ in range(5):
+            await other.login("anna", "wrong")
+
+        assert not await _is_in(one, anna)
+        assert not await _is_in(one, service)
+        assert (await one.login("anna")).status == 429
 
 
 # --- the configuration's own account ---
