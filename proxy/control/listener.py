@@ -63,6 +63,8 @@ def page_routes(pages: Mapping[str, Page]) -> list[Route]:
             handler=_shown(page),
             summary=f"The page {path}",
             tag="pages",
+            statuses=(200, 503),
+            gives=("text/plain",) if path == "/metrics" else ("application/json",),
         )
         for path, page in pages.items()
     ]

@@ -113,5 +113,6 @@ ROUTES = (
         summary="Read who changed what, the newest first.",
         answer={"$ref": "#/components/schemas/audit_page"},
         tag="operations",
+        query=paging.parameters(FILTERS),
     ),
 )

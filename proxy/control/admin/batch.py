@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MOST = 1000
 """Objects of one batch."""
 
+_SWITCH = {"enum": ["true", "false"]}
+_QUERIES = {"DELETE": {"dry_run": _SWITCH, "cascade": _SWITCH}}
+
 Rows = list[tuple[Edit, str]]
 
 
@@ -149,6 +152,8 @@ def _routes(resource: Resource) -> Iterator[Route]:
             body={"$ref": f"#/components/schemas/{schema}_batch"},
             answer={"$ref": f"#/components/schemas/{kind}_batch_done"},
             tag=resource.plural,
+            query=_QUERIES.get(method, {"dry_run": _SWITCH}),
+            statuses=(200, 201) if method == "POST" else (200,),
         )
 
 

@@ -250,5 +250,6 @@ ROUTES: tuple[Route, ...] = (
         "Export the store's objects",
         aliases=("/api/config/export",),
         tag="config",
+        gives=("application/yaml", "application/json"),
     ),
 )

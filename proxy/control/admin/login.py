@@ -244,7 +244,7 @@ ROUTES = (
     Route(
         "POST", "/admin/login", Permission.PUBLIC, sign_in, "Sign in.", body=Login, tag="session"
     ),
-    Route("POST", "/admin/logout", _SELF, sign_out, "Sign out.", tag="session"),
+    Route("POST", "/admin/logout", _SELF, sign_out, "Sign out.", tag="session", statuses=(204,)),
     Route("GET", "/admin/session", _SELF, get_session, "Show the session.", tag="session"),
     Route("GET", "/admin/me", _SELF, get_me, "Show who asks.", tag="session"),
     Route("PUT", "/admin/me", _SELF, put_me, "Change one's name.", body=Me, tag="session"),

@@ -83,7 +83,7 @@ class Documentation:
                 "Describe the admin API for people.",
                 aliases=("/swagger",),
                 tag="documentation",
-                gives="text/html",
+                gives=("text/html",),
             ),
         ]
 
@@ -135,13 +135,15 @@ def _operation(route: Route, path: str, named: dict[str, Schema]) -> dict[str, A
         "responses": _responses(route, named),
         "x-permission": route.permission.value,
     }
+    if path != route.path:
+        operation["x-alias-of"] = _NAMED.sub(r"{\1}", route.path)
     if route.permission is not Permission.PUBLIC:
         operation["security"] = [{"token": []}]
     if route.body is not None:
-        kinds = [route.kind or "application/json"]
+        schema = _schema(route.body, named)
         operation["requestBody"] = {
             "required": route.needs_body,
-            "content": {kind: {"schema": _schema(route.body, named)} for kind in kinds},
+            "content": {kind: {"schema": schema} for kind in route.takes},
         }
     return operation
 
@@ -174,11 +176,11 @@ def _responses(route: Route, named: dict[str, Schema]) -> dict[str, Any]:
         found[str(status)] = {"description": HTTPStatus(status).phrase}
         if status not in (204, 304):
             schema = {} if route.answer is None else _schema(route.answer, named)
-            kind = route.gives or "application/json"
-            found[str(status)]["content"] = {kind: {"schema": schema}}
+            found[str(status)]["content"] = {kind: {"schema": schema} for kind in route.gives}
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}}
     for status in _READING if route.method == "GET" else _WRITING:
-        found[str(status)] = {"description": HTTPStatus(status).phrase, "content": problem}
+        one = found.setdefault(str(status), {"description": HTTPStatus(status).phrase})
+        one["content"] = one.get("content", {}) | problem
     return found
 
 
@@ -240,6 +242,8 @@ def _page(content: Mapping[str, Any], endpoints: Sequence[str]) -> tuple[bytes, 
 
 def _shown(method: str, path: str, operation: Mapping[str, Any]) -> str:
     parts = [f'<p class="may">Permission: {escape(operation["x-permission"])}</p>']
+    if "x-alias-of" in operation:
+        parts.append(f"<p>The same as <code>{escape(operation['x-alias-of'])}</code>.</p>")
     names = [one["name"] for one in operation["parameters"] if one["in"] != "path"]
     if names:
         parts.append(f"<p>Parameters: <code>{escape(', '.join(names))}</code></p>")

@@ -167,6 +167,7 @@ ROUTES = (
         handler=rotate,
         summary="Replace a virtual key; the old one stays good for `overlap` seconds.",
         body={"$ref": "#/components/schemas/rotation"},
+        needs_body=False,
         answer={"$ref": "#/components/schemas/key"},
         tag="keys",
     ),

@@ -74,6 +74,18 @@ def asked(request: Request, filters: Iterable[str]) -> Asked:
     return Asked(int(limit), after, given)
 
 
+def parameters(filters: Iterable[str]) -> dict[str, Any]:
+    """Their JSON Schemas."""
+    text: dict[str, Any] = {"type": "string"}
+    found = {name: {"enum": list(WORDS[name])} if name in WORDS else text for name in filters}
+    if "q" in found:
+        found["q"] = {"type": "string", "maxLength": NEEDLE}
+    return found | {
+        "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT},
+        "after": text,
+    }
+
+
 async def take(
     things: Iterable[tuple[Key, T]], page: Asked, keep: Callable[[T], bool]
 ) -> tuple[list[T], str | None]:

@@ -259,38 +259,49 @@ def _with(record: Record, services: Services) -> Overlay:
 # --- routes ---
 
 
+_SWITCH = {"enum": ["true", "false"]}
+_QUERIES: dict[str, dict[str, Any]] = {
+    "GET": {},
+    "POST": {"dry_run": _SWITCH},
+    "PUT": {"dry_run": _SWITCH},
+    "PATCH": {"dry_run": _SWITCH},
+    "DELETE": {"dry_run": _SWITCH, "cascade": _SWITCH},
+}
+_HEADERS = dict.fromkeys(("PUT", "PATCH", "DELETE"), ("If-Match",)) | {"GET": ("If-None-Match",)}
+_Line = tuple[str, str, Any, str, Any, Any, tuple[int, ...]]
+
+
 def _routes(resource: Resource) -> Iterator[Route]:
     kind, path, tag = resource.kind.value, resource.path, resource.plural
     reference = {"$ref": f"#/components/schemas/{kind}"}
     body = {"$ref": f"#/components/schemas/new_{kind}"}
     page = {"$ref": f"#/components/schemas/{kind}_page"}
-    table = (
-        ("GET", "", resource.read, list_all, f"List {tag}.", None, page),
-        ("POST", "", resource.write, create, f"Make a {kind}.", body, reference),
-        ("GET", "/{id:path}", resource.read, show_one, f"Show a {kind}.", None, reference),
-        ("PUT", "/{id:path}", resource.write, replace, f"Replace a {kind}.", body, reference),
-        (
-            "PATCH",
-            "/{id:path}",
-            resource.write,
-            change,
-            f"Change some fields of a {kind}.",
-            {"$ref": f"#/components/schemas/some_of_{kind}"},
-            reference,
-        ),
-        ("DELETE", "/{id:path}", resource.write, delete, f"Delete a {kind}.", None, None),
+    some = {"$ref": f"#/components/schemas/some_of_{kind}"}
+    # A provider may be asked for by the name of a model, and then it is the model's providers.
+    shown = {} if resource.kind is Kind.PROVIDER else reference
+    made = (200, 201) if resource.kind is Kind.SETTING else (200,)
+    table: tuple[_Line, ...] = (
+        ("GET", "", list_all, f"List {tag}.", None, page, (200,)),
+        ("POST", "", create, f"Make a {kind}.", body, reference, (201, 200)),
+        ("GET", "/{id:path}", show_one, f"Show a {kind}.", None, shown, (200, 304)),
+        ("PUT", "/{id:path}", replace, f"Replace a {kind}.", body, reference, made),
+        ("PATCH", "/{id:path}", change, f"Change some fields of a {kind}.", some, reference, made),
+        ("DELETE", "/{id:path}", delete, f"Delete a {kind}.", None, None, (204,)),
     )
-    for method, rest, permission, act, summary, asks, gives in table:
+    for method, rest, act, summary, asks, gives, statuses in table:
         yield Route(
             method=method,
             path=path + rest,
-            permission=permission,
+            permission=resource.read if method == "GET" else resource.write,
             handler=partial(act, resource),
             summary=summary,
             aliases=tuple(f"/admin/{name}{rest}" for name in resource.also),
             body=asks,
             answer=gives,
             tag=tag,
+            query=paging.parameters(resource.filters) if act is list_all else _QUERIES[method],
+            headers=_HEADERS[method] if rest else (),
+            statuses=statuses,
         )
 
 

@@ -97,8 +97,8 @@ class Route(Struct, frozen=True, eq=False):
     """Headers that mean something: `If-Match`."""
     statuses: tuple[int, ...] = ()
     """Of answers that are no problem; empty: what is usual for the method."""
-    kind: str = ""
-    """The body's media type; empty: JSON."""
-    gives: str = ""
-    """The answer's media type; empty: JSON."""
+    takes: tuple[str, ...] = ("application/json",)
+    """The body's media types."""
+    gives: tuple[str, ...] = ("application/json",)
+    """Those of an answer."""
     needs_body: bool = True
