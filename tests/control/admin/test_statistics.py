@@ -85,6 +85,21 @@ async def test_what_was_used_by_model_and_provider(desk: Desk) -> None:
     }
 
 
+async def test_deployments_of_one_provider_are_added(tmp_path: Path) -> None:
+    twice = [{"provider": "second", "model": name} for name in ("one", "other")]
+    async with open_foreign(
+        tmp_path, providers=PROVIDERS, models={"filed": {"deployments": twice}}
+    ) as desk:
+        state = desk.services.state
+        for deployment, times in zip(deployments(desk), (2, 3), strict=True):
+            tried(state, deployment, "ok", times)
+        content = await seen(desk, "/admin/stats")
+        balanced = await seen(desk, "/v1/load-balancing/statistics")
+
+    assert content["filed"]["second"]["requests"] == 5
+    assert [one["share"] for one in balanced["models"]["filed"]["deployments"]] == [0.4, 0.6]
+
+
 async def test_routing(desk: Desk) -> None:
     content = await seen(desk, "/v1/stats")
 
