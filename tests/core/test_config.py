@@ -1034,6 +1034,26 @@ def test_both_databases_are_accepted_and_others_are_not() -> None:
         assert "store.url" in only(f"store: {{url: '{url}'}}")
 
 
+def test_among_very_many_names_those_that_begin_alike_are_compared() -> None:
+    names = [f"vendor/model-{number}" for number in range(5000)] + ["other/llama-9b"]
+
+    assert nearest("other/lama-9b", names) == "other/llama-9b"
+    assert nearest("vendor/model-42x", names) is not None
+    assert nearest("", names) is None
+
+
+def test_of_very_many_mistakes_the_first_are_explained_best() -> None:
+    items = ", ".join(f"{{provider: pp{number}}}" for number in range(50))
+
+    found = problems(PROVIDER + f"models: {{m: {{deployments: [{items}]}}}}")
+
+    assert len(found) == 50
+    assert (
+        sum("did you mean 'p'?" in line or "configured providers: p" in line for line in found)
+        == 20
+    )
+
+
 # --- anything at all ---
 
 leaves = (

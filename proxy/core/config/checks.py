@@ -19,10 +19,13 @@ from proxy.core.config.values import HEADER_NAME
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 
 Table = dict[str, Any]
+
+ADVISED = 20
+"""Problems before advice gets short."""
 
 FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
 _OURS = frozenset(
@@ -130,6 +133,16 @@ class Check:
         self.problems.append(
             self._document.problem(path, sentence(expected, found, advice), key=key)
         )
+
+    def _nearest(self, word: str, known: Collection[str], what: str = "known here") -> str:
+        """Advice, as long as there is not much of it: it takes longer than everything else here."""
+        return suggestion(word, known, what) if len(self.problems) < ADVISED else ""
+
+    def _likely(self, name: str) -> str:
+        """What to write instead of a dialect that is none."""
+        if name == surfaces.CONVERSATION:
+            return "describe the service under conversation, which implies it"
+        return self._nearest(name, surfaces.DIALECTS)
 
     def _line(self, path: Path) -> int:
         return self._document.position(path, key=True)[0]
@@ -262,11 +275,13 @@ class Check:
             self._report(path, "at least one dialect", "none", "leave it out for all of openai.*")
         for index, name in texts(dialects):
             if name not in surfaces.DIALECTS:
-                self._report((*path, index), "a dialect", repr(printable(name)), _likely(name))
+                self._report((*path, index), "a dialect", repr(printable(name)), self._likely(name))
         for name, root in table(dialects).items():
             where = (*path, name)
             if name not in surfaces.DIALECTS:
-                self._report(where, "a dialect", repr(printable(name)), _likely(name), key=True)
+                self._report(
+                    where, "a dialect", repr(printable(name)), self._likely(name), key=True
+                )
             elif isinstance(root, str) and not address.is_root(root):
                 self._report(where, "a path such as /v1/chat/completions", self._shown(where, root))
 
@@ -323,7 +338,7 @@ class Check:
         provider = block.get("provider")
         if isinstance(provider, str) and provider not in self.providers:
             where = (*path, "provider")
-            advice = suggestion(provider, self.providers, "configured providers")
+            advice = self._nearest(provider, self.providers, "configured providers")
             if provider in presets():
                 advice = self._add(provider)
             self._report(where, "a configured provider", self._shown(where, provider), advice)
@@ -406,9 +421,8 @@ class Check:
                     path: Path = ("models", name, kind, index)
                     target = None if other.endswith("*") else self.resolved(other)
                     if target is None:
-                        advice = suggestion(
-                            other, [*self.models, *self.aliases], "configured models"
-                        )
+                        names = [*self.models, *self.aliases]
+                        advice = self._nearest(other, names, "configured models")
                         self._report(path, "a configured model", self._shown(path, other), advice)
                     else:
                         edges.setdefault(name, []).append((target, path))
@@ -450,7 +464,7 @@ class Check:
         for position, pattern in texts([routes] if isinstance(routes, str) else routes):
             if not _is_route(pattern):
                 where = (*path, "routes", position)
-                advice = suggestion(pattern, surfaces.OPERATIONS, "operations")
+                advice = self._nearest(pattern, surfaces.OPERATIONS, "operations")
                 expected = "a route (/v1/chat/completions) or an operation (chat)"
                 self._report(where, expected, self._shown(where, pattern), advice)
 
@@ -469,13 +483,6 @@ def _is_route(pattern: str) -> bool:
     if start != pattern:
         return any(name.startswith(start) for name in surfaces.OPERATIONS)
     return pattern in surfaces.OPERATIONS
-
-
-def _likely(name: str) -> str:
-    """What to write instead of a dialect that is none."""
-    if name == surfaces.CONVERSATION:
-        return "describe the service under conversation, which implies it"
-    return suggestion(name, surfaces.DIALECTS)
 
 
 def cycles(edges: dict[str, list[tuple[str, Path]]]) -> Iterator[tuple[list[str], Path]]:

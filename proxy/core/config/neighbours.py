@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.config.checks import FALLBACKS, texts
+from proxy.core.config.checks import ADVISED, FALLBACKS, texts
 from proxy.core.config.problem import printable, sentence, suggestion
 from proxy.core.config.remarks import meet
 
@@ -66,7 +66,7 @@ class Neighbours:
                 yield field, sentence(f"{kind}, as the model's own name", repr(printable(alias)))
             else:
                 own[alias] = name
-        yield from self._fallbacks(name, block, own)
+        yield from self._fallbacks(name, block, _Public(own))
 
     def _taken(self, public: str, name: str) -> str:
         """What to say of a public name that somebody has: another model, or the one called `name` itself."""
@@ -81,17 +81,21 @@ class Neighbours:
         return sentence("a name of its own", found, "rename or remove one")
 
     def _fallbacks(
-        self, name: str, block: Mapping[str, Any], owners: Mapping[str, str]
+        self, name: str, block: Mapping[str, Any], public: _Public
     ) -> Iterator[tuple[str, str]]:
+        advised = ADVISED
+        dead: set[str] = set()
         for kind in FALLBACKS:
             for index, other in texts(block.get(kind)):
                 field = f"{kind}[{index}]"
-                target = _resolved(other, owners)
+                target = public.reached(other)
                 if target is None:
-                    advice = suggestion(other, owners, "configured models")
+                    names = public.owners
+                    advice = suggestion(other, names, "configured models") if advised else ""
+                    advised = max(0, advised - 1)
                     yield field, sentence("a configured model", repr(printable(other)), advice)
                     continue
-                chain = self._back(name, target, owners)
+                chain = self._back(name, target, public, dead)
                 if chain:
                     if len(chain) > MAX_SHOWN:
                         chain[MAX_SHOWN - 1 : -1] = ["…"]
@@ -101,8 +105,11 @@ class Neighbours:
                         sentence("fallbacks that end", f"a cycle: {shown}", "remove one of them"),
                     )
 
-    def _back(self, name: str, target: str, owners: Mapping[str, str]) -> list[str]:
-        """The chain of fallbacks from `target` to `name`; empty when none leads there."""
+    def _back(self, name: str, target: str, public: _Public, dead: set[str]) -> list[str]:
+        """The chain of fallbacks from `target` to `name`; empty when none leads there.
+
+        `dead` are models that are known not to, and grows.
+        """
         came: dict[str, str] = {target: ""}
         waiting = [target]
         while waiting:
@@ -112,11 +119,14 @@ class Neighbours:
                 while came[chain[-1]]:
                     chain.append(came[chain[-1]])
                 return chain[::-1]
+            if here in dead:
+                continue
             for other in self._leads(here):
-                following = _resolved(other, owners)
+                following = public.reached(other)
                 if following is not None and following not in came:
                     came[following] = here
                     waiting.append(following)
+        dead.update(came)
         return []
 
     def _leads(self, name: str) -> Iterator[str]:
@@ -130,14 +140,23 @@ class Neighbours:
                 yield other
 
 
-def _resolved(name: str, owners: Mapping[str, str]) -> str | None:
-    """The model a request for `name` would reach."""
-    if name.endswith("*"):
+class _Public:
+    """Where a request for a name goes."""
+
+    __slots__ = ("_patterns", "owners")
+
+    def __init__(self, owners: Mapping[str, str]) -> None:
+        self.owners = owners
+        found = (pattern for pattern in owners if pattern.endswith("*"))
+        self._patterns = sorted(found, key=len, reverse=True)
+
+    def reached(self, name: str) -> str | None:
+        """The model a request for `name` would reach."""
+        if name.endswith("*"):
+            return None
+        if name in self.owners:
+            return self.owners[name]
+        for pattern in self._patterns:
+            if name.startswith(pattern[:-1]):
+                return self.owners[pattern]
         return None
-    if name in owners:
-        return owners[name]
-    fitting = (
-        pattern for pattern in owners if pattern.endswith("*") and name.startswith(pattern[:-1])
-    )
-    found = max(fitting, key=len, default=None)
-    return None if found is None else owners[found]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import deepcopy
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from proxy.core.address import Place
 from proxy.core.clock import now
 from proxy.core.config import address, explain, stored
-from proxy.core.config.checks import Check, is_false, is_true, table
+from proxy.core.config.checks import ADVISED, Check, is_false, is_true, table
 from proxy.core.config.later import remove_later
 from proxy.core.config.neighbours import Neighbours
 from proxy.core.config.presets import presets
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from proxy.core.config.schema import Config
 
 MAX_NAME = 200
+MAX_REFUSALS = 100
+"""A page pasted in place of an object is not explained word by word."""
 _NAMED = frozenset({"provider", "model", "key", "setting"})
 _DENIED: Mapping[str, Mapping[str, str]] = {
     "provider": {
@@ -193,7 +196,8 @@ class _Object:
         try:
             stored.validate(self.kind, self.name, whole)
         except ValidationError as error:
-            for refusal in stored.refusals(error, self.words, self.place):
+            refusals = stored.refusals(error, self.words, self.place)
+            for refusal in islice(refusals, MAX_REFUSALS):
                 if not (refusal.missing and refusal.field in self.kept):
                     self.wrong.setdefault(refusal.field, refusal.message)
 
@@ -252,7 +256,7 @@ class _Object:
                 warn(f"{name}: kept and shown, but not enforced by this version")
         if "expires" in fields and moment(fields["expires"]) <= now():
             warn("expires: this date is past: the key is refused")
-        for pattern in _listed(fields.get("models", [])):
+        for pattern in _listed(fields.get("models", []))[:ADVISED]:
             if not self.neighbours.known(pattern):
                 warn(f"models: no model is called {printable(pattern)!r}")
 
