@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROXY = ROOT / "proxy"
+SQL = sorted(PROXY.rglob("*.sql"))
 MODULES = sorted(PROXY.rglob("*.py"))
 NAMES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -211,7 +212,7 @@ def test_no_source_file_is_a_lock_with_addresses() -> None:
     assert not {path.name for path in tracked()} & {"uv.lock", "pylock.toml", "poetry.lock"}
 
 
-def test_the_wheel_carries_the_presets_and_nothing_of_the_tests(tmp_path: Path) -> None:
+def test_the_wheel_carries_what_the_program_reads_and_nothing_of_the_tests(tmp_path: Path) -> None:
     made = os.fspath(tmp_path)
     program = (
         "import os, sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
@@ -231,6 +232,8 @@ def test_the_wheel_carries_the_presets_and_nothing_of_the_tests(tmp_path: Path) 
     listed = {line.split()[0] for line in names.splitlines()[1:]}
     assert "proxy/conf/providers.yaml" in listed
     assert "proxy/__main__.py" in listed
+    assert SQL
+    assert {f"proxy/store/sql/{path.parent.name}/{path.name}" for path in SQL} <= listed
     tops = {name.split("/")[0] for name in listed}
     assert tops == {"proxy", wheel.removesuffix("-py3-none-any.whl") + ".dist-info"}
     assert (tmp_path / wheel).read_bytes() == (again / wheel).read_bytes()
