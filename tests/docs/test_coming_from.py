@@ -13,8 +13,7 @@ import yaml
 from tests.docs.pages import DOCS, Block, blocks
 from tests.docs.snippets import variables
 from tests.docs.test_commands import configuration, missing, run
-from tests.line.curling import free_port
-from tests.line.harness import Process
+from tests.line.harness import Process, free_port
 
 PAGE = DOCS / "coming-from.md"
 CALLS = blocks(PAGE, "console")

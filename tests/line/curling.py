@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -70,10 +69,3 @@ def by_hand(words: list[str]) -> Said:
     except urllib.error.HTTPError as error:
         with error:
             return Said(error.code, error.read())
-
-
-def free_port() -> int:
-    """One nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.line.curling import CURL, Said, by_hand, curl, free_port
-from tests.line.harness import Process, Simulator
+from tests.line.curling import CURL, Said, by_hand, curl
+from tests.line.harness import Process, Simulator, free_port
 
 MASTER = "a master key for tests, of no use to anyone 7f3a9c1e5b2d8064"
 

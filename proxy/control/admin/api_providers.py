@@ -96,10 +96,7 @@ def shown(group: Mapping[str, Any]) -> dict[str, Any]:
 
 async def listing(request: Request, services: Services) -> Answer:
     """Every provider, those of the file first."""
-    sync = services.sync
-    in_file = [grouping.of_the_file(sync.config, name) for name in sync.config.providers]
-    stored = [grouping.shown(group) for group in grouping.every(sync.mirror, sync.vault)]
-    return Answer([shown(group) for group in (*in_file, *stored)])
+    return Answer([shown(group) for group in await plain.every(services)])
 
 
 async def one(request: Request, services: Services) -> Answer:

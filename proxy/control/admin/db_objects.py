@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import quote
 
-from proxy.control.admin import body, changes, grouping, plain
+from proxy.control.admin import body, changes, plain
 from proxy.control.admin.access import Permission
-from proxy.control.admin.grouping import spec_of
+from proxy.control.admin.grouping import place_of, spec_of
 from proxy.control.admin.plain import Words
 from proxy.control.admin.spelled import (
     SWITCH,
@@ -104,7 +104,7 @@ async def create_model(request: Request, services: Services) -> Answer:
         edits.append(changes.Create(Row.MODEL, name, fields))
     elif provider is None:
         raise Problem(409, "conflict", f"There is a model called '{name}' already.")
-    elif any(spec_of(each).get("provider") == provider[1] for each in _deployments(id, mirror)):
+    elif any(place_of(each).provider == provider[1] for each in _deployments(id, mirror)):
         raise Problem(409, "conflict", f"'{provider[1]}' serves the model '{name}' already.")
     weight = given.get("provider_weight", 10)
     preferred = given.get("is_provider_preferred", False)
@@ -188,15 +188,15 @@ async def models(request: Request, services: Services) -> Answer:
         }
         for name, block in config.models.items()
     ]
-    records = mirror.records.get(Row.MODEL, {})
-    stored = [_model(records[id], mirror, ids) for id in sorted(records)]
+    records = plain.in_order(mirror, Row.MODEL)
+    stored = [_model(record, mirror, ids) async for record in plain.turns(records)]
     every = [*in_file, *stored]
     return Answer({"models": every, "total": len(every)})
 
 
 def _model(record: Record, mirror: Mirror, ids: Mapping[str, int]) -> dict[str, Any]:
     spec = spec_of(record)
-    places = map(spec_of, _deployments(record.id, mirror))
+    places = map(place_of, _deployments(record.id, mirror))
     return {
         "id": record.id,
         "name": record.name,
@@ -204,13 +204,7 @@ def _model(record: Record, mirror: Mirror, ids: Mapping[str, int]) -> dict[str, 
         "description": spec.get("description"),
         "is_enabled": True,
         "providers": [
-            _place(
-                place.get("provider", ""),
-                place.get("weight", 10),
-                place.get("preferred", False),
-                ids,
-            )
-            for place in places
+            _place(place.provider, place.weight, place.preferred, ids) for place in places
         ],
         "created_at": moment(record.created),
         "updated_at": moment(record.updated),
@@ -247,9 +241,6 @@ async def create_provider(request: Request, services: Services) -> Answer:
 
 async def providers(request: Request, services: Services) -> Answer:
     """Every provider, those of the file first."""
-    sync = services.sync
-    in_file = [grouping.of_the_file(sync.config, name) for name in sync.config.providers]
-    stored = [grouping.shown(group) for group in grouping.every(sync.mirror, sync.vault)]
     every = [
         {
             "id": group["id"],
@@ -261,7 +252,7 @@ async def providers(request: Request, services: Services) -> Answer:
             "created_at": group["createdAt"],
             "updated_at": group["updatedAt"],
         }
-        for group in (*in_file, *stored)
+        for group in await plain.every(services)
     ]
     return Answer({"providers": every, "total": len(every)})
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 from msgspec import Struct
 
@@ -64,11 +65,21 @@ ANSWERED = (
 """What an answer has besides: sent back as it came, it changes nothing."""
 
 
+class Place(Struct, frozen=True):
+    """What of a deployment is a group's: read for all there are, so nothing else is."""
+
+    provider: str = ""
+    priority: int = 1
+    weight: int = 10
+    preferred: bool = False
+
+
 class Served(Struct, frozen=True, eq=False):
     """One model of a group: its record, and the group's own deployments of it."""
 
     model: Record
     deployments: tuple[Record, ...]
+    places: tuple[Place, ...]
     owned: bool
     """No other provider serves it."""
 
@@ -92,23 +103,25 @@ def spec_of(record: Record) -> dict[str, Any]:
     return spec
 
 
+_place = msgspec.json.Decoder(Place).decode
+
+
+def place_of(deployment: Record) -> Place:
+    """Where a deployment stands."""
+    return _place(deployment.spec)
+
+
 def stored(provider: Record, mirror: Mirror, vault: Vault | None) -> Group:
     """The group this provider is."""
-    return _group(provider, mirror, vault, _served(mirror))
+    return group(provider, mirror, vault, served(mirror))
 
 
-def every(mirror: Mirror, vault: Vault | None) -> list[Group]:
-    """All groups, in the order of their ids."""
-    served = _served(mirror)
-    records = mirror.records.get(Row.PROVIDER, {})
-    return [_group(records[id], mirror, vault, served) for id in sorted(records)]
-
-
-def _group(
-    provider: Record, mirror: Mirror, vault: Vault | None, served: Mapping[str, list[Served]]
+def group(
+    provider: Record, mirror: Mirror, vault: Vault | None, serve: Mapping[str, list[Served]]
 ) -> Group:
+    """The same, where `served` has been asked already."""
     credentials = mirror.children(Row.CREDENTIAL, provider.id)
-    models = served.get(provider.name, [])
+    models = serve.get(provider.name, [])
     return Group(
         provider,
         tuple((one.id, vendors.key_of(one, vault)) for one in credentials),
@@ -116,24 +129,26 @@ def _group(
     )
 
 
-def _served(mirror: Mirror) -> dict[str, list[Served]]:
+def served(mirror: Mirror) -> dict[str, list[Served]]:
     """Every provider's name to what it serves: read once for all groups."""
     found: dict[str, list[Served]] = {}
     for model in mirror.records.get(Row.MODEL, {}).values():
-        by_provider: dict[str, list[Record]] = {}
+        own: dict[str, list[tuple[Record, Place]]] = {}
         for one in mirror.children(Row.DEPLOYMENT, model.id):
-            by_provider.setdefault(spec_of(one).get("provider", ""), []).append(one)
-        for name, own in by_provider.items():
-            found.setdefault(name, []).append(Served(model, tuple(own), len(by_provider) == 1))
+            place = _place(one.spec)
+            own.setdefault(place.provider, []).append((one, place))
+        for name, pairs in own.items():
+            records, places = zip(*pairs, strict=True)
+            found.setdefault(name, []).append(Served(model, records, places, len(own) == 1))
     return found
 
 
 def shown(group: Group) -> dict[str, Any]:
     """The group as it was made, with its keys masked; null where nothing was said and the usual applies."""
     spec = group.spec
-    places = [spec_of(each) for one in group.models for each in one.deployments]
+    places = [place for one in group.models for place in one.places]
     timeouts = spec.get("timeouts", {})
-    policies = [spec_of(one.model).get("strategy") for one in group.models if one.owned]
+    policies = (spec_of(one.model).get("strategy") for one in group.models if one.owned)
     return {
         "id": group.provider.id,
         "groupName": group.provider.name,
@@ -144,7 +159,7 @@ def shown(group: Group) -> dict[str, Any]:
         "balancePolicy": next(filter(None, policies), None),
         "retryCount": spec.get("retry", {}).get("count"),
         "timeout": timeouts.get("request", timeouts.get("ttft")),
-        "priority": min((place.get("priority", 1) for place in places), default=None),
+        "priority": min((place.priority for place in places), default=None),
         "enabled": spec.get("enabled", True),
         "parameters": spec.get("param_defaults", {}),
         "description": spec.get("note"),

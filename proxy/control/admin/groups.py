@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 async def listing(request: Request, services: Services) -> Answer:
     """Every group, those of the file first."""
     states = _states(services)
-    sync = services.sync
-    in_file = [grouping.of_the_file(sync.config, name) for name in sync.config.providers]
-    stored = [grouping.shown(group) for group in grouping.every(sync.mirror, sync.vault)]
-    return Answer([{**group, **_state(group, states)} for group in (*in_file, *stored)])
+    return Answer([{**group, **_state(group, states)} for group in await plain.every(services)])
 
 
 async def one(request: Request, services: Services) -> Answer:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from proxy.control.admin.regrouping import Plan
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
+    from proxy.core.records import Record
+    from proxy.state.mirror import Mirror
+
+
+T = TypeVar("T")
+TURN = 16
 
 
 class Words(Struct, frozen=True):
@@ -94,3 +101,29 @@ def find(target: str, services: Services, what: str = "provider") -> Group:
             f"The provider '{target}' is in the configuration file, which is read-only here.",
         )
     raise Problem(404, "not_found", f"There is no such {what}.")
+
+
+async def every(services: Services) -> list[dict[str, Any]]:
+    """All as groups are shown: those of the file, then those of the store. Others are served in between."""
+    sync = services.sync
+    in_file = [grouping.of_the_file(sync.config, name) for name in sync.config.providers]
+    serve = grouping.served(sync.mirror)
+    stored = [
+        grouping.shown(grouping.group(record, sync.mirror, sync.vault, serve))
+        async for record in turns(in_order(sync.mirror, Kind.PROVIDER))
+    ]
+    return [*in_file, *stored]
+
+
+def in_order(mirror: Mirror, kind: str) -> list[Record]:
+    """All of a kind, in the order of their ids."""
+    records = mirror.records.get(kind, {})
+    return [records[id] for id in sorted(records)]
+
+
+async def turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items, with the loop's other work between every few of them."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % TURN == 0:
+            await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from proxy.control.admin import body, changes
+from proxy.control.admin import body, changes, plain
 from proxy.control.admin.access import Permission, Principal, may_touch
 from proxy.control.admin.grouping import spec_of
 from proxy.control.admin.spelled import (
@@ -81,8 +81,8 @@ async def listing(request: Request, services: Services) -> Answer:
         for key in services.sync.config.keys
         if may_touch(principal, key.team or "")
     ]
-    stored = services.sync.mirror.records.get(records.Kind.KEY, {})
-    mine = [shown(stored[id]) for id in sorted(stored) if _may(principal, stored[id])]
+    stored = plain.in_order(services.sync.mirror, records.Kind.KEY)
+    mine = [shown(record) async for record in plain.turns(stored) if _may(principal, record)]
     return Answer([*in_file, *mine])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from proxy.control.admin.grouping import ANSWERED, FIELDS, every, of_the_file, shown, stored
+from proxy.control.admin.grouping import ANSWERED, FIELDS, Group, of_the_file, shown, stored
 from proxy.core.config.loading import parse
 from proxy.core.records import Kind, Record
 from proxy.core.secret import Secret
@@ -39,6 +39,10 @@ def mirror(*more: Record) -> Mirror:
     return found
 
 
+def every(seen: Mirror) -> list[Group]:
+    return [stored(one, seen, VAULT) for one in seen.records[Kind.PROVIDER].values()]
+
+
 def test_a_group_is_what_its_provider_serves_in_the_order_it_was_made() -> None:
     seen = mirror()
     group = stored(seen.records[Kind.PROVIDER][1], seen, VAULT)
@@ -50,7 +54,7 @@ def test_a_group_is_what_its_provider_serves_in_the_order_it_was_made() -> None:
 
 def test_its_strategy_is_that_of_a_model_of_its_own_and_its_priority_the_first() -> None:
     seen = mirror()
-    one, other = (shown(group) for group in every(seen, VAULT))
+    one, other = (shown(group) for group in every(seen))
 
     assert (one["balancePolicy"], one["priority"], one["models"]) == (
         "least_used",
@@ -63,7 +67,7 @@ def test_its_strategy_is_that_of_a_model_of_its_own_and_its_priority_the_first()
 def test_what_was_not_said_is_null_and_times_are_texts() -> None:
     seen = mirror()
 
-    assert shown(every(seen, VAULT)[1]) == {
+    assert shown(every(seen)[1]) == {
         "id": 2,
         "groupName": "q",
         "providerType": "openai_compatible",
@@ -108,7 +112,7 @@ def test_a_provider_of_the_file_has_the_same_fields() -> None:
     seen = mirror()
     group = of_the_file(config, "v")
 
-    assert group.keys() == shown(every(seen, VAULT)[0]).keys()
+    assert group.keys() == shown(every(seen)[0]).keys()
     assert group == {
         "id": None,
         "groupName": "v",
@@ -132,4 +136,4 @@ def test_a_provider_of_the_file_has_the_same_fields() -> None:
 def test_everything_shown_may_be_sent_back() -> None:
     seen = mirror()
 
-    assert shown(every(seen, VAULT)[0]).keys() <= FIELDS.keys() | set(ANSWERED)
+    assert shown(every(seen)[0]).keys() <= FIELDS.keys() | set(ANSWERED)
