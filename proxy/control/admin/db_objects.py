@@ -27,6 +27,7 @@ from proxy.control.admin.spelled import (
     renamed,
     schema,
 )
+from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.config.schema import ModelType
 from proxy.core.records import Kind as Row
@@ -189,7 +190,7 @@ async def models(request: Request, services: Services) -> Answer:
         for name, block in config.models.items()
     ]
     records = plain.in_order(mirror, Row.MODEL)
-    stored = [_model(record, mirror, ids) async for record in plain.turns(records)]
+    stored = [_model(record, mirror, ids) async for record in turns(records)]
     every = [*in_file, *stored]
     return Answer({"models": every, "total": len(every)})
 

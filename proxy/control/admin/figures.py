@@ -97,7 +97,7 @@ class Total(Struct, frozen=True):
         return self.succeeded / self.requests if self.requests else None
 
 
-def rows(state: State, marks: Marks) -> list[Row]:
+def rows(state: State, marks: Marks) -> Iterator[Row]:
     """Every deployment of the snapshot in use, model by model, the smallest priority first."""
     live, snapshot = state.live, state.snapshot
     tries: dict[str, list[int]] = {}
@@ -112,7 +112,7 @@ def rows(state: State, marks: Marks) -> list[Row]:
     for labels, (seconds, count) in _waits(state.metrics).items():
         before, times = marks.waits.get(labels, (0.0, 0))
         waits[labels[1]] = (seconds - before, count - times)
-    return list(_rows(snapshot, live, marks, tries, waits))
+    return _rows(snapshot, live, marks, tries, waits)
 
 
 def _rows(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from proxy.control.admin import changes, grouping, regrouping
 from proxy.control.admin.spelled import Given, renamed
+from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Problem
 from proxy.core.records import Kind
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from proxy.control.admin.web import Request
     from proxy.core.records import Record
     from proxy.state.mirror import Mirror
-
-
-T = TypeVar("T")
-TURN = 16
 
 
 class Words(Struct, frozen=True):
@@ -119,11 +115,3 @@ def in_order(mirror: Mirror, kind: str) -> list[Record]:
     """All of a kind, in the order of their ids."""
     records = mirror.records.get(kind, {})
     return [records[id] for id in sorted(records)]
-
-
-async def turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """The items, with the loop's other work between every few of them."""
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % TURN == 0:
-            await asyncio.sleep(0)

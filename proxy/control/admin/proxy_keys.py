@@ -21,6 +21,7 @@ from proxy.control.admin.spelled import (
     read,
     schema,
 )
+from proxy.control.admin.turns import turns
 from proxy.control.admin.vendors import MASK
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core import records, virtual_key
@@ -82,7 +83,7 @@ async def listing(request: Request, services: Services) -> Answer:
         if may_touch(principal, key.team or "")
     ]
     stored = plain.in_order(services.sync.mirror, records.Kind.KEY)
-    mine = [shown(record) async for record in plain.turns(stored) if _may(principal, record)]
+    mine = [shown(record) async for record in turns(stored) if _may(principal, record)]
     return Answer([*in_file, *mine])
 
 

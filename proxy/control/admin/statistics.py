@@ -14,6 +14,7 @@ from proxy.control import health
 from proxy.control.admin import figures
 from proxy.control.admin.access import Permission
 from proxy.control.admin.spelled import moment
+from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.clock import now
 
@@ -30,7 +31,7 @@ async def quotas(request: Request, services: Services) -> Answer:
     used = figures.tokens(services.state.metrics, services.marks)
     since = moment(services.marks.since)
     content: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in figures.rows(services.state, services.marks):
+    async for row in turns(figures.rows(services.state, services.marks)):
         providers = content.setdefault(row.model, {})
         before = providers.get(row.provider, {"requests": 0})["requests"]
         providers[row.provider] = {
@@ -45,15 +46,14 @@ async def quotas(request: Request, services: Services) -> Answer:
 
 async def routing(request: Request, services: Services) -> Answer:
     """Requests, and how each model and each of its providers did."""
-    rows = figures.rows(services.state, services.marks)
     used = figures.tokens(services.state.metrics, services.marks)
     by_model: dict[str, list[Row]] = {}
-    for row in rows:
+    async for row in turns(figures.rows(services.state, services.marks)):
         by_model.setdefault(row.model, []).append(row)
     models = {
         name: {
             **_figures(some),
-            "tokens": sum(count for (model, _), count in used.items() if model == name),
+            "tokens": sum(used.get((name, each), 0) for each in {row.provider for row in some}),
             "strategy": some[0].strategy,
             "providers": {
                 provider: {
@@ -75,12 +75,14 @@ async def routing(request: Request, services: Services) -> Answer:
 async def overview(request: Request, services: Services) -> Answer:
     """How many providers are well, and how each did."""
     states = health_of(services)
-    rows = figures.rows(services.state, services.marks)
+    by_provider: dict[str, list[Row]] = {}
+    async for row in turns(figures.rows(services.state, services.marks)):
+        by_provider.setdefault(row.provider, []).append(row)
     tally = Tally(each["status"] for each in states.values())
-    healths = [row.health for row in rows]
+    healths = [row.health for rows in by_provider.values() for row in rows]
     names = (health.HEALTHY, health.DEGRADED, health.UNHEALTHY, health.UNUSED)
     providers = {
-        name: {"status": each["status"], **_figures(row for row in rows if row.provider == name)}
+        name: {"status": each["status"], **_figures(by_provider.get(name, ()))}
         for name, each in states.items()
     }
     return Answer(
@@ -104,7 +106,10 @@ async def performance(request: Request, services: Services) -> Answer:
     states = health_of(services)
     if name not in states:
         raise Problem(404, "not_found", "There is no such provider in use.")
-    rows = [row for row in figures.rows(services.state, services.marks) if row.provider == name]
+    by_model: dict[str, list[Row]] = {}
+    async for row in turns(figures.rows(services.state, services.marks)):
+        if row.provider == name:
+            by_model.setdefault(row.model, []).append(row)
     used = figures.tokens(services.state.metrics, services.marks)
     return Answer(
         {
@@ -112,15 +117,15 @@ async def performance(request: Request, services: Services) -> Answer:
             "provider_name": name,
             "status": states[name]["status"],
             "keys": states[name]["keys"],
-            **_figures(rows),
+            **_figures(row for some in by_model.values() for row in some),
             "tokens": sum(count for (_, provider), count in used.items() if provider == name),
             "models": [
                 {
                     "model": model,
-                    **_figures(row for row in rows if row.model == model),
+                    **_figures(some),
                     "tokens": used.get((model, name), 0),
                 }
-                for model in dict.fromkeys(row.model for row in rows)
+                for model, some in by_model.items()
             ],
         }
     )
@@ -128,10 +133,9 @@ async def performance(request: Request, services: Services) -> Answer:
 
 async def balancing(request: Request, services: Services) -> Answer:
     """Who was chosen, model by model; `?model_name=` for one of them."""
-    rows = figures.rows(services.state, services.marks)
     wanted = request.query.get("model_name")
     models: dict[str, dict[str, Any]] = {}
-    for row in rows:
+    async for row in turns(figures.rows(services.state, services.marks)):
         if wanted is None or row.model == wanted:
             one = models.setdefault(
                 row.model, {"strategy": row.strategy, "selections": 0, "deployments": []}

@@ -9,6 +9,7 @@ from proxy.control import health
 from proxy.control.admin import figures
 from proxy.control.admin.access import Permission
 from proxy.control.admin.statistics import health_of
+from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.clock import monotonic, now
 from proxy.core.records import Kind
@@ -79,7 +80,7 @@ def _store(services: Services) -> dict[str, Any] | None:
 async def providers(request: Request, services: Services) -> Answer:
     """Every provider in use, with what it serves."""
     served: dict[str, dict[str, None]] = {}
-    for row in figures.rows(services.state, services.marks):
+    async for row in turns(figures.rows(services.state, services.marks)):
         served.setdefault(row.provider, {})[row.model] = None
     known = services.state.snapshot.providers
     return Answer(

@@ -5,10 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.control.admin.figures import Marks, models, requests, rows, tokens, total
+from proxy.control.admin import figures
+from proxy.control.admin.figures import Marks, Row, models, requests, tokens, total
 from proxy.core.clock import Hands
 from proxy.core.model import Deployment
+from proxy.state.state import State
 from tests.control.admin.counted import A, B, C, broken, finished, snapshot, state, tried, used
+
+
+def rows(one: State, marks: Marks) -> list[Row]:
+    return list(figures.rows(one, marks))
 
 
 def test_a_worker_nobody_has_asked() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from proxy.control.admin.plain import TURN, Words, every, find, group_of, turns
+from proxy.control.admin.plain import Words, every, find, group_of
 from proxy.control.admin.spelled import Given
 from proxy.control.admin.web import Problem
 from tests.control.admin.foreign import open_foreign
@@ -33,20 +32,6 @@ async def test_one_is_found_by_id_and_by_name_and_else_it_is_said_why_not(tmp_pa
             with pytest.raises(Problem) as caught:
                 find(target, desk.services)
             assert caught.value.status == status
-
-
-async def test_others_are_served_while_many_are_shown() -> None:
-    ran: list[int] = []
-    loop = asyncio.get_running_loop()
-
-    seen: list[int] = []
-    async for item in turns(range(4 * TURN)):
-        if not item:
-            loop.call_soon(lambda: ran.append(len(seen)))
-        seen.append(item)
-
-    assert seen == list(range(4 * TURN))
-    assert ran == [TURN]
 
 
 async def test_all_are_shown_the_files_first_and_then_in_the_order_they_were_made(
