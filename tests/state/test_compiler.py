@@ -208,6 +208,19 @@ def test_a_file_that_says_the_same_again_changes_nothing() -> None:
     assert after.providers is before.providers
 
 
+def test_after_everything_was_replaced_a_revision_may_mean_something_else() -> None:
+    worker = Worker()
+    model = worker.rows.model("m1", "filed")
+    (deployment,) = worker.rows.mirror.children("deployment", model.id)
+    assert "m1" in worker.compile(*ALL).models
+    restored = replace(deployment, spec=b'{"provider":"filed","weight":5}')
+
+    kinds = worker.rows.mirror.replace([model, restored])
+
+    assert kinds == frozenset()
+    assert worker.compile(*kinds).models["m1"].tiers[0][0].weight == 5
+
+
 def test_true_in_the_place_of_1_is_a_change() -> None:
     text = FILE.replace("provider: filed}]", "provider: filed, param_defaults: {logprobs: 1}}]", 1)
     worker = Worker(text)
