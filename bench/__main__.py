@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import machine, peers
+from bench import alone, machine, peers
 from bench.chart import chart
 from bench.measure import LoadError, measure
 from bench.peers import PeerError, Starter, Upstream
@@ -45,7 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="bench", description=__doc__)
     add = made.add_argument
-    add("what", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} or all (default)")
+    add(
+        "what",
+        nargs="*",
+        metavar="GROUP",
+        help=f"{', '.join(GROUPS)} or all (default); or {' or '.join(alone.GROUPS)}, beside nothing else",
+    )
+    add("--postgres", metavar="URL", help="an empty database that store may fill and read")
+    add("--minutes", type=float, help="length of soak (default 5)")
     add("--rounds", type=int, help=f"interleaved rounds (default {Scale().rounds})")
     add("--seconds", type=float, help=f"length of one measurement (default {Scale().seconds:g})")
     add("--quick", action="store_true", help="one short, small round: does everything work?")
@@ -79,6 +86,8 @@ def _measure(options: argparse.Namespace) -> int:
     cores = machine.share_out_cores()
     if not cores.measured:
         say("bench: only one core: nothing is pinned, and the figures disturb each other")
+    if set(options.what) & set(alone.GROUPS):
+        return _alone(options, cores)
     scale = _scale(options)
     facts = _facts(scale)
     wanted = _groups(options.what)
@@ -99,6 +108,25 @@ def _measure(options: argparse.Namespace) -> int:
     if options.chart:
         _write(options.chart, chart(result).encode())
     return 1 if options.must and (result.missed or result.complaints) else 0
+
+
+def _alone(options: argparse.Namespace, cores: machine.Cores) -> int:
+    unknown = sorted(set(options.what) - set(alone.GROUPS))
+    if unknown:
+        raise PeerError(f"not together with {', '.join(alone.GROUPS)}: {', '.join(unknown)}")
+    upstream = (
+        nullcontext(_address(options.upstream)) if options.upstream else peers.simulator(cores)
+    )
+    with upstream as address:
+        figures = [
+            figure
+            for name in dict.fromkeys(options.what)
+            for figure in alone.GROUPS[name](options, address, cores, say)
+        ]
+    say("\n" + alone.table(figures, machine.facts()))
+    if options.json:
+        _write(options.json, alone.to_json(figures, machine.facts()))
+    return 0
 
 
 def _groups(names: Sequence[str]) -> set[str]:

@@ -1,0 +1,52 @@
+"""Groups that are measured beside nothing else: a list of figures each, no peers and no ratios."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench import soak, store
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping, Sequence
+
+    from bench.machine import Cores
+    from bench.peers import Upstream
+    from bench.store import Figure
+
+    Say = Callable[[str], None]
+    Group = Callable[[argparse.Namespace, Upstream, Cores, Say], list[Figure]]
+
+
+def _store(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say) -> list[Figure]:
+    plan = store.QUICK if options.quick else store.Plan()
+    return store.measure(plan, upstream, cores, options.postgres, say)
+
+
+def _soak(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say) -> list[Figure]:
+    plan = soak.QUICK if options.quick else soak.Plan()
+    return soak.measure(soak.scaled(plan, options.minutes), upstream, cores, say)
+
+
+GROUPS: Mapping[str, Group] = {"store": _store, "soak": _soak}
+
+
+def table(figures: Sequence[Figure], facts: Mapping[str, str]) -> str:
+    """For a terminal."""
+    width = max(len(figure.label) for figure in figures)
+    lines = [
+        f"{figure.label:<{width}}  {_short(figure.value):>12} {figure.unit}" for figure in figures
+    ]
+    return "\n".join([*lines, "", ", ".join(facts.values())])
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def to_json(figures: Sequence[Figure], facts: Mapping[str, str]) -> bytes:
+    """Both, for programs."""
+    content = {"facts": facts, "figures": list(figures)}
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
