@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from aiohttp.test_utils import RawTestServer
 from proxy.control import listener
 from proxy.control.admin import body
 from proxy.control.listener import OPEN, Page
-from tests.control.admin.desk import OWNER, TOKEN, Desk, open_desk
-from tests.line.harness import Raw
+from tests.control.admin.desk import MASTER, OWNER, TOKEN, Desk, open_desk
+from tests.line.harness import Answer, Process, Raw, free_port
 
 PAGES: dict[str, Page] = {
     "/metrics": lambda: (200, "text/plain; version=0.0.4", b"a 1\n"),
@@ -164,7 +165,7 @@ async def test_a_body_that_is_too_large_is_refused(admin: Admin, is_declared: bo
         for start in range(0, len(big), 1 << 18):
             yield big[start : start + (1 << 18)]
 
-    data: Any = big if is_declared else pieces()
+    data: Any = BytesIO(big) if is_declared else pieces()
     status, _, content = await admin.get(
         "/admin/keys", BEARER, "POST", data=data, headers={"content-type": "application/json"}
     )
@@ -210,3 +211,81 @@ async def test_the_documentation_alone_is_for_the_port_of_the_api(admin: Admin) 
     assert rest.serves("GET", "/swagger")
     assert not rest.serves("GET", "/admin/keys")
     assert OWNER.headers["authorization"] == BEARER
+
+
+# --- one port for both ---
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """`headrace serve` with `admin.port` the same as `server.port`."""
+    port = free_port()
+    content = {
+        "server": {"host": "127.0.0.1", "port": port},
+        "admin": {"port": port, "token": TOKEN},
+        "secrets": {"keys": [MASTER]},
+        "keys": [{"name": "app", "key": "sk-a-key-for-the-api-1"}],
+        "providers": {
+            "lab": {"base_url": "http://127.0.0.1:9", "allow_private": True, "credentials": ["x"]}
+        },
+        "models": {"m": {"deployments": [{"provider": "lab"}]}},
+    }
+    process = Process(content, tmp_path_factory.mktemp("shared"))
+    yield port
+    assert process.stop() == 0
+
+
+async def _ask(port: int, method: str, target: str, token: str = "", body: bytes = b"") -> Answer:
+    client = await Raw.open(port)
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        "Host: a",
+        "Connection: close",
+        f"Content-Length: {len(body)}",
+    ]
+    lines += [f"Authorization: Bearer {token}"] * bool(token)
+    lines += ["Content-Type: application/json"] * bool(body)
+    client.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+    try:
+        return await client.answer()
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "token", "status"),
+    [
+        ("GET", "/admin/keys", TOKEN, 200),
+        ("GET", "/admin/keys", "", 401),
+        ("GET", "/admin/keys", "sk-a-key-for-the-api-1", 401),
+        ("GET", "/admin/none", TOKEN, 404),
+        ("GET", "/admin/none", "", 401),
+        ("GET", "/api/providers", TOKEN, 200),
+        ("GET", "/v1/stats", TOKEN, 200),
+        ("POST", "/v1/models/clear-cache", TOKEN, 200),
+        ("GET", "/docs", "", 200),
+        ("GET", "/health", "", 200),
+        ("GET", "/metrics", "", 200),
+        ("GET", "/v1/models", "sk-a-key-for-the-api-1", 200),
+        ("GET", "/v1/models", TOKEN, 401),
+        ("GET", "/none", "", 404),
+        ("GET", "/admin/models/..%2f..%2fetc%2fpasswd", TOKEN, 404),
+        ("GET", "/admin/../v1/models", TOKEN, 404),
+        ("GET", "/admin%2fkeys", TOKEN, 404),
+        ("GET", "//admin/keys", TOKEN, 404),
+        ("GET", "/v1/../admin/keys", TOKEN, 404),
+    ],
+)
+async def test_each_gets_what_is_its_own(
+    shared: int, method: str, target: str, token: str, status: int
+) -> None:
+    assert (await _ask(shared, method, target, token)).status == status
+
+
+async def test_an_object_is_made_and_gone_on_a_shared_port(shared: int) -> None:
+    made = await _ask(shared, "POST", "/admin/models", TOKEN, b'{"name": "new"}')
+    gone = await _ask(shared, "DELETE", "/admin/models/new", TOKEN)
+
+    assert (made.status, gone.status) == (201, 204)
+    assert made.headers["location"].startswith("/admin/models/")
+    assert made.headers["content-security-policy"].startswith("default-src 'none'")

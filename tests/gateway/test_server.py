@@ -7,10 +7,11 @@ import uuid
 
 import orjson
 import pytest
+from aiohttp.web_request import BaseRequest
 from msgspec.structs import replace
 
 from proxy.core.model import Server, Snapshot
-from proxy.gateway.server import Page
+from proxy.gateway.server import Aside, Page
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.served import COMPLETION, Provider, serving, virtual_key, whole
 from tests.line.harness import Answer, read_request, scripted, until
@@ -294,3 +295,82 @@ async def test_while_draining_an_answer_is_the_last_on_its_connection() -> None:
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert orjson.loads(answer.body)["id"] == "c"
         assert await client.reader.read() == b""
+
+
+# --- another application on the same port ---
+
+
+def another(*paths: str) -> Aside:
+    """Answers these paths with what it was sent."""
+
+    async def echo(request: BaseRequest) -> tuple[int, dict[str, str], bytes]:
+        content = await request.read()
+        status = int(request.headers.get("x-status", "200"))
+        headers = {
+            "x-request-id": "r-1",
+            "cache-control": "no-store",
+            "content-type": "text/plain",
+            "x-was": request.method,
+        }
+        return status, headers, b"" if status in (204, 304) else b"echo " + content
+
+    return lambda request, path: echo(request) if path in paths else None
+
+
+async def test_another_application_is_asked_before_the_api() -> None:
+    async with serving(NOTHING, PAGES) as served:
+        served.gateway.aside = another("/admin/x", CHAT, "/health")
+        client = await served.client()
+        client.send(
+            raw("POST", "/admin/x", b"abc") + raw("POST", CHAT, BODY) + raw("GET", "/health")
+        )
+
+        first, second, page = [await client.answer() for _ in range(3)]
+        elsewhere = await served.ask(raw("GET", "/admin/y"))
+        client.send(raw("GET", "/admin/x"))
+        head = await client.head()
+
+    assert (first.status, first.body) == (200, b"echo abc")
+    assert (first.headers["x-request-id"], first.headers["x-was"]) == ("r-1", "POST")
+    assert head.count(b"cache-control") == head.count(b"x-request-id") == 1
+    assert second.body == b"echo " + BODY
+    assert page.body == b'{"status":"ok"}'
+    assert elsewhere.status == 404
+
+
+async def test_one_that_comes_last_gets_what_is_nothing_here() -> None:
+    async with serving(NOTHING, PAGES) as served:
+        served.gateway.beyond = another("/docs", CHAT)
+
+        docs = await served.ask(raw("GET", "/docs"))
+        chat = await served.ask(raw("POST", CHAT, BODY))
+
+    assert docs.body == b"echo "
+    assert chat.status == 404
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_without_a_body_says_no_length_of_one(status: int) -> None:
+    async with serving(NOTHING, PAGES) as served:
+        served.gateway.aside = another("/admin/x")
+        client = await served.client()
+        client.send(raw("GET", "/admin/x", b"", f"x-status: {status}") + raw("GET", "/sick"))
+
+        head = await client.head()
+        following = await client.answer()
+
+    assert b"content-length" not in head.lower()
+    assert following.body == b"sick"
+
+
+async def test_of_its_answers_the_head_alone_may_be_asked_for_too() -> None:
+    async with serving(NOTHING, PAGES) as served:
+        served.gateway.aside = another("/admin/x")
+        client = await served.client()
+        client.send(raw("HEAD", "/admin/x") + raw("GET", "/sick"))
+
+        head = await client.head()
+        following = await client.answer()
+
+    assert b"content-length: 5\r\n" in head
+    assert following.body == b"sick"
