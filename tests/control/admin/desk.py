@@ -46,6 +46,11 @@ class Said(Struct):
         return orjson.loads(self.body)
 
     @property
+    def problem(self) -> dict[str, Any]:
+        """What it says, apart from which request it was."""
+        return {name: value for name, value in self.json.items() if name != "request_id"}
+
+    @property
     def code(self) -> str:
         """What kind of problem it is."""
         return str(self.json["type"]).rpartition(":")[2]
