@@ -6,6 +6,7 @@ Exit codes: 0, 1 for a failure at run time, 2 for a configuration or a command t
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
@@ -177,8 +178,11 @@ def _supervise(settings: Snapshot, file: ConfigFile, api: socket, admin: socket 
     from proxy import supervisor, worker
     from proxy.core import log
 
+    pid = os.getpid()
+
     def serve(name: str, ready: Callable[[], None]) -> None:
         log.configure(settings.logging)
+        file.taken = lambda: supervisor.taken(pid)
         # What contradicts the store by now has been said; it is no reason not to take another worker's place.
         worker.serve(settings, file, api, admin, name=name, ready=ready, strict=False)
         log.close()
@@ -186,9 +190,10 @@ def _supervise(settings: Snapshot, file: ConfigFile, api: socket, admin: socket 
     def reload() -> None:
         if file.read is not None:
             try:
-                file.config = file.read()
+                # With the store they have: another one takes a new start.
+                file.config = file.read().model_copy(update={"store": file.config.store})
             except ValueError:
-                pass  # every worker says so itself
+                pass  # changed again since; every worker will say so itself
 
     return supervisor.supervise(settings.server.workers, serve, reload)
 

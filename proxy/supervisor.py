@@ -1,7 +1,7 @@
 """Several workers on one listener: made once here, inherited by each, so that a restart loses no connection.
 
 The supervisor serves nothing itself. It forks workers, replaces one that dies, passes on SIGHUP, and on SIGTERM or
-SIGINT tells all of them to drain.
+SIGINT tells all of them to drain. A worker that has taken a new configuration says so (SIGUSR1), whoever asked for it.
 
 A worker begins with these signals blocked and takes them in when it is ready: one that comes meanwhile waits, where
 the system's usual answer would be to kill it.
@@ -23,6 +23,7 @@ STABLE = 60.0
 LOOK = 0.05
 """Seconds between two looks, during a pause, whether all are to leave."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+TAKEN = signal.SIGUSR1
 
 Ready = Callable[[], None]
 Serve = Callable[[str, Ready], None]
@@ -32,7 +33,8 @@ Serve = Callable[[str, Ready], None]
 def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
     """Keep `workers` processes running `serve`; returns the exit code once all have ended.
 
-    `reload` is called on SIGHUP: workers started from then on must serve what the others have just read.
+    `reload` is called when a worker has taken a new configuration: those started from then on must serve what the
+    others do.
     """
     running: dict[int, tuple[str, float]] = {}
     ends: list[int] = []
@@ -43,11 +45,10 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
         if number != signal.SIGHUP:
             ends.append(number)
         _tell(running, number)
-        if number == signal.SIGHUP:
-            reload()
 
     for number in SIGNALS:
         signal.signal(number, forward)
+    signal.signal(TAKEN, lambda _number, _frame: reload())
     for index in range(workers):
         _start(str(index), serve, running, ends)
     while running:
@@ -62,6 +63,12 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
             sleep(LOOK)
         _start(name, serve, running, ends)
     return 0
+
+
+def taken(supervisor: int) -> None:
+    """In a worker: say that it has taken a new configuration, unless the supervisor is gone."""
+    if os.getppid() == supervisor:
+        os.kill(supervisor, TAKEN)
 
 
 def _tell(pids: Iterable[int], number: int) -> None:
@@ -87,7 +94,7 @@ def _start(
         return
     code = 1
     try:
-        for number in SIGNALS:
+        for number in (*SIGNALS, TAKEN):
             signal.signal(number, signal.SIG_DFL)
         serve(name, _unblock)
         code = 0

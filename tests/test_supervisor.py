@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proxy.core.records import Kind, Record
+from proxy.store import objects
+from proxy.store.opening import open_store
 from tests.gateway.asked import CHAT, raw
 from tests.gateway.served import COMPLETION, whole
 from tests.line.harness import Answer, Process, Raw, config, read_request, scripted, until
@@ -174,6 +177,29 @@ async def test_a_worker_started_later_serves_what_the_others_serve(
     (tmp_path / "process.yaml").write_text("models: [")
     supervised.process.send_signal(signal.SIGHUP)
     await until(lambda: sum("not reloaded" in line for line in supervised.lines) == 2, PATIENCE)
+    for pid in supervised.workers:
+        os.kill(pid, signal.SIGKILL)
+
+    page = (await get(supervised.port, "/v1/models")).json
+    assert [one["id"] for one in page["data"]] == ["new"]
+
+
+async def test_so_it_does_when_the_store_told_the_others_to_reload(
+    supervised: Supervised, tmp_path: Path
+) -> None:
+    content = two()
+    content["store"] = {"url": f"sqlite:///{tmp_path}/headrace.db"}
+    content["auth"] = {"require": False}
+    content["models"] = {"new": {"deployments": [{"provider": "p0", "model": "x"}]}}
+    (tmp_path / "process.yaml").write_text(yaml.safe_dump(content))
+    store = open_store(f"sqlite:///{tmp_path}/headrace.db")
+    async with store.transaction() as session:
+        revision = await objects.lock(session) + 1
+        await objects.write(session, Record(Kind.SIGNAL, revision, revision, name="reload"))
+        await objects.unlock(session, revision)
+    await store.close()
+    await until(lambda: supervised.reloaded == 2, PATIENCE)
+
     for pid in supervised.workers:
         os.kill(pid, signal.SIGKILL)
 

@@ -60,6 +60,8 @@ class ConfigFile(Struct, eq=False):
     """Reads it anew; blocks. Raises ValueError, whose text lists every problem. None: there is nothing to read."""
     adjust: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot
     """What the command line says instead."""
+    taken: Callable[[], None] = lambda: None
+    """Called when what was read anew is served."""
 
 
 class Sync:
@@ -334,10 +336,14 @@ class Sync:
             logger.error("configuration not reloaded:\n%s", error)
             raise
         self._use(await self._compile(config, EVERYTHING))
+        if config.store.url != self.config.store.url:
+            logger.warning("store.url was changed: that takes a new start, until then it stays")
+            config = config.model_copy(update={"store": self.config.store})
         self.config, self._refused = config, ()
         self.version += 1
         self._metrics.config_reloads.child("applied").inc()
         self._news.set()
+        self._file.taken()
         logger.info("configuration reloaded")
         return self.version
 

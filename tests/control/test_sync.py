@@ -366,6 +366,21 @@ async def test_a_bad_file_never_replaces_a_good_one(
         assert not worker.sync.problems
 
 
+async def test_another_store_takes_a_new_start(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with working(place) as worker:
+        url = place.url
+        place.url = f"sqlite:///{place.folder}/other.db"
+        place.write()
+
+        await worker.sync.reload()
+
+        assert worker.sync.config.store.url == url
+        assert "store.url was changed" in caplog.text
+        assert not (place.folder / "other.db").exists()
+
+
 async def test_every_problem_of_a_bad_file_is_said(place: Place) -> None:
     async with working(place) as worker:
         place.write("nonsense: 1\nserver: {port: many}\n")
