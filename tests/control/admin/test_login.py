@@ -11,12 +11,14 @@ from typing import Any
 import aiohttp
 import pytest
 from argon2 import PasswordHasher
+from msgspec.structs import replace
 
 from proxy.control.admin import passwords
 from proxy.control.admin.access import Role
 from proxy.control.admin.lockout import PER_MINUTE, Peers
 from proxy.control.admin.passwords import QUEUE, THREADS, is_stale
 from proxy.core.clock import Hands
+from proxy.core.secret import Secret
 from tests.control.admin.desk import OWNER, PASSWORD, Desk, Who, open_desk, with_session
 
 HASHED = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(PASSWORD)
@@ -319,6 +321,19 @@ async def test_a_user_of_its_name_from_before_does_not_stand_in_for_it(own: Desk
 
     assert (await own.login("root", "the users own word")).status == 401
     assert (await own.login("root")).json["role"] == "owner"
+
+
+async def test_its_password_changes_no_users_of_the_same_name(desk: Desk) -> None:
+    await desk.user("root")
+    session = await desk.session("root")
+    state = desk.services.state
+    admin = replace(state.snapshot.admin, username="root", password=Secret("of the configuration"))
+    state.snapshot = replace(state.snapshot, admin=admin)
+    content = {"current": "of the configuration", "password": "another long password"}
+
+    said = await desk.ask("PUT", "/admin/me/password", content, session)
+
+    assert (said.status, said.code) == (403, "wrong_password")
 
 
 # --- oneself ---

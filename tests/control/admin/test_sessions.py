@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.control.admin.access import Role
-from proxy.control.admin.sessions import COOKIE, IDLE, LONGEST, SEEN_EVERY, STEP, name_of
+from proxy.control.admin.sessions import COOKIE, IDLE, LONGEST, SEEN_EVERY, STEP, name_of, presented
+from proxy.control.admin.web import Request
 from proxy.core.clock import Hands
 from proxy.core.secret import Secret
 from tests.control.admin.desk import PASSWORD, Desk, Who, open_desk, with_session
@@ -227,9 +229,27 @@ async def test_an_owner_signs_somebody_out(desk: Desk) -> None:
 async def test_a_session_of_a_row_that_says_nonsense_is_none(desk: Desk) -> None:
     await desk.user("anna")
     anna = await desk.session("anna")
-    await desk.store.execute("UPDATE users SET role = 'emperor'")
+    for change, back in (
+        ("role = 'emperor'", "role = 'viewer'"),
+        ("enabled = 0", "enabled = 1"),
+    ):
+        await desk.store.execute("UPDATE users SET " + change)
+        assert not await _is_in(desk, anna)
+        await desk.store.execute("UPDATE users SET " + back)
+        assert await _is_in(desk, anna)
 
+    # No user, and not made by the account of the configuration either.
+    await desk.store.execute("UPDATE sessions SET user_id = 0")
     assert not await _is_in(desk, anna)
+
+
+def test_of_two_different_cookies_none_is_taken() -> None:
+    def cookie(text: str) -> str:
+        return presented(Request("GET", "/", {}, {"cookie": text}, b"", "", ""))
+
+    for first, second in product("abcdefgh", repeat=2):
+        found = cookie(f"{COOKIE}={first}; x=y; {COOKIE}={second}")
+        assert found == (first if first == second else "")
 
 
 async def test_an_odd_browser_signs_in_as_well(either: Desk) -> None:

@@ -208,6 +208,21 @@ async def test_a_token_for_users_alone_makes_nobody_with_more(desk: Desk) -> Non
     assert (await desk.ask("GET", "/admin/users", who=scoped)).status == 200
 
 
+async def test_who_has_more_rights_is_not_taken_down_by_who_has_less(desk: Desk) -> None:
+    await desk.user("anna", Role.OWNER)
+    await desk.user("berta", Role.OWNER)
+    await desk.user("clara", Role.OPERATOR)
+    scopes = [Permission.USERS, Permission.READ, Permission.METRICS]
+    scoped = await desk.token("hr", Role.OWNER, scopes=scopes)
+
+    for name in ("anna", "clara"):
+        said = await desk.ask("PATCH", f"/admin/users/{name}", {"role": "viewer"}, scoped)
+        assert (said.status, said.code) == (403, "forbidden")
+    viewer = ANNA | {"name": "dora"}
+    assert (await desk.ask("POST", "/admin/users", viewer, scoped)).status == 201
+    assert (await desk.ask("PATCH", "/admin/users/dora", {"role": "metrics"}, scoped)).status == 200
+
+
 async def test_every_change_is_in_the_audit_log(either: Desk) -> None:
     await either.user("anna")
     await either.owner(
