@@ -322,13 +322,13 @@ async def test_a_signal_makes_it_read_its_file_again(tmp_path: Path) -> None:
         async with process(content, tmp_path) as (one, port):
             path = tmp_path / "process.yaml"
 
-            path.write_text("models: [")
+            await asyncio.to_thread(path.write_text, "models: [")
             one.process.send_signal(signal.SIGHUP)
             await said(one, "configuration not reloaded")
             assert (await chat(port)).status == 200
 
             content["models"] = {"other": {"deployments": [{"provider": "p0", "model": "x"}]}}
-            path.write_text(yaml.safe_dump(content))
+            await asyncio.to_thread(path.write_text, yaml.safe_dump(content))
             one.process.send_signal(signal.SIGHUP)
             await said(one, "configuration reloaded")
             assert (await chat(port)).status == 404

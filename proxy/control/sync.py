@@ -21,6 +21,7 @@ from proxy.control.fleet import Fleet
 from proxy.control.keeping import Keeper
 from proxy.control.replica import Replica
 from proxy.control.signals import Signals
+from proxy.control.standing import Standing
 from proxy.core.clock import monotonic
 from proxy.core.log import logger
 from proxy.core.records import Kind
@@ -31,11 +32,7 @@ from proxy.store.base import StoreBroken, StoreDamaged, StoreDown
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
     from proxy.core.model import Snapshot
-    from proxy.core.vault import Vault
-    from proxy.core.virtual_key import Pepper
-    from proxy.state.mirror import Mirror
     from proxy.state.state import State
-    from proxy.store.base import Store
 
 PAUSE = 0.25
 """Seconds between two compilations while many write."""
@@ -64,7 +61,7 @@ class ConfigFile(Struct, eq=False):
     """Called when what was read anew is served."""
 
 
-class Sync:
+class Sync(Standing):
     """One a worker. `use` is called with each snapshot to be served from then on."""
 
     def __init__(
@@ -81,7 +78,7 @@ class Sync:
         """Which one is in use: the file may name another by now, for the next start."""
         self._use = use
         self._metrics = state.metrics
-        self._replica = Replica(file.config)
+        super().__init__(Replica(file.config))
         self._compiler = Compiler()
         self._fleet = Fleet(name)
         self._signals = Signals(self._replica, self._fleet)
@@ -93,59 +90,11 @@ class Sync:
         self._waiting = 0
         self._compiled = -PAUSE
         self._pending: frozenset[str] = frozenset()
-        self._left_out: tuple[str, ...] = ()
-        self._refused: tuple[str, ...] = ()
         self._listening = False
         self._away = False
         if self.store is not None:
-            self._watch()
-
-    # what is known
-
-    @property
-    def store(self) -> Store | None:
-        """None: the configuration has no store."""
-        return self._replica.store
-
-    @property
-    def mirror(self) -> Mirror:
-        return self._replica.mirror
-
-    @property
-    def vault(self) -> Vault | None:
-        return self._replica.vault
-
-    @property
-    def peppers(self) -> tuple[Pepper, ...]:
-        """The first makes digests; all are looked up. Kept sealed in the store, made by whoever is first."""
-        return self._replica.peppers
-
-    @property
-    def up(self) -> bool:
-        """The last call to the store was answered."""
-        return self._replica.up
-
-    @property
-    def source(self) -> str:
-        """Where the objects came from: `store`, `disk`, or empty."""
-        return self._replica.source
-
-    @property
-    def age(self) -> float:
-        """Seconds since the store last confirmed what is served."""
-        return self._replica.age
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What could not be served, and why the file was last refused."""
-        return (*self._refused, *self._replica.closed, *self._left_out)
-
-    @property
-    def health(self) -> str:
-        """`ok`, `degraded` while the store is away, or `none` without one."""
-        if self.store is None:
-            return "none"
-        return "ok" if self.up else "degraded"
+            self._metrics.store_up.watch(lambda: [((), int(self.up))])
+            self._metrics.config_age.watch(lambda: [((), self.age)])
 
     # at the start
 
@@ -419,7 +368,3 @@ class Sync:
         except (StoreDown, TimeoutError):
             pass
         await self.store.close()
-
-    def _watch(self) -> None:
-        self._metrics.store_up.watch(lambda: [((), int(self.up))])
-        self._metrics.config_age.watch(lambda: [((), self.age)])

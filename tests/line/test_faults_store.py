@@ -61,10 +61,11 @@ class Fleet:
             process, self.process = self.process, None
             assert await asyncio.to_thread(process.stop) == 0, "".join(process.lines)
 
-    def write(self, **changes: Any) -> None:
+    async def write(self, **changes: Any) -> None:
         """Another file; it is read at the next SIGHUP."""
         content = merged(merged(self.content, {"admin": {"port": 0}}), changes)
-        (self.folder / "process.yaml").write_text(yaml.safe_dump(content))
+        path = self.folder / "process.yaml"
+        await asyncio.to_thread(path.write_text, yaml.safe_dump(content))
 
     def hang_up(self) -> None:
         assert self.process is not None
@@ -463,7 +464,7 @@ async def test_reloading_again_and_again_breaks_no_stream(fleet: Start, store_ur
         await until(lambda: knows(workers, key.key))
         async with streams(one, key.key, KEY) as clients, Load(one.port, key.key, KEY) as load:
             for number in range(10):
-                one.write(models={f"new-{number}": {"deployments": [{"provider": "p0"}]}})
+                await one.write(models={f"new-{number}": {"deployments": [{"provider": "p0"}]}})
                 one.hang_up()
                 await load.more(60)
 
@@ -483,12 +484,12 @@ async def serves(workers: Workers, model: str) -> bool:
 async def test_a_bad_file_is_refused_by_every_worker(fleet: Start, store_url: str) -> None:
     one = await fleet(store_url)
     async with Workers(one) as workers:
-        one.write(nonsense=1)
+        await one.write(nonsense=1)
         one.hang_up()
         await until(lambda: rejected(workers))
 
         assert await workers.statuses(KEY) == {200}
-        one.write(models={"new": {"deployments": [{"provider": "p0"}]}})
+        await one.write(models={"new": {"deployments": [{"provider": "p0"}]}})
         one.hang_up()
         await until(lambda: serves(workers, "new"))
 
