@@ -30,7 +30,7 @@ def create(
     kind: Kind, body: Mapping[str, Any], place: str = "", at: int = 0
 ) -> list[tuple[Edit, str]]:
     """A new object, and what comes along with it; each with its place in the body. `at`: edits before these."""
-    fields = settable(kind, body)
+    fields = settable(body)
     name = _text(fields, "name") if kind not in PARENT else ""
     parent = _text(fields, PARENT[kind]) if kind in PARENT else ""
     inside: list[tuple[Edit, str]] = []
@@ -53,7 +53,7 @@ def _inside(kind: Kind, fields: dict[str, Any], place: str, at: int) -> list[tup
         where = f"{field}[{index}]"
         if not isinstance(item, dict):
             raise wrong(where, "an object is expected")
-        edit = Create(str(child), "", settable(child, item), f"@{at}")
+        edit = Create(str(child), "", settable(item), f"@{at}")
         found.append((edit, f"{place}.{where}" if place else where))
     return found
 
@@ -68,7 +68,7 @@ def update(
     if_match: int | None = None,
 ) -> Edit:
     """Other fields for an object. It stays where it belongs."""
-    fields = settable(kind, body)
+    fields = settable(body)
     name: str | None = None
     if kind in PARENT:
         _stay(kind, target, _text(fields, PARENT[kind]), seen)

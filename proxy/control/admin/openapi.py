@@ -150,7 +150,7 @@ def _operation(route: Route, path: str, named: dict[str, Schema]) -> dict[str, A
 
 def _id(method: str, path: str) -> str:
     words = re.findall(r"[A-Za-z0-9]+", path.replace(":path", ""))
-    return "_".join((method.lower(), *words))
+    return "_".join((method.lower(), *words, *["slash"] * path.endswith("/")))
 
 
 def _path_parameters(path: str) -> Iterator[dict[str, Any]]:

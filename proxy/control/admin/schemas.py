@@ -20,7 +20,7 @@ NUMBER: Schema = {"type": "number"}
 SWITCH: Schema = {"type": "boolean"}
 _ABSENT = frozenset({"credential_env"})
 """Fields of the file that the API does not take."""
-_GIVEN: dict[Kind, dict[str, Schema]] = {
+_GIVEN: dict[Kind, dict[str, Schema]] = {  # instead of the file's field
     Kind.KEY: {
         "key": {
             "type": "string",
@@ -28,7 +28,14 @@ _GIVEN: dict[Kind, dict[str, Schema]] = {
             "maxLength": 512,
             "description": "One that exists already; usually it is made.",
         }
-    }
+    },
+    Kind.PROVIDER: {
+        "credentials": {
+            "type": "array",
+            "items": {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/Credential"}]},
+            "description": "Made with it; text is a key. Later each is changed by itself.",
+        }
+    },
 }
 _SHOWN: dict[str, Schema] = {
     "id": {
@@ -88,7 +95,7 @@ def _of_kind(kind: Kind, section: Schema) -> dict[str, Schema]:
     else:
         above["name"] = {"type": "string", "minLength": 1, "maxLength": 200}
     is_open = section.get("additionalProperties", False)
-    asked = fields | above | _GIVEN.get(kind, {})
+    asked = above | fields | _GIVEN.get(kind, {})
     optional = {"base_url", "name", *_GIVEN.get(kind, ())}
     needed = [*above, *(name for name in section.get("required", ()) if name not in optional)]
     new: Schema = {

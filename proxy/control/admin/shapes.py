@@ -129,6 +129,6 @@ def _key(record: Record) -> dict[str, Any]:
     return shown
 
 
-def settable(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def settable(body: Mapping[str, Any]) -> dict[str, Any]:
     """A body without what nobody sets."""
     return {name: value for name, value in body.items() if name not in READ_ONLY}
