@@ -69,7 +69,9 @@ class Worker:
     def _sync(self, file: ConfigFile, name: str) -> Sync:
         from proxy.control.sync import Sync  # brings the configuration's reader with it
 
-        return Sync(file, self.state, self.swap, name=name)
+        sync = Sync(file, self.state, self.swap, name=name)
+        sync.on("cache.clear", self._clear_caches)
+        return sync
 
     def use(self, snapshot: Snapshot) -> bool:
         """Serve new requests from `snapshot`; running ones keep theirs. Whether more than virtual keys is new."""
@@ -178,6 +180,12 @@ class Worker:
         if self.sync is not None:
             await self.sync.close()
         await self.pool.close()
+
+    def _clear_caches(self) -> None:
+        """Forget what can be found out anew: addresses of providers, and routes worked out for this snapshot."""
+        for upstream in self.pool.upstreams():
+            upstream.forget_addresses()
+        self.state.live.routes.clear()
 
     def _hung_up(self) -> None:
         tasks.spawn(self._reload(), name="reload")

@@ -20,6 +20,7 @@ from proxy import __version__
 from proxy.core import redact, tasks
 from proxy.core.model import Admin, Credential, Snapshot, VirtualKey
 from proxy.core.secret import Secret
+from proxy.upstream.resolver import VettingResolver
 from proxy.worker import Worker, listen
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.served import COMPLETION, Provider, whole
@@ -175,6 +176,40 @@ async def test_a_new_configuration_is_served() -> None:
         assert worker.state.live.deployments["m/0:p"] is learnt
         version = worker.state.metrics.config_version
         assert version.value == 2
+
+
+async def test_clearing_the_caches_forgets_addresses_and_routes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    resolve = VettingResolver.resolve
+
+    async def recorded(self: VettingResolver, host: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(host)
+        return await resolve(self, host, *arguments, **options)
+
+    monkeypatch.setattr(VettingResolver, "resolve", recorded)
+    async with scripted(Provider(whole())) as url:
+        one = provider(url.replace("127.0.0.1", "localhost"))
+        settings = replace(snapshot(one), admin=Admin(token=Secret("t0ken")))
+        async with serving(settings) as served:
+
+            async def ask() -> int:
+                answer = await served.ask(raw("POST", CHAT, BODY))
+                for upstream in served.worker.pool.upstreams():
+                    upstream.drop_idle()
+                return answer.status
+
+            assert [await ask(), await ask()] == [200, 200]
+            assert asked.count("localhost") == 1
+            assert served.worker.state.live.routes
+
+            clear = raw("POST", "/admin/cache/clear", b"", "Authorization: Bearer t0ken")
+            assert (await served.ask(clear, served.admin)).status == 200
+
+            assert not served.worker.state.live.routes
+            assert await ask() == 200
+            assert asked.count("localhost") == 2
 
 
 async def test_a_new_virtual_key_leaves_everything_else_as_it_is() -> None:

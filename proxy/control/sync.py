@@ -4,7 +4,7 @@
     run       woken by the store, or every second by itself: revision, changes, compile in a thread, swap one pointer
     refresh   at once, and only then return: an answer to a write is given when its worker serves by it
 
-No request waits for any of this. A store that is away is asked again after 1 s, 2 s, … 30 s with jitter.
+No request waits for any of this. A store that is away is asked again after 1 s, 2 s, then every 4 s, with jitter.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ PAUSE = 0.25
 """Seconds between two compilations while many write."""
 QUICK = 0.02
 """The same while only one writes, and waits for each answer before its next."""
-RETRY_MIN, RETRY_MAX = 1.0, 30.0
+RETRY_MIN, RETRY_MAX = 1.0, 4.0
+"""Seconds between two questions to a store that is away. One that is back is followed again within 5 s."""
 BEAT = 5.0
 """Seconds between two words of a worker about itself, at most."""
 EVERYTHING = frozenset(str(kind) for kind in Kind)

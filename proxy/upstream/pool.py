@@ -213,6 +213,10 @@ class Upstream:
             for protocol, _ in pools.pop(key):
                 protocol.close()
 
+    def forget_addresses(self) -> None:
+        """Resolve names anew for the next connections; open ones stay."""
+        self._connector.clear_dns_cache()
+
     async def quiet(self) -> None:
         """Wait until no exchange is running."""
         while self.busy:
