@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from proxy.control.admin.draft import Draft, Means, Note
+from proxy.control.admin.draft import Draft, Note
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
+from proxy.control.admin.ground import Means
 from proxy.control.admin.identify import unauthenticated
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import Orphaned

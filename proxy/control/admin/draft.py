@@ -6,36 +6,23 @@ the result, and `changes.apply` writes them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.control.admin import infile, issue, references, sealing, usual
-from proxy.control.admin.access import Permission, Principal
+from proxy.control.admin.access import Permission
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
+from proxy.control.admin.ground import Ground, Means
 from proxy.control.admin.overlay import Overlay
-from proxy.control.admin.refusal import (
-    Orphaned,
-    missing,
-    read_only,
-    referred,
-    sentence,
-    stale,
-    wrong,
-)
-from proxy.control.admin.web import Fault, Problem
+from proxy.control.admin.refusal import Orphaned, referred, wrong
+from proxy.control.admin.shapes import PARENT_KIND
+from proxy.control.admin.web import Problem
 from proxy.core.clock import now
-from proxy.core.config.objects import Around, Checked, check_object
 from proxy.core.records import Kind, Record
-
-if TYPE_CHECKING:
-    from proxy.core.config.schema import Config
-    from proxy.core.model import VirtualKey
-    from proxy.core.vault import Vault
-    from proxy.core.virtual_key import Pepper
 
 NEEDS: Mapping[str, Permission] = {
     Kind.PROVIDER: Permission.CONFIGURE,
@@ -46,21 +33,7 @@ NEEDS: Mapping[str, Permission] = {
     Kind.SETTING: Permission.CONFIGURE,
 }
 """What writing a kind needs, whatever route it came by."""
-PARENTS = {Kind.CREDENTIAL: Kind.PROVIDER, Kind.DEPLOYMENT: Kind.MODEL}
-CHILDREN = {parent: child for child, parent in PARENTS.items()}
-NAME = 200
-"""Characters of a name."""
-
-
-class Means(Struct, frozen=True, eq=False):
-    """What edits are worked out with."""
-
-    principal: Principal
-    config: Config
-    vault: Vault | None
-    peppers: Sequence[Pepper]
-    known: Mapping[bytes, VirtualKey]
-    """Keys in use, by digest."""
+CHILDREN = {parent: child for child, parent in PARENT_KIND.items()}
 
 
 class Note(Struct, frozen=True, eq=False):
@@ -85,7 +58,7 @@ class Draft:
         self.notes: list[Note] = []
         self._made: list[Written | None] = []
         self._means = means
-        self._digests: set[bytes] = set()
+        self._ground = Ground(seen, means)
 
     def do(self, edit: Edit) -> Written:
         """Apply one more edit. Raises Problem; the draft is of no use then."""
@@ -112,16 +85,16 @@ class Draft:
 
     def _create(self, edit: Create) -> Written:
         body = dict(edit.body)
-        parent = self._parent(edit)
-        self._free(edit.kind, edit.name, parent)
+        parent = self._ground.parent(edit, self._made)
+        self._ground.free(edit.kind, edit.name)
         key = body.pop("key", None) if edit.kind == Kind.KEY else None
         if edit.kind == Kind.KEY:
             body = issue.owned(self._means.principal, body)
             issue.check_owner(self._means.principal, None, body)
         plain, given = _apart(edit.kind, body)
         secrets = sealing.kept({}, given, merge=False)
-        checked = self._check(edit.kind, edit.name, {**plain, **secrets}, parent)
-        if parent is None and edit.kind in PARENTS:
+        checked = self._ground.check(edit.kind, edit.name, {**plain, **secrets}, parent)
+        if parent is None and edit.kind in PARENT_KIND:
             raise Orphaned()
         id = self.revision + 1
         secret, private = "", b""
@@ -129,7 +102,7 @@ class Draft:
             private = edit.private
         elif edit.kind == Kind.KEY:
             made, private = issue.issue(key, self._means.peppers)
-            self._unknown(issue.digests(made, self._means.peppers))
+            self._ground.unknown(issue.digests(made, self._means.peppers))
             secret = made.reveal()
         time = now()
         record = Record(
@@ -148,7 +121,7 @@ class Draft:
         return Written(record, secret, checked.warnings)
 
     def _update(self, edit: Update) -> Written:
-        record = self._find(edit.kind, edit.target, edit.if_match)
+        record = self._ground.find(edit.kind, edit.target, edit.if_match)
         before = self.seen.spec(record)
         name = record.name if edit.name is None else edit.name
         plain, given = _apart(edit.kind, edit.body)
@@ -161,16 +134,16 @@ class Draft:
                 after = {**after, "team": after.get("team") or before.get("team")}
             issue.check_owner(self._means.principal, before, after)
         if name != record.name:
-            self._free(edit.kind, name, None, but=record.id)
+            self._ground.free(edit.kind, name, but=record.id)
         known = sealing.open_sealed(self._means.vault, record)
         elsewhere = edit.kind == Kind.PROVIDER and _is_sent_elsewhere(before, after, known, given)
         secrets = sealing.kept({} if elsewhere else known or {}, given, merge=edit.merge)
         is_withheld = known is None and not given and not elsewhere
-        checked = self._check(
+        checked = self._ground.check(
             edit.kind,
             name,
             {**after, **secrets},
-            self._parent_of(record),
+            self._ground.parent_of(record),
             was=record,
             kept=sealing.fields_of(edit.kind) if is_withheld else (),
         )
@@ -179,7 +152,7 @@ class Draft:
         unchanged = (_json(before), record.name, record.private)
         if is_same and (_json(checked.spec), name, private) == unchanged:
             return Written(record, warnings=checked.warnings)
-        self._keep_references(record, before, name, checked.spec)
+        self._ground.keep_references(record, before, name, checked.spec)
         sealed = record.sealed
         if not is_same:
             sealed = sealing.seal(self._means.vault, record.kind, record.id, checked.secrets)
@@ -197,7 +170,7 @@ class Draft:
         return Written(changed, warnings=(*warnings, *checked.warnings))
 
     def _delete(self, edit: Delete) -> Written:
-        record = self._find(edit.kind, edit.target, edit.if_match)
+        record = self._ground.find(edit.kind, edit.target, edit.if_match)
         spec = self.seen.spec(record)
         if edit.kind == Kind.KEY:
             issue.check_owner(self._means.principal, spec, None)
@@ -213,7 +186,7 @@ class Draft:
         return Written(self._bury(record))
 
     def _rotate(self, edit: Rotate) -> Written:
-        record = self._find(Kind.KEY, edit.target, edit.if_match)
+        record = self._ground.find(Kind.KEY, edit.target, edit.if_match)
         spec = self.seen.spec(record)
         issue.check_owner(self._means.principal, spec, spec)
         key, private = issue.rotate(record.private, edit.overlap, self._means.peppers, now())
@@ -238,105 +211,6 @@ class Draft:
     def _bury(self, record: Record) -> Record:
         buried = replace(record, spec=b"{}", sealed="", private=b"", updated=now(), deleted=True)
         return self._put("delete", record, buried)
-
-    def _find(self, kind: str, target: str, if_match: int | None) -> Record:
-        record = self.seen.get(kind, target)
-        if record is None:
-            # A setting is no object of the file's own: it may be said in both, and then the file wins.
-            if kind != Kind.SETTING and infile.find(self._means.config, kind, target) is not None:
-                raise read_only(kind, target)
-            raise missing(kind, target)
-        if if_match is not None and if_match != record.revision:
-            raise stale(record.revision)
-        return record
-
-    def _parent(self, edit: Create) -> Record | None:
-        kind = PARENTS.get(Kind(edit.kind))
-        if kind is None:
-            return None
-        field = "provider" if kind is Kind.PROVIDER else "public_model"
-        if not edit.parent:
-            raise wrong(field, f"the {kind} it belongs to is missing")
-        if edit.parent.startswith("@") and edit.parent[1:].isdecimal():
-            index = int(edit.parent[1:])
-            if index >= len(self._made) - 1:
-                raise wrong(field, f"'{edit.parent}' is no earlier edit")
-            made = self._made[index]
-            if made is None:
-                return (
-                    None  # it was refused; what else is wrong with this one is still worth saying
-                )
-            if made.record.kind != kind:
-                raise wrong(field, f"'{edit.parent}' made no {kind}")
-            return made.record
-        record = self.seen.get(kind, edit.parent)
-        if record is None:
-            if infile.find(self._means.config, kind, edit.parent) is not None:
-                raise read_only(kind, edit.parent)
-            raise wrong(field, f"there is no {kind} '{edit.parent}'")
-        return record
-
-    def _parent_of(self, record: Record) -> Record | None:
-        kind = PARENTS.get(Kind(record.kind))
-        return None if kind is None else self.seen.by_id(kind, record.parent)
-
-    def _free(self, kind: str, name: str, parent: Record | None, but: int = 0) -> None:
-        """That an object may be called this."""
-        if kind in PARENTS:
-            if name:
-                raise wrong("name", f"a {kind} has no name")
-            return
-        if not name or len(name) > NAME or not name.isprintable() or name != name.strip():
-            raise wrong("name", f"1 to {NAME} printable characters are expected")
-        if infile.holds(self._means.config, kind, name):
-            raise read_only(kind, name)
-        taken = self.seen.by_name(kind, name)
-        if taken is not None and taken.id != but:
-            raise Problem(
-                409, "conflict", f"There is a {kind} '{name}' already, with the id {taken.id}."
-            )
-
-    def _check(
-        self,
-        kind: str,
-        name: str,
-        body: Mapping[str, Any],
-        parent: Record | None,
-        *,
-        was: Record | None = None,
-        kept: Collection[str] = (),
-    ) -> Checked:
-        but = 0 if was is None else was.id
-        around = Around(
-            config=self._means.config,
-            providers=self.seen.named(Kind.PROVIDER, but=but),
-            models=self.seen.named(Kind.MODEL, but=but),
-            keys=self.seen.named(Kind.KEY, but=but),
-        )
-        above = parent.name if parent is not None else ""
-        before = was.name if was is not None and was.name != name else ""
-        checked = check_object(kind, name, body, around, parent=above, was=before, kept=kept)
-        if checked.wrong:
-            faults = tuple(Fault(one.field, one.message) for one in checked.wrong)
-            raise Problem(400, "invalid", sentence(faults), faults)
-        return checked
-
-    def _unknown(self, digests: list[bytes]) -> None:
-        """That nobody has this key already."""
-        for digest in digests:
-            if digest in self._digests or digest in self._means.known:
-                raise Problem(409, "conflict", "This key is in use already.")
-        self._digests.update(digests)
-
-    def _keep_references(
-        self, record: Record, before: dict[str, Any], name: str, spec: dict[str, Any]
-    ) -> None:
-        """That nobody names it by what it is not called any more."""
-        after = references.names(replace(record, name=name), spec)
-        gone = references.names(record, before) - after
-        found = list(references.to(self.seen, record.kind, gone, but=record.id)) if gone else []
-        if found:
-            raise referred(record, found)
 
     def _release(self, reference: references.Reference, gone: frozenset[str]) -> None:
         """Let nobody name what goes."""

@@ -164,3 +164,45 @@ async def test_a_route_that_asks_for_too_little_gives_no_more_right(
         await changes.apply(asked(Role.VIEWER), office.services, [Delete(kind, "1")])
 
     assert caught.value.status == 403
+
+
+async def test_while_the_store_is_away_nothing_is_written_and_everything_is_read(
+    tmp_path: Path,
+) -> None:
+    async with open_office(tmp_path) as office:
+        await office.lab("m")
+        await office.cut()
+
+        written = [
+            await office.owner("POST", "/admin/models", {"name": "n"}),
+            await office.owner("PATCH", "/admin/models/m", {"strict": True}),
+            await office.owner("DELETE", "/admin/models/m"),
+            await office.owner("POST", "/admin/keys/batch", [{"name": "a"}]),
+        ]
+        read = await office.names("/admin/models")
+
+    assert {(one.status, one.code) for one in written} == {(503, "store_down")}
+    assert {one.headers["retry-after"] for one in written} == {"2"}
+    assert read == ["filed/model", "m"]
+
+
+async def test_a_secret_that_does_not_open_stays_where_it_is(office: Office) -> None:
+    await office.lab()
+    await office.owner("PATCH", "/admin/providers/lab", {"headers": {"x-a": "a-hidden-value"}})
+    # As if its row had been moved, or its master key lost.
+    await office.store.execute("UPDATE objects SET sealed = 'v1.x.y.z' WHERE id IN (1, 2)")
+    await office.store.execute("UPDATE objects SET revision = revision + 10 WHERE id IN (1, 2)")
+    await office.store.execute("UPDATE revision SET revision = 20")
+    await office.services.sync.refresh(20)
+
+    around = await office.owner("PATCH", "/admin/providers/lab", {"note": "moved"})
+    weight = await office.owner("PATCH", "/admin/credentials/2", {"weight": 5})
+    mask = await office.owner("PATCH", "/admin/providers/lab", {"headers": {"x-a": "***"}})
+    again = await office.owner("PATCH", "/admin/credentials/2", {"key": CREDENTIAL})
+
+    assert (around.status, around.json["set"], weight.status) == (200, True, 200)
+    assert "problem" in weight.json
+    assert problem(mask) == (400, "invalid", ["headers.x-a"])
+    assert (again.json["weight"], again.json["last4"]) == (5, "1234")
+    rows = await office.store.fetch("SELECT sealed FROM objects WHERE id = 1")
+    assert rows == [("v1.x.y.z",)]
