@@ -7,8 +7,9 @@ from typing import Any
 
 from proxy.control.admin import sealing
 from proxy.control.admin.access import Principal, Role
-from proxy.control.admin.draft import Draft, Means
+from proxy.control.admin.draft import Draft
 from proxy.control.admin.export import Secrets, Source, document, text
+from proxy.control.admin.ground import Means
 from proxy.control.admin.importing import read_yaml
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.planning import plan

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from proxy.control.admin import grouping, regrouping
 from proxy.control.admin.access import Principal, Role
-from proxy.control.admin.draft import Draft, Means
+from proxy.control.admin.draft import Draft
 from proxy.control.admin.edits import Create, Delete, Edit, Update
+from proxy.control.admin.ground import Means
 from proxy.control.admin.grouping import Group
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.spelled import read
