@@ -31,7 +31,8 @@ from proxy.core.records import Kind, Record
 from proxy.core.secret import Secret
 from proxy.core.vault import Vault
 from proxy.core.virtual_key import Pepper, digest
-from proxy.state.mirror import Compiler, Mirror
+from proxy.state.compiler import Compiler
+from proxy.state.mirror import Mirror
 from proxy.state.snapshot import compile_snapshot
 from proxy.store import objects
 from proxy.store.delta import NEVER

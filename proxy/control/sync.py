@@ -25,7 +25,8 @@ from proxy.control.standing import Standing
 from proxy.core.clock import monotonic
 from proxy.core.log import logger
 from proxy.core.records import Kind
-from proxy.state.mirror import Compiler, clashes
+from proxy.state.compiler import Compiler
+from proxy.state.mirror import clashes
 from proxy.store import keyring
 from proxy.store.base import StoreBroken, StoreDamaged, StoreDown
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from proxy.core.records import Kind
-from proxy.state.compiler import Compiled, Compiler
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
     from proxy.core.records import Record
-
-__all__ = ["Compiled", "Compiler", "Mirror", "clashes", "shadow"]
 
 _FAMILY = {Kind.CREDENTIAL: Kind.PROVIDER, Kind.DEPLOYMENT: Kind.MODEL}
 """Kinds that live in another object."""
@@ -163,40 +160,9 @@ def aliases(record: Record) -> list[str]:
     """The aliases of a model; none where its spec cannot be read."""
     if b'"aliases"' not in record.spec:
         return []
-    found = spec_of(record).get("aliases")
-    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
-
-
-def spec_of(record: Record) -> dict[str, Any]:
-    """The fields of a record; empty where they cannot be read."""
     try:
         spec = orjson.loads(record.spec)
     except ValueError:
-        return {}
-    return spec if isinstance(spec, dict) else {}
-
-
-def shadow(mirror: Mirror) -> Mapping[str, object]:
-    """The mirror's objects as the file would write them, without secrets: what an export reads."""
-    records = mirror.records
-
-    def ordered(kind: str) -> list[Record]:
-        return sorted(records[kind].values(), key=lambda record: record.id)
-
-    def within(record: Record, kind: str) -> list[dict[str, Any]]:
-        return [spec_of(child) for child in mirror.children(kind, record.id)]
-
-    sections: dict[str, object] = {
-        record.name: spec_of(record) for record in ordered(Kind.SETTING) if record.name
-    }
-    return sections | {
-        "providers": {
-            record.name: spec_of(record) | {"credentials": within(record, Kind.CREDENTIAL)}
-            for record in ordered(Kind.PROVIDER)
-        },
-        "models": {
-            record.name: spec_of(record) | {"deployments": within(record, Kind.DEPLOYMENT)}
-            for record in ordered(Kind.MODEL)
-        },
-        "keys": [{"name": record.name} | spec_of(record) for record in ordered(Kind.KEY)],
-    }
+        return []
+    found = spec.get("aliases") if isinstance(spec, dict) else None
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []

@@ -6,7 +6,8 @@ from proxy.core.records import Kind
 from proxy.core.secret import Secret
 from proxy.core.vault import Vault
 from proxy.core.virtual_key import digest
-from proxy.state.mirror import Compiler, Mirror
+from proxy.state.compiler import Compiler
+from proxy.state.mirror import Mirror
 from proxy.store import delta, peppers
 from proxy.store.opening import open_store
 

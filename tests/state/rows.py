@@ -12,7 +12,8 @@ from proxy.core.records import Kind, Record
 from proxy.core.secret import Secret
 from proxy.core.vault import Vault
 from proxy.core.virtual_key import Pepper, kept, private
-from proxy.state.mirror import Compiled, Compiler, Mirror
+from proxy.state.compiler import Compiled, Compiler
+from proxy.state.mirror import Mirror
 
 VAULT = Vault([Secret("kQ9vX2mB7tR4wZ1pL6sD8fG3hJ5nC0yU-aEoIqTx")])
 OTHER_VAULT = Vault([Secret("Zt7uYq3NfW0cXv5Rb8LmKj2HgPd9Se4A-oIxUyQw")])

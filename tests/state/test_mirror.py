@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.core.records import Kind, Record
-from proxy.state.mirror import Mirror, clashes, shadow
+from proxy.state.mirror import Mirror, clashes
 from tests.state.rows import URL, Rows, file
 
 
@@ -186,25 +186,3 @@ def test_a_name_of_the_store_that_is_an_alias_in_the_file_clashes() -> None:
     rows.model("also")
 
     assert len(clashes(file(FILE), rows.mirror)) == 1
-
-
-def test_the_store_is_shown_as_the_file_would_write_it() -> None:
-    rows = Rows()
-    provider = rows.provider("p", note="ours")
-    rows.add("credential", parent=provider, sealed={"key": "sk-second"}, weight=3)
-    rows.model("m", "p", aliases=["a"])
-    rows.key("k", rpm=5)
-    rows.add("setting", "health", max_errors=3)
-    rows.mirror.apply([Record("model", 90, 90, "broken", spec=b"[")])
-
-    assert shadow(rows.mirror) == {
-        "health": {"max_errors": 3},
-        "providers": {
-            "p": {"base_url": URL, "note": "ours", "credentials": [{}, {"weight": 3}]},
-        },
-        "models": {
-            "m": {"aliases": ["a"], "deployments": [{"provider": "p"}]},
-            "broken": {"deployments": []},
-        },
-        "keys": [{"name": "k", "rpm": 5}],
-    }

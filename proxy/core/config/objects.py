@@ -9,15 +9,13 @@ from collections.abc import Collection, Mapping
 from copy import deepcopy
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 from pydantic import ValidationError
 
-from proxy.core.address import Place
 from proxy.core.clock import now
-from proxy.core.config import address, explain, stored
-from proxy.core.config.checks import ADVISED, Check, is_false, is_true, table
+from proxy.core.config import explain, stored
+from proxy.core.config.checks import ADVISED, Check, is_false, table
 from proxy.core.config.later import remove_later
 from proxy.core.config.neighbours import Neighbours
 from proxy.core.config.presets import presets
@@ -206,31 +204,9 @@ class _Object:
         check.run_for(self.kind, self.place, whole, wildcard=self.parent.endswith("*"))
         for problem in check.problems:
             self._report(problem)
-        if self.kind == "provider":
-            self._proxy(whole)
-        elif self.kind == "model":
+        if self.kind == "model":
             for field, message in self.neighbours.problems(self.name, whole):
                 self.wrong.setdefault(field, message)
-
-    def _proxy(self, whole: dict[str, Any]) -> None:
-        proxy = whole.get("proxy")
-        if not isinstance(proxy, str) or not proxy.strip():
-            return
-        try:
-            host = (urlsplit(proxy.strip()).hostname or "").lower()
-        except ValueError:
-            host = ""
-        place = address.classify(host) if host else None
-        if place is None:
-            self._say("proxy", "a URL such as http://proxy.example:3128", "something else")
-        elif place is Place.METADATA:
-            self._say(
-                "proxy", "an address of a proxy", place.value, "such addresses are never allowed"
-            )
-        elif place is Place.PRIVATE and not is_true(whole.get("allow_private")):
-            self._say(
-                "proxy", "a public address", place.value, "set allow_private: true if that is meant"
-            )
 
     # --- afterwards ---
 

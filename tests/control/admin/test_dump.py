@@ -16,7 +16,8 @@ from proxy.control.admin.routes import all_routes
 from proxy.core import virtual_key
 from proxy.core.records import Kind
 from proxy.core.vault import kid_of
-from proxy.state.mirror import Compiler, Mirror
+from proxy.state.compiler import Compiler
+from proxy.state.mirror import Mirror
 from proxy.store import objects, peppers
 from tests.control.admin.desk import MASTER, PASSWORD, TOKEN, Desk, open_desk
 
