@@ -8,6 +8,7 @@ import pytest
 
 from proxy.control import import_command
 from proxy.core.config import Config, parse
+from tests.test_cli import run
 
 MASTER = "vuXu1dZTfW0pVnNq7dJmYzr5o2kQhL8c"
 DOCUMENT = """
@@ -166,3 +167,16 @@ def test_who_did_it_is_in_the_audit_log(config: Config, file: str) -> None:
     who = database.execute("SELECT DISTINCT principal FROM audit").fetchall()
     database.close()
     assert who == [("command line",)]
+
+
+def test_the_command_line_leads_here(tmp_path: Path, file: str) -> None:
+    place = tmp_path / "headrace.yaml"
+    place.write_text(f'store: {{url: "sqlite:///{tmp_path}/headrace.db"}}\n')
+    Path(file).write_text("models: {m: {}}\n")
+
+    tried = run("config", "import", file, "--config", str(place), "--dry-run", "--json")
+    done = run("config", "import", file, "--config", str(place), "--mode", "replace")
+
+    assert orjson.loads(tried.stdout)["create"] == 1
+    assert (tried.returncode, done.returncode) == (0, 0)
+    assert "1 created, 0 updated, 0 deleted, 0 unchanged" in done.stderr
