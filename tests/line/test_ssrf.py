@@ -159,6 +159,8 @@ CRAFTED = [
     "https://a.example:80:80/",
     "https://a.example:8o/",
 ]
+# Read when the first odd host is, which would block the loop of that test.
+_ = [URL("https://\uff11.example"), "\uff11.example".encode("idna")]
 REFUSED = [*LOOPBACK, *PRIVATE, *METADATA, *CRAFTED]
 
 NAMES = {
