@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,9 +65,13 @@ _LOST = _DAMAGED | {
     sqlite3.SQLITE_READONLY,
 }
 
-# How long SQLite itself waits for another process that writes: five seconds, or as long as the caller would.
-_PATIENT = "PRAGMA busy_timeout = 5000"
-_HASTY = "PRAGMA busy_timeout = 2000"
+AGAIN = (0.0005, 0.003)
+"""Seconds, by chance, before a writer asks again for a file another process writes to. SQLite's own waiting grows to
+0.1 s a time: who has waited longest would be asking least often, and some would never get it."""
+
+
+class Busy(StoreDown):
+    """Another process writes."""
 
 
 class Damaged(Unusable):
@@ -80,7 +86,9 @@ def translate(error: sqlite3.Error) -> Exception:
     primary = code & 0xFF
     if primary in _DAMAGED:
         return Damaged(f"SQLite: {error}: restore the file from a backup")
-    if primary in _BUSY or primary in _LOST:
+    if primary in _BUSY:
+        return Busy(f"SQLite: {error}")
+    if primary in _LOST:
         return StoreDown(f"SQLite: {error}")
     return error
 
@@ -97,13 +105,12 @@ def _named(values: tuple[Any, ...]) -> dict[str, Any]:
 class Link:
     """One connection; a Session when it is in a transaction."""
 
-    __slots__ = ("_connection", "lost", "patience")
+    __slots__ = ("_connection", "lost")
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self.lost = False
         """Not to be used any more."""
-        self.patience = _PATIENT
 
     async def fetch(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> list[Row]:
         work = self._connection.execute_fetchall(sql, _named(values))
@@ -114,13 +121,6 @@ class Link:
         changed = cursor.rowcount
         await self._within(cursor.close(), timeout)
         return max(changed, 0)
-
-    async def wait_for_others(self, timeout: float) -> None:
-        """Have SQLite wait no longer than the caller does."""
-        patience = _HASTY if timeout <= CALL_TIMEOUT else _PATIENT
-        if patience != self.patience:
-            await self.execute(patience)
-            self.patience = patience
 
     async def rollback(self) -> None:
         """Undo what is not committed. Whatever is queued on the thread comes before it, even if nobody waits for it."""
@@ -193,25 +193,24 @@ class Line:
             raise StoreDown(f"SQLite: {self._path}: {error.strerror}") from None
         try:
             for pragma in self._setup:
-                await _insist(link, pragma)
+                # Going over to WAL fails at once, whatever the timeout, while another process does it.
+                await _patiently(partial(link.fetch, pragma, timeout=ADMIN_TIMEOUT), ADMIN_TIMEOUT)
         except BaseException:
             await link.close()
             raise
         return link
 
 
-async def _insist(link: Link, pragma: str) -> None:
-    """Going over to WAL fails at once, and not after busy_timeout, while another process does it."""
-    until = monotonic() + ADMIN_TIMEOUT
+async def _patiently(work: Callable[[], Awaitable[T]], timeout: float) -> T:
+    """Again and again, as long as another process writes. Raises Busy once the time is over, or whatever `work` does."""
+    until = monotonic() + timeout
     while True:
         try:
-            await link.fetch(pragma, timeout=ADMIN_TIMEOUT)
-        except StoreDown:
-            if link.lost or monotonic() > until:
+            return await work()
+        except Busy:
+            if monotonic() > until:
                 raise
-            await asyncio.sleep(0.02)
-        else:
-            return
+        await asyncio.sleep(random.uniform(*AGAIN))
 
 
 def _make(path: Path) -> None:
@@ -224,6 +223,7 @@ def _make(path: Path) -> None:
 _WAL = "PRAGMA journal_mode = WAL"
 _FULL = "PRAGMA synchronous = FULL"
 _KEYS = "PRAGMA foreign_keys = ON"
+_AT_ONCE = "PRAGMA busy_timeout = 0"
 _READS = ("SELECT", "WITH", "PRAGMA DATA_VERSION")
 
 
@@ -235,7 +235,7 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         self._reader = Line(path, _WAL)
         self._pages = Line(path, _WAL)
-        self._writer = Line(path, _WAL, _FULL, _KEYS)
+        self._writer = Line(path, _WAL, _FULL, _KEYS, _AT_ONCE)
         self._watching: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
@@ -255,19 +255,20 @@ class Sqlite:
     async def fetch(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> list[Row]:
         if not sql.lstrip()[:12].upper().startswith(_READS):
             async with self._alone(timeout) as link:
-                return await link.fetch(sql, *values, timeout=timeout)
+                return await _patiently(partial(link.fetch, sql, *values, timeout=timeout), timeout)
         line = self._reader if timeout <= CALL_TIMEOUT else self._pages
         return await (await line.link()).fetch(sql, *values, timeout=timeout)
 
     async def execute(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> int:
         async with self._alone(timeout) as link:
-            return await link.execute(sql, *values, timeout=timeout)
+            return await _patiently(partial(link.execute, sql, *values, timeout=timeout), timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         async with self._alone(ADMIN_TIMEOUT) as link:
             try:
-                await link.execute("BEGIN IMMEDIATE", timeout=ADMIN_TIMEOUT)
+                begin = partial(link.execute, "BEGIN IMMEDIATE", timeout=ADMIN_TIMEOUT)
+                await _patiently(begin, ADMIN_TIMEOUT)
                 yield link
                 await link.execute("COMMIT", timeout=ADMIN_TIMEOUT)
             except BaseException:
@@ -284,9 +285,7 @@ class Sqlite:
         except TimeoutError:
             raise StoreDown(f"SQLite: another write took longer than {timeout:g} s") from None
         try:
-            link = await self._writer.link()
-            await link.wait_for_others(timeout)
-            yield link
+            yield await self._writer.link()
         finally:
             turn.release()
 
