@@ -7,8 +7,11 @@ a while as a row that says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
+import orjson
 from msgspec import Struct
 
 
@@ -28,6 +31,10 @@ class Kind(StrEnum):
     """Something every worker is to do once: `reload`, `stats.reset`, `cache.clear`."""
 
 
+PARENTS: Mapping[str, Kind] = {Kind.CREDENTIAL: Kind.PROVIDER, Kind.DEPLOYMENT: Kind.MODEL}
+"""Kinds that live in another object, and in which."""
+
+
 class Record(Struct, frozen=True, eq=False, gc=False):
     """One row. `gc=False`: it holds only texts and numbers, and there may be a hundred thousand."""
 
@@ -43,10 +50,26 @@ class Record(Struct, frozen=True, eq=False, gc=False):
     spec: bytes = b"{}"
     """A JSON object with the fields of the configuration file, without secrets and without the name."""
     sealed: str = ""
-    """The fields that are secrets, as a JSON object sealed by `core.vault` for the place `<kind>/<id>`."""
+    """The fields that are secrets, as a JSON object sealed by `core.vault` for `place`."""
     private: bytes = b""
     """JSON that is neither shown nor part of the configuration: the digests of a virtual key."""
     created: float = 0.0
     updated: float = 0.0
     """Unix time."""
     deleted: bool = False
+
+
+def spec_of(record: Record) -> dict[str, Any]:
+    """Its fields."""
+    fields: dict[str, Any] = orjson.loads(record.spec)
+    return fields
+
+
+def place(kind: str, id: int) -> str:
+    """What the secrets of an object are sealed for."""
+    return f"{kind}/{id}"
+
+
+def is_id(text: str) -> bool:
+    """Whether it could be a record's id."""
+    return text.isascii() and text.isdecimal() and len(text) <= 18

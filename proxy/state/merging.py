@@ -14,7 +14,7 @@ from msgspec import Struct
 from proxy.core.config import stored
 from proxy.core.config.schema import Credential, Deployment, Model, Provider
 from proxy.core.model import Credential as Held
-from proxy.core.records import Kind
+from proxy.core.records import Kind, place
 from proxy.core.vault import Unopened
 from proxy.state import snapshot
 from proxy.state.targets import Account, Public
@@ -104,7 +104,7 @@ class Merging:
         if record.sealed:
             if self._vault is None:
                 raise Unopened("there is no master key")
-            opened = self._vault.open(record.sealed, f"{record.kind}/{record.id}")
+            opened = self._vault.open(record.sealed, place(record.kind, record.id))
             fields = {**fields, **orjson.loads(opened)}
         if not isinstance(fields, dict):
             raise ValueError("its record cannot be read")

@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from proxy.core.records import Kind
+from proxy.core.records import PARENTS, Kind, is_id
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
     from proxy.core.records import Record
-
-_FAMILY = {Kind.CREDENTIAL: Kind.PROVIDER, Kind.DEPLOYMENT: Kind.MODEL}
-"""Kinds that live in another object."""
 
 
 class Mirror:
@@ -38,7 +35,7 @@ class Mirror:
         """Kind to id to record. What changed last stands last."""
         self.names: dict[str, dict[str, int]] = {kind: {} for kind in Kind}
         """Kind to name to id."""
-        self._families: dict[str, dict[int, set[int]]] = {kind: {} for kind in _FAMILY}
+        self._families: dict[str, dict[int, set[int]]] = {kind: {} for kind in PARENTS}
         """Kind to id of the parent to ids of the children."""
         self.revision = 0
         """Of the last record applied."""
@@ -76,7 +73,7 @@ class Mirror:
     def get(self, kind: str, id_or_name: str) -> Record | None:
         """By id when it is a number and there is one, else by name."""
         records = self.records.get(kind, {})
-        if id_or_name.isascii() and id_or_name.isdecimal() and len(id_or_name) < 20:
+        if is_id(id_or_name):
             record = records.get(int(id_or_name))
             if record is not None:
                 return record

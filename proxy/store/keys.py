@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from proxy.core import virtual_key
 from proxy.core.clock import now
 from proxy.core.config.objects import Around, Wrong, check_object
-from proxy.core.records import Kind, Record
+from proxy.core.records import Kind, Record, is_id, spec_of
 from proxy.core.redact import MASK, redact_bytes
 from proxy.core.secret import Secret
 from proxy.store import objects, peppers
@@ -139,7 +139,7 @@ def _of_store(record: Record) -> Listed:
         str(record.id),
         record.name,
         "store",
-        orjson.loads(record.spec),
+        spec_of(record),
         kept[0].id if kept else "",
         kept[0].last4 if kept else "",
         record.created,
@@ -164,7 +164,7 @@ def _record(row: Row) -> Record:
 
 async def _find(session: Session, target: str) -> Record | None:
     """By id when it is a number and there is one, else by name."""
-    id = int(target) if target.isascii() and target.isdecimal() and len(target) < 18 else 0
+    id = int(target) if is_id(target) else 0
     found = [_record(row) for row in await session.fetch(_ONE, id, target)]
     found.sort(key=lambda record: record.id != id)
     return found[0] if found else None

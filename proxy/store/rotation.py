@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from proxy.core.records import place
 from proxy.core.vault import Unopened
 from proxy.store import objects, peppers
 from proxy.store.base import BULK_TIMEOUT
@@ -105,7 +106,7 @@ async def _step(store: Store, vault: Vault, after: Row, unopened: list[str]) -> 
         rows = await session.fetch(_OBJECTS, _prefix(vault), *after, STEP)
         done = 0
         for kind, id, sealed in rows:
-            again = _resealed(vault, sealed, f"{kind}/{id}", unopened)
+            again = _resealed(vault, sealed, place(kind, id), unopened)
             if again:
                 done += 1
                 await session.execute(

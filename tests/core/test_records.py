@@ -5,7 +5,7 @@ import gc
 import msgspec
 import pytest
 
-from proxy.core.records import Kind, Record
+from proxy.core.records import PARENTS, Kind, Record, is_id, place, spec_of
 
 
 def test_a_record_says_little_until_more_is_said() -> None:
@@ -33,3 +33,27 @@ def test_a_kind_is_its_word() -> None:
     table: dict[str, int] = dict.fromkeys(Kind, 1)
     assert table["provider"] == 1
     assert str(Kind.CREDENTIAL) == "credential"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7", True),
+        ("0", True),
+        ("", False),
+        ("-1", False),
+        ("\u0661", False),
+        ("1" * 19, False),
+        ("7a", False),
+    ],
+)
+def test_what_could_be_an_id(text: str, expected: bool) -> None:
+    assert is_id(text) is expected
+
+
+def test_what_a_record_says_and_what_its_secrets_are_sealed_for() -> None:
+    record = Record("credential", 7, 9, spec=b'{"weight": 3}')
+
+    assert spec_of(record) == {"weight": 3}
+    assert place(record.kind, record.id) == "credential/7"
+    assert PARENTS[record.kind] == "provider"

@@ -9,9 +9,9 @@ import orjson
 
 from proxy.control.admin import paging
 from proxy.control.admin.access import Permission
-from proxy.control.admin.overlay import is_id
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.web import Answer, Fault, Problem, Request, Route
+from proxy.core.records import is_id
 from proxy.store.base import ADMIN_TIMEOUT
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from proxy.control.admin import body, changes, plain
 from proxy.control.admin.access import Permission
-from proxy.control.admin.grouping import place_of, spec_of
+from proxy.control.admin.grouping import place_of
 from proxy.control.admin.plain import Words
 from proxy.control.admin.spelled import (
     SWITCH,
@@ -31,6 +31,7 @@ from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.config.schema import ModelType
 from proxy.core.records import Kind as Row
+from proxy.core.records import spec_of
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services

@@ -19,10 +19,9 @@ from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Writ
 from proxy.control.admin.ground import Ground, Means
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import Orphaned, referred, wrong
-from proxy.control.admin.shapes import PARENT_KIND
 from proxy.control.admin.web import Problem
 from proxy.core.clock import now
-from proxy.core.records import Kind, Record
+from proxy.core.records import PARENTS, Kind, Record
 
 NEEDS: Mapping[str, Permission] = {
     Kind.PROVIDER: Permission.CONFIGURE,
@@ -33,7 +32,7 @@ NEEDS: Mapping[str, Permission] = {
     Kind.SETTING: Permission.CONFIGURE,
 }
 """What writing a kind needs, whatever route it came by."""
-CHILDREN = {parent: child for child, parent in PARENT_KIND.items()}
+CHILDREN = {parent: Kind(child) for child, parent in PARENTS.items()}
 
 
 class Note(Struct, frozen=True, eq=False):
@@ -94,7 +93,7 @@ class Draft:
         plain, given = _apart(edit.kind, body)
         secrets = sealing.kept({}, given, merge=False)
         checked = self._ground.check(edit.kind, edit.name, {**plain, **secrets}, parent)
-        if parent is None and edit.kind in PARENT_KIND:
+        if parent is None and edit.kind in PARENTS:
             raise Orphaned()
         id = self.revision + 1
         secret, private = "", b""

@@ -23,7 +23,7 @@ from proxy.control.admin.trail import note
 from proxy.control.admin.web import JSON, Answer, Fault, Problem, Route
 from proxy.core import virtual_key
 from proxy.core.config.document import resolve
-from proxy.core.records import Kind
+from proxy.core.records import Kind, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ class _Writer:
         self._variables = carried.Variables()
 
     def document(self) -> dict[str, Any]:
-        sections: dict[str, Any] = {one.name: _spec(one) for one in self._named(Kind.SETTING)}
+        sections: dict[str, Any] = {one.name: spec_of(one) for one in self._named(Kind.SETTING)}
         sections |= {
             "providers": {one.name: self._provider(one) for one in self._named(Kind.PROVIDER)},
             "models": {one.name: self._model(one) for one in self._named(Kind.MODEL)},
@@ -95,7 +95,7 @@ class _Writer:
         return sorted(self._mirror.records.get(kind, {}).values(), key=lambda one: one.name)
 
     def _provider(self, record: Record) -> dict[str, Any]:
-        spec = _spec(record)
+        spec = spec_of(record)
         children = self._mirror.children(Kind.CREDENTIAL, record.id)
         if self._secrets is Secrets.OMIT:
             return spec
@@ -122,17 +122,17 @@ class _Writer:
     ) -> dict[str, Any]:
         words = (provider, "key", str(number))
         if self._secrets is Secrets.REFERENCES:
-            return {"key": self._variables.reference(*words), **_spec(record)}
+            return {"key": self._variables.reference(*words), **spec_of(record)}
         opened = self._opened(record)
         if "key" not in opened:  # cleared, and not given again
-            return _spec(record)
-        return {"key": self._hidden(opened["key"], "credential", bound, *words), **_spec(record)}
+            return spec_of(record)
+        return {"key": self._hidden(opened["key"], "credential", bound, *words), **spec_of(record)}
 
     def _model(self, record: Record) -> dict[str, Any]:
-        spec = _spec(record)
+        spec = spec_of(record)
         children = self._mirror.children(Kind.DEPLOYMENT, record.id)
         if children:
-            spec["deployments"] = [_spec(child) for child in children]
+            spec["deployments"] = [spec_of(child) for child in children]
         return spec
 
     def _key(self, record: Record) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class _Writer:
             start["key"] = self._variables.reference("client", "key", record.name)
         elif self._secrets is Secrets.ENCRYPTED:
             start["key"] = carried.seal(self._needed(), "key", self._digests(record))
-        return {**start, **_spec(record)}
+        return {**start, **spec_of(record)}
 
     def _digests(self, record: Record) -> dict[str, Any]:
         """What is kept of a virtual key, and the peppers that it takes to make the same of what a client presents."""
@@ -174,11 +174,6 @@ class _Writer:
         if self._vault is None:
             raise sealing.no_master_key()
         return self._vault
-
-
-def _spec(record: Record) -> dict[str, Any]:
-    fields: dict[str, Any] = orjson.loads(record.spec)
-    return fields
 
 
 class _Dumper(yaml.SafeDumper):

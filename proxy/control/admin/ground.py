@@ -13,10 +13,10 @@ from proxy.control.admin.access import Principal
 from proxy.control.admin.edits import Create, Written
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import missing, read_only, referred, sentence, stale, wrong
-from proxy.control.admin.shapes import PARENT, PARENT_KIND
+from proxy.control.admin.shapes import PARENT
 from proxy.control.admin.web import Fault, Problem
 from proxy.core.config.objects import Around, Checked, check_object
-from proxy.core.records import Kind, Record
+from proxy.core.records import PARENTS, Kind, Record
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
@@ -64,10 +64,10 @@ class Ground:
 
         `made` is what each edit so far did, this one included. Raises Problem.
         """
-        kind = PARENT_KIND.get(Kind(edit.kind))
+        kind = PARENTS.get(edit.kind)
         if kind is None:
             return None
-        field = PARENT[Kind(edit.kind)]
+        field = PARENT[edit.kind]
         if not edit.parent:
             raise wrong(field, f"the {kind} it belongs to is missing")
         if edit.parent.startswith("@") and edit.parent[1:].isdecimal():
@@ -90,12 +90,12 @@ class Ground:
 
     def parent_of(self, record: Record) -> Record | None:
         """What an object belongs to."""
-        kind = PARENT_KIND.get(Kind(record.kind))
+        kind = PARENTS.get(record.kind)
         return None if kind is None else self.seen.by_id(kind, record.parent)
 
     def free(self, kind: str, name: str, *, but: int = 0) -> None:
         """That an object may be called this. Raises Problem."""
-        if kind in PARENT_KIND:
+        if kind in PARENTS:
             if name:
                 raise wrong("name", f"a {kind} has no name")
             return

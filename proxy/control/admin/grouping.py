@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import orjson
 from msgspec import Struct
 
 from proxy.control.admin import vendors
@@ -27,6 +26,7 @@ from proxy.control.admin.spelled import (
     moment,
 )
 from proxy.core.records import Kind as Row
+from proxy.core.records import spec_of
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
@@ -95,12 +95,6 @@ class Group(Struct, frozen=True, eq=False):
     @property
     def spec(self) -> dict[str, Any]:
         return spec_of(self.provider)
-
-
-def spec_of(record: Record) -> dict[str, Any]:
-    """A record's fields."""
-    spec: dict[str, Any] = orjson.loads(record.spec)
-    return spec
 
 
 _place = msgspec.json.Decoder(Place).decode

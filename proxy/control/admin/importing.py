@@ -19,11 +19,11 @@ from proxy.control.admin.export import choice
 from proxy.control.admin.planning import plan
 from proxy.control.admin.sealing import no_master_key
 from proxy.control.admin.services import needs_store
+from proxy.control.admin.shapes import PARENT
 from proxy.control.admin.transfer import Mode, Stock
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.config.document import Document, compose, resolve
 from proxy.core.config.problem import ConfigError
-from proxy.core.records import Kind
 from proxy.store import peppers
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ YAML_KINDS = frozenset(
     {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml"}
 )
 """None that a form of another site can send."""
-_PARENT: Mapping[str, str] = {Kind.CREDENTIAL: "provider", Kind.DEPLOYMENT: "public_model"}
-"""What an edit calls the object it belongs to; a document has no such field there."""
 ACTIONS = ("create", "update", "delete", "unchanged")
 
 
@@ -161,7 +159,8 @@ def _follows(steps: Sequence[Step]) -> Iterator[str]:
     """Fields that are wrong only because what they belong to was refused."""
     for step in steps:
         if isinstance(step.edit, Create) and step.edit.parent.startswith("@"):
-            yield f"{step.place}.{_PARENT[step.kind]}"
+            # What an edit calls it: a document has no such field there.
+            yield f"{step.place}.{PARENT[step.kind]}"
 
 
 async def _keep_peppers(made: Plan, services: Services) -> None:

@@ -10,7 +10,7 @@ from proxy.control.admin.infile import MASK
 from proxy.control.admin.refusal import wrong
 from proxy.control.admin.shapes import PARENT, settable
 from proxy.control.admin.web import Problem
-from proxy.core.records import Kind
+from proxy.core.records import PARENTS, Kind, is_id
 
 if TYPE_CHECKING:
     from proxy.control.admin.overlay import Overlay
@@ -83,7 +83,7 @@ def update(
 
 
 def _stay(kind: Kind, target: str, parent: str, seen: Overlay) -> None:
-    above = Kind.PROVIDER if kind is Kind.CREDENTIAL else Kind.MODEL
+    above = PARENTS[kind]
     record = seen.get(kind, target)
     if not parent or record is None:
         return
@@ -119,7 +119,7 @@ def if_match(request: Request) -> int | None:
     if text == "*":
         return None
     number = text.removeprefix("W/").strip(_SINGLE)
-    if not (number.isascii() and number.isdecimal() and len(number) <= 18):
+    if not is_id(number):  # an ETag is a revision, and an id was one
         raise Problem(412, "precondition_failed", "If-Match is no ETag that was given.")
     return int(number)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
+from proxy.core.records import is_id, spec_of
 
 if TYPE_CHECKING:
     from proxy.core.records import Record
@@ -87,8 +87,7 @@ class Overlay:
         key = (record.kind, record.id)
         known = self._specs.get(key)
         if known is None or known[0] is not record:
-            fields: dict[str, Any] = orjson.loads(record.spec)
-            known = self._specs[key] = (record, fields)
+            known = self._specs[key] = (record, spec_of(record))
         return known[1]
 
     def named(self, kind: str, *, but: int = 0) -> Named:
@@ -124,8 +123,3 @@ class Named(Mapping[str, Mapping[str, Any]]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def is_id(text: str) -> bool:
-    """Whether it could be a record's id."""
-    return text.isascii() and text.isdecimal() and len(text) <= 18

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import orjson
 
 from proxy.control.admin import carried, ordering, sealing
 from proxy.control.admin.carried import Bound
@@ -23,7 +22,7 @@ from proxy.control.admin.infile import MASK, SETTINGS
 from proxy.control.admin.transfer import Mode, Plan, Step, Stock
 from proxy.core import virtual_key
 from proxy.core.config.problem import Path, dotted
-from proxy.core.records import Kind
+from proxy.core.records import Kind, spec_of
 from proxy.core.vault import Unopened
 from proxy.core.virtual_key import Digest
 
@@ -224,7 +223,7 @@ class _Planner:
         known = self._stock.named(Kind.MODEL)
         children = self._stock.families(Kind.DEPLOYMENT)
         self._drop_others("models", Kind.MODEL, known, blocks)
-        for name in ordering.ordered(blocks, {one: _spec(each) for one, each in known.items()}):
+        for name in ordering.ordered(blocks, {one: spec_of(each) for one, each in known.items()}):
             path: Path = ("models", name)
             block, before = blocks[name], known.get(name)
             body = {one: value for one, value in block.items() if one != "deployments"}
@@ -240,7 +239,7 @@ class _Planner:
             where: Path = (*path, "deployments", index)
             block = self._table(item, where)
             identity = _identity(block, name)
-            before = next((one for one in left if _identity(_spec(one), name) == identity), None)
+            before = next((one for one in left if _identity(spec_of(one), name) == identity), None)
             if before is not None:
                 left.remove(before)
             self._write(Kind.DEPLOYMENT, "", where, block, before, parent=model, owner=name)
@@ -324,11 +323,6 @@ class _Planner:
 
 def _identity(block: Mapping[str, Any], name: str) -> tuple[Any, Any]:
     return block.get("provider"), block.get("model") or name
-
-
-def _spec(record: Record) -> Block:
-    fields: Block = orjson.loads(record.spec)
-    return fields
 
 
 def _shifted(step: Step, by: int) -> Step:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.control.admin import body, changes, plain
 from proxy.control.admin.access import Permission, Principal, may_touch
-from proxy.control.admin.grouping import spec_of
 from proxy.control.admin.spelled import (
     SWITCH,
     TEXT,
@@ -25,6 +24,7 @@ from proxy.control.admin.turns import turns
 from proxy.control.admin.vendors import MASK
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core import records, virtual_key
+from proxy.core.records import spec_of
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services

@@ -14,11 +14,12 @@ from msgspec import Struct, field
 from proxy.control.admin import vendors
 from proxy.control.admin.draft import merged
 from proxy.control.admin.edits import Create, Delete, Edit, Update
-from proxy.control.admin.grouping import Group, Served, spec_of
+from proxy.control.admin.grouping import Group, Served
 from proxy.control.admin.sealing import is_sent_elsewhere
 from proxy.control.admin.spelled import Given, folded, invalid
 from proxy.control.admin.web import Fault, Problem
 from proxy.core.records import Kind as Row
+from proxy.core.records import spec_of
 
 if TYPE_CHECKING:
     from proxy.core.records import Record

@@ -21,10 +21,10 @@ from proxy.control.admin.edits import Delete, Written
 from proxy.control.admin.infile import FileObject
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import missing
-from proxy.control.admin.shapes import PARENT_KIND, of_file, shape
+from proxy.control.admin.shapes import of_file, shape
 from proxy.control.admin.status import providers_of
 from proxy.control.admin.web import Answer, Problem, Request, Route
-from proxy.core.records import Kind, Record
+from proxy.core.records import PARENTS, Kind, Record
 
 if TYPE_CHECKING:
     from proxy.control.admin.paging import Key
@@ -108,7 +108,7 @@ def _above(thing: Thing, seen: Overlay) -> str:
     """The name of what it belongs to."""
     if isinstance(thing, FileObject):
         return thing.parent
-    record = seen.by_id(PARENT_KIND[Kind(thing.kind)], thing.parent)
+    record = seen.by_id(PARENTS[thing.kind], thing.parent)
     return record.name if record is not None else ""
 
 

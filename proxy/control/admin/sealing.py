@@ -15,7 +15,7 @@ import orjson
 from proxy.control.admin.infile import MASK
 from proxy.control.admin.web import Fault, Problem
 from proxy.core.config.presets import presets
-from proxy.core.records import Kind
+from proxy.core.records import Kind, place
 from proxy.core.secret import Secret
 from proxy.core.vault import Unopened
 
@@ -47,7 +47,9 @@ def open_sealed(vault: Vault | None, record: Record) -> dict[str, Any] | None:
     if vault is None:
         return None
     try:
-        opened: dict[str, Any] = orjson.loads(vault.open(record.sealed, place(record)))
+        opened: dict[str, Any] = orjson.loads(
+            vault.open(record.sealed, place(record.kind, record.id))
+        )
     except (Unopened, ValueError):
         return None
     return opened
@@ -59,17 +61,12 @@ def seal(vault: Vault | None, kind: str, id: int, secrets: Mapping[str, Any]) ->
         return ""
     if vault is None:
         raise no_master_key()
-    return vault.seal(orjson.dumps(secrets, default=revealed), f"{kind}/{id}")
+    return vault.seal(orjson.dumps(secrets, default=revealed), place(kind, id))
 
 
 def no_master_key() -> Problem:
     """409."""
     return Problem(409, "no_master_key", NO_MASTER_KEY)
-
-
-def place(record: Record) -> str:
-    """What its sealed value is bound to."""
-    return f"{record.kind}/{record.id}"
 
 
 def kept(known: Mapping[str, Any], given: Mapping[str, Any], *, merge: bool) -> dict[str, Any]:

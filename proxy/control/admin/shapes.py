@@ -16,7 +16,7 @@ from proxy.control.admin import usual
 from proxy.control.admin.infile import MASK, FileObject
 from proxy.control.admin.sealing import fields_of, open_sealed
 from proxy.core import virtual_key
-from proxy.core.records import Kind
+from proxy.core.records import PARENTS, Kind
 from proxy.core.redact import redact_bytes
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from proxy.core.records import Record
     from proxy.core.vault import Vault
 
-PARENT = {Kind.CREDENTIAL: "provider", Kind.DEPLOYMENT: "public_model"}
+PARENT: Mapping[str, str] = {Kind.CREDENTIAL: "provider", Kind.DEPLOYMENT: "public_model"}
 """The field that says what an object belongs to."""
-PARENT_KIND = {Kind.CREDENTIAL: Kind.PROVIDER, Kind.DEPLOYMENT: Kind.MODEL}
 READ_ONLY = frozenset(
     {
         "id",
@@ -51,9 +50,8 @@ def shape(record: Record, seen: Overlay, vault: Vault | None) -> dict[str, Any]:
     """An object of the store."""
     shown: dict[str, Any] = {"id": record.id, "kind": str(record.kind)}
     if record.kind in PARENT:
-        kind = PARENT_KIND[Kind(record.kind)]
-        parent = seen.by_id(kind, record.parent)
-        shown[PARENT[Kind(record.kind)]] = parent.name if parent is not None else None
+        parent = seen.by_id(PARENTS[record.kind], record.parent)
+        shown[PARENT[record.kind]] = parent.name if parent is not None else None
     else:
         shown["name"] = record.name
     shown |= usual.shown(record.kind, record.name, seen.spec(record))
@@ -74,7 +72,7 @@ def of_file(one: FileObject) -> dict[str, Any]:
     """An object of the configuration file."""
     shown: dict[str, Any] = {"id": one.id, "kind": str(one.kind)}
     if one.kind in PARENT:
-        shown[PARENT[Kind(one.kind)]] = one.parent
+        shown[PARENT[one.kind]] = one.parent
     else:
         shown["name"] = one.name
     shown |= usual.shown(one.kind, one.name, one.spec)

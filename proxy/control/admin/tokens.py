@@ -21,6 +21,7 @@ from proxy.control.admin.trail import note
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core import virtual_key
 from proxy.core.clock import now
+from proxy.core.records import is_id
 from proxy.core.virtual_key import ADMIN_PREFIX
 from proxy.store.base import ADMIN_TIMEOUT, Duplicate
 
@@ -212,7 +213,7 @@ def _power(principal: Principal | None, token: Token) -> None:
 
 
 async def _one(session: Session, id: str) -> Token:
-    by_id = id.isascii() and id.isdigit() and len(id) < 16
+    by_id = is_id(id)
     rows = await session.fetch(
         _BY_ID if by_id else _BY_NAME, int(id) if by_id else id, timeout=ADMIN_TIMEOUT
     )

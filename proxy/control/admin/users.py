@@ -21,6 +21,7 @@ from proxy.control.admin.strict import Body, Name, Team, read
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.clock import now
+from proxy.core.records import is_id
 from proxy.store.base import ADMIN_TIMEOUT, Duplicate
 from proxy.store.objects import lock
 
@@ -200,7 +201,7 @@ async def unlock(request: Request, services: Services) -> Answer:
 
 async def find(session: Session, id: str) -> User:
     """By id or name. Raises Problem 404, StoreDown."""
-    by_id = id.isascii() and id.isdigit() and len(id) < 16
+    by_id = is_id(id)
     rows = await session.fetch(
         _BY_ID if by_id else _BY_NAME,
         int(id) if by_id else id,

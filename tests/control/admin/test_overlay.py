@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.control.admin.overlay import Overlay, is_id
+from proxy.control.admin.overlay import Overlay
 from proxy.core.records import Kind, Record
 from proxy.state.mirror import Mirror
 from proxy.store.delta import Delta
@@ -108,19 +108,3 @@ def test_one_may_be_left_out_of_the_names() -> None:
     assert names["b"] == {"weight": 2}
     with pytest.raises(KeyError):
         names["a"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("7", True),
-        ("0", True),
-        ("", False),
-        ("-1", False),
-        ("\u0661", False),
-        ("1" * 19, False),
-        ("7a", False),
-    ],
-)
-def test_what_could_be_an_id(text: str, expected: bool) -> None:
-    assert is_id(text) is expected
