@@ -52,7 +52,7 @@ _DUPLICATE = {
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
     sqlite3.SQLITE_CONSTRAINT_ROWID,
 }
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 # After these the next call opens the file anew.
 _LOST = _DAMAGED | {
@@ -88,7 +88,7 @@ def translate(error: sqlite3.Error) -> Exception:
         return Damaged(f"SQLite: {error}: restore the file from a backup")
     if primary in _BUSY:
         return Busy(f"SQLite: {error}")
-    if primary in _LOST:
+    if primary in _LOST or primary == sqlite3.SQLITE_INTERRUPT:
         return StoreDown(f"SQLite: {error}")
     return error
 

@@ -19,7 +19,7 @@ from proxy.core.records import Record
 from proxy.store import objects
 from proxy.store.base import Duplicate, StoreBroken, StoreDamaged, StoreDown
 from proxy.store.opening import Database, open_store
-from proxy.store.sqlite import Damaged, translate
+from proxy.store.sqlite import Busy, Damaged, translate
 
 PEPPER = "INSERT INTO peppers (id, sealed, created) VALUES ($1, $2, 0)"
 # Some minutes of counting, if nobody interrupts it.
@@ -321,9 +321,10 @@ def sqlite_error(code: int) -> sqlite3.Error:
         (sqlite3.SQLITE_CONSTRAINT_UNIQUE, Duplicate),
         (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, Duplicate),
         (sqlite3.SQLITE_CONSTRAINT_NOTNULL, sqlite3.OperationalError),
-        (sqlite3.SQLITE_BUSY, StoreDown),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreDown),
-        (sqlite3.SQLITE_LOCKED, StoreDown),
+        (sqlite3.SQLITE_BUSY, Busy),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, Busy),
+        (sqlite3.SQLITE_LOCKED, Busy),
+        (sqlite3.SQLITE_INTERRUPT, StoreDown),
         (sqlite3.SQLITE_FULL, StoreDown),
         (sqlite3.SQLITE_READONLY_DBMOVED, StoreDown),
         (sqlite3.SQLITE_IOERR_FSYNC, StoreDown),
