@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +29,7 @@ from tests.gateway.served import COMPLETION, Provider, whole
 from tests.line.harness import Answer, Process, Raw, config, read_request, scripted, until
 
 BODY = b'{"model":"m","messages":[]}'
+ROOT = Path(__file__).parents[1]
 
 
 class Served:
@@ -323,6 +326,33 @@ async def test_a_worker_that_leaves_is_not_ready() -> None:
 
 
 # --- as a process ---
+
+ALONE = """
+import gc, os, signal
+from proxy import worker
+from proxy.control.sync import ConfigFile
+from proxy.core.config.schema import Config
+from proxy.core.model import Snapshot
+
+file = ConfigFile(Config.model_validate({"store": {"url": ""}}))
+api, admin = worker.listen("127.0.0.1", 0), worker.listen("127.0.0.1", 0)
+
+def ready():
+    print(gc.get_freeze_count(), len(gc.get_objects()))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+worker.serve(Snapshot(), file, api, admin, ready=ready)
+"""
+
+
+def test_what_is_there_at_the_start_is_not_collected_again_and_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    frozen, others = map(int, done.stdout.split())
+    assert frozen > 10_000
+    assert others < 1_000
 
 
 async def chat(port: int) -> Answer:
