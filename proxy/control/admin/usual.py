@@ -1,6 +1,7 @@
 """What a field is when nobody says anything: shown on a page, and not stored when a page is sent back as it came.
 
-A preset may say otherwise for a provider, so of a provider's fields only the switches are shown; the rest is null.
+A preset may say otherwise for a provider, so of a provider's fields only the switches are shown, as its preset has
+them; the rest is null.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from proxy.core.config.presets import presets
 from proxy.core.config.schema import Section
 from proxy.core.config.stored import SECTIONS, SETTINGS
 from proxy.core.records import Kind
@@ -49,16 +51,25 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, (str, int, float, list, dict))
 
 
+def _usually(kind: str, name: str, preset: Any) -> Mapping[str, Any]:
+    """The same, with the switches of a provider's preset: what that has on is off only when somebody says so."""
+    usual = fields(kind, name)
+    if kind != Kind.PROVIDER or not isinstance(preset, str):
+        return usual
+    said = presets().get(preset, {})
+    return {**usual, **{switch: said[switch] for switch in _SWITCHES & said.keys()}}
+
+
 def shown(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """All fields."""
-    return {**fields(kind, name), **spec}
+    return {**_usually(kind, name, spec.get("preset")), **spec}
 
 
 def told(
     kind: str, name: str, body: Mapping[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A body without fields that nobody set before and that say only what is usual."""
-    usual = fields(kind, name)
+    usual = _usually(kind, name, body.get("preset", before.get("preset")))
     return {
         field: value
         for field, value in body.items()

@@ -64,3 +64,28 @@ def test_what_was_said_wins() -> None:
 )
 def test_what_is_stored_of_a_body(body: Any, before: Any, stored: Any) -> None:
     assert told(Kind.KEY, "k", body, before) == stored
+
+
+@pytest.mark.parametrize(
+    ("body", "before", "stored"),
+    [
+        ({"allow_private": False}, {"preset": "ollama"}, {"allow_private": False}),
+        ({"allow_private": True}, {"preset": "ollama"}, {}),
+        ({"preset": "ollama", "allow_private": False}, {}, None),
+        ({"preset": "openai", "allow_private": False}, {"preset": "ollama"}, {"preset": "openai"}),
+        ({"preset": None, "allow_private": False}, {"preset": "ollama"}, {"preset": None}),
+        ({"preset": ["no", "text"], "allow_private": False}, {}, {"preset": ["no", "text"]}),
+    ],
+)
+def test_what_is_usual_for_a_provider_its_preset_says(
+    body: dict[str, Any], before: dict[str, Any], stored: dict[str, Any] | None
+) -> None:
+    assert told(Kind.PROVIDER, "p", body, before) == (body if stored is None else stored)
+
+
+def test_a_preset_s_switches_are_shown() -> None:
+    assert shown(Kind.PROVIDER, "p", {"preset": "ollama"})["allow_private"] is True
+    assert shown(Kind.PROVIDER, "p", {"preset": "openai"})["allow_private"] is False
+    assert shown(Kind.PROVIDER, "p", {"preset": "gone"})["allow_private"] is False
+    of_its_own = {"preset": "ollama", "allow_private": False}
+    assert shown(Kind.PROVIDER, "p", of_its_own)["allow_private"] is False
