@@ -10,6 +10,7 @@ import yaml
 from msgspec.structs import asdict
 
 from proxy.core.jsonpath import dotted
+from proxy.core.redact import MASK
 from proxy.core.url import join
 from proxy.state.snapshot import compile_snapshot
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from proxy.core import model
     from proxy.core.config.loading import Loaded
 
-MASK = "***"
 _SHORTEST = 4
 """A hidden value shorter than this would mask half of every word."""
 _SECRET_NAME = re.compile(r"auth|key|token|secret|passw|cookie|credential", re.IGNORECASE)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.control.admin import body, changes, intake, paging
+from proxy.control.admin import body, changes, intake
 from proxy.control.admin.edits import Edit
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.resources import RESOURCES, Resource, shown
+from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Fault, Problem, Request, Route
 from proxy.core.records import Kind
 
@@ -91,8 +92,8 @@ async def _apply(
     rows, places = intake.split(edits)
     dry_run = intake.switch(request, "dry_run")
     written = await changes.apply(request, services, rows, dry_run=dry_run, places=places)
-    firsts_shown = await paging.each(firsts, lambda index: shown(written[index], services))
-    return Answer({"data": firsts_shown}, 200 if dry_run else status)
+    data = [shown(written[index], services) async for index in turns(firsts)]
+    return Answer({"data": data}, 200 if dry_run else status)
 
 
 def _items(request: Request) -> list[Any]:

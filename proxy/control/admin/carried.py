@@ -17,7 +17,7 @@ import orjson
 from msgspec import Struct
 
 from proxy.control.admin import sealing
-from proxy.control.admin.infile import MASK
+from proxy.core.redact import MASK
 from proxy.core.vault import Unopened
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.control.admin import infile, issue, references, sealing, usual
+from proxy.control.admin import issue, references, sealing, usual
 from proxy.control.admin.access import Permission
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.ground import Ground, Means
@@ -22,6 +22,7 @@ from proxy.control.admin.refusal import Orphaned, referred, wrong
 from proxy.control.admin.web import Problem
 from proxy.core.clock import now
 from proxy.core.records import PARENTS, Kind, Record
+from proxy.core.redact import MASK
 
 NEEDS: Mapping[str, Permission] = {
     Kind.PROVIDER: Permission.CONFIGURE,
@@ -268,7 +269,7 @@ def _is_sent_elsewhere(
         return True
     # A proxy on the way reads what is not encrypted, and what is when nobody checks who is at the other end.
     proxy = given.get("proxy")
-    is_new = proxy not in (None, infile.MASK, (known or {}).get("proxy"))
+    is_new = proxy not in (None, MASK, (known or {}).get("proxy"))
     return is_new and not sealing.is_private(after)
 
 

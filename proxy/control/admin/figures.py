@@ -179,6 +179,15 @@ def models(snapshot: Snapshot) -> dict[str, Model]:
     return found
 
 
+def providers(state: State) -> Mapping[str, Any]:
+    """Every provider in use: `status`, `keys` by state, `deployments` by id."""
+    _, content = health.health(
+        state.snapshot, state.live, state.metrics, state.started, detail=True
+    )
+    found: Mapping[str, Any] = content["providers"]
+    return found
+
+
 def total(some: Iterable[Row]) -> Total:
     """These rows together."""
     some = list(some)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.control.admin import vendors
+from proxy.control.admin.sealing import key_of
 from proxy.control.admin.spelled import (
     MAPPING,
     NUMBER,
@@ -25,6 +26,7 @@ from proxy.control.admin.spelled import (
     Kind,
     moment,
 )
+from proxy.core.config.presets import address_of
 from proxy.core.records import Kind as Row
 from proxy.core.records import spec_of
 
@@ -118,7 +120,7 @@ def group(
     models = serve.get(provider.name, [])
     return Group(
         provider,
-        tuple((one.id, vendors.key_of(one, vault)) for one in credentials),
+        tuple((one.id, key_of(one, vault)) for one in credentials),
         tuple(sorted(models, key=lambda one: one.deployments[0].id)),
     )
 
@@ -147,7 +149,7 @@ def shown(group: Group) -> dict[str, Any]:
         "id": group.provider.id,
         "groupName": group.provider.name,
         "providerType": vendors.kind_of(spec),
-        "baseUrl": vendors.address_of(spec),
+        "baseUrl": address_of(spec),
         "apiKeys": [vendors.masked(key) for _, key in group.credentials],
         "models": [one.model.name for one in group.models],
         "balancePolicy": next(filter(None, policies), None),

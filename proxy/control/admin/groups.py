@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.control import health
-from proxy.control.admin import body, grouping, plain, regrouping
+from proxy.control.admin import body, figures, grouping, plain, regrouping
 from proxy.control.admin.access import Permission
 from proxy.control.admin.spelled import answer, read, schema
 from proxy.control.admin.web import Answer, Route
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 async def listing(request: Request, services: Services) -> Answer:
     """Every group, those of the file first."""
-    states = _states(services)
+    states = figures.providers(services.state)
     return Answer([{**group, **_state(group, states)} for group in await plain.every(services)])
 
 
@@ -33,7 +33,7 @@ async def one(request: Request, services: Services) -> Answer:
         group = grouping.of_the_file(sync.config, target)
     else:
         group = grouping.shown(plain.find(target, services, "group"))
-    return Answer({**group, **_state(group, _states(services))})
+    return Answer({**group, **_state(group, figures.providers(services.state))})
 
 
 async def create(request: Request, services: Services) -> Answer:
@@ -76,7 +76,7 @@ async def remove(request: Request, services: Services) -> Answer:
 
 def _told(id: int, plan: Plan, services: Services, message: str) -> Answer:
     group = grouping.shown(plain.find(str(id), services, "group"))
-    state = _state(group, _states(services))
+    state = _state(group, figures.providers(services.state))
     said = {"success": True, "message": message, **group, **state}
     return Answer({**said, "warnings": plan.warnings})
 
@@ -86,15 +86,6 @@ def _models_of(config: Config) -> dict[str, str]:
     return {
         public: name for name, block in config.models.items() for public in (name, *block.aliases)
     }
-
-
-def _states(services: Services) -> Mapping[str, Any]:
-    state = services.state
-    _, content = health.health(
-        state.snapshot, state.live, state.metrics, state.started, detail=True
-    )
-    providers: Mapping[str, Any] = content["providers"]
-    return providers
 
 
 def _state(group: Mapping[str, Any], states: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from proxy.control.admin.sealing import last4
 from proxy.core import model
+from proxy.core.config.stored import SETTINGS
 from proxy.core.jsonpath import dotted
 from proxy.core.records import Kind
-from proxy.core.redact import redact
+from proxy.core.redact import MASK, redact
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
 
     from proxy.core.config.schema import Config
 
-MASK = "***"
-SETTINGS = ("defaults", "health", "auth", "logging")
-"""Sections that may also be objects of the store."""
 _PATHS = frozenset({"path", "id_path", "text_path", "error_path"})
 _HIDDEN = frozenset({"headers", "query"})
 
@@ -77,7 +76,7 @@ def _providers(config: Config) -> Iterator[FileObject]:
 def _credentials(config: Config) -> Iterator[FileObject]:
     for name, block in config.providers.items():
         for index, item in enumerate(block.credentials):
-            spec = {"weight": item.weight, "last4": item.key.reveal()[-4:]}
+            spec = {"weight": item.weight, "last4": last4(item.key.reveal())}
             yield FileObject(Kind.CREDENTIAL, f"{name}#{index}", "", spec, name)
 
 

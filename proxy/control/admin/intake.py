@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from proxy.control.admin.edits import Create, Delete, Edit, Update
-from proxy.control.admin.infile import MASK
 from proxy.control.admin.refusal import wrong
 from proxy.control.admin.shapes import PARENT, settable
 from proxy.control.admin.web import Problem
 from proxy.core.records import PARENTS, Kind, is_id
+from proxy.core.redact import MASK
 
 if TYPE_CHECKING:
     from proxy.control.admin.overlay import Overlay

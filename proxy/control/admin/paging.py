@@ -28,14 +28,11 @@ TURN = 500
 """Objects looked at between two turns of the loop."""
 WORDS = {"enabled": ("true", "false"), "source": ("file", "store")}
 """Filters that take one of some words."""
-SHOWN = 50
-"""Objects shown between two."""
 COMMON = frozenset({"limit", "after"})
 
 Key = tuple[int, int | str]
 """What objects are ordered by: 0 and the id of an object of the file, or 1 and that of the store."""
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 class Asked(Struct, frozen=True):
@@ -105,16 +102,6 @@ async def take(
         found.append(thing)
         last = key
     return found, None
-
-
-async def each(things: Iterable[T], do: Callable[[T], U]) -> list[U]:
-    """Something done to each, with turns for others in between."""
-    found: list[U] = []
-    for thing in things:
-        found.append(do(thing))
-        if len(found) % SHOWN == 0:
-            await asyncio.sleep(0)
-    return found
 
 
 def cursor(key: Key) -> str:

@@ -18,11 +18,12 @@ import msgspec
 from proxy.control.admin import carried, ordering, sealing
 from proxy.control.admin.carried import Bound
 from proxy.control.admin.edits import Create, Delete, Update
-from proxy.control.admin.infile import MASK, SETTINGS
 from proxy.control.admin.transfer import Mode, Plan, Step, Stock
 from proxy.core import virtual_key
 from proxy.core.config.problem import Path, dotted
+from proxy.core.config.stored import SETTINGS
 from proxy.core.records import Kind, spec_of
+from proxy.core.redact import MASK
 from proxy.core.vault import Unopened
 from proxy.core.virtual_key import Digest
 
@@ -34,7 +35,6 @@ Block = dict[str, Any]
 OF_THE_FILE = frozenset({"server", "admin", "store", "secrets"})
 """Sections that are in the file alone."""
 _FIRST_GONE = tuple(reversed(Kind))
-_HIDDEN = ("headers", "query", "proxy")
 _FOUND_NONE = "a secret is expected: the document leaves it out, and there is none here"
 
 
@@ -151,9 +151,8 @@ class _Planner:
             before = known.get(name)
             bound = self._bound(block, before)
             body = {one: value for one, value in block.items() if one != "credentials"}
-            for one in _HIDDEN:
-                if one in body:
-                    body[one] = self._given(body[one], (*path, one), bound)
+            for one in sorted(body.keys() & sealing.fields_of(Kind.PROVIDER)):
+                body[one] = self._given(body[one], (*path, one), bound)
             target = self._write(Kind.PROVIDER, name, path, body, before)
             if "credentials" in block:
                 there = children.get(before.id, []) if before is not None else []

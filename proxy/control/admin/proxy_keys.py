@@ -21,10 +21,10 @@ from proxy.control.admin.spelled import (
     schema,
 )
 from proxy.control.admin.turns import turns
-from proxy.control.admin.vendors import MASK
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core import records, virtual_key
 from proxy.core.records import spec_of
+from proxy.core.redact import MASK
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services

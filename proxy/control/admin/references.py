@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from proxy.core.config.checks import FALLBACKS
 from proxy.core.records import Kind
 
 if TYPE_CHECKING:
     from proxy.control.admin.overlay import Overlay
     from proxy.core.records import Record
-
-FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
 
 
 class Reference(Struct, frozen=True, eq=False):

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from proxy.control.admin import vendors
+from proxy.control.admin import references, vendors
 from proxy.control.admin.draft import merged
 from proxy.control.admin.edits import Create, Delete, Edit, Update
 from proxy.control.admin.grouping import Group, Served
+from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.sealing import is_sent_elsewhere
 from proxy.control.admin.spelled import Given, folded, invalid
 from proxy.control.admin.web import Fault, Problem
+from proxy.core.config.presets import address_of
 from proxy.core.records import Kind as Row
 from proxy.core.records import spec_of
+from proxy.core.redact import MASK
 
 if TYPE_CHECKING:
     from proxy.core.records import Record
@@ -165,7 +168,7 @@ def _address(group: Group, given: Given) -> dict[str, Any]:
     if kind is not None and folded(kind) != folded(vendors.kind_of(spec)):
         fields = vendors.block(kind, base_url, field="providerType", address="baseUrl")
         return {"preset": None, "base_url": None, "dialects": None, **fields}
-    if base_url is not None and base_url != vendors.address_of(spec):
+    if base_url is not None and base_url != address_of(spec):
         return {"base_url": base_url}
     return {}
 
@@ -176,7 +179,7 @@ def _credentials(plan: Plan, group: Group, keys: Sequence[str], *, moved: bool) 
     new: list[str] = []
     kept: set[int] = set()
     for text in keys:
-        shown = text.startswith(vendors.MASK)
+        shown = text.startswith(MASK)
         same = [
             id
             for id, key in there.items()
@@ -257,7 +260,7 @@ def _stay(plan: Plan, one: Served, renamed: str | None, given: Given) -> None:
 def _leave(plan: Plan, one: Served, mirror: Mirror) -> None:
     """The group's deployments of a model away, and the model with the last of them, unless another falls back on it."""
     name = one.model.name
-    leaning = _leaning_on(name, spec_of(one.model).get("aliases", ()), mirror) if one.owned else []
+    leaning = _leaning_on(one.model, mirror) if one.owned else []
     if one.owned and not leaning:
         plan.edits.append(Delete(Row.MODEL, str(one.model.id)))
         return
@@ -270,19 +273,11 @@ def _leave(plan: Plan, one: Served, mirror: Mirror) -> None:
         )
 
 
-def _leaning_on(name: str, aliases: Sequence[str], mirror: Mirror) -> list[str]:
+def _leaning_on(model: Record, mirror: Mirror) -> list[str]:
     """Models of the store that fall back on this one."""
-    names = {name, *aliases}
-    return sorted(
-        f"'{record.name}'"
-        for record in mirror.records.get(Row.MODEL, {}).values()
-        if record.name != name
-        and any(
-            names.intersection(spec.get(kind, ()))
-            for spec in (spec_of(record),)
-            for kind in ("fallbacks", "fallbacks_context", "fallbacks_content")
-        )
-    )
+    names = references.names(model, spec_of(model))
+    found = references.to(Overlay(mirror), Row.MODEL, names, but=model.id)
+    return sorted({f"'{one.record.name}'" for one in found})
 
 
 def _place(given: Given) -> dict[str, Any]:

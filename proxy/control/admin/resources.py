@@ -23,6 +23,7 @@ from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import missing
 from proxy.control.admin.shapes import of_file, shape
 from proxy.control.admin.status import providers_of
+from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Request, Route
 from proxy.core.records import PARENTS, Kind, Record
 
@@ -77,7 +78,7 @@ async def list_all(resource: Resource, request: Request, services: Services) -> 
     seen = Overlay(services.sync.mirror)
     keep = partial(_wanted, resource, page.filters, seen, request)
     found, following = await paging.take(_everything(resource, services, seen), page, keep)
-    shown = await paging.each(found, lambda one: show(one, services, seen))
+    shown = [show(one, services, seen) async for one in turns(found)]
     return Answer({"data": shown, "next": following})
 
 

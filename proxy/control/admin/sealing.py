@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from proxy.control.admin.infile import MASK
 from proxy.control.admin.web import Fault, Problem
-from proxy.core.config.presets import presets
-from proxy.core.records import Kind, place
+from proxy.core.config.presets import address_of
+from proxy.core.config.stored import SEALED
+from proxy.core.records import place
+from proxy.core.redact import MASK
 from proxy.core.secret import Secret
 from proxy.core.vault import Unopened
 
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
     from proxy.core.records import Record
     from proxy.core.vault import Vault
 
-FIELDS: Mapping[str, frozenset[str]] = {
-    Kind.PROVIDER: frozenset({"headers", "query", "proxy"}),
-    Kind.CREDENTIAL: frozenset({"key"}),
-}
-"""Kept sealed, by kind."""
 NO_MASTER_KEY = (
     "There is no master key to seal secrets with: set HEADRACE_MASTER_KEY (or 'secrets.keys' in the configuration) "
     "to 32 random characters or more, and restart."
@@ -37,7 +33,7 @@ _PORTS = {"http": 80, "https": 443}
 
 def fields_of(kind: str) -> frozenset[str]:
     """The fields of a kind that are kept sealed."""
-    return FIELDS.get(kind, frozenset())
+    return SEALED.get(kind, frozenset())
 
 
 def open_sealed(vault: Vault | None, record: Record) -> dict[str, Any] | None:
@@ -53,6 +49,17 @@ def open_sealed(vault: Vault | None, record: Record) -> dict[str, Any] | None:
     except (Unopened, ValueError):
         return None
     return opened
+
+
+def key_of(credential: Record, vault: Vault | None) -> str | None:
+    """A credential's key; None when it has none, or when it cannot be opened here."""
+    key = (open_sealed(vault, credential) or {}).get("key")
+    return key if isinstance(key, str) else None
+
+
+def last4(key: str) -> str:
+    """Enough to tell two of one's own apart, and never most of it."""
+    return key[-4:] if len(key) >= 12 else ""
 
 
 def seal(vault: Vault | None, kind: str, id: int, secrets: Mapping[str, Any]) -> str:
@@ -125,14 +132,12 @@ def is_sent_elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> bo
 
 
 def _origin(spec: Mapping[str, Any]) -> tuple[str, str, int | None]:
-    url = spec.get("base_url")
-    if not url:
-        url = presets().get(spec.get("preset") or "", {}).get("base_url") or ""
+    url = address_of(spec) or ""
     try:
-        parts = urlsplit(str(url).strip())
+        parts = urlsplit(url.strip())
         port = parts.port
     except ValueError:
-        return ("", str(url), None)
+        return ("", url, None)
     scheme = parts.scheme.lower()
     return scheme, (parts.hostname or "").rstrip("."), port or _PORTS.get(scheme)
 

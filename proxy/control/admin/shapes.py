@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from proxy.control.admin import usual
-from proxy.control.admin.infile import MASK, FileObject
-from proxy.control.admin.sealing import fields_of, open_sealed
+from proxy.control.admin.infile import FileObject
+from proxy.control.admin.sealing import fields_of, last4, open_sealed
 from proxy.core import virtual_key
 from proxy.core.records import PARENTS, Kind
-from proxy.core.redact import redact_bytes
+from proxy.core.redact import MASK, redact_bytes
 
 if TYPE_CHECKING:
     from proxy.control.admin.overlay import Overlay
@@ -102,13 +102,8 @@ def _secrets(record: Record, vault: Vault | None) -> dict[str, Any]:
     for name, value in opened.items():
         shown[name] = dict.fromkeys(value, MASK) if isinstance(value, dict) else MASK
     if record.kind == Kind.CREDENTIAL and isinstance(opened.get("key"), str):
-        shown["last4"] = _last4(opened["key"])
+        shown["last4"] = last4(opened["key"])
     return shown
-
-
-def _last4(key: str) -> str:
-    """Enough to know it by, and never most of it."""
-    return key[-4:] if len(key) >= 12 else ""
 
 
 def _key(record: Record) -> dict[str, Any]:

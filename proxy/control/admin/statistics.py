@@ -7,7 +7,7 @@ itself; `/metrics` adds them up.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from proxy.control import health
@@ -74,7 +74,7 @@ async def routing(request: Request, services: Services) -> Answer:
 
 async def overview(request: Request, services: Services) -> Answer:
     """How many providers are well, and how each did."""
-    states = health_of(services)
+    states = figures.providers(services.state)
     by_provider: dict[str, list[Row]] = {}
     async for row in turns(figures.rows(services.state, services.marks)):
         by_provider.setdefault(row.provider, []).append(row)
@@ -103,7 +103,7 @@ async def overview(request: Request, services: Services) -> Answer:
 async def performance(request: Request, services: Services) -> Answer:
     """One provider: all its deployments together, and each model's."""
     name = request.params["name"]
-    states = health_of(services)
+    states = figures.providers(services.state)
     if name not in states:
         raise Problem(404, "not_found", "There is no such provider in use.")
     by_model: dict[str, list[Row]] = {}
@@ -150,16 +150,6 @@ async def balancing(request: Request, services: Services) -> Answer:
             choice["share"] = round(choice["selections"] / chosen, 4) if chosen else None
     strategies = Tally(each["strategy"] for each in models.values())
     return Answer({**_heading(services), "strategies": dict(strategies), "models": models})
-
-
-def health_of(services: Services) -> Mapping[str, Any]:
-    """Every provider in use: `status`, `keys` by state, `deployments` by id."""
-    state = services.state
-    _, content = health.health(
-        state.snapshot, state.live, state.metrics, state.started, detail=True
-    )
-    providers: Mapping[str, Any] = content["providers"]
-    return providers
 
 
 def _heading(services: Services) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from proxy.control import health
 from proxy.control.admin import figures
 from proxy.control.admin.access import Permission
-from proxy.control.admin.statistics import health_of
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.clock import monotonic, now
@@ -94,7 +93,7 @@ async def providers(request: Request, services: Services) -> Answer:
                     "base_url": known[name].base_url if name in known else None,
                     "keys": each["keys"],
                 }
-                for name, each in health_of(services).items()
+                for name, each in figures.providers(services.state).items()
             },
         }
     )

@@ -7,25 +7,17 @@ does. Keys are shown as `***` and their last four characters, which is enough to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
+from proxy.control.admin.sealing import last4
 from proxy.control.admin.spelled import folded, invalid
 from proxy.control.admin.web import Fault
 from proxy.core.config.presets import presets
+from proxy.core.redact import MASK
 from proxy.core.surfaces import family
-from proxy.core.vault import Unopened
-
-if TYPE_CHECKING:
-    from proxy.core.records import Record
-    from proxy.core.vault import Vault
 
 COMPATIBLE = "openai_compatible"
-MASK = "***"
-_SHOWN, _SHOWN_OF = 4, 12
-"""Of a key with fewer than twelve characters, four would be too much."""
 
 _ALSO: Mapping[str, str] = {
     "claude": "anthropic",
@@ -98,24 +90,6 @@ def kind_of(spec: Mapping[str, Any]) -> str:
     return own[0] if len(own) == 1 and families == {own[0]} else COMPATIBLE
 
 
-def address_of(spec: Mapping[str, Any]) -> str | None:
-    """Where a provider is, the preset's address included."""
-    own = spec.get("base_url") or presets().get(spec.get("preset") or "", {}).get("base_url")
-    return None if own is None else str(own)
-
-
 def masked(key: str | None) -> str:
     """A key as it may be shown; None is one that cannot be read."""
-    return MASK + key[-_SHOWN:] if key is not None and len(key) >= _SHOWN_OF else MASK
-
-
-def key_of(credential: Record, vault: Vault | None) -> str | None:
-    """A credential's key; None when it cannot be opened."""
-    if vault is None or not credential.sealed:
-        return None
-    try:
-        content = orjson.loads(vault.open(credential.sealed, f"{credential.kind}/{credential.id}"))
-    except (Unopened, ValueError):
-        return None
-    key = content.get("key")
-    return key if isinstance(key, str) else None
+    return MASK + last4(key or "")

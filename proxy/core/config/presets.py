@@ -11,6 +11,7 @@ from proxy.core.config.problem import Path as Where
 from proxy.core.paths import PRESETS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 Block = dict[str, Any]
@@ -33,6 +34,12 @@ def presets(file: Path = PRESETS) -> dict[str, Block]:
         raise ConfigError(document.problems)
     blocks: dict[str, Block] = document.build(_value)
     return blocks
+
+
+def address_of(spec: Mapping[str, Any]) -> str | None:
+    """Where a provider with these fields is: its own `base_url`, else its preset's."""
+    own = spec.get("base_url") or presets().get(spec.get("preset") or "", {}).get("base_url")
+    return None if own is None else str(own)
 
 
 def merged(preset: Block, own: Block) -> Block:

@@ -67,7 +67,3 @@ def test_filters_are_described() -> None:
     assert found["enabled"] == {"enum": ["true", "false"]}
     assert found["q"]["maxLength"] == paging.NEEDLE
     assert {"limit", "after", "team"} < found.keys()
-
-
-async def test_everybody_has_a_turn() -> None:
-    assert await paging.each(range(120), str) == [str(number) for number in range(120)]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from proxy.control.admin.edits import Create, Delete, Update
 from proxy.control.admin.export import Secrets
 from proxy.control.admin.importing import read_yaml
-from proxy.control.admin.infile import MASK
 from proxy.control.admin.transfer import Mode
+from proxy.core.redact import MASK
 from proxy.core.secret import Secret
 from proxy.core.vault import Vault
 from proxy.core.virtual_key import Pepper, digest, digests

@@ -12,6 +12,7 @@ from proxy.control.admin.sealing import (
     is_private,
     is_sent_elsewhere,
     kept,
+    key_of,
     open_sealed,
     revealed,
     seal,
@@ -128,3 +129,12 @@ def test_an_encoder_shows_secrets_and_nothing_else() -> None:
     assert orjson.dumps({"a": Secret("s")}, default=revealed) == b'{"a":"s"}'
     with pytest.raises(TypeError):
         orjson.dumps({"a": object()}, default=revealed)
+
+
+def test_a_key_is_opened_only_where_it_was_put() -> None:
+    sealed = VAULT.seal(orjson.dumps({"key": "sk-one"}), "credential/7")
+
+    assert key_of(Record("credential", 7, 7, sealed=sealed), VAULT) == "sk-one"
+    assert key_of(Record("credential", 8, 8, sealed=sealed), VAULT) is None
+    assert key_of(Record("credential", 7, 7, sealed=sealed), None) is None
+    assert key_of(Record("credential", 7, 7), VAULT) is None

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.control.admin.vendors import (
     COMPATIBLE,
-    MASK,
-    address_of,
     block,
     host_of,
-    key_of,
     kind_of,
     masked,
 )
 from proxy.control.admin.web import Fault, Problem
-from proxy.core.config.presets import presets
-from proxy.core.records import Record
-from proxy.core.secret import Secret
-from proxy.core.vault import Vault
-
-MASTER = Secret("a master key for tests, of no use to anyone 7f3a9c1e5b2d8064")
+from proxy.core.config.presets import address_of, presets
+from proxy.core.redact import MASK
 
 
 def fields(kind: str | None, base_url: str | None = None) -> dict[str, object]:
@@ -115,13 +107,3 @@ def test_never_more_than_four_characters_of_a_key_are_shown(key: str) -> None:
     assert shown.startswith(MASK)
     assert len(shown) <= len(MASK) + 4
     assert len(key) >= 12 or shown == MASK
-
-
-def test_a_key_is_opened_only_where_it_was_put() -> None:
-    vault = Vault([MASTER])
-    sealed = vault.seal(orjson.dumps({"key": "sk-one"}), "credential/7")
-
-    assert key_of(Record("credential", 7, 7, sealed=sealed), vault) == "sk-one"
-    assert key_of(Record("credential", 8, 8, sealed=sealed), vault) is None
-    assert key_of(Record("credential", 7, 7, sealed=sealed), None) is None
-    assert key_of(Record("credential", 7, 7), vault) is None
