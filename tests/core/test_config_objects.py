@@ -391,3 +391,63 @@ def test_whatever_is_sent_there_is_an_answer(kind: str, name: str, body: dict[st
         apart = {"credentials", "deployments"}
         assert found.spec.keys() | found.secrets.keys() <= given
         assert not found.spec.keys() & (SEALED.get(kind, frozenset()) | apart)
+
+
+# --- what would smuggle, and what would be seen ---
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "content-length", "Transfer-Encoding", " proxy-authorization "]
+)
+@pytest.mark.parametrize("family", [None, "openai"])
+def test_a_credential_goes_into_no_header_of_the_connection(name: str, family: str | None) -> None:
+    place = f"header:{name}"
+    auth = place if family is None else {family: place}
+    field = "auth" if family is None else f"auth.{family}"
+
+    found = wrong("provider", {"base_url": URL, "auth": auth})
+
+    assert found == {
+        field: f"expected a header that may be set, found {name.strip()!r}; it belongs to the connection"
+    }
+
+
+def conversation(**more: Any) -> dict[str, Any]:
+    create = {"path": "/c", "id_path": "id", "headers": more.pop("create", {})}
+    return {"create": create, "path": "/q", "body": "{prompt}", "text_path": "t", **more}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cookie", "session=0123456789"),
+        ("Authorization", "Bearer 0123456789"),
+        ("x-api-key", "0123456789"),
+        ("x-any", "sk-0123456789abcdef"),
+    ],
+)
+def test_secrets_of_a_conversation_are_where_they_are_sealed(name: str, value: str) -> None:
+    for block, field in (
+        (conversation(headers={name: value}), f"conversation.headers.{name}"),
+        (conversation(create={name: value}), f"conversation.create.headers.{name}"),
+    ):
+        found = wrong("provider", {"base_url": URL, "conversation": block})
+
+        assert found == {
+            field: "expected a header that everybody may see, found what looks like a secret; "
+            "put it under headers of the provider, which are kept sealed and sent with both calls"
+        }
+        assert value not in str(found)
+
+
+def test_a_conversation_may_have_any_other_header() -> None:
+    headers = {
+        "x-id": "{message_id}",
+        "x-token": "{conversation_id}",
+        "accept": "text/event-stream",
+    }
+    block = conversation(
+        headers=headers, create={"x-token": "{message_id}", "origin": "https://x.example"}
+    )
+
+    assert wrong("provider", {"base_url": URL, "conversation": block}) == {}

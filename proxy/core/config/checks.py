@@ -237,12 +237,21 @@ class Check:
                     advice,
                     key=True,
                 )
+        self._auth_headers((*path, "auth"), block.get("auth"))
         for name, value in table(block.get("headers")).items():
             self._header((*path, "headers", name), name, value)
         credentials = block.get("credentials")
         listed = credentials if isinstance(credentials, list) else [credentials]
         for index, item in enumerate(listed):
             self._token((*path, "credentials", index), table(item).get("key", item))
+
+    def _auth_headers(self, path: Path, auth: Any) -> None:
+        places = {(*path, family): place for family, place in table(auth).items()} or {path: auth}
+        for where, place in places.items():
+            scheme, _, name = place.strip().partition(":") if isinstance(place, str) else ("",) * 3
+            if scheme == "header" and name.strip().casefold() in _OURS:
+                advice = "it belongs to the connection"
+                self._report(where, "a header that may be set", repr(name.strip()), advice)
 
     def _base_url(self, path: Path, block: Table) -> None:
         url = block.get("base_url")

@@ -22,6 +22,8 @@ from proxy.core.config.presets import presets
 from proxy.core.config.problem import Path, Problem, dotted, printable, sentence, suggestion
 from proxy.core.config.remarks import IGNORED_PARAMS, NOT_ENFORCED
 from proxy.core.config.values import moment
+from proxy.core.redact import redact
+from proxy.core.template import gaps
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
@@ -127,6 +129,7 @@ class _Object:
         self._name()
         self._denied()
         self._references(self.fields, ())
+        self._in_sight()
         for problem in remove_later(_nested(self.place, self.fields), self.words):
             self._report(problem)
         if self._preset():
@@ -176,6 +179,22 @@ class _Object:
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 self._references(item, (*path, index))
+
+    def _in_sight(self) -> None:
+        """A conversation is shown to whoever may read, and exported; what is secret in it belongs elsewhere."""
+        block = table(self.fields.get("conversation"))
+        for path, section in (
+            (("conversation",), block),
+            (("conversation", "create"), table(block.get("create"))),
+        ):
+            for name, value in table(section.get("headers")).items():
+                if isinstance(value, str) and _is_secret(name, value):
+                    self._say(
+                        dotted((*path, "headers", name)),
+                        "a header that everybody may see",
+                        "what looks like a secret",
+                        "put it under headers of the provider, which are kept sealed and sent with both calls",
+                    )
 
     def _preset(self) -> bool:
         """Whether there is nothing unknown about its preset: else all the rest is."""
@@ -254,6 +273,12 @@ class _Object:
                 one = _Object(kind, "", fields, self.around, self.name, "", ())
                 inside.append((kind, one._apart()))
         return Checked(spec, secrets, (), tuple(self.warnings), tuple(inside))
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a header looks like a secret: by its name too, unless it stands for something else each time."""
+    text = value if any(gaps(value)) else f"{name}: {value}"
+    return redact(text) != text
 
 
 def _listed(value: Any) -> list[Any]:
