@@ -70,6 +70,10 @@ def _providers(config: Config) -> Iterator[FileObject]:
             spec[field] = dict.fromkeys(spec[field], MASK)
         if spec.get("proxy"):
             spec["proxy"] = MASK
+        conversation = spec.get("conversation") or {}
+        for section in (conversation, conversation.get("create") or {}):
+            if "headers" in section:
+                section["headers"] = dict.fromkeys(section["headers"], MASK)
         yield FileObject(Kind.PROVIDER, name, name, spec)
 
 

@@ -109,3 +109,33 @@ def test_children_say_what_they_belong_to() -> None:
 )
 def test_names_that_are_taken(kind: Kind, name: str, is_there: bool) -> None:
     assert holds(CONFIG, kind, name) is is_there
+
+
+def test_of_a_short_key_nothing_is_shown() -> None:
+    short = "providers: {p: {base_url: http://127.0.0.1:9, allow_private: true, credentials: [tiny, secret-0001, secret-00001]}}"
+
+    shown = [one.spec["last4"] for one in objects(parse(short).config, Kind.CREDENTIAL)]
+
+    assert shown == ["", "", "0001"]
+
+
+def test_of_a_conversation_s_headers_the_names_are_shown() -> None:
+    text = """
+providers:
+  p:
+    base_url: http://127.0.0.1:9
+    allow_private: true
+    conversation:
+      create: {path: /new, id_path: id, headers: {cookie: session=of-create}}
+      path: /ask
+      body: "{prompt}"
+      text_path: text
+      headers: {cookie: session=of-ask, accept: "*/*"}
+"""
+    found = find(parse(text).config, Kind.PROVIDER, "p")
+
+    assert found is not None
+    block = found.spec["conversation"]
+    assert block["headers"] == {"cookie": "***", "accept": "***"}
+    assert block["create"]["headers"] == {"cookie": "***"}
+    assert "session" not in str(found.spec)
