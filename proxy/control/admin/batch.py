@@ -44,7 +44,10 @@ async def create(resource: Resource, request: Request, services: Services) -> An
 
 
 async def replace(resource: Resource, request: Request, services: Services) -> Answer:
-    """Other fields for objects: a list of bodies as PUT takes them, each with the `id` or the `name` it has."""
+    """Other fields for objects: a list of bodies as PUT takes them, each with the `id` or the `name` it has.
+
+    With a `revision` too, as a list of objects shows it, only that one is changed.
+    """
     return await _update(resource, request, services, merge=False)
 
 
@@ -62,8 +65,8 @@ async def _update(
 
     def add(row: int, item: Any) -> None:
         fields = _object(item)
-        target = intake.target_of(fields)
-        edit = intake.update(resource.kind, target, fields, seen, merge=merge)
+        target, revision = intake.target_of(fields), intake.revision_of(fields)
+        edit = intake.update(resource.kind, target, fields, seen, merge=merge, if_match=revision)
         edits.append((edit, f"[{row}]"))
 
     _each(_items(request), add)

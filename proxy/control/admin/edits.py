@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     from proxy.core.records import Record
 
 
+class Called(str):
+    """A name. Without this a text of digits is an id wherever there is an object with it."""
+
+    __slots__ = ()
+
+
 class Create(Struct, frozen=True, eq=False):
-    """A new object. `parent` is an id or a name, or an index `@0` of an earlier edit of the same call."""
+    """A new object. `parent` is an id, a name (`Called`: rather a name), or an index `@0` of an earlier edit of the same call."""
 
     kind: str
     name: str
@@ -32,7 +38,7 @@ class Update(Struct, frozen=True, eq=False):
 
     kind: str
     target: str
-    """Id or name."""
+    """Id or name; a name alone, where it is `Called`."""
     body: Mapping[str, Any]
     merge: bool = False
     if_match: int | None = None

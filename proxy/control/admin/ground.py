@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from proxy.control.admin import infile, references
 from proxy.control.admin.access import Principal
-from proxy.control.admin.edits import Create, Written
+from proxy.control.admin.edits import Called, Create, Written
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import missing, read_only, referred, sentence, stale, wrong
 from proxy.control.admin.shapes import PARENT
@@ -49,7 +49,8 @@ class Ground:
 
     def find(self, kind: str, target: str, if_match: int | None) -> Record:
         """An object of the store. Raises Problem 404, 409 read_only, 412."""
-        record = self.seen.get(kind, target)
+        is_name = isinstance(target, Called)
+        record = self.seen.by_name(kind, target) if is_name else self.seen.get(kind, target)
         if record is None:
             # A setting is no object of the file's own: it may be said in both, and then the file wins.
             if kind != Kind.SETTING and infile.find(self.means.config, kind, target) is not None:
@@ -70,7 +71,8 @@ class Ground:
         field = PARENT[edit.kind]
         if not edit.parent:
             raise wrong(field, f"the {kind} it belongs to is missing")
-        if edit.parent.startswith("@") and edit.parent[1:].isdecimal():
+        is_name = isinstance(edit.parent, Called)
+        if not is_name and edit.parent.startswith("@") and edit.parent[1:].isdecimal():
             index = int(edit.parent[1:])
             if index >= len(made) - 1:
                 raise wrong(field, f"'{edit.parent}' is no earlier edit")
@@ -81,7 +83,7 @@ class Ground:
             if one.record.kind != kind:
                 raise wrong(field, f"'{edit.parent}' made no {kind}")
             return one.record
-        record = self.seen.get(kind, edit.parent)
+        record = self.seen.called(kind, edit.parent)
         if record is None:
             if infile.find(self.means.config, kind, edit.parent) is not None:
                 raise read_only(kind, edit.parent)

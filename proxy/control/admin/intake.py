@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from proxy.control.admin.edits import Create, Delete, Edit, Update
+from proxy.control.admin.edits import Called, Create, Delete, Edit, Update
 from proxy.control.admin.refusal import wrong
 from proxy.control.admin.shapes import PARENT, settable
 from proxy.control.admin.web import Problem
@@ -87,7 +87,7 @@ def _stay(kind: Kind, target: str, parent: str, seen: Overlay) -> None:
     record = seen.get(kind, target)
     if not parent or record is None:
         return
-    found = seen.get(above, parent)
+    found = seen.called(above, parent)
     if found is None or found.id != record.parent:
         raise wrong(PARENT[kind], f"a {kind} stays with its {above}: make another one there")
 
@@ -95,10 +95,7 @@ def _stay(kind: Kind, target: str, parent: str, seen: Overlay) -> None:
 def delete(kind: Kind, item: object, *, cascade: bool) -> Edit:
     """An object away: its id or name, or an object with `id` or `name`, and `revision` to be sure."""
     if isinstance(item, dict):
-        revision = item.get("revision")
-        if revision is not None and (isinstance(revision, bool) or not isinstance(revision, int)):
-            raise wrong("revision", "a whole number is expected")
-        return Delete(str(kind), target_of(item), revision, cascade)
+        return Delete(str(kind), target_of(item), revision_of(item), cascade)
     if isinstance(item, (str, int)) and not isinstance(item, bool):
         return Delete(str(kind), str(item), None, cascade)
     raise wrong("", "an id, a name, or an object with one of them is expected")
@@ -109,8 +106,16 @@ def target_of(item: Mapping[str, Any]) -> str:
     for field in ("id", "name"):
         value = item.get(field)
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
-            return str(value)
+            return Called(value) if field == "name" else str(value)
     raise wrong("id", "the id or the name of an object is missing")
+
+
+def revision_of(item: Mapping[str, Any]) -> int | None:
+    """The revision an object of a batch must still have; None where it does not say. Raises Problem 400."""
+    revision = item.get("revision")
+    if revision is None or (isinstance(revision, int) and not isinstance(revision, bool)):
+        return revision
+    raise wrong("revision", "a whole number is expected")
 
 
 def if_match(request: Request) -> int | None:
@@ -141,7 +146,7 @@ def known(request: Request, *names: str) -> None:
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
-    """Taken out of the fields; an id may be a number. Empty when it is not there."""
+    """Taken out of the fields; an id may be a number, a text is rather a name. Empty when it is not there."""
     value = fields.pop(name, None)
     if value is None:
         return ""
@@ -149,7 +154,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise wrong(name, "text is expected")
-    return value
+    return value if name == "name" else Called(value)
 
 
 def split(edits: Sequence[tuple[Edit, str]]) -> tuple[list[Edit], list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from proxy.control.admin.edits import Called
 from proxy.core.records import is_id, spec_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class Overlay:
         """By id when it is a number and there is one, else by name."""
         found = self.by_id(kind, int(id_or_name)) if is_id(id_or_name) else None
         return found or self.by_name(kind, id_or_name)
+
+    def called(self, kind: str, id_or_name: str) -> Record | None:
+        """The same, but where it is `Called` by name first: what clients call a model may be a number."""
+        found = self.by_name(kind, id_or_name) if isinstance(id_or_name, Called) else None
+        return found or self.get(kind, id_or_name)
 
     def all(self, kind: str) -> Iterator[Record]:
         """Every living record of a kind, in the order of the ids."""

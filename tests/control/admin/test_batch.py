@@ -104,3 +104,40 @@ async def test_a_thousand_keys_hold_nobody_up(office: Office) -> None:
 
     assert said.status == 201
     assert len(office.services.state.snapshot.keys) == 1001
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_only_the_revision_that_was_meant_is_changed(office: Office, method: str) -> None:
+    await office.owner("POST", "/admin/models/batch", [{"name": "a"}, {"name": "b"}])
+    seen = (await office.shown("/admin/models?source=store"))["data"]
+    await office.owner("PATCH", "/admin/models/b", {"description": "by another"})
+
+    lost = await office.owner(
+        method, "/admin/models/batch", [{**one, "strict": True} for one in seen]
+    )
+    wrong = await office.owner(method, "/admin/models/batch", [{"name": "a", "revision": "1"}])
+    fresh = await office.owner(method, "/admin/models/batch", [{**seen[0], "strict": True}])
+
+    assert problem(lost) == (412, "precondition_failed", ["[1]"])
+    assert problem(wrong) == (400, "invalid", ["[0].revision"])
+    assert [one["strict"] for one in fresh.json["data"]] == [True]
+    assert (await office.shown("/admin/models/b"))["description"] == "by another"
+
+
+async def test_a_name_that_is_another_s_id_is_a_name_where_it_is_said_to_be_one(
+    office: Office,
+) -> None:
+    other = await office.made("/admin/models", {"name": "other"})
+    digits = str(other["id"])
+    await office.made("/admin/models", {"name": digits})
+
+    changed = await office.owner(
+        "PATCH", "/admin/models/batch", [{"name": digits, "description": "of the number"}]
+    )
+    gone = await office.owner("DELETE", "/admin/models/batch", [{"name": digits}])
+    again = await office.owner("DELETE", "/admin/models/batch", [{"name": digits}])
+
+    assert [one["name"] for one in changed.json["data"]] == [digits]
+    assert [one["name"] for one in gone.json["data"]] == [digits]
+    assert problem(again)[:2] == (404, "not_found")
+    assert await office.names("/admin/models?source=store") == ["other"]

@@ -29,6 +29,26 @@ async def test_any_other_name_will_do_and_is_found_again(office: Office, name: s
     assert (await office.shown(f"/admin/models/{quote(name, safe='')}"))["name"] == name
 
 
+@pytest.mark.parametrize("name", ["1", "@0", "@cf/x"])
+async def test_a_deployment_is_of_the_model_it_names(office: Office, name: str) -> None:
+    first = await office.made("/admin/models", {"name": "first"})
+    await office.made("/admin/providers", {**LAB, "name": "p"})
+    model = await office.made("/admin/models", {"name": name})
+    assert first["id"] == 1
+
+    made = await office.made("/admin/deployments", {"public_model": name, "provider": "p"})
+    back = await office.owner("PUT", f"/admin/deployments/{made['id']}", made)
+    by_id = await office.made(
+        "/admin/deployments", {"public_model": model["id"], "provider": "p", "model": "m"}
+    )
+    by_text = await office.made(
+        "/admin/deployments", {"public_model": str(model["id"]), "provider": "p", "model": "n"}
+    )
+
+    assert made["public_model"] == by_id["public_model"] == by_text["public_model"] == name
+    assert (back.status, back.json["revision"]) == (200, made["revision"])
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
