@@ -35,15 +35,22 @@ if TYPE_CHECKING:
     from proxy.core.model import Snapshot
     from proxy.state.state import State
 
-PAUSE = 0.25
-"""Seconds between two compilations while many write."""
-QUICK = 0.02
-"""The same while only one writes, and waits for each answer before its next."""
+PAUSE_MIN, PAUSE_MAX = 0.02, 0.25
+"""Seconds from one compilation to the next while many write."""
+SHARE = 0.1
+"""Of the time is spent compiling, at most, as long as that keeps to the pauses."""
+REPORT = 0.25
+"""Seconds between two words of a worker about itself, at least."""
 RETRY_MIN, RETRY_MAX = 1.0, 4.0
 """Seconds between two questions to a store that is away. One that is back is followed again within 5 s."""
 BEAT = 5.0
 """Seconds between two words of a worker about itself, at most."""
 EVERYTHING = frozenset(str(kind) for kind in Kind)
+
+
+def pause(took: float) -> float:
+    """Seconds from the beginning of a compilation that took so many to the next, while many write."""
+    return min(max(took / SHARE, PAUSE_MIN), max(PAUSE_MAX, 2 * took))
 
 
 class Refused(ValueError):
@@ -90,7 +97,10 @@ class Sync(Standing):
         self._news = asyncio.Event()
         """For the others to hear: see `_beat`."""
         self._waiting = 0
-        self._compiled = -PAUSE
+        self._next = 0.0
+        """When it is time to compile again, while many write."""
+        self._soon = 0.0
+        """The same while only one does, and waits for each answer before its next."""
         self._pending: frozenset[str] = frozenset()
         self._listening = False
         self._away = False
@@ -183,7 +193,7 @@ class Sync(Standing):
         except TimeoutError:
             pass
         self._wake.clear()
-        await asyncio.sleep(self._compiled + PAUSE - monotonic())
+        await asyncio.sleep(self._next - monotonic())
 
     async def refresh(self, revision: int = 0) -> int:
         """Catch up with the store, to `revision` at least, and swap; the revision reached. Raises StoreDown."""
@@ -192,9 +202,9 @@ class Sync(Standing):
             async with self._turns:
                 if not 0 < revision <= self.revision:
                     # Who writes alone is answered at once; of many, all wait for one compilation.
-                    await asyncio.sleep(self._compiled + QUICK - monotonic())
+                    await asyncio.sleep(self._soon - monotonic())
                     if self._waiting > 1:
-                        await asyncio.sleep(self._compiled + PAUSE - monotonic())
+                        await asyncio.sleep(self._next - monotonic())
                     await self._turn()
                 return self.revision
         finally:
@@ -219,7 +229,7 @@ class Sync(Standing):
         self._served()
 
     async def _compile(self, config: Config, kinds: frozenset[str]) -> Snapshot:
-        self._compiled = monotonic()
+        began = monotonic()
         replica = self._replica
         compiled = await asyncio.to_thread(
             self._compiler.compile,
@@ -230,6 +240,8 @@ class Sync(Standing):
             replica.peppers,
             complete=replica.complete,
         )
+        self._soon = began + PAUSE_MIN
+        self._next = began + pause(monotonic() - began)
         self._pending = frozenset()
         for problem in compiled.problems:
             if problem not in self._left_out:
@@ -350,7 +362,7 @@ class Sync(Standing):
                     await self._report()
                 except StoreDown:
                     pass  # the next poll finds out
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(REPORT)
 
     async def _report(self) -> None:
         assert self.store is not None

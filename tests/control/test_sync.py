@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from proxy.control.sync import Refused
+from proxy.control.sync import PAUSE_MIN, Refused, pause
 from proxy.core.model import Snapshot
 from proxy.core.records import Kind
 from proxy.core.secret import Secret
@@ -197,7 +197,14 @@ async def test_many_who_wait_share_one_compilation(place: Place) -> None:
     await worker.sync.close()
 
 
-async def test_a_flood_of_changes_is_compiled_four_times_a_second(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("took", "expected"), [(0.0, 0.02), (0.001, 0.02), (0.01, 0.1), (0.1, 0.25), (1.0, 2.0)]
+)
+def test_compiling_takes_a_share_of_the_time(took: float, expected: float) -> None:
+    assert pause(took) == pytest.approx(expected)
+
+
+async def test_a_flood_of_changes_is_compiled_now_and_then(place: Place) -> None:
     async with working(place) as worker, opened(place) as store:
         began, number = time.monotonic(), 0
         while time.monotonic() - began < 1.5:
@@ -207,7 +214,7 @@ async def test_a_flood_of_changes_is_compiled_four_times_a_second(place: Place) 
         await until(lambda: worker.sync.revision >= number)
 
         assert number > 30  # it was one
-        assert worker.swaps <= 4 * took + 2
+        assert worker.swaps <= took / PAUSE_MIN + 2
 
 
 async def test_one_bad_row_takes_nothing_else_with_it(
