@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from proxy.control.admin.web import Problem
 from proxy.core.secret import Secret
 
 
@@ -108,3 +109,12 @@ def may_grant(
     if principal.team and principal.team != team:
         return False
     return given.permissions - _EVERYBODYS <= principal.permissions
+
+
+def needs_power(
+    principal: Principal, role: str, team: str, scopes: frozenset[Permission] | None = None
+) -> None:
+    """Raises Problem 403 for a role of the store that has, or is to have, more rights than who asks."""
+    known = role_of(role)
+    if known is None or not may_grant(principal, known, team, scopes):
+        raise Problem(403, "forbidden", "Nobody has to do with more rights than their own.")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from proxy.control.admin.access import Permission
-from proxy.control.admin.identify import SAFE, authorise, identify, unauthenticated
+from proxy.control.admin.identify import SAFE, authorise, identify
 from proxy.control.admin.match import Table
-from proxy.control.admin.web import PROBLEM, Answer, Problem
+from proxy.control.admin.refusal import store_down
+from proxy.control.admin.web import PROBLEM, Answer, Problem, unauthenticated
 from proxy.core.log import logger
 from proxy.store.base import StoreDown
 
@@ -94,16 +95,6 @@ class AdminApp:
         return Problem(
             405, "method_not_allowed", f"This path takes {allowed}.", headers={"allow": allowed}
         )
-
-
-def store_down() -> Problem:
-    """What needs the database waits for it."""
-    return Problem(
-        503,
-        "store_down",
-        "The database cannot be reached. Nothing was changed; what is served goes on.",
-        headers={"retry-after": "2"},
-    )
 
 
 def _response(request: Request, answer: Answer) -> Response:

@@ -16,14 +16,14 @@ LIMIT = 4 * 1024 * 1024
 """Bytes."""
 DEPTH = 32
 """Objects and lists in each other; a configuration needs a handful."""
-KINDS = frozenset({"application/json", "application/merge-patch+json"})
+JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
+YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 _TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
 def value(request: Request) -> Any:
     """The body. Raises Problem: 415 for what is not said to be JSON, 400 for what is none, 413."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in KINDS:
+    if request.media_type not in JSON_TYPES:
         raise Problem(
             415, "unsupported_media_type", "Send JSON, with content-type: application/json."
         )

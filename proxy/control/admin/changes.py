@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from proxy.control.admin.draft import Draft, Note
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.ground import Means
-from proxy.control.admin.identify import unauthenticated
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import Orphaned
 from proxy.control.admin.services import needs_store
@@ -67,11 +66,9 @@ async def apply(
 
 
 def _means(request: Request, services: Services) -> Means:
-    if request.principal is None:
-        raise unauthenticated()
     sync = services.sync
     known = services.state.snapshot.keys
-    return Means(request.principal, sync.config, sync.vault, sync.peppers, known)
+    return Means(request.who, sync.config, sync.vault, sync.peppers, known)
 
 
 async def _worked_out(draft: Draft, edits: Sequence[Edit], places: Sequence[str]) -> list[Written]:

@@ -18,8 +18,7 @@ from proxy.control.admin.access import Permission
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.ground import Ground, Means
 from proxy.control.admin.overlay import Overlay
-from proxy.control.admin.refusal import Orphaned, referred, wrong
-from proxy.control.admin.web import Problem
+from proxy.control.admin.refusal import Orphaned, forbidden, referred, wrong
 from proxy.core.clock import now
 from proxy.core.records import PARENTS, Kind, Record
 from proxy.core.redact import MASK
@@ -64,7 +63,7 @@ class Draft:
         """Apply one more edit. Raises Problem; the draft is of no use then."""
         needed = _needed(edit)
         if not self._means.principal.may(needed):
-            raise Problem(403, "forbidden", f"This needs the permission '{needed.value}'.")
+            raise forbidden(needed)
         self._made.append(None)
         written = self._done(edit)
         self._made[-1] = written

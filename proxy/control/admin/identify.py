@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from proxy.control.admin import sessions, tokens
 from proxy.control.admin.access import Permission, Principal, Role
-from proxy.control.admin.lockout import too_many
-from proxy.control.admin.web import Problem
+from proxy.control.admin.body import JSON_TYPES, YAML_TYPES
+from proxy.control.admin.refusal import forbidden, store_down, too_many
+from proxy.control.admin.web import Problem, unauthenticated
 from proxy.core.virtual_key import ADMIN_PREFIX, is_wellformed
 from proxy.store.base import StoreDown
 
@@ -30,18 +31,11 @@ if TYPE_CHECKING:
 CSRF = "x-headrace-csrf"
 SAFE = frozenset({"GET", "HEAD"})
 """Methods that change nothing."""
-TYPES = frozenset(
-    {
-        "application/json",
-        "application/merge-patch+json",
-        "application/yaml",
-        "application/x-yaml",
-        "text/yaml",
-    }
-)
+TYPES = JSON_TYPES | YAML_TYPES
 """What a body may be: nothing that a page of another origin can send without asking (WHATWG Fetch, CORS-safelisted)."""
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 """What a proxy adds: behind one, everybody comes from this machine."""
+AWAY = "The store does not answer. Until it does, only the token of the configuration is known."
 OWN = Principal("token", Role.OWNER)
 ANONYMOUS = Principal("anonymous", Role.OWNER)
 
@@ -61,7 +55,7 @@ async def identify(request: Request, services: Services) -> Principal | None:
         try:
             found = await sessions.find(services.sync.store, cookie, snapshot.admin)
         except StoreDown:
-            raise store_down() from None
+            raise store_down(AWAY) from None
         if found is not None:
             return found
     if snapshot.admin.anonymous and _is_local(request, snapshot):
@@ -85,10 +79,8 @@ def authorise(
         if changes and principal is ANONYMOUS and _is_foreign(request, origins):
             raise Problem(403, "csrf", "This came from a page of another origin.")
         if not principal.may(route.permission):
-            raise Problem(
-                403, "forbidden", f"This needs the permission '{route.permission.value}'."
-            )
-    if changes and "content-type" in request.headers and _type(request) not in TYPES:
+            raise forbidden(route.permission)
+    if changes and "content-type" in request.headers and request.media_type not in TYPES:
         raise Problem(
             415, "unsupported_media_type", "Send the body as 'content-type: application/json'."
         )
@@ -101,21 +93,6 @@ def is_same_origin(request: Request, origins: Sequence[str] = ()) -> bool:
         return site == "same-origin"
     origin = request.headers.get("origin")
     return origin is not None and _is_own(origin, request, origins)
-
-
-def unauthenticated(detail: str = "Sign in, or send a token of the admin API.") -> Problem:
-    """401."""
-    return Problem(401, "unauthenticated", detail, headers={"www-authenticate": "Bearer"})
-
-
-def store_down() -> Problem:
-    """503."""
-    return Problem(
-        503,
-        "store_down",
-        "The store does not answer. Until it does, only the token of the configuration is known.",
-        headers={"retry-after": "2"},
-    )
 
 
 def _token(request: Request) -> str | None:
@@ -148,7 +125,7 @@ async def _by_token(token: str, request: Request, services: Services) -> Princip
         try:
             found = await tokens.find(token, store, services.sync.peppers)
         except StoreDown:
-            raise store_down() from None
+            raise store_down(AWAY) from None
         if found is not None:
             known.add(digest)
             return found
@@ -218,10 +195,6 @@ def _is_loopback(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
-
-
-def _type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _bytes(text: str) -> bytes:

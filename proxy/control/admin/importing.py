@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from proxy.core.config.problem import Path
     from proxy.core.config.problem import Problem as Wrong
 
-YAML_KINDS = frozenset(
-    {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml"}
-)
-"""None that a form of another site can send."""
 ACTIONS = ("create", "update", "delete", "unchanged")
 
 
@@ -97,10 +93,9 @@ def _value(_: Path, leaf: Leaf) -> Scalar:
 
 def _read(request: Request) -> Any:
     """The body as plain values. Raises Problem 400, 413, 415."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in body.KINDS:
+    if request.media_type in body.JSON_TYPES:
         return body.value(request)
-    if kind not in YAML_KINDS:
+    if request.media_type not in body.YAML_TYPES:
         raise Problem(
             415,
             "unsupported_media_type",

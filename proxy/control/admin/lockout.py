@@ -7,7 +7,6 @@ forgets them all. Accounts are kept as hashes: a password typed into the wrong f
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from proxy.control.admin.passwords import Gate
-from proxy.control.admin.web import Problem
+from proxy.control.admin.refusal import too_many
 from proxy.core.clock import monotonic, now
 
 if TYPE_CHECKING:
@@ -71,11 +70,6 @@ class Door(Struct, eq=False):
     """Tokens that were none."""
     known: set[bytes] = field(default_factory=set)
     """SHA-256 of service tokens that were right once: there are no more than somebody made."""
-
-
-def too_many(wait: float, detail: str) -> Problem:
-    """429, and when to come back."""
-    return Problem(429, "too_many", detail, headers={"retry-after": str(max(1, math.ceil(wait)))})
 
 
 def delay(failures: int) -> float:

@@ -15,8 +15,9 @@ from pydantic import Field, SecretStr
 from proxy.control.admin import sessions, users
 from proxy.control.admin.access import Permission
 from proxy.control.admin.identify import is_same_origin
-from proxy.control.admin.lockout import forgive, knock, too_many
+from proxy.control.admin.lockout import forgive, knock
 from proxy.control.admin.passwords import HASHED, is_stale
+from proxy.control.admin.refusal import too_many
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.strict import Body, Line, Name, read
 from proxy.control.admin.trail import note
@@ -106,7 +107,7 @@ async def sign_in(request: Request, services: Services) -> Answer:
 
 async def sign_out(request: Request, services: Services) -> Answer:
     """An end to the session."""
-    principal, store = _self(request), services.sync.store
+    principal, store = request.who, services.sync.store
     if principal.session and store is not None:
         async with store.transaction() as session:
             await sessions.end(session, request, services.state.snapshot.admin)
@@ -116,14 +117,14 @@ async def sign_out(request: Request, services: Services) -> Answer:
 
 async def get_session(request: Request, services: Services) -> Answer:
     """Who is signed in, and the token that changes need."""
-    principal = _self(request)
+    principal = request.who
     csrf = None if principal.csrf is None else principal.csrf.reveal()
     return Answer({**_shown(principal), "csrf": csrf})
 
 
 async def get_me(request: Request, services: Services) -> Answer:
     """Who asks, and what they may."""
-    return Answer(_shown(_self(request)))
+    return Answer(_shown(request.who))
 
 
 async def put_me(request: Request, services: Services) -> Answer:
@@ -216,13 +217,8 @@ def _shown(principal: Principal) -> dict[str, Any]:
     }
 
 
-def _self(request: Request) -> Principal:
-    assert request.principal is not None
-    return request.principal
-
-
 def _self_with_row(request: Request) -> Principal:
-    principal = _self(request)
+    principal = request.who
     if not principal.user:
         detail = "Only users have this. The account and the token of the configuration are changed there."
         raise Problem(409, "no_user", detail)

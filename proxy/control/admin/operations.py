@@ -10,7 +10,7 @@ from proxy.control.admin import changes, intake
 from proxy.control.admin.access import Permission
 from proxy.control.admin.body import fields
 from proxy.control.admin.edits import Rotate, Update
-from proxy.control.admin.refusal import wrong
+from proxy.control.admin.refusal import store_down, wrong
 from proxy.control.admin.resources import RESOURCES, Resource, answered
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.trail import note
@@ -35,12 +35,9 @@ async def reload(request: Request, services: Services) -> Answer:
     try:
         return await _signalled(RELOAD, request, services)
     except StoreDown:
-        raise Problem(
-            503,
-            "store_down",
+        raise store_down(
             "This worker has read the file anew. The others could not be told, as the database is away: "
-            "send them SIGHUP.",
-            headers={"retry-after": "2"},
+            "send them SIGHUP."
         ) from None
 
 

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
-from proxy.control.admin.web import Problem
+from proxy.control.admin.refusal import too_many
 
 T = TypeVar("T")
 
@@ -50,12 +50,7 @@ class Gate:
     def place(self) -> Iterator[None]:
         """A place in the queue, to be had before anything is asked of it. Raises Problem 429 when there is none."""
         if self._taken >= THREADS + QUEUE:
-            raise Problem(
-                429,
-                "too_many",
-                "Too many passwords at once. Try again in a moment.",
-                headers={"retry-after": "1"},
-            )
+            raise too_many(1.0, "Too many passwords at once. Try again in a moment.")
         self._taken += 1
         try:
             yield

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from proxy.control.admin import changes, grouping, regrouping
+from proxy.control.admin.refusal import missing, read_only
 from proxy.control.admin.spelled import Given, renamed
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Problem
@@ -91,12 +92,8 @@ def find(target: str, services: Services, what: str = "provider") -> Group:
     if record is not None:
         return grouping.stored(record, sync.mirror, sync.vault)
     if target in sync.config.providers:
-        raise Problem(
-            409,
-            "read_only",
-            f"The provider '{target}' is in the configuration file, which is read-only here.",
-        )
-    raise Problem(404, "not_found", f"There is no such {what}.")
+        raise read_only("provider", target)
+    raise missing(what, target)
 
 
 async def every(services: Services) -> list[dict[str, Any]]:

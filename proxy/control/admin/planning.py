@@ -55,6 +55,10 @@ class _Planner:
         self._digests: dict[str, str] | None = None
 
     def plan(self, document: Any) -> Plan:
+        if document is None and self._mode is Mode.REPLACE:
+            # An upload that went wrong looks like this.
+            self._plan.fault((), "a document is expected: to delete everything, send {}")
+            return self._plan
         sections = self._table(document if document is not None else {}, ())
         self._sections(sections)
         self._settings(sections)

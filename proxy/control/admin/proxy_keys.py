@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.control.admin import body, changes, plain
 from proxy.control.admin.access import Permission, Principal, may_touch
+from proxy.control.admin.refusal import missing, read_only
 from proxy.control.admin.spelled import (
     SWITCH,
     TEXT,
@@ -21,7 +22,7 @@ from proxy.control.admin.spelled import (
     schema,
 )
 from proxy.control.admin.turns import turns
-from proxy.control.admin.web import Answer, Fault, Problem, Route
+from proxy.control.admin.web import Answer, Fault, Route
 from proxy.core import records, virtual_key
 from proxy.core.records import spec_of
 from proxy.core.redact import MASK
@@ -66,7 +67,7 @@ def shown(record: Record) -> dict[str, Any]:
 
 async def listing(request: Request, services: Services) -> Answer:
     """Every key the caller may see, those of the file first."""
-    principal = _who(request)
+    principal = request.who
     in_file = [
         {
             "id": None,
@@ -134,28 +135,18 @@ def _told(written: changes.Written, message: str, given: Given, key: str = "") -
 def _find(request: Request, services: Services) -> Record:
     target = request.params["id"]
     record = services.sync.mirror.get(records.Kind.KEY, target)
-    if record is not None and _may(_who(request), record):
+    if record is not None and _may(request.who, record):
         return record
     if any(
-        key.name == target and may_touch(_who(request), key.team or "")
+        key.name == target and may_touch(request.who, key.team or "")
         for key in services.sync.config.keys
     ):
-        raise Problem(
-            409,
-            "read_only",
-            f"The key '{target}' is in the configuration file, which is read-only here.",
-        )
-    raise Problem(404, "not_found", "There is no such key.")
+        raise read_only("key", target)
+    raise missing("key", target)
 
 
 def _may(principal: Principal, record: Record) -> bool:
     return may_touch(principal, spec_of(record).get("team") or "")
-
-
-def _who(request: Request) -> Principal:
-    # Routes that need a permission are only called with somebody who has it.
-    assert request.principal is not None
-    return request.principal
 
 
 _RPM: Mapping[str, Mapping[str, Any]] = {"rpm": {"minimum": 0, "description": "0 is no limit."}}

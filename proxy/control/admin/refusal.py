@@ -1,13 +1,15 @@
-"""Why an edit is refused, in words that say what to do instead."""
+"""Problems that several modules answer with, in words that say what to do instead."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from proxy.control.admin.web import Fault, Problem
 
 if TYPE_CHECKING:
+    from proxy.control.admin.access import Permission
     from proxy.control.admin.references import Reference
     from proxy.core.records import Record
 
@@ -17,6 +19,23 @@ class Orphaned(Problem):
 
     def __init__(self) -> None:
         super().__init__(400, "invalid", "What it belongs to was refused.")
+
+
+def forbidden(needed: Permission) -> Problem:
+    """403."""
+    return Problem(403, "forbidden", f"This needs the permission '{needed.value}'.")
+
+
+def too_many(wait: float, detail: str) -> Problem:
+    """429, and when to come back."""
+    return Problem(429, "too_many", detail, headers={"retry-after": str(max(1, math.ceil(wait)))})
+
+
+def store_down(
+    detail: str = "The database cannot be reached. Nothing was changed; what is served goes on.",
+) -> Problem:
+    """503: what needs the database waits for it."""
+    return Problem(503, "store_down", detail, headers={"retry-after": "2"})
 
 
 def missing(kind: str, target: str) -> Problem:

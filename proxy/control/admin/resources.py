@@ -135,7 +135,7 @@ _FILTERS: dict[str, Callable[[Thing, str, Overlay], bool]] = {
 def is_visible(request: Request, thing: Thing) -> bool:
     """Whether a virtual key is one of theirs who ask."""
     team = spec_of(thing).get("team") or ""
-    return request.principal is not None and may_touch(request.principal, team)
+    return may_touch(request.who, team)
 
 
 def show(thing: Thing, services: Services, seen: Overlay) -> dict[str, Any]:

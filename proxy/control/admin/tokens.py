@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import AwareDatetime, Field
 
-from proxy.control.admin.access import Permission, Principal, Role, may_grant, role_of
+from proxy.control.admin.access import Permission, Principal, Role, needs_power, role_of
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.strict import Body, Name, Team, read
 from proxy.control.admin.trail import note
@@ -105,7 +105,7 @@ async def create_token(request: Request, services: Services) -> Answer:
     token = Token(
         0, body.name, body.role.value, scopes, body.team, "", now(), expires, enabled=True
     )
-    _power(request.principal, token)
+    needs_power(request.who, token.role, token.team, _permissions(token.scopes))
     secret = virtual_key.mint(ADMIN_PREFIX)
     kept = virtual_key.kept(secret, services.sync.peppers[0])
     try:
@@ -138,7 +138,7 @@ async def patch_token(request: Request, services: Services) -> Answer:
     body = read(SomeOfToken, request)
     async with needs_store(services).transaction() as session:
         before = await _one(session, request.params["id"])
-        _power(request.principal, before)
+        needs_power(request.who, before.role, before.team, _permissions(before.scopes))
         after = replace(before, enabled=body.enabled)
         await session.execute(
             "UPDATE tokens SET enabled = $1 WHERE id = $2", int(after.enabled), after.id
@@ -160,7 +160,7 @@ async def delete_token(request: Request, services: Services) -> Answer:
     """Revoke a token."""
     async with needs_store(services).transaction() as session:
         token = await _one(session, request.params["id"])
-        _power(request.principal, token)
+        needs_power(request.who, token.role, token.team, _permissions(token.scopes))
         await session.execute("DELETE FROM tokens WHERE id = $1", token.id)
         await note(session, request, "delete", "token", token.id, token.name, before=token.shown())
     return Answer(status=204)
@@ -203,13 +203,6 @@ def _check(body: NewToken, expires: float) -> None:
         faults.append(Fault("team", "a key manager needs one: it has to do with its keys only"))
     if faults:
         raise Problem(400, "invalid", "The body is not as it has to be.", tuple(faults))
-
-
-def _power(principal: Principal | None, token: Token) -> None:
-    """Raises Problem 403 for a token with more rights than who asks."""
-    role, scopes = role_of(token.role), _permissions(token.scopes)
-    if principal is None or role is None or not may_grant(principal, role, token.team, scopes):
-        raise Problem(403, "forbidden", "Nobody has to do with more rights than their own.")
 
 
 async def _one(session: Session, id: str) -> Token:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pydantic import Field, SecretStr
 
 from proxy.control.admin import sessions
-from proxy.control.admin.access import Permission, Role, may_grant, role_of
+from proxy.control.admin.access import Permission, Role, needs_power
 from proxy.control.admin.lockout import forgive
 from proxy.control.admin.passwords import LONGEST, SHORTEST
 from proxy.control.admin.services import needs_store
@@ -26,7 +26,6 @@ from proxy.store.base import ADMIN_TIMEOUT, Duplicate
 from proxy.store.objects import lock
 
 if TYPE_CHECKING:
-    from proxy.control.admin.access import Principal
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
     from proxy.store.base import Row, Session
@@ -159,7 +158,7 @@ async def delete_user(request: Request, services: Services) -> Answer:
     async with needs_store(services).transaction() as session:
         await lock(session)
         user = await find(session, request.params["id"])
-        _power(request.principal, user)
+        needs_power(request.who, user.role, user.team)
         await _keep_an_owner(session, services, user)
         await session.execute("DELETE FROM users WHERE id = $1", user.id)
         await sessions.end_all(session, user.id)
@@ -184,7 +183,7 @@ async def end_sessions(request: Request, services: Services) -> Answer:
     """Sign a user out everywhere."""
     async with needs_store(services).transaction() as session:
         user = await find(session, request.params["id"])
-        _power(request.principal, user)
+        needs_power(request.who, user.role, user.team)
         count = await sessions.end_all(session, user.id)
         await note(session, request, "sign_out", "user", user.id, user.name)
     return Answer({"ended": count})
@@ -245,7 +244,7 @@ async def _change(
                 now(),
                 before.changed,
             )
-            _power(request.principal, before)
+            needs_power(request.who, before.role, before.team)
             _check(request, services, after)
             if kept:
                 check_password(body.password, after.name)
@@ -302,7 +301,7 @@ def _check(request: Request, services: Services, user: User) -> None:
     if user.role == Role.KEY_MANAGER.value and not user.team:
         fault = Fault("team", "a key manager needs a team: it has to do with that team's keys only")
         raise Problem(400, "invalid", "The body is not as it has to be.", (fault,))
-    _power(request.principal, user)
+    needs_power(request.who, user.role, user.team)
     admin = services.state.snapshot.admin
     if admin.password is not None and user.name == admin.username:
         detail = f"'{user.name}' is the name of the account in the configuration (admin.username)."
@@ -315,13 +314,6 @@ def check_password(password: SecretStr, name: str) -> None:
     if text.casefold() == name.casefold() or len(set(text)) == 1:
         fault = Fault("password", "too easy to guess")
         raise Problem(400, "invalid", "The body is not as it has to be.", (fault,))
-
-
-def _power(principal: Principal | None, user: User) -> None:
-    """Raises Problem 403 for a user who has, or is to have, more rights than who asks."""
-    role = role_of(user.role)
-    if principal is None or role is None or not may_grant(principal, role, user.team):
-        raise Problem(403, "forbidden", "Nobody has to do with more rights than their own.")
 
 
 def _taken(name: str) -> Problem:

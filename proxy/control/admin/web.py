@@ -34,6 +34,18 @@ class Request(Struct, eq=False):
     principal: Principal | None = None
     """Set before a handler is called; None only on PUBLIC routes."""
 
+    @property
+    def who(self) -> Principal:
+        """Who asks. Raises Problem 401 where nobody does, which no handler of another route meets."""
+        if self.principal is None:
+            raise unauthenticated()
+        return self.principal
+
+    @property
+    def media_type(self) -> str:
+        """Of the body, in lower case and without parameters; empty when nothing is said."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
 
 class Answer(Struct, eq=False):
     """What a handler returns. `content` is encoded as JSON unless it is bytes; None is no body."""
@@ -69,6 +81,11 @@ class Problem(Exception):
         self.detail = detail
         self.faults = faults
         self.headers = dict(headers or {})
+
+
+def unauthenticated(detail: str = "Sign in, or send a token of the admin API.") -> Problem:
+    """401."""
+    return Problem(401, "unauthenticated", detail, headers={"www-authenticate": "Bearer"})
 
 
 Handler = Callable[[Request, "Services"], Awaitable[Answer]]

@@ -453,3 +453,18 @@ def test_any_document_is_planned(content: Any) -> None:
     made = stocked("models: {a: {}}").planned(content)
 
     assert all(isinstance(step.edit, Create | Update | Delete) for step in made.steps)
+
+
+@pytest.mark.parametrize("written", ["", "# nothing\n", "null"])
+def test_no_document_at_all_deletes_nothing(written: str) -> None:
+    stocked = Stocked()
+    stocked.take({"models": {"m": {}}})
+
+    made = stocked.planned(read_yaml(written), Mode.REPLACE)
+
+    assert made.steps == []
+    assert [one.message for one in made.faults] == [
+        "a document is expected: to delete everything, send {}"
+    ]
+    assert stocked.planned(read_yaml(written)).faults == []
+    assert [step.name for step in stocked.planned({}, Mode.REPLACE).steps] == ["m"]
