@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.control.admin import infile, references
-from proxy.control.admin.access import Principal
+from proxy.control.admin.access import Principal, may_touch
 from proxy.control.admin.edits import Called, Create, Written
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import missing, read_only, referred, sentence, stale, wrong
@@ -53,12 +53,19 @@ class Ground:
         record = self.seen.by_name(kind, target) if is_name else self.seen.get(kind, target)
         if record is None:
             # A setting is no object of the file's own: it may be said in both, and then the file wins.
-            if kind != Kind.SETTING and infile.find(self.means.config, kind, target) is not None:
+            in_file = kind != Kind.SETTING and infile.find(self.means.config, kind, target)
+            if in_file and self._may_see(kind, in_file.spec):
                 raise read_only(kind, target)
+            raise missing(kind, target)
+        if not self._may_see(kind, self.seen.spec(record)):
             raise missing(kind, target)
         if if_match is not None and if_match != record.revision:
             raise stale(record.revision)
         return record
+
+    def _may_see(self, kind: str, spec: Mapping[str, Any]) -> bool:
+        """A key of another team is as if it were not there: who may not touch it need not know of it."""
+        return kind != Kind.KEY or may_touch(self.means.principal, spec.get("team") or "")
 
     def parent(self, edit: Create, made: Sequence[Written | None]) -> Record | None:
         """What a new object belongs to; None also for what belongs to an edit that was refused.

@@ -73,16 +73,9 @@ def owned(principal: Principal, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_owner(
-    principal: Principal, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    principal: Principal, before: Mapping[str, Any] | None, after: Mapping[str, Any]
 ) -> None:
-    """Whose key it was and whose it will be. Raises Problem: 404 for a key of others, 403 for giving it away.
-
-    A key of another team is as if it were not there: who may not touch it need not know of it.
-    """
-    if before is not None and not may_touch(principal, before.get("team") or ""):
-        raise Problem(404, "not_found", "There is no such key.")
-    if after is None:
-        return
+    """Whose key it will be; `before` is one they may touch. Raises Problem 403 for giving it away."""
     if not may_touch(principal, after.get("team") or ""):
         raise Problem(403, "forbidden", "You may have keys of your own team only.")
     if principal.role is Role.KEY_MANAGER and before is not None:

@@ -46,6 +46,17 @@ def test_an_object_is_found_by_id_or_name_at_the_version_that_is_asked_for(groun
         assert code(caught) == expected
 
 
+@pytest.mark.parametrize(("team", "expected"), [("red", "read_only"), ("blue", "not_found")])
+def test_a_key_in_the_file_is_there_for_its_own_team(team: str, expected: str) -> None:
+    config = parse("keys: [{name: filed, key: a-key-of-the-file, team: red}]").config
+    means = Means(Principal("me", Role.KEY_MANAGER, team), config, None, (), {})
+
+    with pytest.raises(Problem) as caught:
+        Ground(Overlay(Mirror()), means).find("key", "filed", None)
+
+    assert code(caught) == expected
+
+
 def test_what_a_new_object_belongs_to(ground: Ground) -> None:
     model = ground.find("model", "m", None)
     made = [Written(model), None]

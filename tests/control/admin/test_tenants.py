@@ -171,3 +171,31 @@ async def test_an_operator_without_a_team_has_to_do_with_all_keys(teams: Desk) -
     assert (await teams.ask("GET", "/admin/keys/key-of-red", who=operator)).status == 200
     assert (await teams.ask("GET", "/admin/keys/key-of-red", who=of_blue)).status == 404
     assert (await teams.ask("GET", "/admin/keys/key-of-blue", who=of_blue)).status == 200
+
+
+@pytest.mark.parametrize("if_match", [None, '"1"'])
+@pytest.mark.parametrize(
+    ("method", "below", "body"),
+    [
+        ("GET", "", None),
+        ("PUT", "", {"rpm": 1}),
+        ("PATCH", "", {"rpm": 1}),
+        ("DELETE", "", None),
+        ("POST", "/rotate", {}),
+        ("POST", "/enable", None),
+    ],
+)
+async def test_a_key_of_others_is_as_if_it_were_not_there(
+    teams: Desk, method: str, below: str, body: Any, if_match: str | None
+) -> None:
+    red = await teams.token("red", Role.KEY_MANAGER, team="red")
+    headers = {} if if_match is None else {"if_match": if_match}
+
+    said = {}
+    for name in ("key-of-blue", "key-of-none"):
+        answer = await teams.ask(method, f"/admin/keys/{name}{below}", body, red, **headers)
+        told = {field: text for field, text in answer.json.items() if field != "request_id"}
+        said[name] = (answer.status, told["detail"].replace(name, "…"), told["type"])
+
+    assert said["key-of-blue"] == said["key-of-none"]
+    assert said["key-of-blue"][0] == 404
