@@ -20,28 +20,24 @@ from proxy.core.config.objects import Around, Wrong, check_object
 from proxy.core.records import Kind, Record, is_id, spec_of
 from proxy.core.redact import MASK, redact_bytes
 from proxy.core.secret import Secret
-from proxy.store import objects, peppers
+from proxy.store import objects, peppers, trail
 from proxy.store.base import ADMIN_TIMEOUT, BULK_TIMEOUT
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config, Key
     from proxy.core.vault import Vault
-    from proxy.store.base import Row, Session, Store
+    from proxy.store.base import Session, Store
 
 _ALL = """
-SELECT id, revision, name, parent, spec, sealed, private, created, updated FROM objects
+SELECT kind, id, revision, name, parent, spec, sealed, private, created, updated, deleted FROM objects
 WHERE kind = 'key' AND deleted = 0 ORDER BY name
 """
 _ONE = """
-SELECT id, revision, name, parent, spec, sealed, private, created, updated FROM objects
+SELECT kind, id, revision, name, parent, spec, sealed, private, created, updated, deleted FROM objects
 WHERE kind = 'key' AND deleted = 0 AND (id = $1 OR name = $2)
 """
 _OTHERS = "SELECT kind, name, spec FROM objects WHERE kind IN ('provider', 'model') AND deleted = 0"
 _NAMED = "SELECT id FROM objects WHERE kind = 'key' AND deleted = 0 AND name = $1"
-_NOTE = """
-INSERT INTO audit (at, principal, action, kind, object, name, before, after, revision)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-"""
 
 
 class Refused(ValueError):
@@ -125,7 +121,7 @@ async def revoke(store: Store, config: Config, target: str) -> Record:
 async def listing(store: Store, config: Config) -> list[Listed]:
     """Every virtual key, those of the file first. Raises StoreDown."""
     rows = await store.fetch(_ALL, timeout=BULK_TIMEOUT)
-    return [*map(_of_file, config.keys), *(_of_store(_record(row)) for row in rows)]
+    return [*map(_of_file, config.keys), *(_of_store(objects.record(row)) for row in rows)]
 
 
 def _of_file(key: Key) -> Listed:
@@ -146,26 +142,10 @@ def _of_store(record: Record) -> Listed:
     )
 
 
-def _record(row: Row) -> Record:
-    id, revision, name, parent, spec, sealed, private, created, updated = row
-    return Record(
-        Kind.KEY,
-        id,
-        revision,
-        name,
-        parent,
-        spec.encode(),
-        sealed,
-        private.encode(),
-        created,
-        updated,
-    )
-
-
 async def _find(session: Session, target: str) -> Record | None:
     """By id when it is a number and there is one, else by name."""
     id = int(target) if is_id(target) else 0
-    found = [_record(row) for row in await session.fetch(_ONE, id, target)]
+    found = [objects.record(row) for row in await session.fetch(_ONE, id, target)]
     found.sort(key=lambda record: record.id != id)
     return found[0] if found else None
 
@@ -189,25 +169,24 @@ async def _around(session: Session, config: Config) -> Around:
 
 
 async def _note(session: Session, action: str, before: Record | None, after: Record) -> None:
-    await session.execute(
-        _NOTE,
-        now(),
+    await trail.add(
+        session,
         f"command:{_user()}",
         f"{after.kind}.{action}",
         after.kind,
         after.id,
         after.name,
-        None if before is None else _shown(before),
-        None if after.deleted else _shown(after),
-        after.revision,
+        before=None if before is None else _shown(before),
+        after=None if after.deleted else _shown(after),
+        revision=after.revision,
     )
 
 
-def _shown(record: Record) -> str:
+def _shown(record: Record) -> dict[str, Any]:
     """For the audit log: what `list` shows of it."""
     one = _of_store(record)
-    shown = {**one.spec, "key": MASK, "key_id": one.key_id, "last4": one.last4}
-    return redact_bytes(orjson.dumps(shown)).decode()
+    fields: dict[str, Any] = orjson.loads(redact_bytes(record.spec))
+    return {**fields, "key": MASK, "key_id": one.key_id, "last4": one.last4}
 
 
 def _user() -> str:

@@ -62,13 +62,14 @@ async def changes(session: Session, since: int) -> list[Record]:
     last = since
     while True:
         page = await session.fetch(_PAGE, last, begun, PAGE)
-        found += map(_record, page)
+        found += map(record, page)
         if len(page) < PAGE:
             return found
         last = found[-1].revision
 
 
-def _record(row: Row) -> Record:
+def record(row: Row) -> Record:
+    """A row of `objects`, with its columns in the order of `_PAGE`."""
     kind, id, revision, name, parent, spec, sealed, private, created, updated, deleted = row
     return Record(
         kind,
