@@ -140,19 +140,8 @@ async def _carried_out(config: Config, document: Any, mode: Mode, *, dry_run: bo
 
 
 def _tell(report: Report, *, dry_run: bool, as_json: bool) -> None:
-    counts = {action: report.count(action) for action in ACTIONS}
     if as_json:
-        content = {
-            "dry_run": dry_run,
-            "ok": not report.problems,
-            **counts,
-            "edits": [
-                {"action": one.action, "kind": one.kind, "name": one.name, "at": one.place}
-                for one in report.done
-            ],
-            "problems": [{"field": one.field, "message": one.message} for one in report.problems],
-            "warnings": report.warnings,
-        }
+        content = report.shown(dry_run=dry_run)
         sys.stdout.buffer.write(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
         sys.stdout.flush()
         return
@@ -166,7 +155,8 @@ def _tell(report: Report, *, dry_run: bool, as_json: bool) -> None:
     if report.problems:
         say(f"{len(report.problems)} problems, so nothing was changed")
         return
-    said = ", ".join(f"{number} {_WORDS[action]}" for action, number in counts.items())
+    counts = ((action, report.count(action)) for action in ACTIONS)
+    said = ", ".join(f"{number} {_WORDS[action]}" for action, number in counts)
     say(f"nothing was written; it would be: {said}" if dry_run else said)
 
 

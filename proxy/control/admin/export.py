@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import yaml
@@ -18,6 +18,7 @@ from msgspec import Struct
 from proxy.control.admin import carried, sealing
 from proxy.control.admin.access import Permission
 from proxy.control.admin.carried import Bound
+from proxy.control.admin.intake import choice
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import JSON, Answer, Fault, Problem, Route
@@ -216,24 +217,6 @@ class Format(StrEnum):
 
     YAML = "yaml"
     JSON = "json"
-
-
-T = TypeVar("T", bound=StrEnum)
-
-
-def choice(request: Request, name: str, kind: type[T], otherwise: T) -> T:
-    """A parameter of the query that is one of a few words. Raises Problem 400."""
-    written = request.query.get(name)
-    try:
-        return otherwise if written is None else kind(written)
-    except ValueError:
-        words = ", ".join(kind)
-        raise Problem(
-            400,
-            "invalid",
-            f"{name}: one of {words} is expected.",
-            (Fault(name, f"one of {words}"),),
-        ) from None
 
 
 ROUTES: tuple[Route, ...] = (

@@ -7,7 +7,7 @@ the document says already is left alone, so that importing it again changes noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from proxy.control.admin import body, changes
 from proxy.control.admin.access import Permission
 from proxy.control.admin.edits import Create, Delete
-from proxy.control.admin.export import choice
+from proxy.control.admin.intake import choice, switch
 from proxy.control.admin.planning import plan
 from proxy.control.admin.sealing import no_master_key
 from proxy.control.admin.services import needs_store
@@ -59,6 +59,20 @@ class Report(Struct, eq=False):
     def count(self, action: str) -> int:
         """How many objects."""
         return sum(one.action == action for one in self.done)
+
+    def shown(self, *, dry_run: bool) -> dict[str, Any]:
+        """For a program."""
+        return {
+            "dry_run": dry_run,
+            "ok": not self.problems,
+            **{action: self.count(action) for action in ACTIONS},
+            "edits": [
+                {"action": one.action, "kind": one.kind, "name": one.name, "at": one.place}
+                for one in self.done
+            ],
+            "problems": [{"field": one.field, "message": one.message} for one in self.problems],
+            "warnings": self.warnings,
+        }
 
 
 # --- reading ---
@@ -184,7 +198,7 @@ async def import_document(request: Request, services: Services) -> Answer:
     """Take in the body. 400 names everything that is wrong; a dry run answers 200 and says the same."""
     needs_store(services)
     mode = choice(request, "mode", Mode, Mode.MERGE)
-    dry_run = _flag(request.query, "dry_run")
+    dry_run = switch(request, "dry_run")
     document = await asyncio.to_thread(_read, request)
     report = await carry_out(request, services, document, mode, dry_run=dry_run)
     if report.problems and not dry_run:
@@ -194,32 +208,8 @@ async def import_document(request: Request, services: Services) -> Answer:
             f"{len(report.problems)} problems, so nothing was changed.",
             tuple(report.problems),
         )
-    return Answer(_shown(report, mode, dry_run=dry_run, revision=services.sync.revision))
-
-
-def _shown(report: Report, mode: Mode, *, dry_run: bool, revision: int) -> dict[str, Any]:
-    return {
-        "dry_run": dry_run,
-        "mode": mode,
-        "ok": not report.problems,
-        **{action: report.count(action) for action in ACTIONS},
-        "edits": [
-            {"action": one.action, "kind": one.kind, "name": one.name, "at": one.place}
-            for one in report.done
-        ],
-        "problems": [{"field": one.field, "message": one.message} for one in report.problems],
-        "warnings": report.warnings,
-        "revision": revision,
-    }
-
-
-def _flag(query: Mapping[str, str], name: str) -> bool:
-    word = query.get(name, "false").lower()
-    if word not in ("true", "false", "1", "0"):
-        raise Problem(
-            400, "invalid", f"{name}: true or false is expected.", (Fault(name, "true or false"),)
-        )
-    return word in ("true", "1")
+    shown = report.shown(dry_run=dry_run)
+    return Answer({**shown, "mode": mode, "revision": services.sync.revision})
 
 
 ROUTES: tuple[Route, ...] = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from proxy.control.admin.edits import Called, Create, Delete, Edit, Update
 from proxy.control.admin.refusal import wrong
@@ -23,6 +24,7 @@ INSIDE = {
 """What may come along with a new object: the field, and what its items are."""
 CHILDREN = 1000
 """Of one object in one body."""
+T = TypeVar("T", bound=StrEnum)
 _SINGLE = '"'
 
 
@@ -135,6 +137,15 @@ def switch(request: Request, name: str) -> bool:
     if value not in ("true", "false"):
         raise wrong(name, "true or false is expected")
     return value == "true"
+
+
+def choice(request: Request, name: str, kind: type[T], otherwise: T) -> T:
+    """A parameter that is one of a few words. Raises Problem 400."""
+    value = request.query.get(name, otherwise)
+    try:
+        return kind(value)
+    except ValueError:
+        raise wrong(name, f"one of {', '.join(kind)} is expected") from None
 
 
 def known(request: Request, *names: str) -> None:

@@ -166,7 +166,7 @@ async def test_a_dry_run_says_everything_and_writes_nothing(desk: Desk) -> None:
 
 
 async def test_a_dry_run_says_every_problem(desk: Desk) -> None:
-    said = await take(desk, _WRONG, "dry_run=1")
+    said = await take(desk, _WRONG, "dry_run=true")
 
     assert said.status == 200
     assert not said.json["ok"]
