@@ -1,16 +1,21 @@
 """The admin API: a table of routes, each with the permission it needs.
 
-    web            request, answer, problem, route           app        route, authenticate, authorise, answer
-    access         roles and permissions                     services   what handlers work with
-    changes        every write of configuration objects      routes     all routes of all modules
+    web        request, answer, problem, route               app        route, identify, authorise, answer
+    match      which route a path is                         routes     all routes of all modules
+    access     roles and permissions                         identify   who asks, and whether they may
+    services   what handlers work with                       body, strict, intake, paging   what a request says
 
-The same objects in the words of other gateways:
+    resources, batch, operations    objects one by one, many at once, switched and rotated
+    login, users, tokens            people and programs, with sessions, passwords, lockout
+    status, figures, audit          how things are, what was counted, who changed what
+    export, importing               everything as one document
+    openapi, schemas                all of it described
 
-    spelled        fields in any spelling                    vendors    a word, an address and a key as a provider
-    grouping       a provider, its keys and models as one    regrouping the edits that make, change and remove it
-    groups         /admin/groups                             proxy_keys /admin/proxy-keys
-    api_providers  /api/providers                            db_objects /v1/db
-    figures        what this worker has counted              statistics, status, logs, upkeep
+    changes    every write of configuration objects: edits -> draft -> records
+    draft      what edits make of the objects                ground     what has to be so before
+    overlay    the objects as they are in a transaction      infile     those of the file
+    shapes     what an object looks like                     sealing    its secrets
+    compat     the same in the words of other gateways
 
 Handlers are `async (request, services) -> Answer` and know nothing of HTTP connections: the admin listener serves
 them, and the API listener does where both share a port.

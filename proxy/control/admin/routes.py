@@ -8,23 +8,25 @@ from __future__ import annotations
 from itertools import chain
 
 from proxy.control.admin import (
-    api_providers,
     audit,
     batch,
-    db_objects,
     export,
-    groups,
     importing,
     login,
     logs,
     operations,
-    proxy_keys,
     resources,
-    statistics,
     status,
     tokens,
-    upkeep,
     users,
+)
+from proxy.control.admin.compat import (
+    api_providers,
+    db_objects,
+    groups,
+    proxy_keys,
+    statistics,
+    upkeep,
 )
 from proxy.control.admin.web import Route
 

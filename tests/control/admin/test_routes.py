@@ -19,9 +19,17 @@ def test_no_two_are_at_one_path_and_each_has_a_permission() -> None:
 
 def test_every_module_with_routes_is_named() -> None:
     folder = Path(routes.__file__).parent
-    having = {path.stem for path in folder.glob("*.py") if "\nROUTES" in path.read_text()}
+    having = {path.stem for path in folder.rglob("*.py") if "\nROUTES" in path.read_text()}
 
     assert {module.__name__.rpartition(".")[2] for module in routes.MODULES} == having
+
+
+def test_nothing_rests_on_the_words_of_other_gateways() -> None:
+    folder = Path(routes.__file__).parent
+
+    users = {path.stem for path in folder.glob("*.py") if "admin.compat" in path.read_text()}
+
+    assert users == {"routes"}
 
 
 def test_hardly_anything_is_public() -> None:

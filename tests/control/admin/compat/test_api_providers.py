@@ -11,8 +11,8 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from proxy.control.admin.access import Role
-from proxy.control.admin.api_providers import WORDS, given
-from proxy.control.admin.plain import group_of
+from proxy.control.admin.compat.api_providers import WORDS, given
+from proxy.control.admin.compat.plain import group_of
 from proxy.control.admin.web import Problem
 from tests.control.admin.desk import Desk
 from tests.control.admin.foreign import open_foreign

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from proxy.control.admin import references, vendors
+from proxy.control.admin import references
+from proxy.control.admin.compat import vendors
+from proxy.control.admin.compat.grouping import Group, Served
+from proxy.control.admin.compat.spelled import Given, folded, invalid
 from proxy.control.admin.draft import merged
 from proxy.control.admin.edits import Create, Delete, Edit, Update
-from proxy.control.admin.grouping import Group, Served
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.sealing import is_sent_elsewhere
-from proxy.control.admin.spelled import Given, folded, invalid
 from proxy.control.admin.web import Fault, Problem
 from proxy.core.config.presets import address_of
 from proxy.core.records import Kind as Row

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import quote
 
-from proxy.control.admin import body, changes, plain
+from proxy.control.admin import body, changes
 from proxy.control.admin.access import Permission
-from proxy.control.admin.grouping import place_of
-from proxy.control.admin.plain import Words
-from proxy.control.admin.spelled import (
+from proxy.control.admin.compat import plain
+from proxy.control.admin.compat.grouping import place_of
+from proxy.control.admin.compat.plain import Words
+from proxy.control.admin.compat.spelled import (
     SWITCH,
     TARGET,
     TEXT,

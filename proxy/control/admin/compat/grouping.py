@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from proxy.control.admin import vendors
-from proxy.control.admin.sealing import key_of
-from proxy.control.admin.spelled import (
+from proxy.control.admin.compat import vendors
+from proxy.control.admin.compat.spelled import (
     MAPPING,
     NUMBER,
     SWITCH,
@@ -26,6 +25,7 @@ from proxy.control.admin.spelled import (
     Kind,
     moment,
 )
+from proxy.control.admin.sealing import key_of
 from proxy.core.config.presets import address_of
 from proxy.core.records import Kind as Row
 from proxy.core.records import spec_of

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.control import health
-from proxy.control.admin import body, figures, grouping, plain, regrouping
+from proxy.control.admin import body, figures
 from proxy.control.admin.access import Permission
-from proxy.control.admin.spelled import answer, read, schema
+from proxy.control.admin.compat import grouping, plain, regrouping
+from proxy.control.admin.compat.spelled import answer, read, schema
 from proxy.control.admin.web import Answer, Route
 from proxy.core.records import Kind
 
 if TYPE_CHECKING:
-    from proxy.control.admin.regrouping import Plan
+    from proxy.control.admin.compat.regrouping import Plan
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
     from proxy.core.config.schema import Config

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.control.admin.vendors import (
+from proxy.control.admin.compat.vendors import (
     COMPATIBLE,
     block,
     host_of,

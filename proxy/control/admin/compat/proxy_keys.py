@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from proxy.control.admin import body, changes, plain
+from proxy.control.admin import body, changes
 from proxy.control.admin.access import Permission, Principal, may_touch
-from proxy.control.admin.refusal import missing, read_only
-from proxy.control.admin.spelled import (
+from proxy.control.admin.compat import plain
+from proxy.control.admin.compat.spelled import (
     SWITCH,
     TEXT,
     TEXTS,
@@ -21,6 +21,7 @@ from proxy.control.admin.spelled import (
     read,
     schema,
 )
+from proxy.control.admin.refusal import missing, read_only
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Fault, Route
 from proxy.core import records, virtual_key

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from proxy.control.admin.compat.spelled import folded, invalid
 from proxy.control.admin.sealing import last4
-from proxy.control.admin.spelled import folded, invalid
 from proxy.control.admin.web import Fault
 from proxy.core.config.presets import presets
 from proxy.core.redact import MASK

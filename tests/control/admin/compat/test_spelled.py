@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from proxy.control.admin.spelled import (
+from proxy.control.admin.compat.spelled import (
     MAPPING,
     NUMBER,
     SWITCH,

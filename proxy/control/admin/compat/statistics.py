@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.control import health
 from proxy.control.admin import figures
 from proxy.control.admin.access import Permission
-from proxy.control.admin.spelled import moment
+from proxy.control.admin.compat.spelled import moment
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.clock import now

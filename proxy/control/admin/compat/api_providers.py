@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from proxy.control.admin import body, grouping, plain
+from proxy.control.admin import body
 from proxy.control.admin.access import Permission
-from proxy.control.admin.plain import Words
-from proxy.control.admin.spelled import (
+from proxy.control.admin.compat import grouping, plain
+from proxy.control.admin.compat.plain import Words
+from proxy.control.admin.compat.spelled import (
     MAPPING,
     NUMBER,
     SWITCH,
@@ -24,7 +25,7 @@ from proxy.control.admin.spelled import (
 from proxy.control.admin.web import Answer, Problem, Route
 
 if TYPE_CHECKING:
-    from proxy.control.admin.grouping import Group
+    from proxy.control.admin.compat.grouping import Group
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
 

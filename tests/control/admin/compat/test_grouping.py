@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from proxy.control.admin.grouping import ANSWERED, FIELDS, Group, of_the_file, shown, stored
+from proxy.control.admin.compat.grouping import ANSWERED, FIELDS, Group, of_the_file, shown, stored
 from proxy.core.config.loading import parse
 from proxy.core.records import Kind, Record
 from proxy.core.secret import Secret

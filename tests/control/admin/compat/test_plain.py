@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control.admin.plain import Words, every, find, group_of
-from proxy.control.admin.spelled import Given
+from proxy.control.admin.compat.plain import Words, every, find, group_of
+from proxy.control.admin.compat.spelled import Given
 from proxy.control.admin.web import Problem
 from tests.control.admin.foreign import open_foreign
 

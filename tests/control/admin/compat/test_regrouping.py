@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.control.admin import grouping, regrouping
 from proxy.control.admin.access import Principal, Role
+from proxy.control.admin.compat import grouping, regrouping
+from proxy.control.admin.compat.grouping import Group
+from proxy.control.admin.compat.spelled import read
+from proxy.control.admin.compat.vendors import masked
 from proxy.control.admin.draft import Draft
 from proxy.control.admin.edits import Create, Delete, Edit, Update
 from proxy.control.admin.ground import Means
-from proxy.control.admin.grouping import Group
 from proxy.control.admin.overlay import Overlay
-from proxy.control.admin.spelled import read
-from proxy.control.admin.vendors import masked
 from proxy.control.admin.web import Fault, Problem
 from proxy.core.config.loading import parse
 from proxy.core.records import Kind

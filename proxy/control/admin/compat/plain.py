@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from proxy.control.admin import changes, grouping, regrouping
+from proxy.control.admin import changes
+from proxy.control.admin.compat import grouping, regrouping
+from proxy.control.admin.compat.spelled import Given, renamed
 from proxy.control.admin.refusal import missing, read_only
-from proxy.control.admin.spelled import Given, renamed
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Problem
 from proxy.core.records import Kind
 
 if TYPE_CHECKING:
-    from proxy.control.admin.grouping import Group
-    from proxy.control.admin.regrouping import Plan
+    from proxy.control.admin.compat.grouping import Group
+    from proxy.control.admin.compat.regrouping import Plan
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
     from proxy.core.records import Record
