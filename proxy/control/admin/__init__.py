@@ -6,7 +6,7 @@
     services   what handlers work with                       body, strict, intake, paging   what a request says
 
     resources, batch, operations    objects one by one, many at once, switched and rotated
-    login, users, tokens            people and programs, with sessions, passwords, lockout
+    login, users, tokens            people and programs, with people (rows), sessions, passwords, lockout
     status, figures, audit          how things are, what was counted, who changed what
     export, importing               everything as one document
     openapi, schemas                all of it described

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from pydantic import Field, SecretStr
 
-from proxy.control.admin import sessions, users
+from proxy.control.admin import people, sessions
 from proxy.control.admin.access import Permission
 from proxy.control.admin.identify import is_same_origin
 from proxy.control.admin.lockout import forgive, knock
@@ -44,7 +44,7 @@ class NewPassword(Body):
     """The one so far, and the next."""
 
     current: SecretStr = Field(max_length=1024)
-    password: users.Password
+    password: people.Password
 
 
 class Me(Body):
@@ -136,11 +136,11 @@ async def put_me(request: Request, services: Services) -> Answer:
         raise _taken()
     try:
         async with needs_store(services).transaction() as session:
-            before = await users.find(session, str(principal.user))
+            before = await people.find(session, str(principal.user))
             await session.execute(
                 "UPDATE users SET name = $1 WHERE id = $2", body.name, principal.user
             )
-            after = await users.find(session, str(principal.user))
+            after = await people.find(session, str(principal.user))
             await note(
                 session,
                 request,
@@ -162,8 +162,8 @@ async def put_password(request: Request, services: Services) -> Answer:
     principal = _self_with_row(request)
     door, store = services.door, needs_store(services)
     admin = services.state.snapshot.admin
-    user = await users.find(store, str(principal.user))
-    users.check_password(body.password, user.name)
+    user = await people.find(store, str(principal.user))
+    people.check_password(body.password, user.name)
     with door.gate.place():
         await knock(store, user.name)
         account = await _account(store, admin, user.name)
@@ -174,7 +174,7 @@ async def put_password(request: Request, services: Services) -> Answer:
         kept = await door.gate.hash(body.password.get_secret_value())
     async with store.transaction() as session:
         await forgive(session, user.name)
-        await users.set_password(session, user.id, kept)
+        await people.set_password(session, user.id, kept)
         opened = await sessions.begin(session, request, user.id, None)
         await note(session, request, "password", "user", user.id, user.name)
     again = await sessions.find(store, opened.cookie.reveal(), admin)

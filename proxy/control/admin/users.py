@@ -6,31 +6,26 @@ of its user. The account of the configuration (`admin.username`) is none of thes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
-from proxy.control.admin import sessions
+from proxy.control.admin import people, sessions
 from proxy.control.admin.access import Permission, Role, needs_power
 from proxy.control.admin.lockout import forgive
-from proxy.control.admin.passwords import LONGEST, SHORTEST
+from proxy.control.admin.people import Password, User, check_password, find
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.strict import Body, Name, Team, read
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.clock import now
-from proxy.core.records import is_id
 from proxy.store.base import ADMIN_TIMEOUT, Duplicate
 from proxy.store.objects import lock
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
-    from proxy.store.base import Row, Session
-
-Password = Annotated[SecretStr, Field(min_length=SHORTEST, max_length=LONGEST)]
 
 
 class NewUser(Body):
@@ -63,50 +58,10 @@ class SomeOfUser(Body):
     password: Password = SecretStr("")
 
 
-class User(Struct, frozen=True):
-    """One row."""
-
-    id: int
-    name: str
-    role: str
-    team: str
-    enabled: bool
-    created: float
-    updated: float
-    changed: float
-    """Unix time of its last new password."""
-
-    @property
-    def is_owner(self) -> bool:
-        """Whether it can do everything."""
-        return self.enabled and self.role == Role.OWNER.value
-
-    def shown(self) -> dict[str, Any]:
-        """All but the password."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "role": self.role,
-            "team": self.team,
-            "enabled": self.enabled,
-            "created": self.created,
-            "updated": self.updated,
-            "password_changed": self.changed,
-        }
-
-
-_SELECT = "SELECT id, name, role, team, enabled, created, updated, changed FROM users"
-_ALL, _BY_ID, _BY_NAME = (
-    _SELECT + " ORDER BY name",
-    _SELECT + " WHERE id = $1",
-    _SELECT + " WHERE name = $1",
-)
-
-
 async def list_users(request: Request, services: Services) -> Answer:
     """Every user, by name."""
-    rows = await needs_store(services).fetch(_ALL, timeout=ADMIN_TIMEOUT)
-    return Answer({"data": [_user(row).shown() for row in rows]})
+    found = await people.every(needs_store(services))
+    return Answer({"data": [user.shown() for user in found]})
 
 
 async def get_user(request: Request, services: Services) -> Answer:
@@ -126,17 +81,7 @@ async def create_user(request: Request, services: Services) -> Answer:
         kept = await services.door.gate.hash(body.password.get_secret_value())
     try:
         async with store.transaction() as session:
-            rows = await session.fetch(
-                "INSERT INTO users (name, password, role, team, enabled, created, updated, changed)"
-                " VALUES ($1, $2, $3, $4, $5, $6, $6, $6) RETURNING id",
-                user.name,
-                kept,
-                user.role,
-                user.team,
-                int(user.enabled),
-                time,
-            )
-            user = replace(user, id=rows[0][0])
+            user = replace(user, id=await people.insert(session, user, kept))
             await note(session, request, "create", "user", user.id, user.name, after=user.shown())
     except Duplicate:
         raise _taken(user.name) from None
@@ -159,9 +104,8 @@ async def delete_user(request: Request, services: Services) -> Answer:
         await lock(session)
         user = await find(session, request.params["id"])
         needs_power(request.who, user.role, user.team)
-        await _keep_an_owner(session, services, user)
-        await session.execute("DELETE FROM users WHERE id = $1", user.id)
-        await sessions.end_all(session, user.id)
+        await people.keep_an_owner(session, services.state.snapshot.admin, user)
+        await people.delete(session, user.id)
         await note(session, request, "delete", "user", user.id, user.name, before=user.shown())
     return Answer(status=204)
 
@@ -198,30 +142,6 @@ async def unlock(request: Request, services: Services) -> Answer:
     return Answer(status=204)
 
 
-async def find(session: Session, id: str) -> User:
-    """By id or name. Raises Problem 404, StoreDown."""
-    by_id = is_id(id)
-    rows = await session.fetch(
-        _BY_ID if by_id else _BY_NAME,
-        int(id) if by_id else id,
-        timeout=ADMIN_TIMEOUT,
-    )
-    if not rows:
-        raise Problem(404, "not_found", "There is no such user.")
-    return _user(rows[0])
-
-
-async def set_password(session: Session, user: int, kept: str) -> None:
-    """A new password for a user, and an end to all its sessions. Raises StoreDown."""
-    await session.execute(
-        "UPDATE users SET password = $1, changed = $2, updated = $2 WHERE id = $3",
-        kept,
-        now(),
-        user,
-    )
-    await sessions.end_all(session, user)
-
-
 async def _change(
     request: Request, services: Services, body: WholeUser | SomeOfUser, *, whole: bool
 ) -> Answer:
@@ -249,8 +169,8 @@ async def _change(
             if kept:
                 check_password(body.password, after.name)
             if not after.is_owner:
-                await _keep_an_owner(session, services, before)
-            await _write(session, before, after, kept)
+                await people.keep_an_owner(session, services.state.snapshot.admin, before)
+            await people.update(session, before, after, kept)
             await note(
                 session,
                 request,
@@ -267,35 +187,6 @@ async def _change(
     return Answer(after.shown())
 
 
-async def _write(session: Session, before: User, after: User, kept: str) -> None:
-    await session.execute(
-        "UPDATE users SET name = $1, role = $2, team = $3, enabled = $4, updated = $5 WHERE id = $6",
-        after.name,
-        after.role,
-        after.team,
-        int(after.enabled),
-        after.updated,
-        after.id,
-    )
-    if kept:
-        await set_password(session, after.id, kept)
-    elif (before.role, before.team, before.enabled) != (after.role, after.team, after.enabled):
-        await sessions.end_all(session, after.id)
-
-
-async def _keep_an_owner(session: Session, services: Services, user: User) -> None:
-    """Raises Problem 409 when this is the last one. The lock is held, so no two go at once."""
-    if not user.is_owner or services.state.snapshot.admin.password is not None:
-        return
-    rows = await session.fetch(
-        "SELECT id FROM users WHERE role = $1 AND enabled = 1 AND id <> $2 LIMIT 1",
-        Role.OWNER.value,
-        user.id,
-    )
-    if not rows:
-        raise Problem(409, "last_owner", "This is the last owner. Make another one first.")
-
-
 def _check(request: Request, services: Services, user: User) -> None:
     """Raises Problem: 400 for a key manager without a team, 403 for more than one has, 409 for a name in the file."""
     if user.role == Role.KEY_MANAGER.value and not user.team:
@@ -308,21 +199,8 @@ def _check(request: Request, services: Services, user: User) -> None:
         raise Problem(409, "conflict", detail)
 
 
-def check_password(password: SecretStr, name: str) -> None:
-    """Raises Problem 400 for one that is tried first."""
-    text = password.get_secret_value()
-    if text.casefold() == name.casefold() or len(set(text)) == 1:
-        fault = Fault("password", "too easy to guess")
-        raise Problem(400, "invalid", "The body is not as it has to be.", (fault,))
-
-
 def _taken(name: str) -> Problem:
     return Problem(409, "conflict", f"There is a user '{name}' already.")
-
-
-def _user(row: Row) -> User:
-    id, name, role, team, enabled, created, updated, changed = row
-    return User(id, name, role, team, bool(enabled), created, updated, changed)
 
 
 _ONE = "/admin/users/{id}"
