@@ -1,4 +1,4 @@
-"""What kind of place an IP address is: may a gateway connect to it on somebody's behalf."""
+"""What kind of place an IP address is, may a gateway connect to it on somebody's behalf; and whom it stands for."""
 
 from __future__ import annotations
 
@@ -77,3 +77,16 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     ):
         return ipaddress.IPv4Address(low)
     return None
+
+
+def network_of(address: str) -> str:
+    """Whom an address stands for: itself, or of IPv6 the /64 that one subscriber has. What is no address is itself."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return parsed.packed[:8].hex()

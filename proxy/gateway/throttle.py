@@ -7,7 +7,7 @@ else shares its address. Time is passed in, as monotonic seconds.
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
+from proxy.core.address import network_of
 
 BURST = 20
 INTERVAL = 3.0
@@ -39,17 +39,3 @@ class Throttle:
 
     def __len__(self) -> int:
         return len(self._free_at)
-
-
-def network_of(address: str) -> str:
-    """Whom an address stands for: itself, or of IPv6 the /64 that one subscriber has."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    assert isinstance(parsed, IPv6Address)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return parsed.packed[:8].hex()

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from proxy.core.address import Place, place_of
+from proxy.core.address import Place, network_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,18 @@ from proxy.core.address import Place, place_of
 )
 def test_an_address_is_where_its_connection_ends(address: str, place: Place) -> None:
     assert place_of(ipaddress.ip_address(address)) is place
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "20010db800000000"),
+        ("fe80::1%eth0", "fe80000000000000"),
+        ("", ""),
+        ("not:an:address", "not:an:address"),
+    ],
+)
+def test_whom_an_address_stands_for(address: str, network: str) -> None:
+    assert network_of(address) == network

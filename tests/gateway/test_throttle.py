@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.gateway.throttle import ADDRESSES, BURST, INTERVAL, Throttle, network_of
+from proxy.gateway.throttle import ADDRESSES, BURST, INTERVAL, Throttle
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
@@ -66,21 +65,6 @@ def test_a_subscribers_whole_network_is_one() -> None:
 
     assert throttle.failed("2001:db8:0:1:ffff:ffff:ffff:ffff", 1.0) > 0.0
     assert throttle.failed("2001:db8:0:2::1", 1.0) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8::1", "20010db800000000"),
-        ("fe80::1%eth0", "fe80000000000000"),
-        ("", ""),
-        ("not:an:address", "not:an:address"),
-    ],
-)
-def test_whom_an_address_stands_for(address: str, network: str) -> None:
-    assert network_of(address) == network
 
 
 def test_only_so_many_are_remembered_and_the_oldest_is_forgotten_first() -> None:

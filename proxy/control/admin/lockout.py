@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from proxy.control.admin.passwords import Gate
 from proxy.control.admin.refusal import too_many
+from proxy.core.address import network_of
 from proxy.core.clock import monotonic, now
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class Peers:
 
     def wait(self, peer: str) -> float:
         """Seconds until this address may go on; 0: now."""
-        times = self._seen.get(_network(peer))
+        times = self._seen.get(network_of(peer))
         if times is None or len(times) < PER_MINUTE:
             return 0.0
         return max(0.0, times[0] + MINUTE - monotonic())
 
     def count(self, peer: str) -> None:
         """It did it once more."""
-        network = _network(peer)
+        network = network_of(peer)
         times = self._seen.pop(network, None) or deque(maxlen=PER_MINUTE)
         times.append(monotonic())
         self._seen[network] = times
@@ -120,15 +120,3 @@ async def knock(store: Store, name: str) -> None:
 async def forgive(store: Session, name: str) -> None:
     """Forget the failures of an account. Raises StoreDown."""
     await store.execute("DELETE FROM login_failures WHERE account = $1", account(name))
-
-
-def _network(peer: str) -> str:
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return peer
-    if address.version == 4:
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((address, 64), strict=False))
