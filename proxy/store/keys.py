@@ -164,7 +164,6 @@ async def _around(session: Session, config: Config) -> Around:
         config=config,
         providers=frozenset(row[1] for row in rows if row[0] == Kind.PROVIDER),
         models={row[1]: orjson.loads(row[2]) for row in rows if row[0] == Kind.MODEL},
-        keys=frozenset(),
     )
 
 

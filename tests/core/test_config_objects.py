@@ -19,7 +19,6 @@ AROUND = Around(
     parse(FILE, "h.yaml", {}).config,
     providers=frozenset({"stored"}),
     models={"m1": {"aliases": ["a1"], "fallbacks": ["m2"]}, "m2": {}, "w/*": {}},
-    keys=frozenset(),
 )
 URL = "https://api.example.com/v1"
 

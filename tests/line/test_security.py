@@ -132,7 +132,7 @@ def chat(key: str, model: str = MODEL, **headers: str) -> bytes:
 @pytest.mark.parametrize("url", REFUSED)
 def test_an_address_nobody_may_reach_is_not_saved(url: str, field: str) -> None:
     body = {"base_url": "https://p.example", "allow_http": True, field: url.format(port=6379)}
-    around = Around(Config(), frozenset(), {}, frozenset())
+    around = Around(Config(), frozenset(), {})
 
     checked = check_object("provider", "p", body, around)
 

@@ -134,7 +134,6 @@ class Ground:
             config=self.means.config,
             providers=self.seen.named(Kind.PROVIDER, but=but),
             models=self.seen.named(Kind.MODEL, but=but),
-            keys=self.seen.named(Kind.KEY, but=but),
         )
         above = parent.name if parent is not None else ""
         before = was.name if was is not None and was.name != name else ""

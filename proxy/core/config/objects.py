@@ -65,8 +65,6 @@ class Around(Struct, frozen=True, eq=False):
     """Names in the store."""
     models: Mapping[str, Mapping[str, Any]]
     """Name in the store to its spec (aliases and fallbacks matter)."""
-    keys: frozenset[str] | Mapping[str, Any]
-    """Names of virtual keys in the store."""
 
 
 class Checked(Struct, frozen=True, eq=False):
