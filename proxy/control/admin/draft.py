@@ -165,8 +165,11 @@ class Draft:
         )
         said = "" if is_same else "cleared" if elsewhere and not checked.secrets else "changed"
         changed = self._put("update", record, changed, said)
-        warnings = self._clear_credentials(changed) if elsewhere else ()
-        return Written(changed, warnings=(*warnings, *checked.warnings))
+        warnings = checked.warnings
+        if elsewhere:
+            ids = self._clear_credentials(changed)
+            warnings = (*sealing.left_behind(known or {}, checked.secrets, given, ids), *warnings)
+        return Written(changed, warnings=warnings)
 
     def _delete(self, edit: Delete) -> Written:
         record = self._ground.find(edit.kind, edit.target, edit.if_match)
@@ -220,17 +223,12 @@ class Draft:
         spec[reference.field] = [name for name in spec[reference.field] if name not in gone]
         self._put("update", record, replace(record, spec=orjson.dumps(spec), updated=now()))
 
-    def _clear_credentials(self, provider: Record) -> tuple[str, ...]:
+    def _clear_credentials(self, provider: Record) -> list[int]:
+        """Their ids."""
         cleared = [one for one in self.seen.children(Kind.CREDENTIAL, provider.id) if one.sealed]
         for one in cleared:
             self._put("clear", one, replace(one, sealed="", updated=now()), "cleared")
-        if not cleared:
-            return ()
-        ids = ", ".join(str(one.id) for one in cleared)
-        return (
-            "It is another host now, so the keys made for the old one are gone: "
-            f"give credentials {ids} theirs again.",
-        )
+        return [one.id for one in cleared]
 
 
 def _needed(edit: Edit) -> Permission:

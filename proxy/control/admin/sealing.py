@@ -6,7 +6,7 @@ base URL would be a way to have them delivered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -129,6 +129,38 @@ def is_sent_elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> bo
     if _origin(before) != _origin(after):
         return True
     return before.get("verify_tls", True) is not False and after.get("verify_tls", True) is False
+
+
+def left_behind(
+    known: Mapping[str, Any],
+    kept: Mapping[str, Any],
+    given: Mapping[str, Any],
+    credentials: Sequence[int],
+) -> tuple[str, ...]:
+    """What a provider that is sent elsewhere has no more, to be said; not what somebody took away themselves."""
+    gone: list[str] = []
+    for name, value in known.items():
+        if name in given and given[name] is None:
+            continue
+        if isinstance(value, dict):
+            there = kept.get(name, {})
+            gone += [f"{name}.{each}" for each in value if each not in there]
+        elif name not in kept:
+            gone.append(name)
+    listed = " and ".join(filter(None, (", ".join(gone[:-1]), *gone[-1:])))
+    if credentials:
+        ids = ", ".join(map(str, credentials))
+        listed = (
+            f"{listed}, and the keys of credentials {ids},"
+            if listed
+            else f"the keys of credentials {ids}"
+        )
+    if not listed:
+        return ()
+    return (
+        "Its requests take another way now, so what was secret on the old one is gone: "
+        f"give {listed} once more.",
+    )
 
 
 def _origin(spec: Mapping[str, Any]) -> tuple[str, str, int | None]:

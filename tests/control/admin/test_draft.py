@@ -248,11 +248,36 @@ async def test_a_provider_sent_elsewhere_takes_no_keys_along(office: Office) -> 
 
     [credential] = (await office.shown("/admin/credentials?provider=lab"))["data"]
     assert (said.json["set"], credential["set"]) == (False, False)
-    assert "credentials 2" in said.json["warnings"][0]
+    assert said.json["warnings"] == [
+        "Its requests take another way now, so what was secret on the old one is gone: give headers.x-a, and the keys "
+        "of credentials 2, once more."
+    ]
     assert "m" not in office.services.state.snapshot.models
     cleared, changed = (await office.trail())[:2]
     assert (cleared["action"], cleared["after"]["secrets"]) == ("credential.clear", "cleared")
     assert (changed["action"], changed["after"]["secrets"]) == ("provider.update", "cleared")
+
+
+async def test_what_a_provider_loses_on_its_way_is_named(office: Office) -> None:
+    body = {**LAB, "headers": {"x-a": "one", "x-b": "two"}, "query": {"k": "three"}}
+    await office.made("/admin/providers", {**body, "proxy": "http://127.0.0.1:3128"})
+
+    moved = {"base_url": "http://127.0.0.1:10", "headers": {"x-a": "new"}, "query": None}
+    said = await office.owner("PATCH", "/admin/providers/lab", moved)
+    again = await office.owner("PATCH", "/admin/providers/lab", {"base_url": "http://127.0.0.1:11"})
+    nothing = await office.owner("PATCH", "/admin/providers/lab", {"base_url": LAB["base_url"]})
+
+    assert [one.json.get("warnings") for one in (said, again, nothing)] == [
+        [
+            "Its requests take another way now, so what was secret on the old one is gone: "
+            "give headers.x-b and proxy once more."
+        ],
+        [
+            "Its requests take another way now, so what was secret on the old one is gone: "
+            "give headers.x-a once more."
+        ],
+        None,
+    ]
 
 
 async def test_it_keeps_those_that_come_with_it(office: Office) -> None:
