@@ -84,6 +84,9 @@ def translate(error: sqlite3.Error) -> Exception:
     if code in _DUPLICATE:
         return Duplicate("a row with this name or key is there already")
     primary = code & 0xFF
+    if primary == sqlite3.SQLITE_ERROR and str(error).startswith("no such table"):
+        # It was emptied, and is being restored.
+        return StoreDown(f"SQLite: {error}")
     if primary in _DAMAGED:
         return Damaged(f"SQLite: {error}: restore the file from a backup")
     if primary in _BUSY:
@@ -153,15 +156,47 @@ class Link:
             raise
 
 
+class Place:
+    """Where the file is. Another may be put there, or it may be deleted, while connections hold on to the one before."""
+
+    __slots__ = ("opened", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.opened = False
+        """There was a file: if it is gone, an empty one is no substitute."""
+
+    def make(self) -> None:
+        """The file, for us alone: it holds digests and sealed secrets. SQLite gives its companions the same mode.
+
+        Raises StoreDown for one that was deleted, OSError.
+        """
+        if self.path.exists():
+            return
+        if self.opened:
+            raise StoreDown(f"SQLite: {self.path} was deleted: restore it, or start anew without")
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+
+    def file(self) -> tuple[int, int] | None:
+        """Which file it is; None: none."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 class Line:
-    """A place for one connection, made when it is needed and made anew when it is lost."""
+    """A place for one connection, made when it is needed and made anew when it is lost, or its file is another."""
 
-    __slots__ = ("_connecting", "_link", "_path", "_setup", "turn")
+    __slots__ = ("_connecting", "_file", "_link", "_place", "_setup", "turn")
 
-    def __init__(self, path: Path, *setup: str) -> None:
-        self._path = path
+    def __init__(self, place: Place, *setup: str) -> None:
+        self._place = place
         self._setup = setup
         self._link: Link | None = None
+        self._file: tuple[int, int] | None = None
         self._connecting = asyncio.Lock()
         self.turn = asyncio.Lock()
         """Held by whoever is alone on it."""
@@ -169,9 +204,13 @@ class Line:
     async def link(self) -> Link:
         """The connection. Raises StoreDown."""
         async with self._connecting:
-            if self._link is None or self._link.lost:
-                self._link = await self._connect()
-            return self._link
+            link = self._link
+            if link is not None and not link.lost and self._place.file() != self._file:
+                # What would be written there is found by nobody.
+                await link.close()
+            if link is None or link.lost:
+                link = self._link = await self._connect()
+            return link
 
     async def close(self) -> None:
         async with self._connecting:
@@ -181,16 +220,19 @@ class Line:
 
     async def _connect(self) -> Link:
         try:
-            await asyncio.to_thread(_make, self._path)
+            await asyncio.to_thread(self._place.make)
+            # Asked before it is opened: if it is replaced in between, the next call opens it again.
+            self._file = self._place.file()
+            path = self._place.path
             # Transactions are begun and ended by name.
-            opening = aiosqlite.connect(self._path, isolation_level=None, timeout=ADMIN_TIMEOUT)
+            opening = aiosqlite.connect(path, isolation_level=None, timeout=ADMIN_TIMEOUT)
             # A store that nobody closed does not keep the process from ending.
             opening._thread.daemon = True
             link = Link(await opening)
         except sqlite3.Error as error:
             raise translate(error) from None
         except OSError as error:
-            raise StoreDown(f"SQLite: {self._path}: {error.strerror}") from None
+            raise StoreDown(f"SQLite: {self._place.path}: {error.strerror}") from None
         try:
             for pragma in self._setup:
                 # Going over to WAL fails at once, whatever the timeout, while another process does it.
@@ -198,6 +240,7 @@ class Line:
         except BaseException:
             await link.close()
             raise
+        self._place.opened = True
         return link
 
 
@@ -213,13 +256,6 @@ async def _patiently(work: Callable[[], Awaitable[T]], timeout: float) -> T:
         await asyncio.sleep(random.uniform(*AGAIN))
 
 
-def _make(path: Path) -> None:
-    """The file, for us alone: it holds digests and sealed secrets. SQLite gives its companions the same mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-
-
 _WAL = "PRAGMA journal_mode = WAL"
 _FULL = "PRAGMA synchronous = FULL"
 _KEYS = "PRAGMA foreign_keys = ON"
@@ -233,9 +269,10 @@ class Sqlite:
     backend = "sqlite"
 
     def __init__(self, path: Path) -> None:
-        self._reader = Line(path, _WAL)
-        self._pages = Line(path, _WAL)
-        self._writer = Line(path, _WAL, _FULL, _KEYS, _AT_ONCE)
+        self._place = place = Place(path)
+        self._reader = Line(place, _WAL)
+        self._pages = Line(place, _WAL)
+        self._writer = Line(place, _WAL, _FULL, _KEYS, _AT_ONCE)
         self._watching: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
@@ -294,15 +331,16 @@ class Sqlite:
             self._watching = spawn(self._watch(wake), name="sqlite watch")
 
     async def _watch(self, wake: Callable[[], None]) -> None:
-        seen: list[Row] = []
+        seen: tuple[Any, ...] = ()
         while True:
+            found: tuple[Any, ...] = ()
             try:
-                version = await self.fetch("PRAGMA data_version")
+                found = self._place.file(), await self.fetch("PRAGMA data_version")
             except StoreDown:
-                version = []
-            if version != seen:  # the first time too, for what was written before
+                pass
+            if found != seen:  # the first time too, for what was written before
                 wake()
-            seen = version
+            seen = found
             await asyncio.sleep(WATCH)
 
     async def close(self) -> None:

@@ -159,6 +159,62 @@ async def test_a_file_that_is_read_only_for_now_is_a_store_that_is_down(store: D
     assert await count(store) == 1
 
 
+def remove(path: Path) -> None:
+    """The file and its companions."""
+    for one in (path, *path.parent.glob(f"{path.name}-*")):
+        one.unlink()
+
+
+def backup(path: Path) -> Path:
+    """A copy of the file, made while it is in use."""
+    kept = path.with_name("backup")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(kept)) as target:
+        source.backup(target)
+    return kept
+
+
+async def test_what_is_written_after_the_file_was_deleted_is_not_lost_unnoticed(
+    store: Database, path: Path
+) -> None:
+    await store.execute(PEPPER, "a", "")
+
+    await asyncio.to_thread(remove, path)
+
+    for call in (count(store), store.execute(PEPPER, "b", ""), objects.sweep(store)):
+        with pytest.raises(StoreDown, match="deleted"):
+            await call
+    assert await asyncio.to_thread(path.exists) is False
+
+
+async def test_a_file_that_was_put_in_its_place_is_the_store(store: Database, path: Path) -> None:
+    await store.execute(PEPPER, "a", "")
+    kept = await asyncio.to_thread(backup, path)
+    await store.execute(PEPPER, "b", "")
+
+    await asyncio.to_thread(remove, path)
+    await asyncio.to_thread(kept.rename, path)
+    await store.execute(PEPPER, "c", "")
+
+    assert await store.fetch("SELECT id FROM peppers ORDER BY id") == [("a",), ("c",)]
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT count(*) FROM peppers").fetchone() == (2,)
+
+
+async def test_a_file_that_was_replaced_is_told(store: Database, path: Path) -> None:
+    woken = asyncio.Event()
+    await store.listen(woken.set)
+    async with asyncio.timeout(10):
+        await woken.wait()
+    kept = await asyncio.to_thread(backup, path)
+    woken.clear()
+
+    await asyncio.to_thread(remove, path)
+    await asyncio.to_thread(kept.rename, path)
+
+    async with asyncio.timeout(10):
+        await woken.wait()
+
+
 async def test_a_folder_that_cannot_be_made_is_a_store_that_is_down() -> None:
     with pytest.raises(StoreDown, match="/dev/null/state"):
         await open_store("sqlite:////dev/null/state/a.db").open()
