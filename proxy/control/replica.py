@@ -52,6 +52,8 @@ class Replica:
         self.peppers: tuple[Pepper, ...] = ()
         self.pepper_rows: Sequence[PepperRow] = ()
         self.revision = delta.NEVER
+        self._last: Record | None = None
+        """The last record that was read: see `delta.read`."""
         self.source = ""
         self.up = False
         self.closed: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ class Replica:
         self._unseal(copy.peppers)
         self.mirror = await asyncio.to_thread(_rebuilt, Mirror(), copy.records)
         self.revision, self.source = copy.revision, "disk"
+        self._last = max(copy.records, key=lambda record: record.revision, default=None)
         self._confirmed = monotonic() - max(0.0, now() - copy.confirmed)
         return True
 
@@ -122,6 +125,9 @@ class Replica:
         except StoreBroken as error:
             self.up = False
             raise StoreDown(str(error)) from error
+        except Exception:
+            self.up = False
+            raise
 
     def rekey(self, vault: Vault | None) -> None:
         """Use other master keys. Raises ValueError, and nothing changes, when they open nothing."""
@@ -146,15 +152,16 @@ class Replica:
     async def _read(self) -> Advance:
         assert self.store is not None
         since = self.revision
-        change = await delta.read(self.store, since)
+        change = await delta.read(self.store, since, self._last)
         kinds = await self._absorb(change)
-        if change.revision != since:
+        if change.whole or change.revision != since:
             # Sealing them anew takes a revision, and changes no record.
             before = self.peppers
             self._unseal(await peppers.rows(self.store))
             if self.peppers != before:
                 kinds |= {str(Kind.KEY)}
         self.revision, self.source, self.up = change.revision, "store", True
+        self._last = change.last
         self._confirmed = monotonic()
         return Advance(kinds, change.records, since)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,10 +157,12 @@ class Sync(Standing):
         self._news.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(), name="follow")
-            group.create_task(self._beat(), name="beat")
+            said = "what this worker does cannot be written down"
+            group.create_task(_lasting(self._beat, said), name="beat")
             if self._fleet.name == "0":
                 self._keeper.changed()
-                group.create_task(self._keeper.run(), name="keep")
+                said = "the copy of the database cannot be kept"
+                group.create_task(_lasting(self._keeper.run, said), name="keep")
 
     async def _follow(self) -> None:
         failures = 0
@@ -381,4 +383,16 @@ class Sync(Standing):
                     await self._fleet.leave(self.store)
         except (StoreDown, TimeoutError):
             pass
+        except Exception:
+            logger.exception("this worker's row cannot be taken away")
         await self.store.close()
+
+
+async def _lasting(work: Callable[[], Awaitable[None]], complaint: str) -> None:
+    """Whatever goes wrong with it: following the store does not end for its sake."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception(complaint)
+        await asyncio.sleep(BEAT)

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from proxy.core.clock import now
-from proxy.store.base import BULK_TIMEOUT, Session, StoreBroken
+from proxy.store.base import BULK_TIMEOUT, Session, StoreBroken, StoreDown
 
 SQL: Final = Path(__file__).with_name("sql")
 
@@ -121,6 +121,8 @@ async def state(session: Session, backend: str) -> State:
         return State(NOTHING, {})
     rows = await session.fetch("SELECT number, checksum FROM migrations")
     meta = await session.fetch("SELECT value FROM headrace_meta WHERE key = $1", "schema")
+    if not meta:
+        raise StoreDown("it is being restored: it does not say which schema it has")
     return State(Version.parse(meta[0][0]), {row[0]: row[1] for row in rows})
 
 

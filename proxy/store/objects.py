@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from proxy.core.clock import now
 from proxy.core.records import Record
+from proxy.store.base import StoreDown
 
 if TYPE_CHECKING:
     from proxy.store.base import Row, Session, Store
@@ -39,6 +40,8 @@ class Mark(Struct, frozen=True):
 async def mark(session: Session) -> Mark:
     """Without a lock: what a poll asks. Raises StoreDown."""
     rows = await session.fetch("SELECT revision, floor FROM revision")
+    if not rows:
+        raise StoreDown("it is being restored: it has no revision")
     revision, floor = rows[0]
     return Mark(revision, floor)
 

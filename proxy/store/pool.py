@@ -28,7 +28,9 @@ _PASSING: Final = (
     "25P03",  # idle in a transaction for too long
     "28",  # login: a password is being changed
     "3D000",  # no such database: being restored
+    "3F000",  # no such schema, for the same reason
     "40",  # serialization, deadlock
+    "42P01",  # no such table, for the same reason
     "53",  # out of connections, memory, disk
     "55P03",  # lock not available
     "57",  # cancelled, shut down, starting up

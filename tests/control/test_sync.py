@@ -27,6 +27,7 @@ from tests.control.syncing import (
     model,
     opened,
     put,
+    put_in,
     until,
     working,
 )
@@ -419,6 +420,57 @@ async def test_a_file_that_would_lock_the_store_is_not_taken(place: Place) -> No
             await worker.sync.reload()
 
         assert worker.sync.vault is vault
+
+
+# --- a database that is being restored ---
+
+
+async def test_without_its_tables_what_is_served_goes_on(either: Place) -> None:
+    async with working(either) as worker, opened(either) as store:
+        await model(store, "stored")
+        await until(lambda: "stored" in worker.models)
+
+        for table in ("objects", "revision", "workers"):
+            await store.execute(f"ALTER TABLE {table} RENAME TO hidden_{table}")
+        await until(lambda: not worker.sync.up)
+        assert (worker.models, worker.sync.health) == ({"filed", "stored"}, "degraded")
+
+        for table in ("workers", "objects", "revision"):
+            await store.execute(f"ALTER TABLE hidden_{table} RENAME TO {table}")
+        await model(store, "later")
+        await until(lambda: "later" in worker.models)
+        assert worker.sync.health == "ok"
+
+
+async def test_an_older_state_that_has_been_written_to_is_taken_whole(either: Place) -> None:
+    async with opened(either) as store:
+        before = await model(store, "old")
+        async with working(either) as worker:
+            await model(store, "lost")
+            await until(lambda: "lost" in worker.models)
+
+            async with store.transaction() as session:
+                await session.execute("DELETE FROM objects WHERE revision > $1", before)
+                await session.execute("UPDATE revision SET revision = $1", before)
+                for name in ("new", "newer"):
+                    parent = await put_in(session, Kind.MODEL, name, created=1.0)
+                    spec = {"provider": "lab"}
+                    await put_in(session, Kind.DEPLOYMENT, "", spec, parent=parent, created=1.0)
+
+            await until(lambda: worker.models == {"filed", "old", "new", "newer"})
+
+
+async def test_a_word_that_cannot_be_written_down_keeps_nobody_from_following(
+    either: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with working(either) as worker, opened(either) as store:
+        await store.execute("ALTER TABLE workers RENAME COLUMN problem TO trouble")
+        worker.sync._news.set()
+        await until(lambda: "written down" in caplog.text)
+
+        await model(store, "stored")
+
+        await until(lambda: "stored" in worker.models)
 
 
 # --- all of them ---

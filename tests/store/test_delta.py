@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from proxy.core.clock import now
 from proxy.core.records import Kind, Record
 from proxy.store import delta, objects
 from proxy.store.base import CALL_TIMEOUT, Row, Session, Store
@@ -26,7 +28,9 @@ async def write(store: Store, name: str, *, id: int = 0, deleted: bool = False) 
     """One key; its revision."""
     async with store.transaction() as session:
         revision = await objects.lock(session) + 1
-        record = Record(Kind.KEY, id or revision, revision, name=name, deleted=deleted)
+        id = id or revision
+        record = Record(Kind.KEY, id, revision, name=name, deleted=deleted)
+        record = replace(record, created=float(id), updated=now())
         await objects.write(session, record)
         await objects.unlock(session, revision)
     return revision
@@ -86,6 +90,46 @@ async def test_from_an_older_store_everything_is_read(store: Store) -> None:
     change = await delta.read(store, 17)
 
     assert (change.whole, change.revision) == (True, 1)
+
+
+async def restored(store: Store, before: int, after: list[str]) -> None:
+    """Put an older state in its place, as a backup is, and write these since."""
+    await store.execute("DELETE FROM objects WHERE revision > $1", before)
+    await store.execute("UPDATE revision SET revision = $1", before)
+    for name in after:
+        await write(store, name)
+
+
+@pytest.mark.parametrize("since", [["c"], ["c", "d"], ["c", "d", "e"]])
+async def test_an_older_store_that_has_been_written_to_is_read_whole(
+    store: Store, since: list[str]
+) -> None:
+    backup = await write(store, "a")
+    await write(store, "b")
+    lost = await write(store, "lost")
+    seen = await delta.read(store, delta.NEVER)
+    assert (seen.revision, seen.last.revision if seen.last else 0) == (lost, lost)
+
+    await restored(store, backup, since)
+
+    change = await delta.read(store, seen.revision, seen.last)
+    assert [name for _, name, _ in told(change)] == ["a", *since]
+    assert (change.whole, change.revision) == (True, backup + len(since))
+    assert told(await delta.read(store, change.revision, change.last)) == []
+
+
+async def test_what_was_read_last_may_have_changed_since(store: Store) -> None:
+    one = await write(store, "a")
+    seen = await delta.read(store, delta.NEVER)
+    await write(store, "a", id=one, deleted=True)
+
+    change = await delta.read(store, seen.revision, seen.last)
+    assert (change.whole, told(change)) == (False, [(one, "a", True)])
+    assert not (await delta.read(store, change.revision, change.last)).whole
+
+    await store.execute("UPDATE revision SET revision = revision + 1")  # peppers, sealed anew
+    later = await delta.read(store, change.revision, change.last)
+    assert (later.whole, later.records, later.last) == (False, [], change.last)
 
 
 class Interrupted:

@@ -26,6 +26,8 @@ def server_error(state: str) -> asyncpg.PostgresError:
         "25P03",  # idle in a transaction
         "28P01",  # password
         "3D000",  # no such database
+        "3F000",  # no such schema
+        "42P01",  # no such table: it was emptied, and is being restored
         "40001",  # serialization
         "40P01",  # deadlock
         "53100",  # disk full
