@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from proxy.core.address import Place, network_of, place_of
+from proxy.core.address import Place, is_loopback, network_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,23 @@ def test_an_address_is_where_its_connection_ends(address: str, place: Place) -> 
 )
 def test_whom_an_address_stands_for(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("::ffff:127.0.0.1", True),
+        ("LocalHost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("::ffff:10.0.0.1", False),
+        ("localhost.example.com", False),
+        ("", False),
+    ],
+)
+def test_what_only_this_machine_reaches(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

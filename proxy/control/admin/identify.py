@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from proxy.control.admin import sessions, tokens
@@ -20,6 +19,7 @@ from proxy.control.admin.access import Permission, Principal, Role
 from proxy.control.admin.body import JSON_TYPES, YAML_TYPES
 from proxy.control.admin.refusal import forbidden, store_down, too_many
 from proxy.control.admin.web import Problem, unauthenticated
+from proxy.core.address import is_loopback
 from proxy.core.virtual_key import ADMIN_PREFIX, is_wellformed
 from proxy.store.base import StoreDown
 
@@ -173,9 +173,9 @@ def _is_local(request: Request, snapshot: Snapshot) -> bool:
     admin, server = snapshot.admin, snapshot.server
     host = server.host if admin.port == server.port != 0 else admin.host
     return (
-        _is_loopback(host)
-        and _is_loopback(request.peer)
-        and _is_loopback(_hostname(request.headers.get("host", "")))
+        is_loopback(host)
+        and is_loopback(request.peer)
+        and is_loopback(_hostname(request.headers.get("host", "")))
         and not any(name in request.headers for name in FORWARDED)
     )
 
@@ -184,17 +184,6 @@ def _hostname(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def _bytes(text: str) -> bytes:

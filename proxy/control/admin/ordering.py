@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from proxy.core.config.checks import FALLBACKS
+from proxy.core.config.names import FALLBACKS
 
 Blocks = Mapping[str, Mapping[str, Any]]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from proxy.core.config.checks import FALLBACKS
+from proxy.core.config.names import FALLBACKS
 from proxy.core.records import Kind
 
 if TYPE_CHECKING:

@@ -6,28 +6,27 @@ elsewhere. A value of the wrong kind is somebody else's error: here it counts as
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.core import surfaces
+from proxy.core.address import is_loopback
 from proxy.core.config import address, conversations
 from proxy.core.config.explain import describe
+from proxy.core.config.names import FALLBACKS, Public, cycles
+from proxy.core.config.plain import Table, is_false, is_true, table, tables, texts
 from proxy.core.config.presets import presets
 from proxy.core.config.problem import Path, Problem, Written, printable, sentence, suggestion
 from proxy.core.config.values import HEADER_NAME
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
-
-Table = dict[str, Any]
 
 ADVISED = 20
 """Problems before advice gets short."""
 
-FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
 _OURS = frozenset(
     {
         "accept-encoding",
@@ -50,52 +49,6 @@ _TOKEN = re.compile(r"[\x21-\x7e]*")
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
 """As browsers send it: lower case, no path, and no port where it is the usual one."""
 _PLACEHOLDER = re.compile(r"://[^/]*[A-Z]{4}")
-
-
-# --- reading data of any shape ---
-
-
-def table(value: Any) -> Table:
-    """The value if it is a mapping, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def texts(value: Any) -> Iterator[tuple[int, str]]:
-    """The texts of a list, with their positions."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            if isinstance(item, str):
-                yield index, item
-
-
-def tables(value: Any) -> Iterator[tuple[int, Table]]:
-    """The mappings of a list, with their positions."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            if isinstance(item, dict):
-                yield index, item
-
-
-def is_true(value: Any) -> bool:
-    """Whether the schema will read it as true."""
-    return value is True or (
-        isinstance(value, str) and value.casefold() in ("true", "yes", "on", "1", "y", "t")
-    )
-
-
-def is_false(value: Any) -> bool:
-    """Whether the schema will read it as false."""
-    return value is False or (
-        isinstance(value, str) and value.casefold() in ("false", "no", "off", "0", "n", "f")
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a listener on `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.casefold() == "localhost"
 
 
 class Check:
@@ -404,31 +357,14 @@ class Check:
                     "rename or remove one",
                 )
 
-    def resolved(self, name: str) -> str | None:
-        """The model a request for `name` would reach."""
-        if name in self.models:
-            return name
-        if name in self.aliases:
-            return self.aliases[name]
-        patterns = [*self.models, *self.aliases]
-        found = max(
-            (
-                pattern
-                for pattern in patterns
-                if pattern.endswith("*") and name.startswith(pattern[:-1])
-            ),
-            key=len,
-            default=None,
-        )
-        return None if found is None else self.aliases.get(found, found)
-
     def _fallbacks(self) -> None:
+        public = Public({**self.aliases, **{name: name for name in self.models}})
         edges: dict[str, list[tuple[str, Path]]] = {}
         for name, block in self.models.items():
             for kind in FALLBACKS:
                 for index, other in texts(table(block).get(kind)):
                     path: Path = ("models", name, kind, index)
-                    target = None if other.endswith("*") else self.resolved(other)
+                    target = public.reached(other)
                     if target is None:
                         names = [*self.models, *self.aliases]
                         advice = self._nearest(other, names, "configured models")
@@ -492,29 +428,3 @@ def _is_route(pattern: str) -> bool:
     if start != pattern:
         return any(name.startswith(start) for name in surfaces.OPERATIONS)
     return pattern in surfaces.OPERATIONS
-
-
-def cycles(edges: dict[str, list[tuple[str, Path]]]) -> Iterator[tuple[list[str], Path]]:
-    """Each cycle once: the chain of names, and the edge that closes it. No recursion: chains may be long."""
-    done: set[str] = set()
-    for start in edges:
-        if start in done:
-            continue
-        chain = [start]
-        places = {start: 0}
-        walks = [iter(edges[start])]
-        while walks:
-            step = next(walks[-1], None)
-            if step is None:
-                walks.pop()
-                name = chain.pop()
-                del places[name]
-                done.add(name)
-                continue
-            target, path = step
-            if target in places:
-                yield [*chain[places[target] :], target], path
-            elif target not in done:
-                places[target] = len(chain)
-                chain.append(target)
-                walks.append(iter(edges.get(target, ())))

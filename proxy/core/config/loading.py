@@ -10,9 +10,10 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from proxy.core.config import explain
-from proxy.core.config.checks import Check, table, texts
+from proxy.core.config.checks import Check
 from proxy.core.config.document import Document, Leaf, compose, resolve
 from proxy.core.config.later import remove_later
+from proxy.core.config.plain import table, texts
 from proxy.core.config.presets import Block, merged, presets
 from proxy.core.config.problem import ConfigError, Path, Problem, dotted, sentence, suggestion
 from proxy.core.config.references import References, Unresolved

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.config.checks import ADVISED, FALLBACKS, texts
+from proxy.core.config.checks import ADVISED
+from proxy.core.config.names import FALLBACKS, Public
+from proxy.core.config.plain import texts
 from proxy.core.config.problem import printable, sentence, suggestion
 from proxy.core.config.remarks import meet
 
@@ -66,7 +68,7 @@ class Neighbours:
                 yield field, sentence(f"{kind}, as the model's own name", repr(printable(alias)))
             else:
                 own[alias] = name
-        yield from self._fallbacks(name, block, _Public(own))
+        yield from self._fallbacks(name, block, Public(own))
 
     def _taken(self, public: str, name: str) -> str:
         """What to say of a public name that somebody has: another model, or the one called `name` itself."""
@@ -81,7 +83,7 @@ class Neighbours:
         return sentence("a name of its own", found, "rename or remove one")
 
     def _fallbacks(
-        self, name: str, block: Mapping[str, Any], public: _Public
+        self, name: str, block: Mapping[str, Any], public: Public
     ) -> Iterator[tuple[str, str]]:
         advised = ADVISED
         dead: set[str] = set()
@@ -105,7 +107,7 @@ class Neighbours:
                         sentence("fallbacks that end", f"a cycle: {shown}", "remove one of them"),
                     )
 
-    def _back(self, name: str, target: str, public: _Public, dead: set[str]) -> list[str]:
+    def _back(self, name: str, target: str, public: Public, dead: set[str]) -> list[str]:
         """The chain of fallbacks from `target` to `name`; empty when none leads there.
 
         `dead` are models that are known not to, and grows.
@@ -138,25 +140,3 @@ class Neighbours:
         for kind in FALLBACKS:
             for _, other in texts(spec.get(kind)):
                 yield other
-
-
-class _Public:
-    """Where a request for a name goes."""
-
-    __slots__ = ("_patterns", "owners")
-
-    def __init__(self, owners: Mapping[str, str]) -> None:
-        self.owners = owners
-        found = (pattern for pattern in owners if pattern.endswith("*"))
-        self._patterns = sorted(found, key=len, reverse=True)
-
-    def reached(self, name: str) -> str | None:
-        """The model a request for `name` would reach."""
-        if name.endswith("*"):
-            return None
-        if name in self.owners:
-            return self.owners[name]
-        for pattern in self._patterns:
-            if name.startswith(pattern[:-1]):
-                return self.owners[pattern]
-        return None

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from proxy.core.clock import now
 from proxy.core.config import explain, stored
-from proxy.core.config.checks import ADVISED, Check, is_false, table
+from proxy.core.config.checks import ADVISED, Check
 from proxy.core.config.later import remove_later
 from proxy.core.config.neighbours import Neighbours
+from proxy.core.config.plain import is_false, table
 from proxy.core.config.presets import presets
 from proxy.core.config.problem import Path, Problem, dotted, printable, sentence, suggestion
 from proxy.core.config.remarks import IGNORED_PARAMS, NOT_ENFORCED

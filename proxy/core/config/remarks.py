@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from proxy.core.config.checks import is_loopback
+from proxy.core.address import is_loopback
 from proxy.core.config.problem import Path, Problem, nearest, printable
 
 if TYPE_CHECKING:

@@ -1,0 +1,60 @@
+"""Public names: which model each reaches, and whether fallbacks go round in circles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.core.config.problem import Path
+
+FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
+"""Fields of a model that name others."""
+
+
+class Public:
+    """Where a request for a name goes."""
+
+    __slots__ = ("_patterns", "owners")
+
+    def __init__(self, owners: Mapping[str, str]) -> None:
+        self.owners = owners
+        found = (pattern for pattern in owners if pattern.endswith("*"))
+        self._patterns = sorted(found, key=len, reverse=True)
+
+    def reached(self, name: str) -> str | None:
+        """The model a request for `name` would reach."""
+        if name.endswith("*"):
+            return None
+        if name in self.owners:
+            return self.owners[name]
+        for pattern in self._patterns:
+            if name.startswith(pattern[:-1]):
+                return self.owners[pattern]
+        return None
+
+
+def cycles(edges: dict[str, list[tuple[str, Path]]]) -> Iterator[tuple[list[str], Path]]:
+    """Each cycle once: the chain of names, and the edge that closes it. No recursion: chains may be long."""
+    done: set[str] = set()
+    for start in edges:
+        if start in done:
+            continue
+        chain = [start]
+        places = {start: 0}
+        walks = [iter(edges[start])]
+        while walks:
+            step = next(walks[-1], None)
+            if step is None:
+                walks.pop()
+                name = chain.pop()
+                del places[name]
+                done.add(name)
+                continue
+            target, path = step
+            if target in places:
+                yield [*chain[places[target] :], target], path
+            elif target not in done:
+                places[target] = len(chain)
+                chain.append(target)
+                walks.append(iter(edges.get(target, ())))
