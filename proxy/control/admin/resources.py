@@ -17,6 +17,7 @@ from msgspec import Struct
 from proxy.control.admin import changes, infile, intake, paging
 from proxy.control.admin.access import Permission, may_touch
 from proxy.control.admin.body import fields
+from proxy.control.admin.draft import NEEDS
 from proxy.control.admin.edits import Delete, Written
 from proxy.control.admin.infile import FileObject
 from proxy.control.admin.overlay import Overlay
@@ -40,10 +41,13 @@ class Resource(Struct, frozen=True):
     plural: str
     kind: Kind
     read: Permission
-    write: Permission
     filters: tuple[str, ...]
     also: tuple[str, ...] = ()
     """Other names of the path."""
+
+    @property
+    def write(self) -> Permission:
+        return NEEDS[self.kind]
 
     @property
     def path(self) -> str:
@@ -51,19 +55,18 @@ class Resource(Struct, frozen=True):
 
 
 RESOURCES = (
-    Resource("providers", Kind.PROVIDER, _P.READ, _P.CONFIGURE, ("name", "q", "enabled", "source")),
-    Resource("credentials", Kind.CREDENTIAL, _P.READ, _P.CONFIGURE, ("provider", "source")),
-    Resource("models", Kind.MODEL, _P.READ, _P.OPERATE, ("name", "q", "source")),
+    Resource("providers", Kind.PROVIDER, _P.READ, ("name", "q", "enabled", "source")),
+    Resource("credentials", Kind.CREDENTIAL, _P.READ, ("provider", "source")),
+    Resource("models", Kind.MODEL, _P.READ, ("name", "q", "source")),
     Resource(
         "deployments",
         Kind.DEPLOYMENT,
         _P.READ,
-        _P.OPERATE,
         ("provider", "model", "enabled", "source"),
         ("targets",),
     ),
-    Resource("keys", Kind.KEY, _P.KEYS, _P.KEYS, ("name", "q", "enabled", "team", "source")),
-    Resource("settings", Kind.SETTING, _P.READ, _P.CONFIGURE, ("name", "q", "source")),
+    Resource("keys", Kind.KEY, _P.KEYS, ("name", "q", "enabled", "team", "source")),
+    Resource("settings", Kind.SETTING, _P.READ, ("name", "q", "source")),
 )
 
 Thing = Record | FileObject
