@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from proxy.control.admin import paging
-from proxy.control.admin.access import Permission
+from proxy.control.admin.access import Permission, may_touch
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.web import Answer, Fault, Problem, Request, Route
-from proxy.core.records import is_id
+from proxy.core.records import Kind, is_id
 from proxy.store.base import ADMIN_TIMEOUT
 
 if TYPE_CHECKING:
@@ -65,7 +65,16 @@ async def read(request: Request, services: Services) -> Answer:
     )
     found = [_shown(row) for row in rows[: page.limit]]
     following = paging.cursor((1, found[-1]["id"])) if len(rows) > page.limit else None
-    return Answer({"data": found, "next": following})
+    # After the page was cut: with rows left out it is a shorter one, and the next begins where it should.
+    return Answer({"data": [row for row in found if _is_theirs(request, row)], "next": following})
+
+
+def _is_theirs(request: Request, row: dict[str, Any]) -> bool:
+    """Whether it tells nothing of a virtual key that was never one of theirs who ask."""
+    if row["kind"] != Kind.KEY or not request.who.team:
+        return True
+    told = [fields for fields in (row["before"], row["after"]) if fields is not None]
+    return any(may_touch(request.who, fields.get("team") or "") for fields in told)
 
 
 def _shown(row: Row) -> dict[str, Any]:

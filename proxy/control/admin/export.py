@@ -16,7 +16,7 @@ import yaml
 from msgspec import Struct
 
 from proxy.control.admin import carried, sealing
-from proxy.control.admin.access import Permission
+from proxy.control.admin.access import Permission, may_touch
 from proxy.control.admin.carried import Bound
 from proxy.control.admin.intake import choice
 from proxy.control.admin.services import needs_store
@@ -29,6 +29,7 @@ from proxy.core.records import Kind, spec_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from proxy.control.admin.access import Principal
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
     from proxy.core.records import Record
@@ -57,6 +58,8 @@ class Source(Struct, frozen=True, eq=False):
     mirror: Mirror
     vault: Vault | None
     peppers: Sequence[Pepper] = ()
+    whose: Principal | None = None
+    """Who asks, if not for everything: keys they may not touch are not there."""
 
 
 def document(source: Source, secrets: Secrets) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class _Writer:
         self._mirror = source.mirror
         self._vault = source.vault
         self._peppers = {pepper.id: pepper for pepper in source.peppers}
+        self._whose = source.whose
         self._secrets = secrets
         self._variables = carried.Variables()
 
@@ -88,12 +92,15 @@ class _Writer:
         sections |= {
             "providers": {one.name: self._provider(one) for one in self._named(Kind.PROVIDER)},
             "models": {one.name: self._model(one) for one in self._named(Kind.MODEL)},
-            "keys": [self._key(one) for one in self._named(Kind.KEY)],
+            "keys": [self._key(one) for one in self._named(Kind.KEY) if self._is_theirs(one)],
         }
         return {name: section for name, section in sections.items() if section}
 
     def _named(self, kind: str) -> list[Record]:
         return sorted(self._mirror.records.get(kind, {}).values(), key=lambda one: one.name)
+
+    def _is_theirs(self, key: Record) -> bool:
+        return self._whose is None or may_touch(self._whose, spec_of(key).get("team") or "")
 
     def _provider(self, record: Record) -> dict[str, Any]:
         spec = spec_of(record)
@@ -197,12 +204,12 @@ _Dumper.add_representer(str, _text)
 
 
 async def export(request: Request, services: Services) -> Answer:
-    """Everything the store has of the configuration. Noted in the audit log where it holds secrets."""
+    """Everything the store has of the configuration, of keys those one may touch. Noted in the audit log where it holds secrets."""
     store = needs_store(services)
     secrets = choice(request, "secrets", Secrets, Secrets.REFERENCES)
     format = choice(request, "format", Format, Format.YAML)
     sync = services.sync
-    content = document(Source(sync.mirror, sync.vault, sync.peppers), secrets)
+    content = document(Source(sync.mirror, sync.vault, sync.peppers, request.who), secrets)
     if secrets is Secrets.ENCRYPTED:
         async with store.transaction() as session:
             await note(session, request, "config.export", "config")

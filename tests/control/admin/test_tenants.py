@@ -199,3 +199,34 @@ async def test_a_key_of_others_is_as_if_it_were_not_there(
 
     assert said["key-of-blue"] == said["key-of-none"]
     assert said["key-of-blue"][0] == 404
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
+@pytest.mark.parametrize("secrets", ["references", "encrypted", "omit"])
+async def test_an_export_has_ones_own_keys_alone(teams: Desk, role: Role, secrets: str) -> None:
+    path = f"/admin/config/export?format=json&secrets={secrets}"
+    red = await teams.token("red", role, team="red")
+
+    own = (await teams.ask("GET", path, who=red)).json
+    every = (await teams.owner("GET", path)).json
+
+    assert [one["name"] for one in own["keys"]] == ["key-of-red"]
+    assert len(every["keys"]) == len(TEAMS)
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.OWNER])
+async def test_the_audit_log_has_nothing_of_keys_of_others(teams: Desk, role: Role) -> None:
+    await teams.owner("POST", "/admin/keys/key-of-blue/rotate")
+    await teams.owner("DELETE", "/admin/keys/key-of-blue")
+    await teams.owner("PATCH", "/admin/keys/key-of-nobody", {"team": "red"})
+    await teams.owner("POST", "/admin/models", {"name": "everybodys"})
+    red = await teams.token("red", role, team="red")
+
+    seen: list[str] = []
+    path = "/admin/audit?limit=1"
+    while path:
+        page = (await teams.ask("GET", path, who=red)).json
+        seen += [row["name"] for row in page["data"] if row["kind"] in ("key", "model")]
+        path = page["next"] and f"/admin/audit?limit=1&after={page['next']}"
+
+    assert seen == ["everybodys", "key-of-nobody", "key-of-red"]
