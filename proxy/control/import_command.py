@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from proxy.control.admin.access import Principal, Role
 from proxy.control.admin.importing import ACTIONS, Report, carry_out, parsed
 from proxy.control.admin.services import Services
@@ -29,6 +27,7 @@ from proxy.state.live import Live
 from proxy.state.snapshot import compile_snapshot
 from proxy.state.state import State
 from proxy.store.base import StoreDown
+from proxy.store.console import DOWN, OK, UNUSABLE, answer, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from proxy.core.config.problem import Path as Where
     from proxy.core.config.schema import Config
 
-OK, DOWN, UNUSABLE = 0, 1, 2
 PRINCIPAL = Principal("command line", Role.OWNER)
 LIMIT = 256 * 1024 * 1024
 """Bytes of a document."""
@@ -56,15 +54,15 @@ def run(
         document = _read(file, env)
         report = asyncio.run(_carried_out(config, document, Mode(mode), dry_run=dry_run))
     except StoreDown as error:
-        say(f"the database does not answer: {error}")
+        tell(f"the database does not answer: {error}")
         return DOWN
     except Problem as problem:
-        say(f"{file}: {problem.detail}")
+        tell(f"{file}: {problem.detail}")
         for fault in problem.faults:
-            say(f"  {_fault(fault)}")
+            tell(f"  {_fault(fault)}")
         return UNUSABLE
     except (ValueError, OSError) as error:
-        say(f"{file}: {error}")
+        tell(f"{file}: {error}")
         return UNUSABLE
     _tell(report, dry_run=dry_run, as_json=as_json)
     return UNUSABLE if report.problems else OK
@@ -141,23 +139,21 @@ async def _carried_out(config: Config, document: Any, mode: Mode, *, dry_run: bo
 
 def _tell(report: Report, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        content = report.shown(dry_run=dry_run)
-        sys.stdout.buffer.write(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
-        sys.stdout.flush()
+        answer(report.shown(dry_run=dry_run))
         return
     for warning in report.warnings:
-        say(f"warning: {warning}")
+        tell(f"warning: {warning}")
     for fault in report.problems:
-        say(_fault(fault))
+        tell(_fault(fault))
     for one in report.done:
         if one.action != "unchanged":
-            say(f"{one.action} {one.kind} {one.name}")
+            tell(f"{one.action} {one.kind} {one.name}")
     if report.problems:
-        say(f"{len(report.problems)} problems, so nothing was changed")
+        tell(f"{len(report.problems)} problems, so nothing was changed")
         return
     counts = ((action, report.count(action)) for action in ACTIONS)
     said = ", ".join(f"{number} {_WORDS[action]}" for action, number in counts)
-    say(f"nothing was written; it would be: {said}" if dry_run else said)
+    tell(f"nothing was written; it would be: {said}" if dry_run else said)
 
 
 _WORDS = {"create": "created", "update": "updated", "delete": "deleted", "unchanged": "unchanged"}
@@ -165,8 +161,3 @@ _WORDS = {"create": "created", "update": "updated", "delete": "deleted", "unchan
 
 def _fault(fault: Fault) -> str:
     return f"{fault.field}: {fault.message}" if fault.field else fault.message
-
-
-def say(line: str) -> None:
-    """To a person."""
-    sys.stderr.write(line + "\n")

@@ -6,16 +6,12 @@ Each gives the exit code: 0, 1 for a database that is not there or not up to dat
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 
-import orjson
-
 from proxy.store.base import StoreBroken, StoreDown, Unusable
+from proxy.store.console import DOWN, OK, UNUSABLE, answer, say, tell
 from proxy.store.migrations import NOTHING, State
 from proxy.store.opening import Database, open_store, sqlite_path
-
-OK, DOWN, UNUSABLE = 0, 1, 2
 
 
 def upgrade(url: str) -> int:
@@ -24,9 +20,9 @@ def upgrade(url: str) -> int:
     async def work(database: Database) -> int:
         applied = await database.upgrade()
         for migration in applied:
-            _say(f"applied {migration.name}, schema {migration.version}")
+            tell(f"applied {migration.name}, schema {migration.version}")
         if not applied:
-            _say(f"nothing to do: schema {(await database.state()).version}")
+            tell(f"nothing to do: schema {(await database.state()).version}")
         return OK
 
     return _with(url, work)
@@ -39,7 +35,7 @@ def status(url: str, as_json: bool) -> int:
         found = await _state(database, url)
         known = database.known
         pending = [migration.name for migration in found.pending(known)]
-        answer = {
+        content = {
             "url": database.url,
             "backend": database.backend,
             "schema": str(found.version),
@@ -48,12 +44,11 @@ def status(url: str, as_json: bool) -> int:
             "pending": pending,
         }
         if as_json:
-            sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode() + "\n")
+            answer(content)
         else:
-            answer["pending"] = ", ".join(pending) or "nothing"
-            width = max(map(len, answer))
-            for name, value in answer.items():
-                sys.stdout.write(f"{name:<{width}}  {value}\n")
+            content["pending"] = ", ".join(pending) or "nothing"
+            width = max(map(len, content))
+            answer("\n".join(f"{name:<{width}}  {value}" for name, value in content.items()))
         return DOWN if pending else OK
 
     return _with(url, work)
@@ -76,15 +71,8 @@ def _with(url: str, work: Callable[[Database], Awaitable[int]]) -> int:
     try:
         return asyncio.run(run())
     except (StoreBroken, Unusable, ValueError) as error:
-        return _fail(UNUSABLE, error)
+        say(str(error))
+        return UNUSABLE
     except StoreDown as error:
-        return _fail(DOWN, error)
-
-
-def _fail(code: int, error: Exception) -> int:
-    _say(f"headrace: {error}")
-    return code
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+        say(str(error))
+        return DOWN

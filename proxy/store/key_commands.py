@@ -7,23 +7,19 @@ is made goes to stdout, alone and once; what is said to a person goes to stderr.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from proxy.store import keyring, keys
 from proxy.store.base import Store, StoreBroken, StoreDown
+from proxy.store.console import DOWN, OK, UNUSABLE, answer, say
 from proxy.store.opening import open_store
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
     from proxy.core.vault import Vault
     from proxy.store.keys import Listed
-
-OK, DOWN, UNUSABLE = 0, 1, 2
 
 
 def create(config: Config, name: str, body: Mapping[str, Any], *, as_json: bool = False) -> int:
@@ -92,19 +88,6 @@ def with_vault(config: Config, work: Callable[[Store, Vault], Awaitable[int]]) -
     except (StoreBroken, ValueError) as error:
         say(str(error))
         return UNUSABLE
-
-
-def answer(content: Any) -> None:
-    """To stdout: text as it is, anything else as JSON."""
-    if not isinstance(content, str):
-        content = orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
-    sys.stdout.write(f"{content}\n")
-
-
-def say(text: str) -> None:
-    """To a person."""
-    sys.stderr.write(f"headrace: {text}\n")
-    sys.stderr.flush()
 
 
 def _described(one: Listed) -> dict[str, Any]:

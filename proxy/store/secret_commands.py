@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from proxy.store import rotation
-from proxy.store.key_commands import DOWN, OK, answer, say, with_vault
+from proxy.store.console import DOWN, OK, answer, say
+from proxy.store.key_commands import with_vault
 
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
