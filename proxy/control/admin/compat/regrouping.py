@@ -94,9 +94,11 @@ def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, st
         if one not in staying:
             _leave(plan, one, mirror)
     if renamed:
-        # Nothing may name the provider while its name changes: its deployments are made again.
+        # Nothing may name the provider while its name changes: its deployments are made again, as they are here.
         plan.edits += [
-            Delete(Row.DEPLOYMENT, str(each.id)) for one in staying for each in one.deployments
+            Delete(Row.DEPLOYMENT, str(each.id), if_match=each.revision)
+            for one in staying
+            for each in one.deployments
         ]
     fields = {**_address(group, given), **_settings(given)}
     if "param_defaults" in fields:

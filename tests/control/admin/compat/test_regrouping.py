@@ -173,6 +173,20 @@ def test_a_model_that_is_called_a_number_is_not_taken_for_an_id() -> None:
     assert grouping.shown(shelf.group(group.provider.id))["models"] == ["a"]
 
 
+def test_what_somebody_changed_meanwhile_is_not_written_over_by_a_new_name() -> None:
+    shelf = Shelf()
+    group = shelf.create({"groupName": "group", "providerType": "openai", "models": ["a"]})
+    said = read({"groupName": "renamed"}, grouping.FIELDS)
+    plan = regrouping.replace(group, said, shelf.mirror, {})
+    deployment = group.models[0].deployments[0]
+    shelf.do([Update(Kind.DEPLOYMENT, str(deployment.id), {"enabled": False}, merge=True)])
+
+    with pytest.raises(Problem) as caught:
+        shelf.do(plan.edits)
+
+    assert caught.value.status == 412
+
+
 EDITS: list[Edit] = [
     Create(Kind.PROVIDER, "p", {}),
     Create(Kind.CREDENTIAL, "", {}, "@0"),
