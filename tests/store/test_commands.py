@@ -8,7 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from proxy.store.commands import DOWN, OK, UNUSABLE, status, upgrade
+from proxy.store.commands import status, upgrade
+from proxy.store.console import DOWN, OK, UNUSABLE
 
 pytestmark = pytest.mark.allow_blocking("each command has a loop of its own")
 
