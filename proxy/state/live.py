@@ -131,10 +131,13 @@ class Live:
         self.routes, self._pools = {}, {}
         models = list(_models(snapshot))
         deployments = [one for model in models for tier in model.tiers for one in tier]
-        keys = [key for one in snapshot.providers.values() for key in one.credentials]
-        keys += [key for one in deployments for key in one.provider.credentials]
+        # Each provider once: it may have hundreds of credentials, and thousands of deployments.
+        providers = dict.fromkeys(snapshot.providers.values())
+        providers.update(dict.fromkeys(one.provider for one in deployments))
         self.deployments = {one.id: self.deployment(one) for one in deployments}
-        self.credentials = {key.id: self.credential(key) for key in keys}
+        self.credentials = {
+            key.id: self.credential(key) for one in providers for key in one.credentials
+        }
         self.budgets = {model.name: self.budget(model) for model in models}
 
     def deployment(self, deployment: Deployment) -> DeploymentState:

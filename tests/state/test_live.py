@@ -6,6 +6,7 @@ import pytest
 
 from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
 from proxy.core.secret import Secret
+from proxy.state.credentials import CredentialState
 from proxy.state.live import DeploymentState, Live, RetryBudget
 
 
@@ -46,6 +47,25 @@ def test_a_swap_keeps_what_is_still_there() -> None:
     live.swap(snapshot())
 
     assert (live.deployments["m/0:p"], live.credentials["p#0"], live.budgets["m"]) == before
+
+
+class Asked(Live):
+    """It counts the credentials it is asked for."""
+
+    __slots__ = ("asked",)
+
+    def credential(self, credential: Credential) -> CredentialState:
+        self.asked = getattr(self, "asked", 0) + 1
+        return super().credential(credential)
+
+
+def test_a_swap_looks_at_each_credential_once_however_many_deployments_share_it() -> None:
+    keys = tuple(Credential(f"p#{number}", Secret(f"secret {number}")) for number in range(20))
+    provider = Provider("p", "http://p.invalid", {}, keys)
+    tier = tuple(Deployment(f"m/{number}:p", provider, "up") for number in range(30))
+    live = Asked(Snapshot(models={"m": Model("m", (tier,))}, providers={"p": provider}))
+
+    assert (live.asked, len(live.credentials), len(live.deployments)) == (20, 20, 30)
 
 
 def test_a_swap_forgets_what_is_gone() -> None:
