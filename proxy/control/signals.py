@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds the others have to follow."""
+RECENT = 60.0
+"""Seconds a signal counts as under way: clocks of two hosts differ, and to follow one twice does no harm."""
 LOOK = 0.05
 """Seconds between two looks at who has."""
 
@@ -54,6 +56,11 @@ class Signals:
             for record in advance.records
             if record.kind == Kind.SIGNAL and record.revision > advance.since and not record.deleted
         ]
+
+    def is_recent(self, name: str) -> bool:
+        """Whether it has been sent so lately that a worker that only begins may be meant by it."""
+        record = self._replica.mirror.get(Kind.SIGNAL, name)
+        return record is not None and abs(now() - record.updated) < RECENT
 
     async def send(self, name: str) -> int:
         """Its revision: whoever serves that has followed. Raises StoreDown."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from proxy.control import fixed
 from proxy.control.fleet import Fleet
 from proxy.control.keeping import Keeper
 from proxy.control.replica import Replica
@@ -83,6 +84,7 @@ class Sync(Standing):
         self.revision = 0
         """Of the store, as it is served."""
         self._file = file
+        self._begun = file.config
         self._database = file.config.store
         """Which one is in use: the file may name another by now, for the next start."""
         self._use = use
@@ -126,6 +128,10 @@ class Sync(Standing):
                 await self.close()
                 raise Refused(str(error)) from error
         snapshot = await self._compile(self.config, EVERYTHING)
+        if not strict and self._signals.is_recent("reload"):
+            # Its file was read when the other worker began, or earlier still: perhaps before this was sent.
+            await self._obey("reload")
+            snapshot = await self._compile(self.config, EVERYTHING)
         self._served()
         return snapshot
 
@@ -301,8 +307,9 @@ class Sync(Standing):
             logger.error("configuration not reloaded:\n%s", error)
             raise
         self._use(await self._compile(config, EVERYTHING))
-        if config.store.url != self.config.store.url:
-            logger.warning("store.url was changed: that takes a new start, until then it stays")
+        for name in fixed.changed(self._begun, config):
+            logger.warning("%s was changed: that takes a new start, until then it stays", name)
+        if config.store.url != self._database.url:
             config = config.model_copy(update={"store": self.config.store})
         self.config, self._refused = config, ()
         self.version += 1

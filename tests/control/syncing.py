@@ -19,7 +19,7 @@ from proxy.core.records import Kind, Record
 from proxy.core.tasks import spawn
 from proxy.state.live import Live
 from proxy.state.state import State
-from proxy.store import objects
+from proxy.store import objects, postgres, sqlite  # noqa: F401 - imported here, where it blocks no loop
 from proxy.store.base import Session, Store
 from proxy.store.opening import open_store
 

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.control.sync import PAUSE_MIN, Refused, pause
+from proxy.core.clock import now
 from proxy.core.model import Snapshot
 from proxy.core.records import Kind
 from proxy.core.secret import Secret
@@ -118,6 +119,22 @@ async def test_who_takes_anothers_place_leaves_out_what_clashes(place: Place) ->
 
     assert worker.models == {"filed", "stored"}
     assert any("filed" in problem for problem in worker.sync.problems)
+    await worker.sync.close()
+
+
+@pytest.mark.parametrize(("ago", "models"), [(1.0, {"filed", "new"}), (3600.0, {"filed"})])
+async def test_who_takes_anothers_place_follows_the_reload_that_is_under_way(
+    place: Place, ago: float, models: set[str]
+) -> None:
+    worker = Worker(place)
+    place.write("  new: {deployments: [{provider: lab}]}\n")
+    async with opened(place) as store:
+        revision = await put(store, Kind.SIGNAL, "reload", updated=now() - ago)
+
+    await worker.start(strict=False)
+
+    # Else its revision would say that it has followed, with the file that its supervisor read before.
+    assert (worker.models, worker.sync.revision) == (models, revision)
     await worker.sync.close()
 
 
@@ -387,6 +404,33 @@ async def test_another_store_takes_a_new_start(
         assert worker.sync.config.store.url == url
         assert "store.url was changed" in caplog.text
         assert not (place.folder / "other.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ("server: {port: 9000}\n", "server.port"),
+        ("server: {host: 127.0.0.2}\n", "server.host"),
+        ("server: {workers: 7}\n", "server.workers"),
+        ("admin: {port: 9000}\n", "admin.port"),
+        ("admin: {host: 127.0.0.2}\n", "admin.host"),
+        ("logging: {level: debug}\n", "logging"),
+    ],
+)
+async def test_what_takes_a_new_start_is_said(
+    place: Place, caplog: pytest.LogCaptureFixture, more: str, name: str
+) -> None:
+    async with working(place) as worker:
+        for _ in range(2):
+            caplog.clear()
+            place.write(more)
+            await worker.sync.reload()
+            assert f"{name} was changed: that takes a new start" in caplog.text
+
+        caplog.clear()
+        place.write("server: {drain: 1s}\n")
+        await worker.sync.reload()
+        assert "was changed" not in caplog.text
 
 
 async def test_every_problem_of_a_bad_file_is_said(place: Place) -> None:
