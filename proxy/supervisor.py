@@ -5,12 +5,16 @@ SIGINT tells all of them to drain. A worker that has taken a new configuration s
 
 A worker begins with these signals blocked and takes them in when it is ready: one that comes meanwhile waits, where
 the system's usual answer would be to kill it.
+
+A supervisor that is killed takes its workers along: they would hold the port, with nobody to replace them or to tell
+them anything. They drain, as they do when they are told to leave.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic, sleep
 
@@ -40,6 +44,7 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
     ends: list[int] = []
     """The signals that told all to leave."""
     pause = RESPAWN_MIN
+    life = os.pipe()
 
     def forward(number: int, _frame: object) -> None:
         if number != signal.SIGHUP:
@@ -50,7 +55,7 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
         signal.signal(number, forward)
     signal.signal(TAKEN, lambda _number, _frame: reload())
     for index in range(workers):
-        _start(str(index), serve, running, ends)
+        _start(str(index), serve, running, ends, life)
     while running:
         pid, status = os.wait()
         name, started = running.pop(pid)
@@ -61,7 +66,9 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
         until = monotonic() + pause
         while not ends and monotonic() < until:
             sleep(LOOK)
-        _start(name, serve, running, ends)
+        _start(name, serve, running, ends, life)
+    for end in life:
+        os.close(end)
     return 0
 
 
@@ -80,7 +87,11 @@ def _tell(pids: Iterable[int], number: int) -> None:
 
 
 def _start(
-    name: str, serve: Serve, running: dict[int, tuple[str, float]], ends: Sequence[int]
+    name: str,
+    serve: Serve,
+    running: dict[int, tuple[str, float]],
+    ends: Sequence[int],
+    life: tuple[int, int],
 ) -> None:
     """Fork a worker, unless all are to leave: asked behind the barrier, or one started now would not be told."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -96,6 +107,7 @@ def _start(
     try:
         for number in (*SIGNALS, TAKEN):
             signal.signal(number, signal.SIG_DFL)
+        _leave_with(life)
         serve(name, _unblock)
         code = 0
     except Exception:
@@ -103,6 +115,18 @@ def _start(
         log.close()
     finally:
         os._exit(code)
+
+
+def _leave_with(life: tuple[int, int]) -> None:
+    """In a worker: leave when the supervisor's end of the pipe closes, which only its own end does."""
+    mine, its = life
+    os.close(its)
+
+    def wait() -> None:
+        os.read(mine, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="supervisor", daemon=True).start()
 
 
 def _unblock() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proxy.core.clock import now
 from proxy.core.records import Kind, Record
 from proxy.store import objects
 from proxy.store.opening import open_store
@@ -195,7 +196,8 @@ async def test_so_it_does_when_the_store_told_the_others_to_reload(
     store = open_store(f"sqlite:///{tmp_path}/headrace.db")
     async with store.transaction() as session:
         revision = await objects.lock(session) + 1
-        await objects.write(session, Record(Kind.SIGNAL, revision, revision, name="reload"))
+        told = Record(Kind.SIGNAL, revision, revision, name="reload", updated=now())
+        await objects.write(session, told)
         await objects.unlock(session, revision)
     await store.close()
     await until(lambda: supervised.reloaded == 2, PATIENCE)
@@ -218,3 +220,12 @@ def test_a_worker_that_dies_while_all_leave_is_not_replaced(supervised: Supervis
 
     assert supervised.process.wait(PATIENCE) == 0
     assert not supervised.said("unexpectedly")
+
+
+def test_workers_do_not_outlive_their_supervisor(supervised: Supervised) -> None:
+    workers = supervised.workers
+
+    supervised.process.kill()
+
+    # Else they would hold the port, and nobody could start another.
+    wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
