@@ -97,6 +97,9 @@ def _read(file: str, env: Mapping[str, str]) -> Any:
         document = parsed(raw.decode("utf-8-sig"), file).build(scalar)
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8") from None
+    if document is None:
+        # With `replace` it would delete everything, and an export that failed leaves such a file.
+        raise ValueError("the document is empty; write {} if that is what is meant")
     for value in references.hidden:
         redact.register(value)
     if faults:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from proxy.store import migrations
 from proxy.store.base import StoreBroken, StoreDown, Unusable
 from proxy.store.console import DOWN, OK, UNUSABLE, answer, say, tell
 from proxy.store.migrations import NOTHING, State
@@ -29,7 +30,10 @@ def upgrade(url: str) -> int:
 
 
 def status(url: str, as_json: bool) -> int:
-    """What is applied and what is not, on stdout; changes nothing, and makes no file. 1 if something is pending."""
+    """What is applied and what is not, on stdout; changes nothing, and makes no file.
+
+    1 if something is pending, 2 for a database of a later program.
+    """
 
     async def work(database: Database) -> int:
         found = await _state(database, url)
@@ -49,6 +53,7 @@ def status(url: str, as_json: bool) -> int:
             content["pending"] = ", ".join(pending) or "nothing"
             width = max(map(len, content))
             answer("\n".join(f"{name:<{width}}  {value}" for name, value in content.items()))
+        migrations.check(found, known)
         return DOWN if pending else OK
 
     return _with(url, work)

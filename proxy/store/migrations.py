@@ -145,7 +145,8 @@ async def migrate(
     return pending
 
 
-def _pending(found: State, known: Sequence[Migration], majors: bool) -> list[Migration]:
+def check(found: State, known: Sequence[Migration]) -> None:
+    """Raises StoreBroken for a database of a later program, or of another."""
     newest = known[-1].version
     if found.version.major > newest.major:
         raise StoreBroken(
@@ -158,6 +159,11 @@ def _pending(found: State, known: Sequence[Migration], majors: bool) -> list[Mig
                 f"migration {migration.name} was applied with another text than this program has:"
                 " the database belongs to another build; use that one, or another database"
             )
+
+
+def _pending(found: State, known: Sequence[Migration], majors: bool) -> list[Migration]:
+    check(found, known)
+    newest = known[-1].version
     pending = found.pending(known)
     if pending and found.version != NOTHING and not majors and newest.major > found.version.major:
         raise StoreBroken(

@@ -134,6 +134,20 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_line(
     assert says in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["", "\n", "# nothing but a comment\n"])
+def test_an_empty_document_is_no_order_to_delete_everything(
+    config: Config, file: str, capfd: pytest.CaptureFixture[str], text: str
+) -> None:
+    import_command.run(config, file, env=ENV)
+    before = rows(config)
+    Path(file).write_text(text)
+
+    assert import_command.run(config, file, mode="replace") == 2
+
+    assert "empty" in capfd.readouterr().err
+    assert rows(config) == before
+
+
 def test_no_file_is_no_traceback(config: Config, capfd: pytest.CaptureFixture[str]) -> None:
     assert import_command.run(config, "nowhere.yaml") == 2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +40,21 @@ def test_status_is_for_people_and_for_programs(
     assert read.pop("url").startswith(read["backend"])
     assert read.pop("backend") in {"sqlite", "postgresql"}
     assert read == {"schema": "1.0", "newest": "1.0", "applied": 1, "pending": []}
+
+
+def test_status_does_not_call_a_database_of_a_later_program_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/headrace.db"
+    upgrade(url)
+    with closing(sqlite3.connect(tmp_path / "headrace.db")) as database, database:
+        database.execute("UPDATE headrace_meta SET value = '99.0' WHERE key = 'schema'")
+
+    assert status(url, as_json=False) == UNUSABLE
+
+    out, err = capsys.readouterr()
+    assert "schema   99.0" in out
+    assert "knows up to 1.0" in err
 
 
 def test_status_makes_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

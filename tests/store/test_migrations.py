@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from proxy.core.records import Record
 from proxy.store import objects
-from proxy.store.base import StoreBroken
+from proxy.store.base import StoreBroken, StoreDown
 from proxy.store.migrations import NOTHING, SQL, Migration, Version, load, parse
 from proxy.store.opening import Database, open_store
 
@@ -233,3 +233,10 @@ def race(url: str, runners: int) -> Sequence[str]:
 
 def test_processes_that_race_migrate_once(store_url: str) -> None:
     assert race(store_url, 4) == ["[(1, '0001_first')]\n"] * 4
+
+
+async def test_a_store_that_does_not_say_its_schema_is_being_restored(store: Database) -> None:
+    await store.execute("DELETE FROM headrace_meta")
+
+    with pytest.raises(StoreDown, match="restored"):
+        await store.state()

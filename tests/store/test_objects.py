@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 from proxy.core import clock
 from proxy.core.records import Record
 from proxy.store import objects
-from proxy.store.base import Duplicate, Session
+from proxy.store.base import Duplicate, Session, StoreDown
 from proxy.store.objects import Mark, changes, lock, mark, sweep, unlock, write
 from proxy.store.opening import Database
 
@@ -264,3 +264,10 @@ async def test_any_text_comes_back(
     written = await put(store, [one])
 
     assert plain(await changes(store, before)) == plain(written)
+
+
+async def test_a_store_without_its_revision_is_being_restored(store: Database) -> None:
+    await store.execute("DELETE FROM revision")
+
+    with pytest.raises(StoreDown, match="restored"):
+        await mark(store)
