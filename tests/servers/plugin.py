@@ -3,7 +3,7 @@
 postgres        shared by all tests; each makes databases of its own in it
 postgres_url    a new database there
 spare_postgres  one to kill, freeze and restart; running whenever a test begins
-store_url       a new, empty database: once in SQLite, once in PostgreSQL
+store_url       a new, empty place for a store: once in SQLite, once in PostgreSQL
 
 Close what you connect, in a fixture, also where the test fails: with warnings as errors, uvloop (0.22) does not come
 to the end of closing a loop that still has a connection, and hangs.
@@ -55,5 +55,5 @@ def spare_postgres(_second_postgres: PostgresServer) -> Iterator[PostgresServer]
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store' / 'headrace.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.empty_schema()

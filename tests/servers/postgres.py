@@ -24,6 +24,8 @@ import psutil
 USER, PASSWORD = "headrace", "a-river"
 PATIENCE = 20.0
 """Seconds for whatever a server does."""
+SCHEMAS = 100
+"""Made at once."""
 
 # Nothing here needs to survive the machine.
 SETTINGS = {
@@ -48,6 +50,7 @@ class PostgresServer:
         self._janitor = self._sweep_when_we_die()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
+        self._schemas: list[str] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -108,6 +111,15 @@ class PostgresServer:
         name = f"test_{next(self._numbers)}"
         self.sql(f"CREATE DATABASE {name} STRATEGY file_copy")
         return name
+
+    def empty_schema(self) -> str:
+        """The URL of a place in one database where nothing is: what a database is to a store, and 0.3 s sooner there."""
+        if not self._schemas:
+            first = next(self._numbers)
+            names = [f"schema_{first}_{number}" for number in range(SCHEMAS)]
+            self.sql("; ".join(f"CREATE SCHEMA {name}" for name in names))
+            self._schemas = names
+        return f"{self.url()}?search_path={self._schemas.pop()}"
 
     def drop_database(self, name: str) -> None:
         """Whoever is connected to it."""
