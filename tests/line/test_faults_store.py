@@ -363,8 +363,13 @@ async def test_without_its_database_it_begins_from_the_copy(
 
     await one.start()
 
-    assert one.process is not None
-    assert "".join(one.process.lines).count("serving the copy on disk") >= 1
+    process = one.process
+    assert process is not None
+
+    async def said() -> bool:
+        return any("serving the copy on disk" in line for line in process.lines)
+
+    await until(said)  # another thread writes the log
     async with Workers(one) as all:
         assert await all.statuses(key.key) == {200}
         assert await all.statuses("sk-unknown") == {401}
