@@ -143,11 +143,11 @@ def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int
     address = _address(server.host, port)
 
     def ready() -> None:
-        print(f"listening on {address}", file=sys.stderr)
+        _say(f"listening on {address}")
         if admin is not None:
-            print(f"admin on {_address(*admin.getsockname()[:2])}", file=sys.stderr)
+            _say(f"admin on {_address(*admin.getsockname()[:2])}")
             if made_up is not None:
-                print(f"admin token, for this run only: {made_up}", file=sys.stderr)
+                _say(f"admin token, for this run only: {made_up}")
         if announce is not None:
             announce(address)
         sys.stderr.flush()
@@ -163,6 +163,11 @@ def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     ready()
     return _supervise(settings, file, api, admin)
+
+
+def _say(line: str) -> None:
+    """In one write: the log has a thread of its own, whose lines would come between a text and its end."""
+    sys.stderr.write(line + "\n")
 
 
 def _settings(file: ConfigFile) -> Snapshot:
