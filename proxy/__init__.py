@@ -9,6 +9,7 @@ and never sideways where a bar stands between the names.
     state                                 what a worker knows: a snapshot comes in, a ledger goes out
     dialects                              wire formats: what an answer means, and how an error is said
     wire                                  framing: server-sent events, the top level of a JSON body, headers
+    limits | ledger                       what all workers of a host share: counters in memory, records on the disk
     core                                  words shared by all: errors, model, configuration, clock, tasks
 
 `wire`, `dialects` and `state` do no I/O: they can be tested with bytes and read without knowing a loop.

@@ -74,12 +74,75 @@ class Auth(Struct, frozen=True):
     """Of the header or the parameter; the region (and, after a slash, the service) of a signature."""
 
 
+class Price(Struct, frozen=True):
+    """What a provider charges, in US dollars for a million of each: micro-dollars for one.
+
+    None is as the wider part it belongs to.
+    """
+
+    input: float = 0.0
+    cached: float | None = None
+    """Tokens read from a cache; None: as input."""
+    cache_write: float | None = None
+    output: float = 0.0
+    reasoning: float | None = None
+    """None: as output, of which it is a part."""
+    audio_input: float | None = None
+    audio_output: float | None = None
+    image: float = 0.0
+    """One image that was made, in micro-dollars."""
+    second: float = 0.0
+    """One second of audio, in micro-dollars."""
+    request: float = 0.0
+    """One request, in micro-dollars."""
+    above: tuple[tuple[int, Price], ...] = ()
+    """(tokens of the prompt, the prices that hold for all of the request from one more on), smallest first."""
+
+
+class Quota(Struct, frozen=True):
+    """What may be used until a clock strikes: requests and tokens (0: no limit) between two times of a cron expression."""
+
+    requests: int = 0
+    tokens: int = 0
+    cron: str = "0 0 * * *"
+    """Five fields: minute, hour, day of month, month, day of week."""
+    tz: str = "UTC"
+
+
+class Budget(Struct, frozen=True):
+    """What may be spent in a period: `day`, `week`, `month` (in `tz`), `total` for all time, or as `cron` says."""
+
+    usd: float
+    period: str = "month"
+    cron: str = ""
+    """Five fields, on a quarter of an hour; not empty: instead of a period."""
+    tz: str = "UTC"
+    strict: bool = False
+    """Nothing is begun that could end beyond it; while nobody knows what was spent, nothing at all."""
+
+
+class Limits(Struct, frozen=True):
+    """What one subject may take; 0 and None are no limit."""
+
+    rpm: int = 0
+    """Requests a minute."""
+    tpm: int = 0
+    """Tokens a minute."""
+    concurrency: int = 0
+    """Requests at once."""
+    burst: int = 0
+    """Requests that may come in one instant; 0: a tenth of `rpm`, at least one."""
+    budget: Budget | None = None
+
+
 class Credential(Struct, frozen=True):
     """What we present to a provider. `id` is safe to print: `<provider>#<position>`."""
 
     id: str
     secret: Secret
     weight: int = 1
+    limits: Limits | None = None
+    quota: Quota | None = None
 
 
 class Create(Struct, frozen=True, eq=False):
@@ -174,6 +237,10 @@ class Deployment(Struct, frozen=True, eq=False):
     """The limit sent where a dialect demands one and the client gave none."""
     prefer: tuple[str, ...] = ()
     """Dialects of its provider to translate to, the first first; the others follow as the provider lists them."""
+    limits: Limits | None = None
+    quota: Quota | None = None
+    price: Price | None = None
+    """None: unknown, which is not the same as nothing. Of a wildcard: what the configuration says for all of it."""
 
 
 class Model(Struct, frozen=True, eq=False):
@@ -191,13 +258,7 @@ class Model(Struct, frozen=True, eq=False):
     type: str = ""
     """What it is for: `chat`, `completion`, `embedding`, `image`, `audio`, `rerank`; empty: nobody said."""
     description: str = ""
-
-
-class Budget(Struct, frozen=True):
-    """What may be spent in a period: `day`, `week`, `month`, or `total` for all time."""
-
-    usd: float
-    period: str = "month"
+    limits: Limits | None = None
 
 
 class VirtualKey(Struct, frozen=True, eq=False, gc=False):
@@ -272,6 +333,43 @@ class Logging(Struct, frozen=True):
     format: str = "auto"
     requests: bool = True
     file: str | None = None
+    detailed: bool = False
+    """Keep what was asked and answered, in the request log of the database."""
+    max_content: int = 1000
+    """Characters of each that are kept."""
+
+
+class Ledger(Struct, frozen=True):
+    """How what was used is written down. Times in seconds, sizes in bytes."""
+
+    path: str = ""
+    """Folder of the spool, of the table of limits, and of what could not be booked; empty: nothing is written."""
+    size: int = 10 * 1024**3
+    """Of everything that waits for the database, at most."""
+    sync: float = 0.2
+    """Until a record is safe from a loss of power; from a killed process it is at once."""
+    on_full: str = "auto"
+    """`serve` (and count what is not recorded), `refuse`, or `auto`: refuse keys with a strict budget."""
+    client_gone: str = "estimate"
+    """`cancel` (charge what the provider reported, if anything), `estimate` (charge what was probably used), `drain`."""
+    drain_seconds: float = 30.0
+    drain_tokens: int = 4096
+    """How far an answer nobody waits for is read, to learn what it cost."""
+    failed: str = "free"
+    """A failed answer without a report: `free`, or `estimate`."""
+    keep_requests: float = 30 * 86400.0
+    keep_content: float = 7 * 86400.0
+    keep_statistics: float = 400 * 86400.0
+
+
+class Shared(Struct, frozen=True):
+    """Limits that several hosts hold together."""
+
+    url: str | None = None
+    """`redis://`, `rediss://`, `valkey://`; may hold a password: never printed."""
+    prefix: str = "headrace"
+    timeout: float = 0.05
+    """Seconds for one operation."""
 
 
 class Snapshot(Struct, frozen=True, eq=False):
@@ -296,5 +394,14 @@ class Snapshot(Struct, frozen=True, eq=False):
     """Of the last record of the store that is in here."""
     require_auth: bool = False
     exempt: frozenset[str] = frozenset({"/", "/health", "/docs"})
+    limits: Limits | None = None
+    """For everything this installation serves."""
+    teams: Mapping[str, Limits] = field(default_factory=dict)
+    ledger: Ledger = Ledger()
+    shared: Shared = Shared()
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    """What the configuration says of a provider's name of a model, or a beginning followed by `*`."""
+    price_unknown: Price | None = None
+    """What is charged where no price is known; None: a key with a budget is refused."""
     owned_by: str = "headrace"
     store_url: str = "sqlite:///data/headrace.db"
