@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import random
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from proxy.core.metrics import Metrics
 from proxy.core.model import Snapshot
+from proxy.limits.accounts import Accounts
+from proxy.limits.subjects import Subjects
 from proxy.state.live import Live
+
+if TYPE_CHECKING:
+    from proxy.ledger.spool import Spool
 
 
 class State:
     """One a worker. `snapshot` is swapped whole; a running request keeps the one it began with."""
 
-    __slots__ = ("_alerted", "draining", "live", "metrics", "rng", "snapshot", "started")
+    __slots__ = (
+        "_alerted",
+        "accounts",
+        "contents",
+        "draining",
+        "live",
+        "metrics",
+        "rng",
+        "snapshot",
+        "spool",
+        "started",
+        "subjects",
+    )
 
     def __init__(self, snapshot: Snapshot, live: Live, metrics: Metrics) -> None:
         self.snapshot = snapshot
@@ -22,6 +40,13 @@ class State:
         self.rng = random.Random()
         self.started = monotonic()
         self.draining = False
+        self.accounts: Accounts | None = None
+        """What all workers of the host have taken together; None: nothing is limited."""
+        self.subjects = Subjects()
+        self.spool: Spool | None = None
+        """Where requests are recorded; None: nowhere."""
+        self.contents: Spool | None = None
+        """Where what was asked and answered is kept, as long as there is room."""
         self._alerted: set[str] = set()
 
     def use(self, snapshot: Snapshot) -> bool:
