@@ -84,7 +84,7 @@ class Hold:
     charges: tuple[Charge, ...]
     """Empty where no subject has a budget or a quota."""
     requests: Standing | None
-    """Of the tightest subject with `rpm`, and with `tpm`; None without one."""
+    """Of the tightest subject with `rpm`, and with `tpm`, among those of `admit`; None without one. `add` leaves them."""
     tokens: Standing | None
     settled: bool
 
@@ -127,8 +127,11 @@ class Accounts:
         hold is as it was."""
         raise NotImplementedError
 
-    def drop(self, hold: Hold, subjects: Sequence[Subject]) -> None:
-        """Give back what these subjects of a hold have: the deployment was tried, and did nothing."""
+    def drop(self, hold: Hold, subjects: Sequence[Subject], requests: int = 0) -> None:
+        """Take these subjects out of a hold and give back what they have: the deployment was tried, and did nothing.
+
+        `requests` 1: it had been sent to, so its rates and quotas keep one request, without tokens or money.
+        """
         raise NotImplementedError
 
     def settle(self, hold: Hold, used: Used) -> None:
