@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from proxy.control.sync import ConfigFile
     from proxy.core.model import Snapshot
+    from proxy.host import Host
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,8 +129,6 @@ def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int
 
     settings = _settings(file)
     server = settings.server
-    if server.workers == 1:
-        log.configure(settings.logging)
     api = worker.listen(server.host, server.port)
     port = api.getsockname()[1]
     admin = None
@@ -153,16 +152,60 @@ def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int
         sys.stderr.flush()
 
     try:
+        host = _claim(settings, file)
         if server.workers == 1:
-            worker.serve(settings, file, api, admin, ready=ready)
-            log.close()
-            return 0
+            return _alone(settings, file, api, admin, host, ready)
         worker.rehearse(settings, file)
     except ValueError as error:
         log.close()
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     ready()
-    return _supervise(settings, file, api, admin)
+    return _supervise(settings, file, api, admin, host)
+
+
+def _claim(settings: Snapshot, file: ConfigFile) -> Host | None:
+    """The folder of the ledger, in order; None: nothing is to be recorded. Raises ValueError."""
+    if not settings.ledger.path:
+        return None
+    from proxy.host import Host
+
+    host = Host(settings, file)
+    host.claim()
+    return host
+
+
+def _alone(
+    settings: Snapshot,
+    file: ConfigFile,
+    api: socket,
+    admin: socket | None,
+    host: Host | None,
+    ready: Callable[[], None],
+) -> int:
+    """Serve with this process, and ship with another. Raises ValueError as `worker.serve` does."""
+    from proxy import supervisor, worker
+    from proxy.core import log
+    from proxy.host import SHIPPER
+
+    def ship(_name: str, started: Callable[[], None]) -> None:
+        assert host is not None
+        log.configure(settings.logging)
+        api.close()
+        if admin is not None:
+            admin.close()
+        host.ship(started)
+        log.close()
+
+    leave = None if host is None else supervisor.accompany(SHIPPER, ship)
+    # After the fork: it has a thread, which would not be there on the other side.
+    log.configure(settings.logging)
+    try:
+        worker.serve(settings, file, api, admin, ready=ready)
+    finally:
+        if leave is not None:
+            leave()
+    log.close()
+    return 0
 
 
 def _say(line: str) -> None:
@@ -178,15 +221,26 @@ def _settings(file: ConfigFile) -> Snapshot:
     return file.adjust(compile_snapshot(file.config.model_copy(update=nothing)))
 
 
-def _supervise(settings: Snapshot, file: ConfigFile, api: socket, admin: socket | None) -> int:
+def _supervise(
+    settings: Snapshot, file: ConfigFile, api: socket, admin: socket | None, host: Host | None
+) -> int:
     """Serve with several processes. One started later serves what was last read, not what was read first."""
     from proxy import supervisor, worker
     from proxy.core import log
+    from proxy.host import SHIPPER
 
     pid = os.getpid()
 
     def serve(name: str, ready: Callable[[], None]) -> None:
         log.configure(settings.logging)
+        if name == SHIPPER:
+            assert host is not None
+            api.close()
+            if admin is not None:
+                admin.close()
+            host.ship(ready)
+            log.close()
+            return
         file.taken = lambda: supervisor.taken(pid)
         # What contradicts the store by now has been said; it is no reason not to take another worker's place.
         worker.serve(settings, file, api, admin, name=name, ready=ready, strict=False)
@@ -200,7 +254,12 @@ def _supervise(settings: Snapshot, file: ConfigFile, api: socket, admin: socket 
             except ValueError:
                 pass  # changed again since; every worker will say so itself
 
-    return supervisor.supervise(settings.server.workers, serve, reload)
+    beside, died = ((SHIPPER,), host.died) if host is not None else ((), _nothing)
+    return supervisor.supervise(settings.server.workers, serve, reload, beside=beside, died=died)
+
+
+def _nothing(_name: str) -> None:
+    """Nothing was recorded, so a worker leaves nothing."""
 
 
 _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104

@@ -6,6 +6,9 @@ SIGINT tells all of them to drain. A worker that has taken a new configuration s
 A worker begins with these signals blocked and takes them in when it is ready: one that comes meanwhile waits, where
 the system's usual answer would be to kill it.
 
+Processes that stand beside the workers (the one that ships records to the database) are kept running as they are, and
+told to leave when the last worker has: what that one wrote down is still theirs to bring away.
+
 A supervisor that is killed takes its workers along: they would hold the port, with nobody to replace them or to tell
 them anything. They drain, as they do when they are told to leave.
 """
@@ -34,11 +37,19 @@ Serve = Callable[[str, Ready], None]
 """Serves under a name until told to stop; calls `Ready` once it has handlers for SIGNALS."""
 
 
-def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
-    """Keep `workers` processes running `serve`; returns the exit code once all have ended.
+def supervise(
+    workers: int,
+    serve: Serve,
+    reload: Callable[[], None],
+    *,
+    beside: Sequence[str] = (),
+    died: Callable[[str], None] = lambda _name: None,
+) -> int:
+    """Keep `workers` processes running `serve`, and one under each name of `beside`; returns the exit code once all
+    have ended.
 
     `reload` is called when a worker has taken a new configuration: those started from then on must serve what the
-    others do.
+    others do. `died` is called with the name of a worker that has ended, before another takes it.
     """
     running: dict[int, tuple[str, float]] = {}
     ends: list[int] = []
@@ -47,19 +58,25 @@ def supervise(workers: int, serve: Serve, reload: Callable[[], None]) -> int:
     life = os.pipe()
 
     def forward(number: int, _frame: object) -> None:
-        if number != signal.SIGHUP:
-            ends.append(number)
-        _tell(running, number)
+        if number == signal.SIGHUP:
+            _tell(running, number)
+            return
+        ends.append(number)
+        _tell(_workers(running, beside), number)
 
     for number in SIGNALS:
         signal.signal(number, forward)
     signal.signal(TAKEN, lambda _number, _frame: reload())
-    for index in range(workers):
-        _start(str(index), serve, running, ends, life)
+    for name in (*map(str, range(workers)), *beside):
+        _start(name, serve, running, ends, life)
     while running:
         pid, status = os.wait()
         name, started = running.pop(pid)
+        if name not in beside:
+            died(name)
         if ends:
+            if not _workers(running, beside):
+                _tell(running, signal.SIGTERM)
             continue
         logger.error("worker %s ended unexpectedly (status %d); starting another", name, status)
         pause = RESPAWN_MIN if monotonic() - started > STABLE else min(pause * 2, RESPAWN_MAX)
@@ -76,6 +93,29 @@ def taken(supervisor: int) -> None:
     """In a worker: say that it has taken a new configuration, unless the supervisor is gone."""
     if os.getppid() == supervisor:
         os.kill(supervisor, TAKEN)
+
+
+def accompany(name: str, serve: Serve) -> Callable[[], None]:
+    """Beside this one process, one that serves under `name`. What is returned tells it to leave, and waits until it has.
+
+    It is not started anew when it dies: others stand in for it.
+    """
+    running: dict[int, tuple[str, float]] = {}
+    life = os.pipe()
+    _start(name, serve, running, (), life)
+    os.close(life[0])
+
+    def leave() -> None:
+        _tell(running, signal.SIGTERM)
+        for pid in running:
+            os.waitpid(pid, 0)
+        os.close(life[1])
+
+    return leave
+
+
+def _workers(running: dict[int, tuple[str, float]], beside: Sequence[str]) -> list[int]:
+    return [pid for pid, (name, _) in running.items() if name not in beside]
 
 
 def _tell(pids: Iterable[int], number: int) -> None:

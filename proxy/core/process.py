@@ -62,3 +62,11 @@ def _start_time(own: Path) -> float:
     stat = (own / "stat").read_bytes().rpartition(b")")[2].split()
     after_boot = int(stat[19]) / os.sysconf("SC_CLK_TCK")
     return now() - (time.clock_gettime(time.CLOCK_BOOTTIME) - after_boot)
+
+
+def rename(name: str) -> None:
+    """What `ps -e` and `top` call this process; at most 15 characters. Only where the system has `/proc`."""
+    try:
+        (_PROC / "self" / "comm").write_text(name)
+    except OSError:
+        pass

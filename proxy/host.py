@@ -1,0 +1,82 @@
+"""What a host has once, however many workers it runs: the folder of the ledger, the recovery of the dead, the shipper.
+
+claim    before anything is served: nobody else has the folder, and what an earlier run left is in order
+died     a worker is gone: what it held is free again, what it had begun is ended for it
+ship     in a process of its own: bring the spool to the database
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.core.log import logger
+from proxy.core.process import rename
+from proxy.ledger.reading import Lock
+from proxy.ledger.recovery import recover
+from proxy.limits.accounts import Accounts, Charge, Used
+
+if TYPE_CHECKING:
+    from proxy.control.sync import ConfigFile
+    from proxy.core.model import Snapshot
+    from proxy.ledger.records import End
+
+TABLE = "limits.shm"
+SHIPPER = "shipper"
+
+
+class Host:
+    """One for each start. Blocks; nothing here is on the way of a request."""
+
+    def __init__(self, settings: Snapshot, file: ConfigFile) -> None:
+        self._file = file
+        self._columns = settings.server.workers
+        self._folder = Path(settings.ledger.path)
+        self._lock = Lock(self._folder, "gateway")
+        self._accounts: Accounts | None = None
+
+    def claim(self) -> None:
+        """Raises ValueError when another gateway has the folder, or it cannot be used."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._lock.take():
+                raise ValueError(
+                    f"ledger.path: {self._folder} is in use by another gateway: stop that one, or name another folder"
+                )
+            self._accounts = Accounts.open(self._folder / TABLE, None, self._columns)
+            for column in range(self._columns):
+                self._accounts.clear(column)
+            spools = self._folder / "spool"
+            for each in sorted(spools.iterdir()) if spools.is_dir() else ():
+                self._end(each.name)
+        except OSError as error:
+            raise ValueError(f"ledger.path: {self._folder}: {error.strerror}") from None
+
+    def died(self, name: str) -> None:
+        """A worker is gone, in whatever way. Called before another takes its name."""
+        assert self._accounts is not None
+        try:
+            self._accounts.clear(int(name))
+            self._end(name)
+        except OSError as error:
+            logger.error("what worker %s left cannot be settled: %s", name, error.strerror)
+
+    def ship(self, ready: Callable[[], None]) -> None:
+        """Until told to stop. In the process that is to do it."""
+        from proxy import shipping
+
+        rename("headrace-ship")
+        shipping.run(self._file, ready)
+
+    def _end(self, name: str) -> None:
+        ended = recover(self._folder, name, self._settled)
+        if ended:
+            logger.warning(
+                "worker %s left %d unfinished requests: they are booked as unknown", name, ended
+            )
+
+    def _settled(self, end: End) -> None:
+        assert self._accounts is not None
+        charges = tuple(Charge(one.subject, one.window, one.ends) for one in end.charges)
+        self._accounts.charge(charges, Used(end.tokens.total, max(end.cost, 0)))
