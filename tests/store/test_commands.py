@@ -18,10 +18,13 @@ pytestmark = pytest.mark.allow_blocking("each command has a loop of its own")
 
 def test_upgrade_says_what_it_applied(store_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert upgrade(store_url) == OK
-    assert capsys.readouterr() == ("", "applied 0001_first, schema 1.0\n")
+    assert capsys.readouterr() == (
+        "",
+        "applied 0001_first, schema 1.0\napplied 0002_ledger, schema 1.1\n",
+    )
 
     assert upgrade(store_url) == OK
-    assert capsys.readouterr() == ("", "nothing to do: schema 1.0\n")
+    assert capsys.readouterr() == ("", "nothing to do: schema 1.1\n")
 
 
 def test_status_is_for_people_and_for_programs(
@@ -29,7 +32,7 @@ def test_status_is_for_people_and_for_programs(
 ) -> None:
     assert status(store_url, as_json=False) == DOWN
     shown = capsys.readouterr().out
-    assert "pending  0001_first\n" in shown
+    assert "pending  0001_first, 0002_ledger\n" in shown
     assert "a-river" not in shown
 
     upgrade(store_url)
@@ -39,7 +42,7 @@ def test_status_is_for_people_and_for_programs(
     read = orjson.loads(capsys.readouterr().out)
     assert read.pop("url").startswith(read["backend"])
     assert read.pop("backend") in {"sqlite", "postgresql"}
-    assert read == {"schema": "1.0", "newest": "1.0", "applied": 1, "pending": []}
+    assert read == {"schema": "1.1", "newest": "1.1", "applied": 2, "pending": []}
 
 
 def test_status_does_not_call_a_database_of_a_later_program_fit(
@@ -54,7 +57,7 @@ def test_status_does_not_call_a_database_of_a_later_program_fit(
 
     out, err = capsys.readouterr()
     assert "schema   99.0" in out
-    assert "knows up to 1.0" in err
+    assert "knows up to 1.1" in err
 
 
 def test_status_makes_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

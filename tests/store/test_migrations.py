@@ -17,8 +17,8 @@ from proxy.store.migrations import NOTHING, SQL, Migration, Version, load, parse
 from proxy.store.opening import Database, open_store
 
 MORE = "ALTER TABLE peppers ADD COLUMN note TEXT NOT NULL DEFAULT '';\n\nCREATE INDEX more ON peppers (note);\n"
-ADDED = parse("0002_note", f"-- schema 1.1\n\n{MORE}")
-TAKEN_AWAY = parse("0003_no_note", "-- schema 2.0\n\nDROP INDEX more;\n")
+ADDED = parse("0003_note", f"-- schema 1.2\n\n{MORE}")
+TAKEN_AWAY = parse("0004_no_note", "-- schema 2.0\n\nDROP INDEX more;\n")
 
 Program = Callable[..., Database]
 
@@ -78,7 +78,7 @@ async def test_an_empty_database_gets_everything(program: Program) -> None:
 
     await store.open()
 
-    assert await applied(store) == ["0001_first", "0002_note", "0003_no_note"]
+    assert await applied(store) == ["0001_first", "0002_ledger", "0003_note", "0004_no_note"]
     assert (await store.state()).version == Version(2, 0)
 
 
@@ -113,7 +113,7 @@ async def test_opening_again_applies_nothing(program: Program) -> None:
     assert await store.upgrade() == []
     await store.open()
 
-    assert await applied(store) == ["0001_first"]
+    assert await applied(store) == ["0001_first", "0002_ledger"]
 
 
 async def test_one_version_and_the_next_serve_together(program: Program) -> None:
@@ -131,7 +131,7 @@ async def test_one_version_and_the_next_serve_together(program: Program) -> None
 
     for store in (old, new, late):
         assert [one.revision for one in await objects.changes(store, 0)] == [1, 2, 3]
-    assert await applied(late) == ["0001_first", "0002_note"]
+    assert await applied(late) == ["0001_first", "0002_ledger", "0003_note"]
     assert await late.upgrade() == []
 
 
@@ -141,7 +141,7 @@ async def test_a_later_major_version_is_refused_and_the_text_says_what_to_do(
     await program(ADDED, TAKEN_AWAY).open()
     old = program()
 
-    with pytest.raises(StoreBroken, match=r"schema 2\.0.*up to 1\.0.*start the newer program"):
+    with pytest.raises(StoreBroken, match=r"schema 2\.0.*up to 1\.1.*start the newer program"):
         await old.open()
     with pytest.raises(StoreBroken):
         await old.upgrade()
@@ -155,8 +155,8 @@ async def test_a_step_to_another_major_version_is_taken_only_when_asked_for(
 
     with pytest.raises(StoreBroken, match=r"stop all older programs.*'headrace db upgrade'"):
         await new.open()
-    assert await applied(old) == ["0001_first", "0002_note"]
-    assert [migration.name for migration in await new.upgrade()] == ["0003_no_note"]
+    assert await applied(old) == ["0001_first", "0002_ledger", "0003_note"]
+    assert [migration.name for migration in await new.upgrade()] == ["0004_no_note"]
     await new.open()
 
     assert (await new.state()).version == Version(2, 0)
@@ -165,13 +165,13 @@ async def test_a_step_to_another_major_version_is_taken_only_when_asked_for(
 async def test_a_database_of_another_build_is_refused(program: Program) -> None:
     await program(ADDED).open()
 
-    with pytest.raises(StoreBroken, match="0002_note was applied with another text"):
-        await program(parse("0002_note", f"-- schema 1.1\n\n{MORE}-- a word more\n")).open()
+    with pytest.raises(StoreBroken, match="0003_note was applied with another text"):
+        await program(parse("0003_note", f"-- schema 1.2\n\n{MORE}-- a word more\n")).open()
 
 
 async def test_a_migration_that_fails_leaves_nothing(program: Program) -> None:
     broken = parse(
-        "0002_broken", "-- schema 1.1\n\nCREATE TABLE half (x int);\n\nCREATE NONSENSE;\n"
+        "0003_broken", "-- schema 1.2\n\nCREATE TABLE half (x int);\n\nCREATE NONSENSE;\n"
     )
     old = program()
     await old.open()
@@ -179,7 +179,7 @@ async def test_a_migration_that_fails_leaves_nothing(program: Program) -> None:
     with pytest.raises(Exception, match=r"(?i)syntax error"):
         await program(broken).open()
 
-    assert await applied(old) == ["0001_first"]
+    assert await applied(old) == ["0001_first", "0002_ledger"]
     await program(ADDED).open()
     with pytest.raises(Exception, match="half"):
         await old.fetch("SELECT x FROM half")
@@ -190,7 +190,7 @@ async def test_the_first_to_come_migrates_and_the_others_wait(program: Program) 
 
     await asyncio.gather(*(store.open() for store in many))
 
-    assert await applied(many[0]) == ["0001_first", "0002_note"]
+    assert await applied(many[0]) == ["0001_first", "0002_ledger", "0003_note"]
 
 
 RACE = """
@@ -232,7 +232,7 @@ def race(url: str, runners: int) -> Sequence[str]:
 
 
 def test_processes_that_race_migrate_once(store_url: str) -> None:
-    assert race(store_url, 4) == ["[(1, '0001_first')]\n"] * 4
+    assert race(store_url, 4) == ["[(1, '0001_first'), (2, '0002_ledger')]\n"] * 4
 
 
 async def test_a_store_that_does_not_say_its_schema_is_being_restored(store: Database) -> None:
