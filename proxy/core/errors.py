@@ -110,6 +110,16 @@ ERRORS: Mapping[str, Row] = {
         "rate_limit_error",
         google_status="RESOURCE_EXHAUSTED",
     ),
+    "budget": Row(
+        429,
+        "insufficient_quota",
+        "insufficient_quota",
+        "The budget of this API key is used up.",
+        "billing_error",
+        402,
+        "RESOURCE_EXHAUSTED",
+        retry=False,
+    ),
     "auth_flood": Row(
         429,
         "rate_limit_error",
@@ -141,6 +151,14 @@ ERRORS: Mapping[str, Row] = {
         "upstream_error",
         "upstream_exhausted",
         "Every provider that could serve this model failed.",
+        "api_error",
+        google_status="UNAVAILABLE",
+    ),
+    "no_quota": Row(
+        502,
+        "upstream_error",
+        "quota_exhausted",
+        "The quotas set here for every deployment that could serve this model are used up.",
         "api_error",
         google_status="UNAVAILABLE",
     ),
@@ -255,6 +273,8 @@ class Cause(StrEnum):
     TRUNCATED = "truncated"
     IN_BAND = "in_band_error"
     UNTRANSLATABLE = "untranslatable"
+    FULL = "limit"
+    """A limit of ours, not the provider's."""
     LOCAL = "local"
 
 

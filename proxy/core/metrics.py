@@ -235,6 +235,12 @@ class Metrics:
         self.client_gone = counter(
             "headrace_client_gone_total", "Clients that left before the end.", ("stage",), cap=64
         )
+        self.ratelimit_rejections = counter(
+            "headrace_ratelimit_rejections_total",
+            "Requests kept from something that is limited, and by which limit of it.",
+            ("scope", "kind"),
+            cap=64,
+        )
         self.shed = counter(
             "headrace_shed_total", "Requests refused because of overload.", ("reason",), cap=64
         )

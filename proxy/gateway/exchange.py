@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from proxy.core.clock import now
 from proxy.core.model import VirtualKey
 from proxy.gateway.endpoints import Endpoint
+from proxy.limits.accounts import Ask
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
     from proxy.dialects import ir
+    from proxy.limits.accounts import Hold
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -36,6 +38,9 @@ _ALWAYS = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nx-acce
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UNSAFE_VALUE = re.compile(rb"[\r\n\0]")
 LAST_CHUNK = b"0\r\n\r\n"
+NOTHING = Ask()
+NO_HEADERS: Headers = []
+"""Nobody adds to it."""
 
 
 class _Entropy:
@@ -125,15 +130,18 @@ class Exchange:
         "exempt",
         "form",
         "head_sent",
+        "hold",
         "http10",
         "id",
         "keep_alive",
         "key",
+        "limits",
         "model",
         "must_reemit",
         "params",
         "query",
         "request",
+        "reserve",
         "started",
         "status",
         "stream",
@@ -171,6 +179,12 @@ class Exchange:
         self.model = params.get("model", "")
         self.stream = bool(endpoint.stream)
         self.key: VirtualKey | None = None
+        self.hold: Hold | None = None
+        """What was admitted of it; None: nothing that serves it is limited."""
+        self.reserve: Ask = NOTHING
+        """What it was taken for when it was admitted."""
+        self.limits: Headers = NO_HEADERS
+        """The client's rates, to be sent with any answer."""
         self.status = 0
         self.bytes_out = 0
         self.head_sent = False

@@ -72,6 +72,8 @@ RULES: Mapping[Cause, Rule] = {
     Cause.LOCAL: _FINAL,
     # Nothing was sent. Somebody who speaks the client's own dialect may be next.
     Cause.UNTRANSLATABLE: Rule(),
+    # Nothing was sent either. What of it was the credential's another one may not meet.
+    Cause.FULL: Rule(key=True),
 }
 
 _IN_BAND: Mapping[int, Cause] = {

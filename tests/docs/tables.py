@@ -134,6 +134,7 @@ MEANINGS: Mapping[Cause, str] = {
     Cause.MALFORMED: "not HTTP, not JSON, not events",
     Cause.TRUNCATED: "broken off before the first content",
     Cause.LOCAL: "our own mistake",
+    Cause.FULL: "a [limit](limits.md) set here for the deployment or the credential; nothing was sent",
 }
 """In words, for people."""
 
