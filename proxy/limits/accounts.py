@@ -118,6 +118,11 @@ class Accounts:
         """What was spent before is in here: either the file survived, or `learn` was called since it was made."""
         raise NotImplementedError
 
+    @property
+    def created(self) -> float:
+        """Unix time at which the file was made. What a request used that came before is not in here until it is learned."""
+        raise NotImplementedError
+
     def admit(self, subjects: Sequence[Subject], ask: Ask) -> Hold:
         """Raises Refused; then nothing is held."""
         raise NotImplementedError
@@ -147,7 +152,11 @@ class Accounts:
         raise NotImplementedError
 
     def learn(self, charge: Charge, own: Used | None, elsewhere: Used) -> None:
-        """What the database says of one window: of this host (only while not `known`), and of all others."""
+        """What the database says of one window.
+
+        `own` (only while not `known`) is what this host used for requests that came before `created`: it is added to
+        what was settled since. `elsewhere` is what all other hosts used: it takes the place of what was known of them.
+        """
         raise NotImplementedError
 
     def learned(self) -> None:
