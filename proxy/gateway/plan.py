@@ -13,6 +13,7 @@ from msgspec import Struct
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.gateway.search import Search, last_resort, nobody
 from proxy.gateway.verdict import (
+    MOMENT,
     RULES,
     Attempt,
     Rule,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from proxy.core.model import Credential, Deployment, Model
     from proxy.gateway.selection import Kind, Move, Route, Slot
+    from proxy.limits.accounts import Refused
+    from proxy.limits.subjects import Subject
     from proxy.state.live import DeploymentState
 
 _TTFT_FACTOR, _TTFT_MIN, _TTFT_MAX = 3.0, 2.0, 12.0
@@ -54,6 +57,8 @@ class Candidate(Struct, gc=False):
     """What the provider is asked in."""
     streak: float = 0.0
     in_flight: bool = True
+    subjects: tuple[Subject, ...] = ()
+    """What is limited of it, as far as it was admitted."""
 
 
 class Step(Struct, frozen=True, gc=False):
@@ -71,6 +76,7 @@ class Plan:
     __slots__ = (
         "_alternatives",
         "_causes",
+        "_error",
         "_now",
         "_rng",
         "_route",
@@ -88,6 +94,8 @@ class Plan:
         self.attempts: list[Attempt] = []
         self._alternatives: bool | None = None
         self._causes: list[Cause] = []
+        self._error: UpstreamError | None = None
+        """The last one."""
         self._route = route
         self._search = Search(route, matched, rng)
         self._rng = rng
@@ -100,13 +108,19 @@ class Plan:
         route = self._route
         route.budget.deposit(now, route.model.retry.budget)
         sole = route.sole
-        if sole is not None and sole.slot.state.until <= now and sole.key[1].until <= now:
+        if (
+            sole is not None
+            and sole.slot.state.until <= now
+            and sole.slot.state.room.until <= now
+            and sole.key[1].until <= now
+            and sole.key[1].room.until <= now
+        ):
             return self._begin(sole, now)
         move = self._search.first(now)
         if move is None:
             move = last_resort(route, now)
             if move is None:
-                raise nobody(route, now)
+                raise nobody(route, now, self._search.limits(now))
             return self._begin(move, now, PANIC)
         self.pause = move.delay
         return self._begin(move, now + move.delay)
@@ -114,6 +128,7 @@ class Plan:
     def failed(self, candidate: Candidate, error: UpstreamError, now: float) -> Step:
         """The attempt failed before the client saw anything of it."""
         self._now = now
+        self._error = error
         cause = cause_of(error)
         rule = RULES[cause]
         self.attempts.append(Attempt(candidate.deployment.id, error.cause, error.status))
@@ -124,11 +139,24 @@ class Plan:
             move = self._search.next(candidate.slot, cause, rule, now)
         if move is not None and (not rule.worked or self._route.budget.take(now)):
             return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
-        left = self._search.rate_limit_left(now)
-        word = last_word(self.attempts, self._causes, error, left)
+        word = self._word(now)
         if move is not None:
             word = without_retry(word, self.attempts)
         return Step(None, 0.0, word, "stop")
+
+    def full(self, candidate: Candidate, refused: Refused, now: float) -> Step:
+        """A limit of ours is met: the deployment was not asked, and nothing is held against it."""
+        self._now = now
+        wait = refused.wait or MOMENT
+        held = candidate.held if refused.subject.kind == "credential" else None
+        (held or candidate.state).room.fill(refused.what, wait, now)
+        self._search.full(candidate.slot, held, (refused.what, now + wait))
+        candidate.state.used -= 1
+        candidate.held.used -= 1
+        move = self._search.next(candidate.slot, Cause.FULL, RULES[Cause.FULL], now)
+        if move is not None:
+            return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
+        return Step(None, 0.0, self._word(now), "stop")
 
     def succeeded(self, candidate: Candidate, now: float, ttft: float | None) -> None:
         """The first content, or the whole body, is here."""
@@ -181,6 +209,14 @@ class Plan:
         return min(adaptive, _TTFT_MAX, limit)
 
     # --- what comes of a failure ---
+
+    def _word(self, now: float) -> ProxyError | UpstreamError:
+        """What the client is told. What those who were asked made of the request says more than our limits do."""
+        search = self._search
+        if self._error is None:
+            return nobody(self._route, now, search.limits(now))
+        left = search.rate_limit_left(now)
+        return last_word(self.attempts, self._causes, self._error, left)
 
     def _blame(
         self, candidate: Candidate, cause: Cause, rule: Rule, error: UpstreamError, now: float

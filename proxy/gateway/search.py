@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, ProxyError
 from proxy.gateway.selection import Kind, Move, Route, Slot
-from proxy.gateway.verdict import Rule, limited, out_of_quota
+from proxy.gateway.verdict import USED_UP, Rule, limited, out_of_quota, used_up
 from proxy.state.credentials import CredentialState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
+
+    from proxy.limits.accounts import What
+
+Met = tuple["What", float]
+"""A limit of ours, and the monotonic time at which there is room again: inf is never."""
 
 _PANIC_INTERVAL = 1.0
 _STRETCH = 1.2
@@ -31,12 +36,14 @@ class Search:
         "_again",
         "_explicit",
         "_failed",
+        "_full",
         "_pending",
         "_refused",
         "_rng",
         "_visited",
         "_waits",
         "matched",
+        "met",
         "route",
     )
 
@@ -50,6 +57,10 @@ class Search:
         self._pending = route.fallbacks
         self._refused: list[CredentialState] = []
         """Credentials that were refused in this request: whatever rests of them rests for a reason just seen."""
+        self._full: list[CredentialState] = []
+        """Credentials that limits of ours keep this request from."""
+        self.met: list[Met] = []
+        """Those limits, and when there is room again."""
         self._again = 0
         self._waits = 0
         self._explicit = False
@@ -71,6 +82,24 @@ class Search:
     def refused(self, held: CredentialState) -> None:
         """A provider would not serve this credential."""
         self._refused.append(held)
+
+    def full(self, slot: Slot, held: CredentialState | None, met: Met) -> None:
+        """A limit of ours keeps this request from `slot`; with `held`, from that credential only."""
+        self.met.append(met)
+        if held is None:
+            self._failed.append(slot)
+        else:
+            self._full.append(held)
+            self._refused.append(held)
+
+    def limits(self, now: float) -> list[Met]:
+        """The limits of ours that are in the way of this request: those it met, and those that others met."""
+        met = list(self.met)
+        for route in self._visited:
+            for slot in route.slots:
+                rooms = [slot.state.room, *(held.room for _, held in slot.pool.keys)]
+                met += [(room.what, room.end) for room in rooms if room.until > now]
+        return met
 
     def next(self, slot: Slot, cause: Cause, rule: Rule, now: float) -> Move | None:
         """After a failure on `slot`."""
@@ -101,14 +130,17 @@ class Search:
         return self._fallback_ready(now)
 
     def rate_limit_left(self, now: float) -> float:
-        """Seconds until the first rate limit of the models visited ends; 1 when none is known."""
+        """Seconds until the first rate limit of the models visited ends, a provider's or one of ours; 1 when none is
+        known."""
         moves = [_soonest(route, now) for route in self._visited]
-        return min((move.delay for move in moves if move is not None), default=1.0)
+        waits = [move.delay for move in moves if move is not None]
+        waits += [end - now for what, end in self.met if what not in USED_UP]
+        return min(waits, default=1.0)
 
     def _other_key(self, slot: Slot, rule: Rule, now: float) -> Move | None:
-        if not rule.key or slot.state.until > now:
+        if not rule.key or slot.state.until > now or slot in self._failed:
             return None
-        return _take(slot, "switch", now)
+        return self._take(slot, "switch", now)
 
     def _retry(self, slot: Slot, rule: Rule, now: float) -> Move | None:
         """The same deployment, after a random pause."""
@@ -120,15 +152,26 @@ class Search:
                 break
         if self._again >= allowed or slot.state.until > now:
             return None
-        move = _take(slot, "retry", now)
+        move = self._take(slot, "retry", now)
         if move is not None:
             move.delay = self._rng.uniform(0.0, min(retry.cap, retry.base * 2.0**self._again))
             self._again += 1
         return move
 
-    def _pick(self, now: float, *, probes: bool = False) -> Move | None:
-        slot = self.route.pick(now, self._rng, without=self._failed, probes=probes)
-        return _take(slot, "switch", now) if slot is not None else None
+    def _pick(self, now: float, route: Route | None = None, *, probes: bool = False) -> Move | None:
+        route = route or self.route
+        while True:
+            slot = route.pick(now, self._rng, without=self._failed, probes=probes)
+            if slot is None:
+                return None
+            move = self._take(slot, "switch", now)
+            if move is not None:
+                return move
+            self._failed.append(slot)  # the credentials it has left are full for this request
+
+    def _take(self, slot: Slot, kind: Kind, now: float) -> Move | None:
+        key = slot.pool.pick(now, self._full)
+        return Move(slot, key, kind) if key is not None else None
 
     def _wait(self, now: float) -> Move | None:
         """Until a rate limit ends, if that is soon: once, or about `retry.count` times when there is no other model.
@@ -173,8 +216,7 @@ class Search:
             self._visited += (route,)
             if not self._explicit:
                 self._pending += route.fallbacks
-            slot = route.pick(now, self._rng, probes=False)
-            move = _take(slot, "fallback", now) if slot is not None else _use_guess(route, now)
+            move = self._pick(now, route) or _use_guess(route, now)
             if move is not None:
                 move.kind = "fallback"
                 self.route, self.matched = route, matched
@@ -193,10 +235,12 @@ def last_resort(route: Route, now: float) -> Move | None:
     """
     best: Move | None = None
     for slot in route.slots:
-        if slot.state.panic_at > now:
+        if slot.state.panic_at > now or slot.state.room.until > now:
             continue
         for key in slot.pool.keys:
             held = key[1]
+            if held.room.until > now:
+                continue
             if held.until > now and held.reason is Cause.RATE_LIMIT and not held.soft:
                 continue
             delay = max(slot.state.until, held.until) - now
@@ -208,23 +252,23 @@ def last_resort(route: Route, now: float) -> Move | None:
     return best
 
 
-def nobody(route: Route, now: float) -> ProxyError:
-    """Why there is nobody to ask, and when there may be."""
+def nobody(route: Route, now: float, met: Sequence[Met] = ()) -> ProxyError:
+    """Why there is nobody to ask, and when there may be. `met`: limits of ours that are in the way."""
     limit = _soonest(route, now)
+    waits = [end - now for what, end in met if what not in USED_UP]
     if limit is not None:
-        return limited(limit.delay)
+        waits.append(limit.delay)
+    if waits:
+        return limited(min(waits))
     out = [slot.state.until for slot in route.slots if slot.state.until > now]
+    if met and not out:
+        return used_up(min(end for _, end in met) - now)
     if not out:
         reasons = {held.reason for slot in route.slots for _, held in slot.pool.keys}
         return out_of_quota() if reasons == {Cause.QUOTA} else ProxyError("up_auth")
     # An infinite timer is a probe under way: its outcome is known soon.
     wait = min(until - now if until < inf else 0.0 for until in out)
     return ProxyError("no_up", retry_after=min(max(wait, 1.0), 60.0))
-
-
-def _take(slot: Slot, kind: Kind, now: float) -> Move | None:
-    key = slot.pool.pick(now)
-    return Move(slot, key, kind) if key is not None else None
 
 
 def _use_guess(route: Route, now: float) -> Move | None:
@@ -246,13 +290,14 @@ def _soonest(
     """The credential whose rate limit (or, with `guesses`, any pause we guessed) ends first; `delay` says when."""
     best: Move | None = None
     for slot in route.slots:
-        if slot.state.until > now or slot in without:
+        if slot.state.until > now or slot.state.room.until > now or slot in without:
             continue
         for key in slot.pool.keys:
             held = key[1]
             if (
                 held in apart
                 or held.until <= now
+                or held.room.until > now
                 or not (held.soft if guesses else held.reason is Cause.RATE_LIMIT)
             ):
                 continue

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from proxy.core.model import Deployment, Model, Strategy
+from proxy.core.model import Credential, Deployment, Model, Strategy
 from proxy.state.health import CLOSED
 
 if TYPE_CHECKING:
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 class Slot:
     """One deployment of a route, ready to be asked."""
 
-    __slots__ = ("deployment", "dialect", "pattern", "pool", "state", "upstream_model", "weight")
+    __slots__ = (
+        "deployment",
+        "dialect",
+        "limited",
+        "pattern",
+        "pool",
+        "state",
+        "upstream_model",
+        "weight",
+    )
 
     def __init__(
         self, deployment: Deployment, state: DeploymentState, pool: Pool, dialect: str = ""
@@ -34,21 +43,31 @@ class Slot:
         """What it is asked in."""
         self.state = state
         self.pool = pool
+        self.limited = _is_limited(deployment) or any(
+            key is not None and _is_limited(key) for key, _ in pool.keys
+        )
+        """By limits of ours: it has to be asked for room before it is asked anything else."""
         self.weight = float(deployment.weight) if deployment.weight > 0 else 1.0
         self.pattern = deployment.model.endswith("*")
         self.upstream_model = deployment.model[:-1] if self.pattern else deployment.model
         """Before a `*`, when there is one: what the wildcard matched follows."""
 
     def usable(self, now: float) -> bool:
-        """Its circuit lets a request through, and a credential is free."""
-        return self.state.until <= now and self.pool.ready(now)
+        """Its circuit lets a request through, no limit of ours is known to be met, and a credential is free."""
+        state = self.state
+        return state.until <= now and state.room.until <= now and self.pool.ready(now)
 
     def healthy(self, now: float) -> bool:
-        return self.state.phase == CLOSED and self.pool.ready(now)
+        state = self.state
+        return state.phase == CLOSED and state.room.until <= now and self.pool.ready(now)
 
     def name(self, matched: str) -> str:
         """What to call the model upstream. A lone `*` with nothing matched cannot happen: names are not empty."""
         return self.upstream_model + matched if self.pattern else self.upstream_model
+
+
+def _is_limited(one: Deployment | Credential) -> bool:
+    return one.limits is not None or one.quota is not None
 
 
 Kind = Literal["retry", "switch", "fallback", "stop"]

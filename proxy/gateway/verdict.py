@@ -5,6 +5,7 @@ Nothing here knows deployments or time. `plan.py` asks the table and finds who i
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -110,8 +111,23 @@ def harm_of_cut(error: UpstreamError) -> float:
     return 0.5 if RULES[error.cause].harm else 0.0
 
 
+USED_UP = frozenset({"quota_requests", "quota_tokens", "budget"})
+"""Limits of ours that leave no room before a clock strikes; the others are rates, which do soon."""
+MOMENT = 1.0
+"""Seconds until slots are asked for again: nobody knows when one comes free."""
+
+
+def used_up(wait: float) -> ProxyError:
+    """Quotas of ours are all that is in the way, for so long."""
+    return ProxyError("no_quota", retry_after=max(wait, MOMENT) if wait < inf else None)
+
+
 def limited(retry_after: float) -> ProxyError:
-    """Every credential waits for its rate limit."""
+    """Every credential waits for its rate limit, or every deployment for one of ours."""
+    if retry_after == inf:
+        return ProxyError(
+            "limit", "This request is larger than any rate limit allows.", should_retry=False
+        )
     return ProxyError(
         "limit",
         retry_after=retry_after,

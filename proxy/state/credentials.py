@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from proxy.core.errors import Cause
 from proxy.core.model import Credential
+from proxy.state.room import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
     from proxy.core.secret import Secret
@@ -46,6 +48,7 @@ class CredentialState:
         "inflight",
         "last_used",
         "reason",
+        "room",
         "secret",
         "soft",
         "turn",
@@ -61,6 +64,7 @@ class CredentialState:
         """Why it cools: RATE_LIMIT, AUTH or QUOTA."""
         self.soft = False
         """The pause is a guess: when nothing else is left the credential is used all the same."""
+        self.room = Room()
         self.inflight = 0
         self.used = 0
         self.last_used = 0.0
@@ -121,20 +125,22 @@ class Pool:
     def ready(self, now: float) -> bool:
         # A plain loop: this runs for every deployment at each choice.
         for _, state in self.keys:  # noqa: SIM110
-            if state.until <= now:
+            if state.until <= now and state.room.until <= now:
                 return True
         return False
 
-    def pick(self, now: float) -> Key | None:
-        """The least used of those that may be used; None when all cool."""
+    def pick(self, now: float, without: Sequence[CredentialState] = ()) -> Key | None:
+        """The least used of those that may be used; None when all cool, are full or are among `without`."""
         keys = self.keys
         if len(keys) == 1:
-            return keys[0] if keys[0][1].until <= now else None
+            state = keys[0][1]
+            is_free = state.until <= now and state.room.until <= now and state not in without
+            return keys[0] if is_free else None
         best: Key | None = None
         least = (inf, inf)
         for key in keys:
             state = key[1]
-            if state.until <= now:
+            if state.until <= now and state.room.until <= now and state not in without:
                 rank = (max(state.turn, self._turn), state.last_used)
                 if rank < least:
                     best, least = key, rank

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
 from proxy.state.credentials import CredentialState, Pool
 from proxy.state.health import Circuit, Latency
+from proxy.state.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ class DeploymentState(Circuit):
         "latency",
         "meaning",
         "panic_at",
+        "room",
         "turn",
         "used",
     )
@@ -45,6 +47,7 @@ class DeploymentState(Circuit):
         self.used = 0
         self.last_used = 0.0
         self.latency = Latency()
+        self.room = Room()
         self.cooldown = CredentialState(deployment.id)
         """Stands in where the provider has no credential."""
         self.turn = 0.0
