@@ -79,12 +79,13 @@ class Plan:
         "_error",
         "_now",
         "_rng",
-        "_route",
         "_search",
         "_slot",
         "attempts",
+        "matched",
         "model",
         "pause",
+        "route",
     )
 
     def __init__(self, route: Route, matched: str, rng: Random) -> None:
@@ -96,7 +97,10 @@ class Plan:
         self._causes: list[Cause] = []
         self._error: UpstreamError | None = None
         """The last one."""
-        self._route = route
+        self.route = route
+        """Of the model that was asked for."""
+        self.matched = matched
+        """What a wildcard matched of its name."""
         self._search = Search(route, matched, rng)
         self._rng = rng
         self._now = 0.0
@@ -105,7 +109,7 @@ class Plan:
     def first(self, now: float) -> Candidate:
         """Raises ProxyError (no_up, limit, up_auth, up_spent) when there is nobody to ask."""
         self._now = now
-        route = self._route
+        route = self.route
         route.budget.deposit(now, route.model.retry.budget)
         sole = route.sole
         if (
@@ -137,7 +141,7 @@ class Plan:
         move = None
         if len(self.attempts) < self.model.retry.max_attempts:
             move = self._search.next(candidate.slot, cause, rule, now)
-        if move is not None and (not rule.worked or self._route.budget.take(now)):
+        if move is not None and (not rule.worked or self.route.budget.take(now)):
             return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
         word = self._word(now)
         if move is not None:
@@ -189,7 +193,7 @@ class Plan:
     @property
     def dialects(self) -> set[str]:
         """What the deployments of the model are asked in."""
-        return {slot.dialect for slot in self._route.slots}
+        return {slot.dialect for slot in self.route.slots}
 
     @property
     def alternatives(self) -> bool:
@@ -214,7 +218,7 @@ class Plan:
         """What the client is told. What those who were asked made of the request says more than our limits do."""
         search = self._search
         if self._error is None:
-            return nobody(self._route, now, search.limits(now))
+            return nobody(self.route, now, search.limits(now))
         left = search.rate_limit_left(now)
         return last_word(self.attempts, self._causes, self._error, left)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from proxy.core.model import Credential, Deployment, Model, Strategy
 from proxy.state.health import CLOSED
 
 if TYPE_CHECKING:
+    from proxy.core.model import Price, Snapshot
     from proxy.state.credentials import Key, Pool
     from proxy.state.live import DeploymentState, RetryBudget
 
@@ -60,6 +61,10 @@ class Slot:
     def healthy(self, now: float) -> bool:
         state = self.state
         return state.phase == CLOSED and state.room.until <= now and self.pool.ready(now)
+
+    def price(self, matched: str, snapshot: Snapshot) -> Price | None:
+        """What its provider charges; None: nobody knows."""
+        return self.deployment.price
 
     def name(self, matched: str) -> str:
         """What to call the model upstream. A lone `*` with nothing matched cannot happen: names are not empty."""
@@ -105,6 +110,7 @@ class Route:
         "model",
         "slots",
         "sole",
+        "tariffs",
         "tiers",
     )
 
@@ -124,6 +130,8 @@ class Route:
         """The one deployment with its one credential, where there is no choice at all."""
         if len(self.slots) == 1 and len(self.slots[0].pool.keys) == 1:
             self.sole = Move(self.slots[0], self.slots[0].pool.keys[0], "switch")
+        self.tariffs: dict[str, Any] = {}
+        """What it may cost (`estimating.Tariff`), by what a wildcard matched."""
         self.fallbacks: tuple[Fallback, ...] = ()
         self.fallbacks_context: tuple[Fallback, ...] = ()
         self.fallbacks_content: tuple[Fallback, ...] = ()

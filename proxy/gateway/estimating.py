@@ -1,0 +1,163 @@
+"""What a request will probably use, and what it cannot exceed: for limits of tokens and of money, before it is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from proxy.core import prices
+from proxy.core.errors import ProxyError
+from proxy.core.model import MAX_TOKENS
+from proxy.gateway import sizing
+from proxy.ledger.records import Tokens
+from proxy.limits.accounts import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from proxy.core.model import Price, Snapshot
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.selection import Route, Slot
+    from proxy.gateway.sizing import Size
+
+_MAX_TARIFFS = 256
+"""Names that one wildcard matched, for which it is remembered."""
+_DEMANDING = frozenset({"anthropic.messages"})
+"""Dialects in which we name a limit when the client gave none."""
+_LONG = 8_000
+"""Tokens of what is made by those who write no text, each: pictures, speech."""
+
+
+class Tariff(Struct, frozen=True, gc=False):
+    """What a route may cost. Prices are nowhere below any of those meant; None: one of them is not known."""
+
+    own: Price | None
+    """Of the model's own deployments."""
+    every: Price | None
+    """Of its fallbacks too."""
+    limits: tuple[tuple[int | None, int | None], ...]
+    """(whatever the client says, where it says nothing): limits of an answer that deployments set."""
+    usual: int
+    """The limit of an answer where nobody set one."""
+    known: tuple[object, object]
+    """The parts of the snapshot it was worked out from."""
+
+
+def tariff(route: Route, matched: str, snapshot: Snapshot) -> Tariff:
+    """Worked out once for each route, and each name that a wildcard of it matched."""
+    found: Tariff | None = route.tariffs.get(matched)
+    known = snapshot.prices, snapshot.price_unknown
+    if found is not None and found.known[0] is known[0] and found.known[1] is known[1]:
+        return found
+    if len(route.tariffs) >= _MAX_TARIFFS:
+        route.tariffs.clear()
+    own = [(slot, matched) for slot in route.slots]
+    every = list(_every(route, matched, {route}))
+    found = Tariff(
+        _ceiling(own, snapshot),
+        _ceiling(every, snapshot),
+        tuple({_limits(slot) for slot, _ in every}),
+        max((slot.deployment.max_tokens for slot in route.slots), default=MAX_TOKENS),
+        known,
+    )
+    route.tariffs[matched] = found
+    return found
+
+
+def _every(route: Route, matched: str, seen: set[Route]) -> Iterator[tuple[Slot, str]]:
+    """Whoever may serve a request for this route, fallbacks of fallbacks included."""
+    for slot in route.slots:
+        yield slot, matched
+    for others in (route.fallbacks, route.fallbacks_context, route.fallbacks_content):
+        for other, name in others:
+            if other not in seen:
+                seen.add(other)
+                yield from _every(other, name, seen)
+
+
+def _ceiling(slots: Iterable[tuple[Slot, str]], snapshot: Snapshot) -> Price | None:
+    unknown = snapshot.price_unknown
+    return prices.ceiling(slot.price(matched, snapshot) or unknown for slot, matched in slots)
+
+
+def _limits(slot: Slot) -> tuple[int | None, int | None]:
+    deployment = slot.deployment
+    default = sizing.limit_in(deployment.param_defaults)
+    if default is None and slot.dialect in _DEMANDING:
+        default = deployment.max_tokens
+    return sizing.limit_in(deployment.param_overrides), default
+
+
+def ask(
+    exchange: Exchange,
+    found: Tariff,
+    *,
+    money: bool,
+    strict: bool,
+    usual: int = 0,
+    spends: int = 0,
+) -> Ask:
+    """What one request may take. `money`: somebody counts it; `strict`: and must not be exceeded.
+
+    `usual`, `spends`: tokens of the answer and micro-dollars that requests like it do not exceed; 0: not known.
+
+    Raises ProxyError bad_req: price_unknown, max_tokens_required.
+    """
+    size = sizing.size(exchange)
+    output = _output(exchange, size, found, usual)
+    if not money or exchange.endpoint.operation in sizing.FREE:
+        return Ask(size.prompt + output)
+    if found.own is None or found.every is None:
+        raise ProxyError(
+            "bad_req",
+            "The price of this model is not known, so it cannot be used with a budget.",
+            code="price_unknown",
+            param="model",
+        )
+    likely = prices.cost(found.own, Tokens(input=size.prompt, output=output))
+    if spends:
+        likely = min(likely, spends)
+    worst = 0
+    if strict:
+        worst = prices.worst(found.every, size.most, _most(exchange, size, found))
+    return Ask(size.prompt + output, likely, worst)
+
+
+def _output(exchange: Exchange, size: Size, found: Tariff, usual: int) -> int:
+    """Tokens of the answer, probably."""
+    operation = exchange.endpoint.operation
+    if operation not in sizing.WRITES:
+        return 0
+    most = (size.limit or found.usual) * size.answers
+    return min(most, usual) if usual else most
+
+
+def _most(exchange: Exchange, size: Size, found: Tariff) -> int:
+    """Tokens the answer cannot exceed."""
+    operation = exchange.endpoint.operation
+    if operation in _MADE:
+        return _LONG * size.answers + len(exchange.body)
+    if operation not in sizing.WRITES:
+        return 0
+    most = 0
+    for forced, default in found.limits:
+        limit = forced or size.limit or default
+        if limit is None:
+            raise ProxyError(
+                "bad_req",
+                "This API key has a strict budget: say how long the answer may be.",
+                code="max_tokens_required",
+                param=_NAMES.get(exchange.endpoint.dialect, "max_tokens"),
+            )
+        most = max(most, limit)
+    return most * size.answers
+
+
+_MADE = frozenset({"images", "speech", "transcriptions", "translations"})
+_NAMES = {
+    "openai.chat": "max_completion_tokens",
+    "openai.responses": "max_output_tokens",
+    "gemini.generate": "generationConfig.maxOutputTokens",
+}
+"""What a limit is called, where it is not `max_tokens`."""
