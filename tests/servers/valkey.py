@@ -89,16 +89,22 @@ class ValkeyServer:
             return False
 
     def command(self, *words: str) -> bytes:
-        """The first line of its answer. Raises OSError."""
-        with socket.create_connection(("127.0.0.1", self.port), 0.5) as connection:
+        """Its answer: one line, or all lines of one text. Raises OSError."""
+        with (
+            socket.create_connection(("127.0.0.1", self.port), 0.5) as connection,
+            connection.makefile("rb") as answers,
+        ):
             connection.sendall(_packed("AUTH", PASSWORD) + _packed(*words))
-            received = b""
-            while received.count(b"\r\n") < 2:
-                more = connection.recv(4096)
-                if not more:
-                    raise ConnectionError("closed")
-                received += more
-            return received.split(b"\r\n")[1]
+            answers.readline()
+            line = answers.readline()
+            if not line:
+                raise ConnectionError("closed")
+            return answers.read(int(line[1:])) if line.startswith(b"$") else line.strip()
+
+    def info(self, name: str) -> str:
+        """What it says of itself under a name."""
+        lines = self.command("INFO", "everything").decode().split("\r\n")
+        return dict(line.split(":", 1) for line in lines if ":" in line)[name]
 
     def log(self) -> str:
         """The end of what it wrote."""
