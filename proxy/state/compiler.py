@@ -7,9 +7,9 @@ What cannot serve (a sealed value that does not open, a name the file has too) i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from operator import is_
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -53,6 +53,7 @@ class Compiler:
         self._generation = -1
         self._config: Config | None = None
         self._targets = Targets({}, {}, ())
+        self._sections: dict[str, Any] = {}
         self._problems: tuple[str, ...] = ()
 
     def compile(
@@ -81,7 +82,7 @@ class Compiler:
         keys = self._keys.table(config, mirror, peppers)
         return Compiled(
             Snapshot(
-                **snapshot.sections(whole),
+                **self._sections,
                 providers=targets.providers,
                 models=targets.models,
                 wildcards=targets.wildcards,
@@ -100,6 +101,11 @@ class Compiler:
         before = self._targets
         after = self._builder.build(merged.accounts, merged.public, merged.config.defaults)
         self._config, self._problems = merged.config, merged.problems
+        # What is alike stays the same object: what is known of a team is found by it.
+        self._sections = {
+            name: _same_or_new(self._sections.get(name), section)
+            for name, section in snapshot.sections(merged.config).items()
+        }
         self._targets = Targets(
             _same_or_new(before.providers, after.providers),
             _same_or_new(before.models, after.models),
@@ -107,5 +113,5 @@ class Compiler:
         )
 
 
-def _same_or_new(before: Mapping[str, T], after: Mapping[str, T]) -> Mapping[str, T]:
-    return before if before == after else after
+def _same_or_new(before: T | None, after: T) -> T:
+    return before if before is not None and before == after else after

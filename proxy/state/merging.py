@@ -186,7 +186,7 @@ class Merging:
         assert isinstance(section, Credential)
         if not section.key.reveal():
             raise ValueError("it is empty")
-        return Held(f"{provider.name}#{child.id}", section.key, section.weight)
+        return snapshot.credential(f"{provider.name}#{child.id}", section)
 
     # --- models ---
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core import model
 from proxy.core.virtual_key import Pepper, digest
+from proxy.state import usage
 from proxy.state.targets import Account, Builder, Public
 
 if TYPE_CHECKING:
@@ -45,13 +46,20 @@ def accounts(config: Config) -> dict[str, Account]:
         name: Account(
             block,
             tuple(
-                model.Credential(f"{name}#{index}", item.key, item.weight)
+                credential(f"{name}#{index}", item)
                 for index, item in enumerate(block.credentials)
                 if item.key.reveal()
             ),
         )
         for name, block in config.providers.items()
     }
+
+
+def credential(id: str, section: schema.Credential) -> model.Credential:
+    """One credential of a provider."""
+    return model.Credential(
+        id, section.key, section.weight, usage.limits(section), usage.quota(section.quota)
+    )
 
 
 def public(config: Config) -> dict[str, Public]:
@@ -87,6 +95,12 @@ def sections(config: Config) -> dict[str, Any]:
         "logging": _fields(model.Logging, config.logging),
         "health": _fields(model.Health, config.health),
         "exempt": frozenset(config.auth.exempt),
+        "limits": usage.all_limits(config.limits),
+        "teams": usage.teams(config.teams),
+        "prices": usage.prices(config.prices),
+        "price_unknown": usage.price(config.defaults.price_unknown),
+        "ledger": usage.ledger(config),
+        "shared": usage.shared(config.shared),
         "store_url": config.store.url,
     }
 
@@ -119,5 +133,5 @@ def rules(key: schema.Key) -> dict[str, Any]:
         "rpm": key.rpm or 0,
         "tpm": key.tpm or 0,
         "concurrency": key.concurrency or 0,
-        "budget": None if key.budget is None else model.Budget(**dict(key.budget)),
+        "budget": usage.budget(key.budget),
     }

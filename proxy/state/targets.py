@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.core import model, surfaces
+from proxy.state import usage
 
 if TYPE_CHECKING:
     # Only for its types: the data path imports this module, and must not bring pydantic with it.
@@ -283,6 +284,7 @@ def _model(
         strict=block.strict,
         type=block.type or "",
         description=block.description or "",
+        limits=usage.limits(block),
     )
 
 
@@ -311,4 +313,7 @@ def _deployment(
         non_streams=item.non_stream,
         max_tokens=item.max_tokens or block.max_tokens or account.max_tokens or defaults.max_tokens,
         prefer=tuple(account.prefer if item.prefer is None else item.prefer),
+        limits=usage.limits(item),
+        quota=usage.quota(item.quota),
+        price=usage.price(item.price),
     )

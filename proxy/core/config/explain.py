@@ -6,6 +6,7 @@ import re
 import types
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
+from proxy.core.config.fields import Named, Section
 from proxy.core.config.problem import (
     Path,
     Problem,
@@ -15,7 +16,7 @@ from proxy.core.config.problem import (
     sentence,
     suggestion,
 )
-from proxy.core.config.schema import Config, Section
+from proxy.core.config.schema import Config
 from proxy.core.config.values import Unfit
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ def _bare(kind: Any) -> Any:
 
 
 def _inner(kind: Any, part: str | int) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Named):
+        return kind.ENTRY
     if isinstance(kind, type) and issubclass(kind, Section):
         field = kind.model_fields.get(str(part))
         return None if field is None else field.annotation

@@ -17,18 +17,11 @@ if TYPE_CHECKING:
 _OFF: tuple[object, ...] = (None, {}, [], {"enabled": False}, {"url": None})
 
 LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
-    (): {"shared": ()},
     ("server",): {"name": ()},
     ("health",): {"probe": (), "interval": (300,), "mask_above": ()},
-    ("logging",): {"detailed": (False,), "max_content": (1000,)},
     ("providers", "*"): {"fields": (), "key_strategy": ()},
     ("models", "*"): {"hedge": (), "continuation": ("none",), "echo_alias": (False,)},
     ("models", "*", "deployments", "*"): {
-        "quota": (),
-        "rpm": (),
-        "tpm": (),
-        "concurrency": (),
-        "price": (),
         "max_context": (),
         "health_check": ("auto",),
         "continuation": ("none",),

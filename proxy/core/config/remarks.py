@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from proxy.core.config.document import Document
-    from proxy.core.config.schema import Config, Key, Params, Provider
+    from proxy.core.config.fields import Params
+    from proxy.core.config.schema import Config, Key, Provider
 
 SHORT_KEY = 8
 SHORT_TOKEN = 16

@@ -6,27 +6,52 @@ here is one value at a time; what spans several is in `checks`.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from proxy.core import model, surfaces
-from proxy.core.config import values
-from proxy.core.secret import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from proxy.core.config.fields import (
+    Dialects,
+    Duration,
+    Hidden,
+    Limit,
+    LimitOf,
+    MaxTokens,
+    Method,
+    ModelType,
+    Moment,
+    Names,
+    Network,
+    Params,
+    Place,
+    Prefer,
+    Require,
+    Section,
+    Size,
+    Strategy,
+    Template,
+    Where,
+    Workers,
+    blank_is_none,
+    credential,
+    lower,
+    not_blank,
+    section,
+    some,
+)
+from proxy.core.config.usage import (
+    Budget,
+    Ledger,
+    Limits,
+    Price,
+    Prices,
+    PriceUnknown,
+    Quota,
+    Shared,
+    Teams,
+)
 
 _SERVER = model.Server()
 _ADMIN = model.Admin()
@@ -35,193 +60,6 @@ _LOGGING = model.Logging()
 _TIMEOUTS = model.Timeouts()
 _RETRY = model.Retry()
 _SNAPSHOT = model.Snapshot()
-
-
-# --- kinds of values ---
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _upper(value: object) -> object:
-    return value.strip().upper() if isinstance(value, str) else value
-
-
-def _blank_is_none(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-def _secret(value: object) -> Secret:
-    if isinstance(value, str):
-        return Secret(value.strip())
-    raise values.Unfit("text", "put it in quotes")
-
-
-def _credential(value: object) -> object:
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, str):
-        return {"key": value}
-    raise values.Unfit("a key as text, or {key: …, weight: …}", "put it in quotes")
-
-
-def _some(value: object) -> object:
-    """One word where a list is usual."""
-    return [value] if isinstance(value, str) else value
-
-
-def _dialects(value: object) -> object:
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return {name: surfaces.DIALECTS.get(name, "") for name in value}
-    if isinstance(value, dict):
-        return {
-            name: surfaces.DIALECTS.get(name, "") if path is None else path
-            for name, path in value.items()
-        }
-    raise values.Unfit("a list of dialects, or a mapping of dialects to paths")
-
-
-def _auth(value: object) -> dict[str, model.Auth]:
-    if isinstance(value, dict):
-        return {name: values.auth(place) for name, place in value.items()}
-    return dict.fromkeys(surfaces.AUTH, values.auth(value))
-
-
-def _not_blank(found: list[Secret]) -> list[Secret]:
-    return [item for item in found if item.reveal()]
-
-
-def _require(value: object) -> object:
-    return None if _lower(value) == "auto" else value
-
-
-_DURATION = {
-    "anyOf": [
-        {"type": "number", "minimum": 0},
-        {"type": "string", "pattern": r"^[0-9.]+ ?(ms|s|m|h|d)?$"},
-    ]
-}
-_DIALECT_NAMES = {"enum": list(surfaces.DIALECTS)}
-_TARGETS = {"enum": [*surfaces.DIALECTS, surfaces.CONVERSATION]}
-
-Duration = Annotated[float, BeforeValidator(values.seconds), WithJsonSchema(_DURATION)]
-Limit = Annotated[float, BeforeValidator(values.limit), WithJsonSchema(_DURATION)]
-Size = Annotated[
-    int,
-    BeforeValidator(values.size),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1},
-                {"type": "string", "pattern": "^[0-9]+ ?([KMGkmg]i?)?[Bb]?$"},
-            ]
-        }
-    ),
-]
-Workers = Annotated[
-    int,
-    PlainValidator(values.workers),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
-]
-Strategy = Annotated[
-    model.Strategy,
-    PlainValidator(values.strategy),
-    WithJsonSchema({"enum": [str(name) for name in model.Strategy]}),
-]
-Network = Annotated[
-    IPv4Network | IPv6Network,
-    PlainValidator(values.network),
-    WithJsonSchema({"type": "string"}),
-]
-Moment = Annotated[
-    float,
-    PlainValidator(values.moment),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}),
-]
-Hidden = Annotated[Secret, PlainValidator(_secret), WithJsonSchema({"type": "string"})]
-Require = Annotated[
-    bool | None, BeforeValidator(_require), WithJsonSchema({"enum": ["auto", True, False]})
-]
-Dialects = Annotated[
-    dict[str, str],
-    BeforeValidator(_dialects),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "array", "items": _DIALECT_NAMES},
-                {
-                    "type": "object",
-                    "propertyNames": _DIALECT_NAMES,
-                    "additionalProperties": {"type": ["string", "null"], "pattern": "^/"},
-                },
-            ]
-        }
-    ),
-]
-_PLACE = {"type": "string", "pattern": "^(bearer|none|header:.+|query:.+|sigv4:.+)$"}
-Place = Annotated[
-    dict[str, Any],  # values are model.Auth, which pydantic does not know
-    PlainValidator(_auth),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                _PLACE,
-                {
-                    "type": "object",
-                    "propertyNames": {"enum": list(surfaces.AUTH)},
-                    "additionalProperties": _PLACE,
-                },
-            ]
-        }
-    ),
-]
-Where = Annotated[
-    tuple[str, ...], PlainValidator(values.json_path), WithJsonSchema({"type": "string"})
-]
-Method = Annotated[Literal["GET", "POST", "PUT"], BeforeValidator(_upper)]
-# A template: any value with `{names}` in its texts. What else it may be is for the provider to say.
-Template = Any
-Names = list[str]
-Prefer = Annotated[
-    list[str],
-    BeforeValidator(_some),
-    WithJsonSchema({"type": "array", "items": _TARGETS}),
-]
-LimitOf = Annotated[int, Field(ge=1, le=2**53)] | None
-ModelType = Literal["chat", "completion", "embedding", "image", "audio", "rerank"]
-MaxTokens = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
-# What a parameter may be is for the provider to say.
-Params = dict[str, Any]
-
-
-class Section(BaseModel):
-    """A mapping of the file. Unknown names are errors."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        defer_build=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or None not in data.values():
-            return data
-        known = cls.model_fields
-        return {
-            name: value for name, value in data.items() if value is not None or name not in known
-        }
-
-
-def _section(kind: type[Section], description: str = "") -> Any:
-    """A section that may be left out."""
-    factory: Callable[[], Section] = kind
-    return Field(default_factory=factory, description=description or None)
 
 
 # --- sections ---
@@ -270,21 +108,21 @@ class Admin(Section):
     port: int = Field(
         default=_ADMIN.port, description="Port; the one of server serves both.", ge=0, le=65535
     )
-    token: Annotated[Hidden | None, BeforeValidator(_blank_is_none)] = Field(
+    token: Annotated[Hidden | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         description="What a program presents; without it and a password, one is printed at the start.",
     )
     username: str = Field(
         default=_ADMIN.username, description="Whom the password lets in.", min_length=1
     )
-    password: Annotated[Hidden | None, BeforeValidator(_blank_is_none)] = Field(
+    password: Annotated[Hidden | None, BeforeValidator(blank_is_none)] = Field(
         default=None, description="As it is, or its hash: $argon2id$…"
     )
     anonymous: bool = Field(
         default=_ADMIN.anonymous,
         description="true: nobody is asked who they are. Only on loopback.",
     )
-    origins: Annotated[Names, BeforeValidator(_some)] = Field(
+    origins: Annotated[Names, BeforeValidator(some)] = Field(
         default_factory=list,
         description="Where browsers see it, behind a proxy that changes the host: https://ops.example.com.",
     )
@@ -300,7 +138,7 @@ class Store(Section):
     poll: Limit = Field(
         default=1.0, description="How often workers ask for changes that nobody told them of."
     )
-    snapshot: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+    snapshot: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         description="Encrypted copy on disk, for a start without the database. Usually beside an SQLite file.",
     )
@@ -310,20 +148,26 @@ class Store(Section):
         """Where the encrypted copy is."""
         if self.snapshot is not None:
             return self.snapshot
+        file = self.file
+        return "data/headrace.snapshot" if file is None else str(file.with_suffix(".snapshot"))
+
+    @property
+    def file(self) -> PurePath | None:
+        """The SQLite file, where it is one."""
         scheme, _, place = self.url.partition(":///")
         if scheme.casefold() != "sqlite" or not place or place.startswith(":memory:"):
-            return "data/headrace.snapshot"
-        return str(PurePath(place.partition("?")[0]).with_suffix(".snapshot"))
+            return None
+        return PurePath(place.partition("?")[0])
 
 
 class Secrets(Section):
     """What secrets in the database are sealed with."""
 
-    keys: Annotated[list[Hidden], BeforeValidator(_some), AfterValidator(_not_blank)] = Field(
+    keys: Annotated[list[Hidden], BeforeValidator(some), AfterValidator(not_blank)] = Field(
         default_factory=list,
         description="Master keys, 32 characters or more. The first seals, all open. Usually ${HEADRACE_MASTER_KEY}.",
     )
-    file: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+    file: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None, description="A file with more of them, one a line."
     )
 
@@ -409,8 +253,8 @@ class Defaults(Section):
     strategy: Strategy = Field(
         default=model.Strategy.P2C, description="How one of several equal deployments is chosen."
     )
-    timeouts: Timeouts = _section(Timeouts)
-    retry: Retry = _section(Retry)
+    timeouts: Timeouts = section(Timeouts)
+    retry: Retry = section(Retry)
     param_defaults: Params = Field(
         default_factory=dict, description="Put into a request that does not have them."
     )
@@ -425,6 +269,10 @@ class Defaults(Section):
         description="Sent where a provider's dialect demands a limit and the client gave none.",
         ge=1,
         le=2**31 - 1,
+    )
+    price_unknown: PriceUnknown = Field(
+        default=None,
+        description="Where no price is known: refuse keys with a budget, or charge this.",
     )
 
 
@@ -452,15 +300,25 @@ class Health(Section):
 class Logging(Section):
     """Where log lines go."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
         default="info", description="The least important lines that are written."
     )
-    format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
+    format: Annotated[Literal["auto", "json", "console"], BeforeValidator(lower)] = Field(
         default="auto", description="auto: console on a terminal, else json."
     )
     requests: bool = Field(default=_LOGGING.requests, description="One line a request.")
-    file: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+    file: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None, description="Write to this file instead of standard error."
+    )
+    detailed: bool = Field(
+        default=_LOGGING.detailed,
+        description="Keep what was asked and answered, in the request log of the database.",
+    )
+    max_content: int = Field(
+        default=_LOGGING.max_content,
+        description="Characters of each that are kept.",
+        ge=0,
+        le=10_000_000,
     )
 
 
@@ -471,6 +329,10 @@ class Credential(Section):
     weight: int = Field(
         default=1, description="Its share among the credentials.", ge=1, le=1_000_000
     )
+    rpm: LimitOf = Field(default=None, description="Requests a minute.")
+    tpm: LimitOf = Field(default=None, description="Tokens a minute.")
+    concurrency: LimitOf = Field(default=None, description="Requests at once.")
+    quota: Quota | None = Field(default=None, description="What may be used until a clock strikes.")
 
 
 class ConversationCreate(Section):
@@ -501,7 +363,7 @@ class Conversation(Section):
     body: Template = Field(description="Of the question: what is sent, with {names} in it.")
     referer: str = Field(default="", description="The header of that name, with the question.")
     headers: dict[str, str] = Field(default_factory=dict, description="Sent with the question.")
-    text_path: Annotated[list[Where], BeforeValidator(_some)] = Field(
+    text_path: Annotated[list[Where], BeforeValidator(some)] = Field(
         description="Where an event, or a whole answer, has its text; several: the first that does.",
         min_length=1,
     )
@@ -542,11 +404,11 @@ class Provider(Section):
         description="What it speaks: a list, or a mapping to paths. Usually all of openai.*",
     )
     credentials: Annotated[
-        list[Annotated[Credential, BeforeValidator(_credential)]], BeforeValidator(_some)
+        list[Annotated[Credential, BeforeValidator(credential)]], BeforeValidator(some)
     ] = Field(
         default_factory=list, description="Several share the load and stand in for each other."
     )
-    credential_env: Annotated[Names, BeforeValidator(_some)] = Field(
+    credential_env: Annotated[Names, BeforeValidator(some)] = Field(
         default_factory=list,
         description="Without credentials: the first of these variables that is set is the one.",
     )
@@ -565,7 +427,7 @@ class Provider(Section):
     allow_private: bool = Field(default=False, description="Its address may be private or local.")
     allow_http: bool = Field(default=False, description="Its address may be public and plain http.")
     verify_tls: bool = Field(default=True, description="Check its certificate.")
-    proxy: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+    proxy: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         description="HTTP proxy on the way to it: http://host:port.",
         pattern=r"^https?://[^\s/?#]+/?$",
@@ -574,8 +436,8 @@ class Provider(Section):
     conversation: Conversation | None = Field(
         default=None, description="It is a chat service where a conversation is begun first."
     )
-    timeouts: Timeouts = _section(Timeouts)
-    retry: Retry = _section(Retry)
+    timeouts: Timeouts = section(Timeouts)
+    retry: Retry = section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
     param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
 
@@ -632,8 +494,15 @@ class Deployment(Section):
     )
     max_tokens: MaxTokens = Field(default=None, description="As in defaults.")
     prefer: Prefer | None = Field(default=None, description="As in its provider.")
-    timeouts: Timeouts = _section(Timeouts)
-    retry: Retry = _section(Retry)
+    rpm: LimitOf = Field(default=None, description="Requests a minute.")
+    tpm: LimitOf = Field(default=None, description="Tokens a minute.")
+    concurrency: LimitOf = Field(default=None, description="Requests at once.")
+    quota: Quota | None = Field(default=None, description="What may be used until a clock strikes.")
+    price: Price | None = Field(
+        default=None, description="What it costs, before what prices says of its model."
+    )
+    timeouts: Timeouts = section(Timeouts)
+    retry: Retry = section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
     param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
 
@@ -657,25 +526,19 @@ class Model(Section):
     strict: bool = Field(
         default=False, description="true: what a translation would leave out is an error instead."
     )
-    type: Annotated[ModelType | None, BeforeValidator(_lower)] = Field(
+    type: Annotated[ModelType | None, BeforeValidator(lower)] = Field(
         default=None,
         description="What it is for: chat, completion, embedding, image, audio or rerank.",
     )
     description: str | None = Field(default=None, description="For people.", max_length=2000)
-    timeouts: Timeouts = _section(Timeouts)
-    retry: Retry = _section(Retry)
+    rpm: LimitOf = Field(default=None, description="Requests a minute.")
+    tpm: LimitOf = Field(default=None, description="Tokens a minute.")
+    concurrency: LimitOf = Field(default=None, description="Requests at once.")
+    timeouts: Timeouts = section(Timeouts)
+    retry: Retry = section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
     param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
     deployments: list[Deployment] = Field(default_factory=list, description="Where it is served.")
-
-
-class Budget(Section):
-    """What may be spent in a period."""
-
-    usd: float = Field(description="US dollars.", gt=0, le=1e9)
-    period: Annotated[Literal["day", "week", "month", "total"], BeforeValidator(_lower)] = Field(
-        default="month", description="day, week, month (each in UTC), or total."
-    )
 
 
 class Key(Section):
@@ -684,12 +547,12 @@ class Key(Section):
     name: str = Field(description="Its name in logs and metrics.", min_length=1, max_length=200)
     key: Hidden = Field(description="The key itself.")
     models: Names = Field(default=["*"], description="Names, or beginnings of names followed by *.")
-    routes: Annotated[Names, BeforeValidator(_some)] = Field(
+    routes: Annotated[Names, BeforeValidator(some)] = Field(
         default_factory=list,
         description="Routes (/v1/chat/completions) or operations (chat), or their beginnings followed by *; "
         "empty: all.",
     )
-    cidrs: Annotated[list[Network], BeforeValidator(_some)] = Field(
+    cidrs: Annotated[list[Network], BeforeValidator(some)] = Field(
         default_factory=list, description="Networks of its clients, 10.0.0.0/8; empty: all."
     )
     enabled: bool = Field(default=True, description="false refuses it.")
@@ -710,14 +573,30 @@ class Key(Section):
 class Config(Section):
     """Headrace configuration."""
 
-    server: Server = _section(Server, "The listener for clients.")
-    admin: Admin = _section(Admin, "The listener for operators.")
-    store: Store = _section(Store, "The database.")
-    secrets: Secrets = _section(Secrets, "What secrets in the database are sealed with.")
-    auth: Auth = _section(Auth, "Which requests need a virtual key.")
-    defaults: Defaults = _section(Defaults, "What applies where nothing else is said.")
-    health: Health = _section(Health, "When deployments are taken out.")
-    logging: Logging = _section(Logging, "Where log lines go.")
+    server: Server = section(Server, "The listener for clients.")
+    admin: Admin = section(Admin, "The listener for operators.")
+    store: Store = section(Store, "The database.")
+    secrets: Secrets = section(Secrets, "What secrets in the database are sealed with.")
+    auth: Auth = section(Auth, "Which requests need a virtual key.")
+    defaults: Defaults = section(Defaults, "What applies where nothing else is said.")
+    health: Health = section(Health, "When deployments are taken out.")
+    logging: Logging = section(Logging, "Where log lines go.")
+    limits: Limits = section(Limits, "What all clients together may take.")
+    teams: Teams = section(Teams, "What teams may take.")
+    prices: Prices = section(Prices, "What providers charge, where it is not known or not so.")
+    ledger: Ledger = section(Ledger, "How what was used is written down.")
+    shared: Shared = section(Shared, "Limits that several hosts hold together.")
     providers: dict[str, Provider] = Field(default_factory=dict, description="Vendor accounts.")
     models: dict[str, Model] = Field(default_factory=dict, description="Names clients ask for.")
     keys: list[Key] = Field(default_factory=list, description="Virtual keys.")
+
+    @property
+    def ledger_path(self) -> str:
+        """The folder of what waits for the database; empty where there is none to wait for."""
+        url = self.store.url.strip()
+        if not url or ":memory:" in url:
+            return ""
+        if self.ledger.path is not None:
+            return self.ledger.path.strip()
+        file = self.store.file
+        return "data/ledger" if file is None else str(file.with_name("ledger"))

@@ -17,9 +17,10 @@ from proxy.core.config.problem import Path, Problem, dotted
 from proxy.core.config.schema import Auth, Credential, Defaults, Deployment, Health, Key, Logging
 from proxy.core.config.schema import Model as ModelSection
 from proxy.core.config.schema import Provider as ProviderSection
+from proxy.core.config.usage import Limits, Prices, Teams
 
 if TYPE_CHECKING:
-    from proxy.core.config.schema import Section
+    from proxy.core.config.fields import Section
 
 SECTIONS: Mapping[str, type[Section]] = {
     "provider": ProviderSection,
@@ -35,6 +36,9 @@ SETTINGS: Mapping[str, type[Section]] = {
     "health": Health,
     "auth": Auth,
     "logging": Logging,
+    "limits": Limits,
+    "teams": Teams,
+    "prices": Prices,
 }
 """Sections of the file that can be set from outside too."""
 
