@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal
+from math import ceil
 from typing import Protocol
 
 from proxy.core.model import Price
@@ -35,14 +37,135 @@ class Amounts(Protocol):
 
 def cost(price: Price | None, used: Amounts) -> int:
     """Micro-dollars of one answer, rounded half up; UNKNOWN without a price."""
-    raise NotImplementedError
+    if price is None:
+        return UNKNOWN
+    if price.above:
+        price = _at(price, used.input + used.cache_read + used.cache_write)
+    plain, output = used.input, used.output
+    total = price.request
+    if used.cache_read:
+        total += used.cache_read * (price.input if price.cached is None else price.cached)
+    if used.cache_write:
+        total += used.cache_write * (
+            price.input if price.cache_write is None else price.cache_write
+        )
+    if used.audio_input and price.audio_input is not None:
+        audio = min(used.audio_input, plain)
+        plain -= audio
+        total += audio * price.audio_input
+    if used.audio_output and price.audio_output is not None:
+        audio = min(used.audio_output, output)
+        output -= audio
+        total += audio * price.audio_output
+    if used.reasoning and price.reasoning is not None:
+        reasoning = min(used.reasoning, output)
+        output -= reasoning
+        total += reasoning * price.reasoning
+    if used.images:
+        total += used.images * price.image
+    if used.seconds:
+        total += used.seconds * price.second
+    total += plain * price.input + output * price.output
+    below = int(total)
+    if abs(total - below - 0.5) <= _doubt(total):
+        return _exactly(price, used)
+    return below + (total - below > 0.5)
 
 
 def ceiling(prices: Iterable[Price | None]) -> Price | None:
     """A price that is nowhere below any of these; None when one is unknown, or there is none."""
-    raise NotImplementedError
+    known: list[Price] = []
+    for price in prices:
+        if price is None:
+            return None
+        known.append(price)
+    if len(known) < 2:
+        return known[0] if known else None
+    bounds = sorted({bound for price in known for bound, _ in price.above})
+    return _highest(
+        known, tuple((bound, _highest([_at(p, bound + 1) for p in known])) for bound in bounds)
+    )
 
 
 def worst(price: Price, prompt: int, output: int) -> int:
     """Micro-dollars that so many tokens cannot exceed, whatever kinds they turn out to be; rounded up."""
-    raise NotImplementedError
+    total = _worst(price, prompt, output)
+    for bound, above in price.above:
+        # All of them: a shorter prompt than was thought may be in a dearer tier.
+        if prompt > bound:
+            total = max(total, _worst(above, prompt, output))
+    return ceil(total - _doubt(total))
+
+
+def _doubt(total: float) -> float:
+    """More than a sum of floats is off by. Only beside a half, or beside a whole, does that decide anything."""
+    return 1e-9 + total * 1e-14
+
+
+def _worst(price: Price, prompt: int, output: int) -> float:
+    dearest = max(price.input, price.cached or 0, price.cache_write or 0, price.audio_input or 0)
+    said = max(price.output, price.reasoning or 0, price.audio_output or 0)
+    return price.request + prompt * dearest + output * said
+
+
+def _at(price: Price, prompt: int) -> Price:
+    """The prices that hold for a prompt of so many tokens."""
+    found = price
+    for bound, above in price.above:
+        if prompt <= bound:
+            break
+        found = above
+    return found
+
+
+def _exactly(price: Price, used: Amounts) -> int:
+    """The same sum of what the prices say in decimals, as people write them."""
+    audio_input = min(used.audio_input, used.input)
+    audio_output = min(used.audio_output, used.output)
+    if price.audio_output is None:
+        audio_output = 0
+    reasoning = min(used.reasoning, used.output - audio_output)
+    full = _filled(price)
+    parts = (
+        (used.input - audio_input, full.input),
+        (audio_input, full.audio_input),
+        (used.cache_read, full.cached),
+        (used.cache_write, full.cache_write),
+        (used.output - audio_output - reasoning, full.output),
+        (audio_output, full.audio_output),
+        (reasoning, full.reasoning),
+        (used.images, full.image),
+        (used.seconds, full.second),
+        (1, full.request),
+    )
+    total = sum((Decimal(repr(count)) * Decimal(repr(rate)) for count, rate in parts), Decimal())
+    return int(total.to_integral_value(ROUND_HALF_UP))
+
+
+def _filled(price: Price) -> Price:
+    """Each part with a price of its own."""
+    return Price(
+        input=price.input,
+        cached=_or(price.cached, price.input),
+        cache_write=_or(price.cache_write, price.input),
+        output=price.output,
+        reasoning=_or(price.reasoning, price.output),
+        audio_input=_or(price.audio_input, price.input),
+        audio_output=_or(price.audio_output, price.output),
+        image=price.image,
+        second=price.second,
+        request=price.request,
+    )
+
+
+def _or(own: float | None, wider: float) -> float:
+    return wider if own is None else own
+
+
+_RATES = tuple(name for name in Price.__struct_fields__ if name != "above")
+
+
+def _highest(prices: list[Price], above: tuple[tuple[int, Price], ...] = ()) -> Price:
+    full = [_filled(price) for price in prices]
+    rates = {name: max(getattr(price, name) for price in full) for name in _RATES}
+    return Price(**rates, above=above)

@@ -29,7 +29,7 @@ Role = Literal["system", "developer", "user", "assistant"]
 class Usage(Struct, frozen=True):
     """Tokens in disjoint parts, whatever the provider's own convention: `input` are the uncached ones.
 
-    `reasoning` is the one exception: it is a part of `output`.
+    `reasoning` is a part of `output`, and audio is a part of `input` and of `output`.
     """
 
     input: int = 0
@@ -42,6 +42,8 @@ class Usage(Struct, frozen=True):
     images: int = 0
     seconds: float = 0.0
     """Audio that is charged by its length."""
+    audio_input: int = 0
+    audio_output: int = 0
 
 
 # --- blocks -------------------------------------------------------------------------------------------------
