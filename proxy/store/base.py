@@ -6,7 +6,7 @@ whole numbers, floats, bytes and None on both sides: times are Unix times as flo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -52,6 +52,15 @@ class Session(Protocol):
 
     async def execute(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> int:
         """How many rows it changed. Raises StoreDown, Duplicate."""
+        ...
+
+    async def each(
+        self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        """The same statement for each of these, in one way there and back; all that they return. All or nothing.
+
+        Raises StoreDown, Duplicate.
+        """
         ...
 
 

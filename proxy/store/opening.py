@@ -8,8 +8,9 @@ postgresql://user:password@host:5432/database?sslmode=verify-full
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -18,8 +19,6 @@ from proxy.store import migrations, objects
 from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from proxy.store.migrations import Migration
 
 
@@ -92,6 +91,8 @@ def check(values: tuple[Any, ...]) -> None:
                 value.encode()  # a lone surrogate is no UTF-8
         elif isinstance(value, int) and value not in _WHOLE:
             raise ValueError("a number of more than 64 bits cannot be stored")
+        elif isinstance(value, float) and not isfinite(value):
+            raise ValueError("a number that is none, or has no end, cannot be stored")
 
 
 class Transaction:
@@ -115,6 +116,17 @@ class Transaction:
         self._go_on(values)
         try:
             return await self._session.execute(sql, *values, timeout=timeout)
+        except BaseException:
+            self.failed = True
+            raise
+
+    async def each(
+        self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        for row in rows:
+            self._go_on(row)
+        try:
+            return await self._session.each(sql, rows, timeout=timeout)
         except BaseException:
             self.failed = True
             raise
@@ -173,6 +185,14 @@ class Database:
         check(values)
         await self._ready()
         return await self._back_end.execute(sql, *values, timeout=timeout)
+
+    async def each(
+        self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        for row in rows:
+            check(row)
+        await self._ready()
+        return await self._back_end.each(sql, rows, timeout=timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -45,6 +45,12 @@ class Link:
         number = done.rpartition(" ")[2]  # `UPDATE 3`, `INSERT 0 1`, `CREATE TABLE`
         return int(number) if number.isdecimal() else 0
 
+    async def each(
+        self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        found = await within(self._connection, self._connection.fetchmany(sql, rows), timeout)
+        return [tuple(row) for row in found]
+
 
 class Patient:
     """A Session with the server's own deadline: it gives up a statement at the same time as we do."""
@@ -62,6 +68,12 @@ class Patient:
     async def execute(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> int:
         await self._allow(timeout)
         return await self._link.execute(sql, *values, timeout=timeout)
+
+    async def each(
+        self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        await self._allow(timeout)
+        return await self._link.each(sql, rows, timeout=timeout)
 
     async def _allow(self, timeout: float) -> None:
         if timeout > self._patience:
@@ -119,6 +131,12 @@ class Postgres:
         async with self._own.connection(timeout) as (connection, until):
             left = until - asyncio.get_running_loop().time()
             return await Link(connection).execute(sql, *values, timeout=left)
+
+    async def each(
+        self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        async with self._begun(max(timeout, ADMIN_TIMEOUT)) as session:
+            return await session.each(sql, rows, timeout=timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -70,6 +70,28 @@ async def test_fetch_may_write(store: Database, other: Database) -> None:
     assert await other.fetch("SELECT sealed FROM peppers") == [("two",)]
 
 
+async def test_one_statement_for_many_rows_gives_what_each_returns(store: Database) -> None:
+    sql = PEPPER + " ON CONFLICT (id) DO NOTHING RETURNING id, sealed"
+    rows = [(name, f"seal of {name}", 0.0) for name in "cab"]
+
+    assert await store.each(sql, rows[:2]) == [("c", "seal of c"), ("a", "seal of a")]
+    async with store.transaction() as session:
+        assert await session.each(sql, rows) == [("b", "seal of b")]
+        assert await session.each(sql, []) == []
+    assert await store.fetch("SELECT id FROM peppers ORDER BY id") == [("a",), ("b",), ("c",)]
+
+
+async def test_one_statement_for_many_rows_is_all_or_nothing(store: Database) -> None:
+    rows = [("a", "", 0.0), ("b", "", 0.0), ("a", "", 0.0)]
+
+    with pytest.raises(Duplicate):
+        await store.each(PEPPER, rows)
+    with pytest.raises(ValueError, match="NUL"):
+        await store.each(PEPPER, [("a", "", 0.0), ("b\0", "", 0.0)])
+
+    assert await store.fetch("SELECT id FROM peppers") == []
+
+
 @pytest.mark.parametrize("timeout", [CALL_TIMEOUT, ADMIN_TIMEOUT])
 async def test_what_is_taken_is_a_duplicate(store: Database, timeout: float) -> None:
     await store.execute(PEPPER, "a", "", 0.0, timeout=timeout)

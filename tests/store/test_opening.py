@@ -96,7 +96,9 @@ def test_ordinary_values_are_taken(value: object) -> None:
     check((value,))
 
 
-@pytest.mark.parametrize("value", ["\0", "a\0", "\ud800", 2**63, -(2**63) - 1])
+@pytest.mark.parametrize(
+    "value", ["\0", "a\0", "\ud800", 2**63, -(2**63) - 1, float("nan"), float("inf")]
+)
 def test_a_value_that_not_both_databases_take_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=r"NUL|surrogate|64 bits"):
+    with pytest.raises(ValueError, match=r"NUL|surrogate|64 bits|no end"):
         check(("fine", value))

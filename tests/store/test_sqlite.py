@@ -235,9 +235,7 @@ async def test_what_is_no_database_is_damaged(path: Path, content: bytes) -> Non
 async def test_a_damaged_page_is_found_when_the_store_is_opened(
     store: Database, path: Path
 ) -> None:
-    async with store.transaction() as session:
-        for number in range(500):
-            await session.execute(PEPPER, f"{number}", "x" * 200)
+    await store.each(PEPPER, [(f"{number}", "x" * 200) for number in range(3000)])
     await store.close()
     content = bytearray(read_file(path))
     middle = len(content) // 2 // 4096 * 4096
@@ -247,6 +245,26 @@ async def test_a_damaged_page_is_found_when_the_store_is_opened(
     again = open_store(f"sqlite:///{path}")
     with pytest.raises(StoreDamaged):
         await again.open()
+    await again.close()
+
+
+async def test_a_damaged_page_of_the_ledger_does_not_keep_anybody_from_being_served(
+    store: Database, path: Path
+) -> None:
+    rows = [(f"{number}", float(number), "x" * 200) for number in range(3000)]
+    await store.each("INSERT INTO contents (rid, at, request) VALUES ($1, $2, $3)", rows)
+    await store.close()
+    content = bytearray(read_file(path))
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xaa" * 4096
+    write_file(path, bytes(content))
+
+    again = open_store(f"sqlite:///{path}")
+    await again.open()
+
+    assert await objects.changes(again, 0) == []
+    with pytest.raises(StoreDown):
+        await again.fetch("SELECT sum(length(request)) FROM contents")
     await again.close()
 
 
