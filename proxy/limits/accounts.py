@@ -76,6 +76,11 @@ class Refused(Exception):
         self.standing = standing
 
 
+class Short(Refused):
+    """What this host has leased of a shared limit is used up: `shared.Shares.fetch` may bring more. Else it is a refusal
+    like any other."""
+
+
 class Hold:
     """What was admitted, until it is settled. `settle` twice does no harm."""
 
