@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from proxy.core.config.presets import presets
 from proxy.core.config.fields import Section
+from proxy.core.config.presets import presets
 from proxy.core.config.stored import SECTIONS, SETTINGS
 from proxy.core.records import Kind
 
