@@ -7,12 +7,13 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, UpstreamError
+from proxy.gateway import admission
 from proxy.gateway.attempt import Attempt, End
 
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.meter import Meter
-    from proxy.gateway.plan import Candidate, Plan
+    from proxy.gateway.plan import Candidate, Plan, Step
     from proxy.upstream.pool import UpstreamPool
 
 CUT = {
@@ -37,6 +38,15 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
         if delay > 0:
             await _pause(plan, candidate, delay)
             meter.paused(delay)
+        if candidate.slot.limited:
+            try:
+                step = admission.enter(exchange, plan, candidate, meter.state)
+            except BaseException:
+                plan.ended(candidate)
+                raise
+            if step is not None:
+                candidate, delay = _next(step)
+                continue
         attempt = Attempt(exchange, candidate)
         try:
             answered = await attempt.run(
@@ -56,13 +66,19 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
             return attempt
         assert attempt.error is not None
         plan.ended(candidate)
+        if candidate.subjects:
+            admission.leave(exchange, candidate, meter.state, sent=attempt.error.sent)
         step = plan.failed(candidate, attempt.error, now)
         meter.failed(attempt, step)
-        if step.candidate is None:
-            assert step.error is not None
-            raise step.error
-        candidate = step.candidate
-        delay = step.delay
+        candidate, delay = _next(step)
+
+
+def _next(step: Step) -> tuple[Candidate, float]:
+    """The next candidate, and the pause before it. Raises what the client is told when there is none."""
+    if step.candidate is None:
+        assert step.error is not None
+        raise step.error
+    return step.candidate, step.delay
 
 
 async def _pause(plan: Plan, candidate: Candidate, delay: float) -> None:

@@ -205,6 +205,8 @@ class Exchange:
         """
         self.status = status
         self.head_sent = True
+        if self.limits:
+            headers = headers + self.limits
         parts = [
             _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
             _date.now(),

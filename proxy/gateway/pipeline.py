@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from proxy.core.clock import monotonic
 from proxy.core.errors import ProxyError, UpstreamError
 from proxy.core.log import logger
-from proxy.gateway import attempts, body, counting, models, response, routing
+from proxy.gateway import admission, attempts, body, counting, models, response, routing
 from proxy.gateway.auth import authenticate, check
 from proxy.gateway.endpoints import Body
 from proxy.gateway.meter import Meter
@@ -49,6 +49,8 @@ async def serve(
         meter.ready(client.received_at)
         plan = _plan(exchange, state)
         meter.model = plan.model.name
+        if state.accounts is not None:
+            await admission.admit(exchange, plan, state)
         if exchange.endpoint.operation == "count_tokens" and all(
             map(counting.cannot, plan.dialects)
         ):
@@ -83,7 +85,11 @@ async def serve(
         else:
             response.reject(exchange, oops)
     finally:
-        meter.settle()
+        try:
+            meter.settle()
+        finally:
+            if exchange.hold is not None:
+                admission.ended(exchange, state, dispatched=meter.attempts > 0)
 
 
 def _refuse(

@@ -14,6 +14,7 @@ from proxy.state.live import Live
 
 if TYPE_CHECKING:
     from proxy.ledger.spool import Spool
+    from proxy.limits.shared import Shares
 
 
 class State:
@@ -27,6 +28,7 @@ class State:
         "live",
         "metrics",
         "rng",
+        "shares",
         "snapshot",
         "spool",
         "started",
@@ -42,6 +44,8 @@ class State:
         self.draining = False
         self.accounts: Accounts | None = None
         """What all workers of the host have taken together; None: nothing is limited."""
+        self.shares: Shares | None = None
+        """Where more of a limit can be had that several hosts hold together; None: it is this host's alone."""
         self.subjects = Subjects()
         self.spool: Spool | None = None
         """Where requests are recorded; None: nowhere."""

@@ -1,0 +1,186 @@
+"""Whether a request may begin, and whether it may go to a deployment: what those who are limited can still take.
+
+    admit -> key, team, model and the whole installation; what is held is in `exchange.hold` until it is settled
+    enter -> the deployment and the credential that were chosen; a refusal moves the request on
+    leave -> they gave no answer
+
+Where nothing is limited none of this costs more than looking whether it is.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.gateway import estimating, ratelimit_headers
+from proxy.gateway.exchange import NOTHING
+from proxy.gateway.refusals import refusal, unrecorded
+from proxy.limits.accounts import Refused, Short, Used
+from proxy.limits.subjects import (
+    of_credential,
+    of_deployment,
+    of_everything,
+    of_key,
+    of_model,
+    of_team,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from proxy.core.errors import ProxyError
+    from proxy.core.model import Limits, Model
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.plan import Candidate, Plan, Step
+    from proxy.limits.accounts import Ask
+    from proxy.limits.subjects import Subject
+    from proxy.state.state import State
+
+
+async def admit(exchange: Exchange, plan: Plan, state: State) -> None:
+    """Raises ProxyError: limit, budget, no_state, bad_req (price_unknown, max_tokens_required)."""
+    snapshot = state.snapshot
+    key = exchange.key
+    if snapshot.ledger.on_full == "refuse" and state.spool is not None and state.spool.full:
+        raise unrecorded()
+    if (
+        plan.model.limits is None
+        and snapshot.limits is None
+        and (
+            key is None
+            or not (key.rpm or key.tpm or key.concurrency or key.budget is not None or key.team)
+        )
+    ):
+        return
+    subjects = subjects_of(exchange, plan.model, state)
+    if not subjects:
+        return
+    accounts = state.accounts
+    assert accounts is not None
+    _check_spool(subjects, state)
+    asked = _reserve(exchange, plan, subjects, state)
+    try:
+        try:
+            hold = accounts.admit(subjects, asked)
+        except Short as short:
+            if state.shares is None or not await state.shares.fetch(short):
+                raise
+            hold = accounts.admit(subjects, asked)
+    except Refused as refused:
+        raise _turned_away(exchange, refused, state) from None
+    exchange.hold = hold
+    if hold.requests is not None or hold.tokens is not None:
+        family = exchange.endpoint.family
+        exchange.limits = ratelimit_headers.render(family, hold.requests, hold.tokens)
+
+
+def subjects_of(exchange: Exchange, model: Model, state: State) -> list[Subject]:
+    """Who is limited of those a request is from, for, and at."""
+    snapshot, of = state.snapshot, state.subjects.of
+    key = exchange.key
+    found = []
+    if key is not None:
+        found.append(of(key, lambda: of_key(key)))
+        limits = snapshot.teams.get(key.team) if key.team else None
+        if limits is not None:
+            found.append(
+                _of_limits(limits, "team", key.team, lambda: of_team(key.team, limits), state)
+            )
+    if model.limits is not None:
+        found.append(of(model, lambda: of_model(model)))
+    if snapshot.limits is not None:
+        found.append(
+            _of_limits(snapshot.limits, "global", "global", lambda: of_everything(snapshot), state)
+        )
+    return [one for one in found if one is not None]
+
+
+def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: State) -> Step | None:
+    """Ask for room at a deployment and its credential, before anything is sent; None: there is.
+
+    Else what to do next; the candidate has been given back.
+    """
+    accounts = state.accounts
+    if accounts is None:
+        return None
+    of, deployment, credential = state.subjects.of, candidate.deployment, candidate.credential
+    found = [of(deployment, lambda: of_deployment(deployment))]
+    if credential is not None:
+        found.append(of(credential, lambda: of_credential(credential)))
+    subjects = tuple(one for one in found if one is not None)
+    if not subjects:
+        return None
+    asked = _reserve(exchange, plan, subjects, state)
+    try:
+        if exchange.hold is None:
+            exchange.hold = accounts.admit((), asked)
+        accounts.add(exchange.hold, subjects, asked)
+    except Refused as refused:
+        _count(refused, state)
+        plan.ended(candidate)
+        return plan.full(candidate, refused, monotonic())
+    candidate.subjects = subjects
+    return None
+
+
+def leave(exchange: Exchange, candidate: Candidate, state: State, *, sent: bool) -> None:
+    """A deployment that was entered gave no answer. What was `sent` to it counts as a request of its."""
+    accounts, hold = state.accounts, exchange.hold
+    if accounts is not None and hold is not None and candidate.subjects:
+        accounts.drop(hold, candidate.subjects, 1 if sent else 0)
+        candidate.subjects = ()
+
+
+def ended(exchange: Exchange, state: State, *, dispatched: bool) -> None:
+    """Whatever happened, nothing is held any more. Does nothing where what was used has been settled."""
+    accounts, hold = state.accounts, exchange.hold
+    if accounts is None or hold is None or hold.settled:
+        return
+    asked = exchange.reserve
+    accounts.settle(hold, Used(asked.tokens, asked.likely) if dispatched else Used(requests=0))
+
+
+def _of_limits(
+    limits: Limits, kind: str, name: str, make: Callable[[], Subject | None], state: State
+) -> Subject | None:
+    """Teams that are limited alike may share one record; their subjects are theirs alone."""
+    one = state.subjects.of(limits, make)
+    return one if one is None or (one.kind, one.name) == (kind, name) else make()
+
+
+def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state: State) -> Ask:
+    """What the request may take, as far as one of these counts it."""
+    money = any(one.budget is not None for one in subjects)
+    if not money and not any(one.counts_tokens for one in subjects):
+        return exchange.reserve
+    strict = any(one.budget is not None and one.budget.strict for one in subjects)
+    found = estimating.tariff(plan.route, plan.matched, state.snapshot)
+    asked = estimating.ask(exchange, found, money=money, strict=strict)
+    if exchange.reserve is NOTHING or money:
+        exchange.reserve = asked
+    return asked
+
+
+def _check_spool(subjects: Sequence[Subject], state: State) -> None:
+    """What cannot be recorded is not begun where somebody relies on the record."""
+    spool = state.spool
+    if (
+        spool is not None
+        and state.snapshot.ledger.on_full == "auto"
+        and any(one.budget is not None and one.budget.strict for one in subjects)
+        and spool.full
+    ):
+        raise unrecorded()
+
+
+def _turned_away(exchange: Exchange, refused: Refused, state: State) -> ProxyError:
+    _count(refused, state)
+    rate = refused.standing
+    if rate is not None:
+        requests, tokens = (None, rate) if refused.what == "tpm" else (rate, None)
+        exchange.limits = ratelimit_headers.render(exchange.endpoint.family, requests, tokens)
+    return refusal(refused)
+
+
+def _count(refused: Refused, state: State) -> None:
+    state.metrics.ratelimit_rejections.child(refused.subject.kind, refused.what).inc()
