@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from proxy.core.model import Credential, Deployment, Model, Strategy
 from proxy.state.health import CLOSED
+from proxy.state.prices import price_of
 
 if TYPE_CHECKING:
     from proxy.core.model import Price, Snapshot
@@ -64,7 +65,8 @@ class Slot:
 
     def price(self, matched: str, snapshot: Snapshot) -> Price | None:
         """What its provider charges; None: nobody knows."""
-        return self.deployment.price
+        one = self.deployment
+        return price_of(snapshot.prices, one.provider, self.name(matched), one.price)
 
     def name(self, matched: str) -> str:
         """What to call the model upstream. A lone `*` with nothing matched cannot happen: names are not empty."""
