@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,11 @@ class Interrupted:
 
     async def execute(self, sql: str, *values: Any, timeout: float = CALL_TIMEOUT) -> int:
         return await self._store.execute(sql, *values, timeout=timeout)
+
+    async def each(
+        self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        return await self._store.each(sql, rows, timeout=timeout)
 
 
 async def test_what_is_cleared_away_in_between_is_not_missed(store: Store) -> None:

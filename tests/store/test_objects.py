@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 from proxy.core import clock
 from proxy.core.records import Record
 from proxy.store import objects
-from proxy.store.base import Duplicate, Session, StoreDown
+from proxy.store.base import Duplicate, Row, Session, StoreDown
 from proxy.store.objects import Mark, changes, lock, mark, sweep, unlock, write
 from proxy.store.opening import Database
 
@@ -147,6 +147,9 @@ class Meddling:
         return rows
 
     async def execute(self, sql: str, *values: object, timeout: float = 2.0) -> int:
+        raise AssertionError
+
+    async def each(self, sql: str, rows: object, *, timeout: float = 2.0) -> list[Row]:
         raise AssertionError
 
 

@@ -1,0 +1,146 @@
+"""From records of the spool to rows: what of each is written, under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+
+from proxy.ledger.records import Adjust, Content, End, Progress, Start
+
+if TYPE_CHECKING:
+    from proxy.ledger.records import Record, Tokens, Try
+    from proxy.store.base import Row
+
+LONGEST: Final = 512
+"""Characters of what somebody else chose: a client, a provider. An index takes no longer ones."""
+
+_TOKENS: Final = (
+    "input", "cache_read", "cache_write", "output", "reasoning", "audio_input", "audio_output", "images",
+    "seconds",
+)  # fmt: skip
+START: Final = (
+    "rid", "at", "attempt", "booked", "key_id", "key", "team", "owner", "route", "operation", "dialect",
+    "stream", "asked", "model", "deployment", "provider", "upstream_model",
+)  # fmt: skip
+PROGRESS: Final = ("rid", "at", "progressed", "booked", *_TOKENS, "cost")
+END: Final = (
+    "rid", "at", "attempt", "progressed", "booked", "key_id", "key", "team", "owner", "route",
+    "operation", "dialect", "stream", "asked", "model", "deployment", "provider", "upstream_model",
+    "status", "outcome", "cause", "finish", "queue_ms", "connect_ms", "ttft_ms", "total_ms",
+    "overhead_ms", *_TOKENS, "source", "cost", "estimate", "cost_upstream", "bytes_in", "bytes_out",
+    "client", "user_agent",
+)  # fmt: skip
+ATTEMPT: Final = (
+    "rid", "number", "deployment", "provider", "credential", "upstream_model", "dialect", "status",
+    "outcome", "cause", "started_ms", "connect_ms", "ttft_ms", "total_ms", "cost",
+)  # fmt: skip
+CONTENT: Final = ("rid", "at", "request", "response")
+ADJUST: Final = ("rid", "at", "subject", '"window"', "requests", "tokens", "micro")
+
+
+class Delivery(Struct):
+    """Records by request, one of each kind: of several beginnings the last attempt's, of progress the latest.
+
+    A request that ended needs nothing else.
+    """
+
+    starts: dict[str, Start] = field(default_factory=dict)
+    progress: dict[str, Progress] = field(default_factory=dict)
+    ends: dict[str, End] = field(default_factory=dict)
+    adjusts: dict[str, Adjust] = field(default_factory=dict)
+    contents: dict[str, Content] = field(default_factory=dict)
+
+
+def sort(records: Iterable[Record]) -> Delivery:
+    """What there is to write."""
+    found = Delivery()
+    for record in records:
+        match record:
+            case End():
+                found.ends.setdefault(record.rid, record)
+            case Start():
+                start = found.starts.get(record.rid)
+                if start is None or record.attempt > start.attempt:
+                    found.starts[record.rid] = record
+            case Progress():
+                progress = found.progress.get(record.rid)
+                if progress is None or record.at > progress.at:
+                    found.progress[record.rid] = record
+            case Adjust():
+                found.adjusts.setdefault(record.rid, record)
+            case Content():
+                found.contents.setdefault(record.rid, record)
+    for rid in found.ends:
+        found.starts.pop(rid, None)
+        found.progress.pop(rid, None)
+    return found
+
+
+def of_start(one: Start, booked: float) -> Row:
+    """As START."""
+    return (
+        one.rid, one.at, one.attempt, booked, one.key_id, one.key, one.team, one.owner, one.route,
+        one.operation, one.dialect, int(one.stream), _theirs(one.asked), _theirs(one.model),
+        one.deployment, one.provider, _theirs(one.upstream_model),
+    )  # fmt: skip
+
+
+def of_progress(one: Progress, booked: float) -> Row:
+    """As PROGRESS. Where nothing else is known of the request, it came when it went on."""
+    return (one.rid, one.at, one.at, booked, *_tokens(one.tokens), _known(one.cost))
+
+
+def of_end(one: End, booked: float) -> Row:
+    """As END."""
+    return (
+        one.rid, one.at, len(one.tries), 0.0, booked, one.key_id, one.key, one.team, one.owner,
+        one.route, one.operation, one.dialect, int(one.stream), _theirs(one.asked), _theirs(one.model),
+        one.deployment, one.provider, _theirs(one.upstream_model), one.status, one.outcome, one.cause,
+        _theirs(one.finish), _known(one.queue_ms), _known(one.connect_ms), _known(one.ttft_ms),
+        _known(one.total_ms), _known(one.overhead_ms), *_tokens(one.tokens), one.source,
+        _known(one.cost), _known(one.estimate), _known(one.cost_upstream), one.bytes_in, one.bytes_out,
+        _theirs(one.client), _theirs(one.user_agent),
+    )  # fmt: skip
+
+
+def of_try(rid: str, one: Try) -> Row:
+    """As ATTEMPT."""
+    return (
+        rid, one.number, one.deployment, one.provider, one.credential, _theirs(one.upstream_model),
+        one.dialect, one.status, one.outcome, one.cause, _known(one.started_ms),
+        _known(one.connect_ms), _known(one.ttft_ms), _known(one.total_ms), _known(one.cost),
+    )  # fmt: skip
+
+
+def of_content(one: Content) -> Row:
+    """As CONTENT."""
+    return one.rid, one.at, _clean(one.request), _clean(one.response)
+
+
+def of_adjust(one: Adjust) -> Row:
+    """As ADJUST."""
+    charge = one.charge
+    return one.rid, one.at, charge.subject, charge.window, one.requests, one.tokens, one.cost
+
+
+def _tokens(one: Tokens) -> Row:
+    return (
+        one.input, one.cache_read, one.cache_write, one.output, one.reasoning, one.audio_input,
+        one.audio_output, one.images, float(one.seconds),
+    )  # fmt: skip
+
+
+def _known(number: Any) -> Any:
+    """-1 is never, or unknown."""
+    return None if number < 0 else number
+
+
+def _theirs(text: str) -> str:
+    """What somebody else chose: it may be anything, and is no reason to lose a request."""
+    return _clean(text[:LONGEST])
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "\ufffd") if "\0" in text else text
