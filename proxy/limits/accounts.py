@@ -5,177 +5,316 @@
 
 Rates are GCRA (virtual scheduling: one theoretical arrival time for requests, one for tokens); concurrency and money
 reserved are columns, one for each worker, so what a dead worker held is one column to be cleared; money spent and
-quotas used are counted for the window (`core.periods`) in which a request began. `table.py` is the memory itself.
+quotas used are counted for the window (`core.periods`) in which a request began. `table.py` is the memory itself,
+`taking.py` what happens in one slot, `holds.py` what a request keeps of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from msgspec import Struct
+from proxy.core import periods
+from proxy.core.clock import monotonic, now
+from proxy.limits import shares, windows
+from proxy.limits.holds import Hold, Part
+from proxy.limits.subjects import Subject, digest_of
+from proxy.limits.table import COLUMNS, NANO, Table
+from proxy.limits.taking import Taking
+from proxy.limits.terms import (
+    Ask,
+    Charge,
+    Refused,
+    Share,
+    Short,
+    Standing,
+    Used,
+    View,
+    What,
+)
 
-from proxy.limits.subjects import Subject
+__all__ = [
+    "Accounts",
+    "Ask",
+    "Charge",
+    "Hold",
+    "Refused",
+    "Share",
+    "Short",
+    "Standing",
+    "Used",
+    "View",
+    "What",
+]
 
-What = Literal["rpm", "tpm", "concurrency", "budget", "quota_requests", "quota_tokens", "blind"]
-"""`blind`: a strict budget while nobody knows what was spent."""
-
-
-class Ask(Struct, frozen=True, gc=False):
-    """What one request may take."""
-
-    tokens: int = 0
-    """Estimated: prompt and answer."""
-    likely: int = 0
-    """Micro-dollars, estimated."""
-    worst: int = 0
-    """Micro-dollars it cannot exceed: what a strict budget reserves."""
-
-
-class Used(Struct, frozen=True, gc=False):
-    """What it took."""
-
-    tokens: int = 0
-    micro: int = 0
-    """Micro-dollars charged."""
-    requests: int = 1
-    """0: it was never dispatched, so rate, quota and budget get all of it back."""
-
-
-class Charge(Struct, frozen=True, array_like=True, gc=False):
-    """Where the ledger books what a request used: one row of `counters` (`store.ledger`)."""
-
-    subject: str
-    window: int
-    """Unix time at which the window began; 0: all time."""
-    ends: int
-    """Unix time at which it ends; 0: never."""
-
-
-class Standing(Struct, frozen=True, gc=False):
-    """How much of a rate is left, for headers."""
-
-    limit: int
-    remaining: int
-    reset: float
-    """Seconds until all of it is there again."""
-
-
-class Refused(Exception):
-    """A subject may not take this now."""
-
-    def __init__(
-        self, subject: Subject, what: What, wait: float, standing: Standing | None = None
-    ) -> None:
-        super().__init__(what)
-        self.subject = subject
-        self.what = what
-        self.wait = wait
-        """Seconds until it may be asked again with success; 0: nobody knows (concurrency), inf: never."""
-        self.standing = standing
-
-
-class Short(Refused):
-    """What this host has leased of a shared limit is used up: `shared.Shares.fetch` may bring more. Else it is a refusal
-    like any other."""
-
-
-class Hold:
-    """What was admitted, until it is settled. `settle` twice does no harm."""
-
-    __slots__ = ("charges", "requests", "settled", "tokens")
-
-    charges: tuple[Charge, ...]
-    """Empty where no subject has a budget or a quota."""
-    requests: Standing | None
-    """Of the tightest subject with `rpm`, and with `tpm`, among those of `admit`; None without one. `add` leaves them."""
-    tokens: Standing | None
-    settled: bool
-
-
-class View(Struct, frozen=True):
-    """What a page shows of one subject."""
-
-    inflight: int
-    reserved: int
-    spent: int
-    """Micro-dollars in the window, on all hosts as far as known."""
-    window: int
-    quota_requests: int
-    quota_tokens: int
-    quota_window: int
+_NOTHING = Used(requests=0)
 
 
 class Accounts:
-    """One for each worker, over one file. `column` is this worker's number, 0 to `columns` - 1."""
+    """One for each worker, over one file. `column` is this worker's number, 0 to `columns` - 1.
+
+    None is a guest, the supervisor or the shipper: it clears, charges, learns and looks, but admits nothing.
+    """
+
+    def __init__(self, table: Table, column: int | None) -> None:
+        self._table = table
+        self._column = column
+        self._taking = Taking(table, column or 0)
+        self._closed = False
 
     @classmethod
-    def open(cls, path: Path, column: int, columns: int) -> Accounts:
+    def open(cls, path: Path, column: int | None, columns: int) -> Accounts:
         """The file is made when it is missing or of another shape; then nothing is `known` yet.
 
-        Raises OSError.
+        Only one for each process: the kernel frees the locks of a process when it closes any of its files. Not to be
+        used across a fork. Raises OSError.
         """
-        raise NotImplementedError
+        return cls(Table(path, columns, guest=column is None), column)
+
+    @classmethod
+    def memory(cls) -> Accounts:
+        """Of a worker that has no file and no neighbours; everything is `known`, for it begins with nothing."""
+        return cls(Table(None, 1), 0)
 
     @property
     def known(self) -> bool:
         """What was spent before is in here: either the file survived, or `learn` was called since it was made."""
-        raise NotImplementedError
+        return self._table.known
 
     @property
     def created(self) -> float:
-        """Unix time at which the file was made. What a request used that came before is not in here until it is learned."""
-        raise NotImplementedError
+        """Unix time at which the file was made, or first used after a start of the machine. What a request used that
+        came before is not in here (or not for certain) until it is learned."""
+        return self._table.created
+
+    # --- requests ----------------------------------------------------------------------------------------------
 
     def admit(self, subjects: Sequence[Subject], ask: Ask) -> Hold:
-        """Raises Refused; then nothing is held."""
-        raise NotImplementedError
+        """Raises Refused, or Short; then nothing is held."""
+        hold = Hold([])
+        if subjects:
+            hold.parts = self._take(subjects, ask, True)
+            hold.book()
+        return hold
 
     def add(self, hold: Hold, subjects: Sequence[Subject], ask: Ask) -> None:
-        """Admit further subjects to the same hold: those of a deployment, once it is chosen. Raises Refused; then the
-        hold is as it was."""
-        raise NotImplementedError
+        """Admit further subjects to the same hold: those of a deployment, once it is chosen. Raises Refused, or Short;
+        then the hold is as it was."""
+        if subjects:
+            hold.parts += self._take(subjects, ask, False)
+            hold.book()
 
     def drop(self, hold: Hold, subjects: Sequence[Subject], requests: int = 0) -> None:
         """Take these subjects out of a hold and give back what they have: the deployment was tried, and did nothing.
 
         `requests` 1: it had been sent to, so its rates and quotas keep one request, without tokens or money.
         """
-        raise NotImplementedError
+        if hold.settled or self._closed:
+            return
+        dropped = {subject.digest for subject in subjects}
+        used = Used(requests=requests)
+        for part in reversed(hold.parts):
+            if part.place.digest in dropped:
+                self._taking.give(part, used)
+        hold.parts = [part for part in hold.parts if part.place.digest not in dropped]
+        hold.book()
 
     def settle(self, hold: Hold, used: Used) -> None:
         """Once for each hold; again does nothing."""
-        raise NotImplementedError
+        if hold.settled or self._closed:
+            return
+        hold.settled = True
+        give = self._taking.give
+        for part in hold.parts:
+            give(part, used)
+
+    def _take(self, subjects: Sequence[Subject], ask: Ask, shown: bool) -> list[Part]:
+        take = self._taking.take
+        moment, wall = int(monotonic() * NANO), now()
+        parts: list[Part] = []
+        try:
+            for subject in subjects:
+                part = take(subject, ask, moment, wall, shown)
+                if part is not None:
+                    parts.append(part)
+        except (Refused, Short):
+            for part in reversed(parts):
+                self._taking.give(part, _NOTHING)
+            raise
+        return parts
+
+    # --- the host ----------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Once a second, by each worker: let in whoever waits for the one worker's lock, also when it is idle."""
+        if not self._closed:
+            self._table.tick()
 
     def clear(self, column: int) -> int:
         """What a dead worker held is free again; how many slots it had. By the supervisor, before another takes its place."""
-        raise NotImplementedError
+        return self._table.clear(column)
 
-    def charge(self, charges: Sequence[Charge], used: Used) -> None:
-        """Book what a dead worker could not: recovery does."""
-        raise NotImplementedError
+    def charge(self, charges: Sequence[Charge], used: Used, came: float | None = None) -> None:
+        """Book what a dead worker could not: recovery does.
+
+        `came` is when the request came (Unix time). What came before `created` is learned from the database instead,
+        and not booked here; None: neither is what is charged while nothing is `known`.
+        """
+        if not self.known and (came is None or came < self.created):
+            return
+        for charge in charges:
+            with _Window(self._table, charge) as at:
+                if at >= 0:
+                    windows.add(self._table.words, at, used.requests, used.tokens, used.micro)
 
     def learn(self, charge: Charge, own: Used | None, elsewhere: Used) -> None:
-        """What the database says of one window.
+        """What the database says of one window. Again changes nothing.
 
         `own` (only while not `known`) is what this host used for requests that came before `created`: it is added to
         what was settled since. `elsewhere` is what all other hosts used: it takes the place of what was known of them.
         """
-        raise NotImplementedError
+        words = self._table.words
+        with _Window(self._table, charge) as at:
+            if at < 0:
+                return
+            for base, said in ((windows.ELSEWHERE, elsewhere), (windows.BEFORE, own)):
+                if said is None or (base == windows.BEFORE and self.known):
+                    continue
+                words[at + base + windows.REQUESTS] = said.requests
+                words[at + base + windows.TOKENS] = said.tokens
+                words[at + base + windows.MICRO] = said.micro
 
     def learned(self) -> None:
         """All windows have been learned: `known` from now on."""
-        raise NotImplementedError
+        self._table.known = True
 
     def view(self, subject: Subject) -> View:
         """For pages; changes nothing."""
-        raise NotImplementedError
+        words, columns, wall = self._table.words, self._table.columns, now()
+        slot = self._table.find(subject.digest)
+        window = periods.of_budget(subject.budget, wall) if subject.budget else None
+        quota = periods.of_quota(subject.quota, wall) if subject.quota else None
+
+        def column(kind: int) -> int:
+            start = slot + COLUMNS + kind * columns
+            return sum(words[start : start + columns]) if slot >= 0 else 0
+
+        def count(of: periods.Window | None, what: int) -> int:
+            at = windows.find(words, slot, of.start, of.ends) if of and slot >= 0 else -1
+            return windows.total(words, at, what) if at >= 0 else 0
+
+        return View(
+            column(0),
+            column(1),
+            count(window, windows.MICRO),
+            window.start if window else 0,
+            count(quota, windows.REQUESTS),
+            count(quota, windows.TOKENS),
+            quota.start if quota else 0,
+        )
 
     def reset(self, subject: Subject) -> tuple[Charge, Used]:
-        """Forget what its quota counts in this window: where, and how much it was, for the ledger to book the opposite."""
-        raise NotImplementedError
+        """Forget what its quota counts in this window, on all hosts: where, and how much it was, for the ledger to book
+        the opposite. Raises ValueError where there is no quota."""
+        if subject.quota is None:
+            raise ValueError(f"{subject.id} has no quota")
+        window = periods.of_quota(subject.quota, now())
+        charge = Charge(subject.id, window.start, window.ends)
+        words = self._table.words
+        requests = tokens = 0
+        with _Window(self._table, charge) as at:
+            if at >= 0:
+                requests = windows.total(words, at, windows.REQUESTS)
+                tokens = windows.total(words, at, windows.TOKENS)
+                windows.add(words, at, -requests, -tokens, 0)
+        return charge, Used(tokens, 0, requests)
 
     def close(self) -> None:
-        """Give back what this worker holds."""
-        raise NotImplementedError
+        """Give back what this worker holds. Holds that are settled later change nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._column is not None:
+            self._table.clear(self._column)
+        self._table.close()
+
+    # --- shares of limits that several hosts hold together (`shared.py`) -------------------------------------------
+
+    def use_shares(self, on: bool) -> None:
+        """From now on rates, slots and budgets are drawn from this host's shares, and `admit` and `add` raise Short when
+        one is empty; off: each host for itself. Quotas are never shared so: they are counted here and `elsewhere`."""
+        self._taking.shared, self._taking.blind, self._taking.factor = on, False, 1.0
+
+    def go_blind(self, factor: float) -> None:
+        """Limits are shared, but nobody can be asked: this host allows itself `factor` of each rate, all of the slots and
+        of the budgets as far as known, and nothing of a strict budget. Until the next `use_shares`."""
+        self._taking.shared, self._taking.blind, self._taking.factor = False, True, factor
+
+    def grant(self, subject: Subject, what: What, amount: int, until: float) -> None:
+        """Add to the share: requests (`rpm`), tokens (`tpm`), slots (`concurrency`) or micro-dollars (`budget`).
+
+        `until` (of `core.clock.monotonic`) is when it ends; with some left, the later end holds for all of it. An amount
+        of 0 prolongs. Raises KeyError for what is not shared.
+        """
+        kind, moment = shares.KINDS[what], int(monotonic() * NANO)
+        place = self._taking.enter(subject)
+        if place is not None:
+            shares.grant(self._table.words, place.at, kind, amount, int(until * NANO), moment)
+            self._table.leave(place.lock)
+
+    def share(self, subject: Subject) -> Share:
+        """What is left of it, of what has not ended."""
+        slot, moment = self._table.find(subject.digest), int(monotonic() * NANO)
+        if slot < 0:
+            return Share()
+        words = self._table.words
+        return Share(*(shares.left(words, slot, kind, moment) for kind in range(4)))
+
+    def give_back(self, subject: Subject, what: What, amount: int) -> int:
+        """Take this much out of the share, or what is left and neither in use nor reserved, if that is less; how much it
+        was. The caller gives it to the others."""
+        kind, moment = shares.KINDS[what], int(monotonic() * NANO)
+        place = self._taking.enter(subject)
+        if place is None:
+            return 0
+        try:
+            words = self._table.words
+            free = shares.left(words, place.at, kind, moment) - self._taking.in_use(place, kind)
+            amount = max(min(amount, free), 0)
+            shares.spend(words, place.at, kind, amount, moment)
+            return amount
+        finally:
+            self._table.leave(place.lock)
+
+
+class _Window:
+    """The word of the window of a charge, locked; -1: it has ended and is gone, or there is no room."""
+
+    __slots__ = ("_charge", "_lock", "_table")
+
+    def __init__(self, table: Table, charge: Charge) -> None:
+        self._table = table
+        self._charge = charge
+        self._lock = -1
+
+    def __enter__(self) -> int:
+        table, charge, wall = self._table, self._charge, now()
+        digest = digest_of(charge.subject)
+        over = bool(charge.ends) and charge.ends <= wall
+        while True:
+            slot = table.find(digest) if over else table.claim(digest)
+            if slot < 0:
+                return -1
+            self._lock = table.lock_of(slot)
+            table.enter(self._lock)
+            if table.memory[slot * 8 : slot * 8 + 16] == digest:
+                break
+            table.leave(self._lock)
+            self._lock = -1
+        if over:
+            return windows.find(table.words, slot, charge.window, charge.ends)
+        return windows.make(table.words, slot, charge.window, charge.ends, -1, wall)
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock >= 0:
+            self._table.leave(self._lock)

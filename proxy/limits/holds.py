@@ -1,0 +1,136 @@
+"""What a request holds: one part for each subject, and where each is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from proxy.limits.table import COLUMNS, NANO
+from proxy.limits.terms import Charge, Standing
+
+if TYPE_CHECKING:
+    from proxy.core.periods import Window
+    from proxy.limits.subjects import Subject
+    from proxy.limits.table import Table
+
+MINUTE = 60 * NANO
+
+
+class Place:
+    """Where a subject is in the table, and its limits in the units of the table."""
+
+    __slots__ = (
+        "at",
+        "byte",
+        "cap",
+        "charges",
+        "digest",
+        "end",
+        "gap",
+        "inflight",
+        "lock",
+        "quota_window",
+        "rated",
+        "slack",
+        "subject",
+        "window",
+    )
+
+    def __init__(self, table: Table, at: int, column: int, subject: Subject) -> None:
+        self.subject = subject
+        self.digest = subject.digest
+        self.at = at
+        self.byte = at * 8
+        self.end = at * 8 + 16
+        self.lock = table.lock_of(at)
+        self.inflight = at + COLUMNS + column
+        """And after as many words as there are columns, micro-dollars reserved; then tokens."""
+        self.gap = -(-MINUTE // subject.rpm) if subject.rpm else 0
+        """Nanoseconds between requests at the rate; rounded up, so never more than the limit."""
+        self.slack = self.gap * (subject.burst - 1)
+        """How far ahead of the rate requests may be."""
+        self.rated = bool(subject.rpm or subject.tpm)
+        self.cap = round(subject.budget.usd * 1e6) if subject.budget is not None else 0
+        self.window: Window | None = None
+        self.quota_window: Window | None = None
+        """As found last; they may have ended."""
+        self.charges: tuple[Charge, ...] = ()
+        """Of these windows; one, if they are the same."""
+
+
+class Part(Struct, frozen=True, eq=False, gc=False):
+    """What is held of one subject. It counts as in flight, so its slot stays its own."""
+
+    place: Place
+    moment: int
+    """Nanoseconds of the monotonic clock."""
+    requests: int
+    """The theoretical arrival time that this request made; 0: no limit, or it was drawn from a share."""
+    tokens: int
+    asked: int
+    """Tokens."""
+    micro: int
+    """Micro-dollars reserved."""
+    counted: int
+    """Tokens reserved of a quota."""
+    drawn: bool
+    """From the share of this host."""
+    charges: tuple[Charge, ...]
+    shown: bool
+    """Taken by `admit`, not by `add`."""
+
+
+class Hold(Struct, eq=False, gc=False):
+    """What was admitted, until it is settled. `settle` twice does no harm."""
+
+    parts: list[Part]
+    charges: tuple[Charge, ...] = ()
+    """Empty where no subject has a budget or a quota."""
+    settled: bool = False
+
+    @property
+    def requests(self) -> Standing | None:
+        """Of the tightest subject with `rpm` among those of `admit`, as it was then; None without one."""
+        standings = (
+            standing_of_requests(part.place, part.requests, part.moment)
+            for part in self.parts
+            if part.shown and part.requests
+        )
+        return min(standings, key=_remaining, default=None)
+
+    @property
+    def tokens(self) -> Standing | None:
+        """The same with `tpm`."""
+        standings = (
+            standing_of_tokens(part.place, part.tokens, part.moment)
+            for part in self.parts
+            if part.shown and part.tokens
+        )
+        return min(standings, key=_remaining, default=None)
+
+    def book(self) -> None:
+        """Work out `charges` anew."""
+        parts = self.parts
+        if len(parts) == 1:
+            self.charges = parts[0].charges
+        else:
+            self.charges = tuple(charge for part in parts for charge in part.charges)
+
+
+def standing_of_requests(place: Place, arrival: int, moment: int) -> Standing:
+    """What is left of a rate when the theoretical arrival time is this."""
+    ahead = max(arrival - moment, 0)
+    left = max(place.slack + place.gap - ahead, 0) // place.gap
+    return Standing(place.subject.rpm, left, ahead / NANO)
+
+
+def standing_of_tokens(place: Place, arrival: int, moment: int) -> Standing:
+    """The same of tokens, of which a whole minute's may be taken at once."""
+    ahead = max(arrival - moment, 0)
+    left = max(MINUTE - ahead, 0) * place.subject.tpm // MINUTE
+    return Standing(place.subject.tpm, left, ahead / NANO)
+
+
+def _remaining(standing: Standing) -> int:
+    return standing.remaining

@@ -1,0 +1,63 @@
+"""The part of a shared limit that is leased to this host, in a slot: four amounts, each with its end.
+
+Requests and tokens are used up as they are taken, slots are in use, money is used up when it is settled. Which host has
+how much, and where it comes from, is no matter of this module (`shared.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.limits.table import SHARES
+from proxy.limits.terms import Short, Used, What
+
+if TYPE_CHECKING:
+    from proxy.limits.holds import Place
+
+REQUESTS, TOKENS, SLOTS, MICRO = range(4)
+KINDS: dict[What, int] = {"rpm": REQUESTS, "tpm": TOKENS, "concurrency": SLOTS, "budget": MICRO}
+_WHAT: tuple[What, ...] = ("rpm", "tpm", "concurrency", "budget")
+
+
+def left(words: memoryview[int], slot: int, kind: int, moment: int) -> int:
+    """Nothing after its end."""
+    at = slot + SHARES + kind
+    return words[at] if words[at + 4] > moment else 0
+
+
+def need(words: memoryview[int], place: Place, kind: int, amount: int, moment: int) -> None:
+    """Raises Short."""
+    missing = amount - left(words, place.at, kind, moment)
+    if missing > 0:
+        raise Short(place.subject, _WHAT[kind], missing)
+
+
+def spend(words: memoryview[int], slot: int, kind: int, amount: int, moment: int) -> None:
+    """Less of it is left; a negative amount gives back. What has ended stays so."""
+    at = slot + SHARES + kind
+    if words[at + 4] > moment:
+        words[at] -= amount
+
+
+def grant(
+    words: memoryview[int], slot: int, kind: int, amount: int, until: int, moment: int
+) -> None:
+    """More of it, to the later of both ends."""
+    at = slot + SHARES + kind
+    if words[at + 4] > moment:
+        words[at] += amount
+        words[at + 4] = max(words[at + 4], until)
+    else:
+        words[at] = amount
+        words[at + 4] = until
+
+
+def correct(words: memoryview[int], place: Place, asked: int, used: Used, moment: int) -> None:
+    """After a request: what it did not use, or used beyond its estimate."""
+    subject = place.subject
+    if subject.rpm and not used.requests:
+        spend(words, place.at, REQUESTS, -1, moment)
+    if subject.tpm:
+        spend(words, place.at, TOKENS, used.tokens - max(asked, 0), moment)
+    if subject.budget is not None:
+        spend(words, place.at, MICRO, used.micro, moment)

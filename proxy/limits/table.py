@@ -1,0 +1,357 @@
+"""The memory that all workers of a host share: slots for subjects, found by digest, each guarded by a lock.
+
+    header (one page) | which sets are in use (a byte each) | sets of slots
+
+A subject may lie in either of two sets, which its digest names; a set has 16 ways, filled from the first on. A slot is
+words of eight bytes, so that each is written whole or not at all, whatever becomes of the writer:
+
+    digest (2) | arrival of requests, of tokens | 3 windows of counts | shares | inflight, micro, tokens of each column
+
+Times are nanoseconds of the monotonic clock. Columns belong to one worker each; all else is written under the lock of
+its set: a byte range of the file, which the kernel frees when its owner dies. Finding a place for a new subject has a
+lock of its own. With one worker the lock of everything is kept from one operation to the next, until a process that
+is no worker (`column` None) asks for it, so that it costs nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import time
+import zlib
+from pathlib import Path
+
+from proxy.core.clock import monotonic, now
+from proxy.limits.boot import boot_id
+
+SETS = 1 << 14
+WAYS = 16
+
+REQUESTS, TOKENS = 2, 3
+"""Words of a slot: theoretical arrival times."""
+COUNTS, WINDOWS, WINDOW = 4, 3, 11
+"""Where windows are, how many, and words of one (`windows.py`)."""
+SHARES = COUNTS + WINDOWS * WINDOW
+"""Four amounts (requests, tokens, slots, micro-dollars) and the times at which each ends."""
+COLUMNS = SHARES + 8
+"""inflight, micro-dollars reserved, tokens reserved: a word for each column, kind after kind."""
+
+NANO = 1_000_000_000
+
+_MAGIC = b"HEADLIMS"
+_VERSION = 1
+_PAGE = 4096
+_SHAPE = struct.Struct("<8sIIIII")
+_CRC, _KNOWN, _CREATED, _CALLED = 8, 9, 10, 11
+_BOOT = slice(128, 192)
+_LOCK_SETS, _LOCK_CLAIM, _LOCK_FIRST = 0, 1, 2
+_CALL = 10 * NANO
+
+
+class Table:
+    """One process's hold on the memory. Raises OSError when the file cannot be used."""
+
+    def __init__(self, path: Path | None, columns: int, *, guest: bool = False) -> None:
+        self.columns = columns
+        words = COLUMNS + 3 * columns
+        self.slot = -(-words // 8) * 8
+        """Words of one slot."""
+        self._first = (_PAGE + SETS) // 8
+        self._size = (self._first + SETS * WAYS * self.slot) * 8
+        self._shape = _SHAPE.pack(_MAGIC, _VERSION, columns, SETS, WAYS, self.slot)
+        self._guest = guest
+        self._single = columns == 1
+        self._keeps = self._single and not guest and path is not None
+        self._kept = path is None
+        """The lock of everything is ours, and stays."""
+        self._fd = -1
+        if path is None:
+            self.memory = mmap.mmap(-1, self._size)
+            self.words = memoryview(self.memory).cast("q")
+            self._format(known=True)
+        else:
+            self._open(path)
+
+    # --- locks -------------------------------------------------------------------------------------------------
+
+    def enter(self, lock: int) -> None:
+        """Nobody else is in what this lock guards until `leave`. One at a time, but for a set's within a claim."""
+        if self._kept:
+            return
+        if self._guest and self._single:
+            self._call()
+        else:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, lock)
+
+    def leave(self, lock: int) -> None:
+        """Let others in."""
+        if self._keeps:
+            if self.words[_CALLED]:
+                self._let_in()
+            else:
+                self._kept = True
+        elif not self._kept:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, lock)
+
+    def tick(self) -> None:
+        """Once a second: let in whoever asks for a lock that is kept, also when there is nothing to do."""
+        if self._keeps:
+            self.enter(_LOCK_SETS)
+            self.leave(_LOCK_SETS)
+
+    def _let_in(self) -> None:
+        self._kept = False
+        if self.words[_CALLED] < monotonic() * NANO:
+            self.words[_CALLED] = 0
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _LOCK_SETS)
+
+    def _call(self) -> None:
+        """Ask the one worker, which keeps its lock, to let us in; its death does."""
+        while True:
+            self.words[_CALLED] = int(monotonic() * NANO) + _CALL
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCK_SETS)
+            except OSError:
+                time.sleep(0.0005)
+            else:
+                return
+
+    def lock_of(self, at: int) -> int:
+        """The lock of the slot at this word."""
+        if self._single:
+            return _LOCK_SETS
+        return _LOCK_FIRST + (at - self._first) // (WAYS * self.slot)
+
+    # --- places ------------------------------------------------------------------------------------------------
+
+    def find(self, digest: bytes) -> int:
+        """The word at which the slot of a subject begins; -1: it has none."""
+        for number in self._sets(digest):
+            if self.memory[_PAGE + number]:
+                for at in self._slots(number):
+                    if self.memory[at * 8 : at * 8 + 16] == digest:
+                        return at
+        return -1
+
+    def claim(self, digest: bytes) -> int:
+        """The same, and one is made if there is none; -1: there is no room, and no slot that is idle."""
+        outer = _LOCK_SETS if self._single else _LOCK_CLAIM
+        self.enter(outer)
+        try:
+            at = self.find(digest)
+            if at < 0:
+                at = self._take_free(digest)
+            return at if at >= 0 else self._take_idle(digest)
+        finally:
+            self.leave(outer)
+
+    def _take_free(self, digest: bytes) -> int:
+        """In the set that has more room."""
+        best, most = -1, 0
+        for number in self._sets(digest):
+            if not self._prepare(number):
+                continue
+            free = [at for at in self._slots(number) if not self._named(at)]
+            if len(free) > most:
+                best, most = free[0], len(free)
+        if best >= 0:
+            self._name(best, digest)
+        return best
+
+    def _take_idle(self, digest: bytes) -> int:
+        for number in self._sets(digest):
+            if not self.memory[_PAGE + number]:
+                continue
+            for at in self._slots(number):
+                lock = self.lock_of(at)
+                if not self._single:
+                    self.enter(lock)
+                try:
+                    if self.idle(at):
+                        self._name(at, digest)
+                        return at
+                finally:
+                    if not self._single:
+                        self.leave(lock)
+        return -1
+
+    def idle(self, at: int) -> bool:
+        """Whether nothing in a slot matters any more: it would start the same from zeros."""
+        words = self.words
+        moment, wall = int(monotonic() * NANO), now()
+        if max(words[at + REQUESTS], words[at + TOKENS]) > moment:
+            return False
+        if any(words[at + COLUMNS : at + COLUMNS + 3 * self.columns]):
+            return False
+        if any(words[at + SHARES + n] and words[at + SHARES + 4 + n] > moment for n in range(4)):
+            return False
+        for window in range(at + COUNTS, at + SHARES, WINDOW):
+            ends = words[window + 1]
+            if (not ends or ends > wall) and any(words[window + 2 : window + WINDOW]):
+                return False
+        return True
+
+    def _named(self, at: int) -> bool:
+        return bool(self.words[at] or self.words[at + 1])
+
+    def _name(self, at: int, digest: bytes) -> None:
+        """From zeros; the name comes last, so that who dies here leaves a free slot."""
+        byte = at * 8
+        self.memory[byte : byte + self.slot * 8] = bytes(self.slot * 8)
+        self.memory[byte : byte + 16] = digest
+
+    def _prepare(self, number: int) -> bool:
+        """Have room on the disk for a set: without it, writing to mapped memory kills the process."""
+        if self.memory[_PAGE + number]:
+            return True
+        if self._fd >= 0:
+            size = WAYS * self.slot * 8
+            try:
+                _allocate(self._fd, self._first * 8 + number * size, size)
+            except OSError:
+                return False
+        self.memory[_PAGE + number] = 1
+        return True
+
+    def _sets(self, digest: bytes) -> tuple[int, ...]:
+        one = int.from_bytes(digest[:4], "little") % SETS
+        other = int.from_bytes(digest[4:8], "little") % SETS
+        return (one, other) if one != other else (one,)
+
+    def _slots(self, number: int) -> range:
+        size = WAYS * self.slot
+        start = self._first + number * size
+        return range(start, start + size, self.slot)
+
+    # --- all of it ---------------------------------------------------------------------------------------------
+
+    def clear(self, column: int) -> int:
+        """Zeros in one column of every slot; how many requests it had in flight."""
+        words, columns, held = self.words, self.columns, 0
+        number = self.memory.find(b"\x01", _PAGE, _PAGE + SETS)
+        while number >= 0:
+            slots = self._slots(number - _PAGE)
+            lock = self.lock_of(slots[0])
+            self.enter(lock)
+            try:
+                for at in slots:
+                    place = at + COLUMNS + column
+                    held += words[place]
+                    words[place] = words[place + columns] = words[place + 2 * columns] = 0
+            finally:
+                self.leave(lock)
+            number = self.memory.find(b"\x01", number + 1, _PAGE + SETS)
+        return held
+
+    @property
+    def known(self) -> bool:
+        return bool(self.words[_KNOWN])
+
+    @known.setter
+    def known(self, value: bool) -> None:
+        self.words[_KNOWN] = value
+
+    @property
+    def created(self) -> float:
+        return self.words[_CREATED] / NANO
+
+    def close(self) -> None:
+        """Unmap. Closing the file frees every lock this process has on it."""
+        self.words.release()
+        self.memory.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    # --- the file ----------------------------------------------------------------------------------------------
+
+    def _open(self, path: Path) -> None:
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.lockf(fd, fcntl.LOCK_EX, 1, _LOCK_CLAIM)
+                if self._use(fd, path):
+                    fcntl.lockf(fd, fcntl.LOCK_UN, 1, _LOCK_CLAIM)
+                    self._fd = fd
+                    break
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+        if self._keeps:
+            self._keep()
+
+    def _use(self, fd: int, path: Path) -> bool:
+        """Map it, under the lock of claims. False: it is another file by now, or was of no use and is gone."""
+        status = os.fstat(fd)
+        try:
+            if os.stat(path).st_ino != status.st_ino:
+                return False
+        except FileNotFoundError:
+            return False
+        if status.st_size == 0:
+            os.ftruncate(fd, self._size)
+            _allocate(fd, 0, self._first * 8)
+        elif status.st_size != self._size or not self._intact(os.pread(fd, _PAGE, 0)):
+            # Another process may have it mapped, and would be killed if it shrank.
+            os.unlink(path)
+            return False
+        self.memory = mmap.mmap(fd, self._size)
+        self.words = memoryview(self.memory).cast("q")
+        if status.st_size == 0:
+            self._format(known=False)
+        elif self.memory[_BOOT] != boot_id():
+            self._reboot()
+        return True
+
+    def _intact(self, page: bytes) -> bool:
+        crc = int.from_bytes(page[_CRC * 8 : _CRC * 8 + 8], "little")
+        return page.startswith(self._shape) and crc == zlib.crc32(self._shape)
+
+    def _format(self, *, known: bool) -> None:
+        self.words[_KNOWN] = known
+        self.words[_CREATED] = int(now() * NANO)
+        self.memory[_BOOT] = boot_id()
+        self.memory[: len(self._shape)] = self._shape
+        self.memory[_CRC * 8 : _CRC * 8 + 8] = zlib.crc32(self._shape).to_bytes(8, "little")
+
+    def _reboot(self) -> None:
+        """The machine was started again: its clock too, and nobody of before lives.
+
+        Counts stay, but as what was known from before: a loss of power may have kept some of them from the disk, so the
+        database is asked again, and what it says takes their place.
+        """
+        words = self.words
+        words[_KNOWN] = words[_CALLED] = 0
+        words[_CREATED] = int(now() * NANO)
+        for number in range(SETS):
+            if not self.memory[_PAGE + number]:
+                continue
+            for at in self._slots(number):
+                words[at + REQUESTS] = words[at + TOKENS] = 0
+                for word in range(at + SHARES, at + self.slot):
+                    words[word] = 0
+                for window in range(at + COUNTS, at + SHARES, WINDOW):
+                    for word in range(window + 2, window + 5):
+                        words[word + 3] += words[word]
+                        words[word] = 0
+        self.memory[_BOOT] = boot_id()
+
+    def _keep(self) -> None:
+        """Have the lock from now on, unless somebody is in."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCK_SETS)
+        except OSError:
+            self.words[_CALLED] = int(monotonic() * NANO) + _CALL
+        else:
+            self._kept = True
+
+
+def _allocate(fd: int, start: int, size: int) -> None:
+    """Real blocks for a part of a file that is zeros. Raises OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, start, size)
+    else:
+        os.pwrite(fd, bytes(size), start)

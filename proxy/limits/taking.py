@@ -1,0 +1,326 @@
+"""One subject at a time: look whether a request fits into all of its limits, take it, give it back.
+
+All of it happens under the lock of the subject's set. What is looked at is changed only when everything fits, so that a
+refusal leaves nothing behind; each change is one word, so that a death leaves no half of one.
+"""
+
+from __future__ import annotations
+
+import struct
+from math import inf
+from typing import TYPE_CHECKING
+
+from proxy.core import periods
+from proxy.core.clock import monotonic
+from proxy.limits import shares, windows
+from proxy.limits.holds import MINUTE, Part, Place, standing_of_requests, standing_of_tokens
+from proxy.limits.table import COLUMNS, NANO, REQUESTS, TOKENS
+from proxy.limits.terms import Ask, Charge, Refused, Used
+
+if TYPE_CHECKING:
+    from proxy.core.periods import Window
+    from proxy.limits.subjects import Subject
+    from proxy.limits.table import Table
+
+_PLACES = 50_000
+_CROWDED_WAIT = 1.0
+
+
+class Taking:
+    """Of one worker, which has a column of its own in every slot."""
+
+    def __init__(self, table: Table, column: int) -> None:
+        self.table = table
+        self._memory = table.memory
+        self._words = table.words
+        self._column = column
+        self._columns = table.columns
+        self._row = struct.Struct(f"{table.columns}q").unpack_from
+        self._places: dict[bytes, Place] = {}
+        self.shared = False
+        """Rates, slots and budgets are drawn from shares."""
+        self.blind = False
+        """Limits are shared, but nobody can be asked."""
+        self.factor = 1.0
+        """Of rates: what this host allows itself of them."""
+
+    # --- places ------------------------------------------------------------------------------------------------
+
+    def place(self, subject: Subject) -> Place | None:
+        """Where a subject is; one is made for it. None: there is no room."""
+        at = self.table.claim(subject.digest)
+        if at < 0:
+            return None
+        if len(self._places) >= _PLACES:
+            self._places.clear()
+        place = self._places[subject.digest] = Place(self.table, at, self._column, subject)
+        return place
+
+    def enter(self, subject: Subject) -> Place | None:
+        """The same, with its lock, and what is there certainly is its own."""
+        place = self._places.get(subject.digest)
+        if place is None or place.subject is not subject:
+            place = self.place(subject)
+        while place is not None:
+            self.table.enter(place.lock)
+            if self._memory[place.byte : place.end] == place.digest:
+                return place
+            self.table.leave(place.lock)  # it was idle, and another has taken the place
+            place = self.place(subject)
+        return None
+
+    # --- take --------------------------------------------------------------------------------------------------
+
+    def take(
+        self, subject: Subject, ask: Ask, moment: int, wall: float, shown: bool
+    ) -> Part | None:
+        """Raises Refused, or Short. None: there is no room for one who has no budget and no quota: it is not limited."""
+        place = self.enter(subject)
+        if place is None:
+            if subject.budget is None and subject.quota is None:
+                return None
+            raise Refused(subject, "blind", _CROWDED_WAIT)
+        try:
+            if subject.budget is not None or subject.quota is not None:
+                self._turn(place, wall)
+            micro = counted = requests = tokens = 0
+            if subject.quota is not None:
+                counted = self._quota(place, ask, wall)
+            words = self._words
+            if self.shared:
+                micro = self._draw(place, ask, moment)
+            else:
+                micro, requests, tokens = self._fit(place, ask, moment, wall)
+                # Nothing is refused from here on.
+                if requests:
+                    words[place.at + REQUESTS] = requests
+                if tokens:
+                    words[place.at + TOKENS] = tokens
+            here = place.inflight
+            words[here] += 1
+            if micro:
+                words[here + self._columns] += micro
+            if counted:
+                words[here + 2 * self._columns] += counted
+        finally:
+            self.table.leave(place.lock)
+        return Part(
+            place,
+            moment,
+            requests,
+            tokens,
+            ask.tokens,
+            micro,
+            counted,
+            self.shared,
+            place.charges,
+            shown,
+        )
+
+    def _fit(self, place: Place, ask: Ask, moment: int, wall: float) -> tuple[int, int, int]:
+        """Micro-dollars to reserve, and the theoretical arrival times. What is refused for longest is looked at first."""
+        subject = place.subject
+        micro = requests = tokens = 0
+        if subject.budget is not None:
+            micro = self._money(place, ask, wall)
+        if place.rated:
+            requests, tokens = self._rates(place, ask, moment)
+        if subject.concurrency and self._sum(place, 0) >= subject.concurrency:
+            raise Refused(subject, "concurrency", 0.0)
+        return micro, requests, tokens
+
+    def _rates(self, place: Place, ask: Ask, moment: int) -> tuple[int, int]:
+        """The theoretical arrival times after this request: GCRA, whose bucket of tokens is what a minute allows."""
+        subject, words, at = place.subject, self._words, place.at
+        requests = tokens = late = 0
+        what = "rpm"
+        if place.gap:
+            gap = place.gap if self.factor == 1.0 else int(place.gap / self.factor)
+            requests = words[at + REQUESTS]
+            if requests <= moment:
+                requests = moment
+            # A limit that was higher before leaves a time further ahead than it can be by this one.
+            elif requests - moment > place.slack:
+                late = min(requests - moment - place.slack, gap)
+            requests += gap
+        if subject.tpm and ask.tokens > 0:
+            cost = self._cost(subject, ask.tokens)
+            tokens = max(words[at + TOKENS], moment)
+            # What is more than a minute's is admitted when nothing else is owed.
+            over = tokens - moment - max(MINUTE - cost, 0)
+            if over > late:
+                what, late = "tpm", over
+            tokens += cost
+        if late > 0:
+            if what == "tpm":
+                standing = standing_of_tokens(place, words[at + TOKENS], moment)
+                raise Refused(subject, "tpm", late / NANO, standing)
+            standing = standing_of_requests(place, words[at + REQUESTS], moment)
+            raise Refused(subject, "rpm", late / NANO, standing)
+        return requests, tokens
+
+    def _cost(self, subject: Subject, tokens: int) -> int:
+        """Nanoseconds at the rate; rounded up."""
+        cost = -(-tokens * MINUTE // subject.tpm)
+        return cost if self.factor == 1.0 else int(cost / self.factor)
+
+    def _money(self, place: Place, ask: Ask, wall: float) -> int:
+        """What to reserve."""
+        subject, window = place.subject, place.window
+        budget = subject.budget
+        assert budget is not None
+        assert window is not None
+        if budget.strict and (self.blind or not self.table.known):
+            raise Refused(subject, "blind", 0.0)
+        at = windows.find(self._words, place.at, window.start, window.ends)
+        left = place.cap - windows.total(self._words, at, windows.MICRO)
+        free = left - self._sum(place, 1)
+        if budget.strict:
+            if ask.worst <= free:
+                return ask.worst
+            if ask.worst > place.cap:
+                raise Refused(subject, "budget", inf)
+            fits = ask.worst <= left
+        else:
+            if free > 0 or (free == 0 and ask.likely <= 0):
+                return min(max(ask.likely, 0), free)
+            fits = left > 0
+        raise Refused(subject, "budget", 0.0 if fits else _until(window, wall))
+
+    def _quota(self, place: Place, ask: Ask, wall: float) -> int:
+        """Tokens to reserve."""
+        subject, window = place.subject, place.quota_window
+        quota = subject.quota
+        assert quota is not None
+        assert window is not None
+        at = windows.find(self._words, place.at, window.start, window.ends)
+        if quota.requests:
+            left = quota.requests - windows.total(self._words, at, windows.REQUESTS)
+            if self._sum(place, 0) >= left:
+                wait = 0.0 if left > 0 else _until(window, wall)
+                raise Refused(subject, "quota_requests", wait)
+        if not quota.tokens:
+            return 0
+        left = quota.tokens - windows.total(self._words, at, windows.TOKENS)
+        free = left - self._sum(place, 2)
+        if free > 0:
+            # As with money: the last request may need more than is left of an estimate, and is not refused for it.
+            return min(max(ask.tokens, 0), free)
+        raise Refused(subject, "quota_tokens", 0.0 if left > 0 else _until(window, wall))
+
+    def _draw(self, place: Place, ask: Ask, moment: int) -> int:
+        """Take from the share of this host; what to reserve. Raises Short."""
+        subject, words = place.subject, self._words
+        micro = 0
+        if subject.concurrency:
+            shares.need(words, place, shares.SLOTS, self._sum(place, 0) + 1, moment)
+        if subject.budget is not None:
+            reserved = self._sum(place, 1)
+            if subject.budget.strict:
+                micro = ask.worst
+                shares.need(words, place, shares.MICRO, reserved + micro, moment)
+            elif ask.likely > 0:
+                shares.need(words, place, shares.MICRO, reserved + 1, moment)
+                micro = min(
+                    ask.likely, shares.left(words, place.at, shares.MICRO, moment) - reserved
+                )
+        tokens = max(ask.tokens, 0) if subject.tpm else 0
+        if subject.rpm:
+            shares.need(words, place, shares.REQUESTS, 1, moment)
+        if tokens:
+            shares.need(words, place, shares.TOKENS, tokens, moment)
+            shares.spend(words, place.at, shares.TOKENS, tokens, moment)
+        if subject.rpm:
+            shares.spend(words, place.at, shares.REQUESTS, 1, moment)
+        return micro
+
+    # --- give back ---------------------------------------------------------------------------------------------
+
+    def give(self, part: Part, used: Used) -> None:
+        """The estimate becomes what was used; with no requests, as if it had never been."""
+        place, words, columns = part.place, self._words, self._columns
+        self.table.enter(place.lock)
+        try:
+            if self._memory[place.byte : place.end] != place.digest:
+                return
+            here = place.inflight
+            if words[here] > 0:
+                words[here] -= 1
+            if part.micro:
+                words[here + columns] = max(words[here + columns] - part.micro, 0)
+            if part.counted:
+                words[here + 2 * columns] = max(words[here + 2 * columns] - part.counted, 0)
+            for charge in part.charges:
+                at = windows.find(words, place.at, charge.window, charge.ends)
+                if at >= 0:
+                    windows.add(words, at, used.requests, used.tokens, used.micro)
+            if part.drawn:
+                shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
+                return
+            if part.requests and not used.requests:
+                self._back(place.at + REQUESTS, place.gap, part.requests)
+            if part.tokens and used.tokens != part.asked:
+                self._correct(place, part, used.tokens)
+        finally:
+            self.table.leave(place.lock)
+
+    def _correct(self, place: Place, part: Part, tokens: int) -> None:
+        """Owe for more tokens than were estimated, or less."""
+        more = self._cost(place.subject, tokens) - self._cost(place.subject, part.asked)
+        at = place.at + TOKENS
+        if more > 0:
+            self._words[at] = max(self._words[at], int(monotonic() * NANO)) + more
+        else:
+            self._back(at, -more, part.tokens)
+
+    def _back(self, at: int, amount: int, arrival: int) -> None:
+        """Give time back, but no more than has not passed since: what was free again already is nobody's to return."""
+        amount = min(amount, arrival - int(monotonic() * NANO))
+        if amount > 0:
+            self._words[at] -= amount
+
+    def in_use(self, place: Place, kind: int) -> int:
+        """Of a share: slots taken and money reserved; the rest is used up as it is taken."""
+        if kind == shares.SLOTS:
+            return self._sum(place, 0)
+        return self._sum(place, 1) if kind == shares.MICRO else 0
+
+    # --- both --------------------------------------------------------------------------------------------------
+
+    def _sum(self, place: Place, kind: int) -> int:
+        """Over all columns: in flight, micro-dollars reserved, tokens reserved."""
+        columns = self._columns
+        if columns == 1:
+            return self._words[place.at + COLUMNS + kind]
+        return sum(self._row(self._memory, (place.at + COLUMNS + kind * columns) * 8))
+
+    def _turn(self, place: Place, wall: float) -> None:
+        """See to it that the slot has the windows of now."""
+        subject, words = place.subject, self._words
+        window, quota_window = place.window, place.quota_window
+        changed = False
+        if subject.budget is not None and not _holds(window, wall):
+            window = place.window = periods.of_budget(subject.budget, wall)
+            changed = True
+        if subject.quota is not None and not _holds(quota_window, wall):
+            quota_window = place.quota_window = periods.of_quota(subject.quota, wall)
+            changed = True
+        if changed:
+            pair = [one for one in (window, quota_window) if one is not None]
+            both = dict.fromkeys((one.start, one.ends) for one in pair)
+            place.charges = tuple(Charge(subject.id, start, ends) for start, ends in both)
+        keep = -1
+        if window is not None:
+            keep = windows.find(words, place.at, window.start, window.ends)
+        if quota_window is not None:
+            keep = windows.make(words, place.at, quota_window.start, quota_window.ends, keep, wall)
+        if window is not None:
+            windows.make(words, place.at, window.start, window.ends, keep, wall)
+
+
+def _holds(window: Window | None, wall: float) -> bool:
+    return window is not None and window.start <= wall and (wall < window.ends or not window.ends)
+
+
+def _until(window: Window, wall: float) -> float:
+    return window.ends - wall if window.ends else inf

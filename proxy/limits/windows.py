@@ -1,0 +1,66 @@
+"""Counts of windows, in a slot. A window is known by its start and its end, so it is reset once, whoever comes first.
+
+    start | ends | requests, tokens, micro-dollars: settled on this host since the file was made | the same of this host
+    from before (learned) | the same of all other hosts (learned)
+
+A slot has three: that of a budget, that of a quota, and one for what a change of configuration leaves behind, or for
+usage that comes late. All zeros is the window of all time, with nothing in it.
+"""
+
+from __future__ import annotations
+
+from proxy.limits.table import COUNTS, SHARES, WINDOW
+
+REQUESTS, TOKENS, MICRO = 2, 3, 4
+OWN, BEFORE, ELSEWHERE = 0, 3, 6
+"""To be added to one of those three."""
+
+
+def find(words: memoryview[int], slot: int, start: int, ends: int) -> int:
+    """The word at which a window is; -1: it is not in this slot."""
+    for at in range(slot + COUNTS, slot + SHARES, WINDOW):
+        if words[at] == start and words[at + 1] == ends:
+            return at
+    return -1
+
+
+def make(words: memoryview[int], slot: int, start: int, ends: int, keep: int, now: float) -> int:
+    """The same, and it is made if there is none: in place of the one that is missed least, but not of `keep`."""
+    at = find(words, slot, start, ends)
+    if at >= 0:
+        return at
+    at = min(
+        (one for one in range(slot + COUNTS, slot + SHARES, WINDOW) if one != keep),
+        key=lambda one: _worth(words, one, now),
+    )
+    # The end comes last: who dies before has left a window that nobody looks for, without counts.
+    words[at + 1] = -1
+    for word in range(at + REQUESTS, at + WINDOW):
+        words[word] = 0
+    words[at] = start
+    words[at + 1] = ends
+    return at
+
+
+def add(words: memoryview[int], at: int, requests: int, tokens: int, micro: int) -> None:
+    """Settle."""
+    if requests:
+        words[at + REQUESTS] += requests
+    if tokens:
+        words[at + TOKENS] += tokens
+    if micro:
+        words[at + MICRO] += micro
+
+
+def total(words: memoryview[int], at: int, what: int) -> int:
+    """Of all hosts."""
+    return words[at + what] + words[at + what + BEFORE] + words[at + what + ELSEWHERE]
+
+
+def _worth(words: memoryview[int], at: int, now: float) -> tuple[int, float]:
+    ends = words[at + 1]
+    if not any(words[at + REQUESTS : at + WINDOW]):
+        return 0, 0.0
+    if ends and ends <= now:
+        return 1, float(ends)
+    return 2, float(ends or "inf")
