@@ -8,6 +8,7 @@ ship     in a process of its own: bring the spool to the database
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,6 @@ class Host:
         self._columns = settings.server.workers
         self._folder = Path(settings.ledger.path)
         self._lock = Lock(self._folder, "gateway")
-        self._accounts: Accounts | None = None
 
     def claim(self) -> None:
         """Raises ValueError when another gateway has the folder, or it cannot be used."""
@@ -44,21 +44,21 @@ class Host:
                 raise ValueError(
                     f"ledger.path: {self._folder} is in use by another gateway: stop that one, or name another folder"
                 )
-            self._accounts = Accounts.open(self._folder / TABLE, None, self._columns)
-            for column in range(self._columns):
-                self._accounts.clear(column)
-            spools = self._folder / "spool"
-            for each in sorted(spools.iterdir()) if spools.is_dir() else ():
-                self._end(each.name)
+            with self._accounts() as accounts:
+                for column in range(self._columns):
+                    accounts.clear(column)
+                spools = self._folder / "spool"
+                for each in sorted(spools.iterdir()) if spools.is_dir() else ():
+                    self._end(each.name, accounts)
         except OSError as error:
             raise ValueError(f"ledger.path: {self._folder}: {error.strerror}") from None
 
     def died(self, name: str) -> None:
         """A worker is gone, in whatever way. Called before another takes its name."""
-        assert self._accounts is not None
         try:
-            self._accounts.clear(int(name))
-            self._end(name)
+            with self._accounts() as accounts:
+                accounts.clear(int(name))
+                self._end(name, accounts)
         except OSError as error:
             logger.error("what worker %s left cannot be settled: %s", name, error.strerror)
 
@@ -69,14 +69,15 @@ class Host:
         rename("headrace-ship")
         shipping.run(self._file, ready)
 
-    def _end(self, name: str) -> None:
-        ended = recover(self._folder, name, self._settled)
-        if ended:
-            logger.warning(
-                "worker %s left %d unfinished requests: they are booked as unknown", name, ended
-            )
+    def _accounts(self) -> closing[Accounts]:
+        # Not kept: a process may have the file open once only, and this one may become a worker.
+        return closing(Accounts.open(self._folder / TABLE, None, self._columns))
 
-    def _settled(self, end: End) -> None:
-        assert self._accounts is not None
-        charges = tuple(Charge(one.subject, one.window, one.ends) for one in end.charges)
-        self._accounts.charge(charges, Used(end.tokens.total, max(end.cost, 0)))
+    def _end(self, name: str, accounts: Accounts) -> None:
+        def settled(end: End) -> None:
+            charges = tuple(Charge(one.subject, one.window, one.ends) for one in end.charges)
+            accounts.charge(charges, Used(end.tokens.total, max(end.cost, 0)), end.at)
+
+        ended = recover(self._folder, name, settled)
+        if ended:
+            logger.warning("worker %s left %d requests unfinished, booked as unknown", name, ended)
