@@ -1,0 +1,179 @@
+"""What a request probably uses, and what it cannot exceed."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+from msgspec.structs import replace
+
+from proxy.core.errors import ProxyError
+from proxy.core.model import Deployment, Model, Price, Provider, Snapshot
+from proxy.gateway import estimating, routing
+from proxy.gateway.estimating import Tariff, tariff
+from proxy.limits.accounts import Ask
+from proxy.state.live import Live
+from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
+
+CHEAP, DEAR = Price(input=1.0, output=4.0), Price(input=10.0, output=20.0)
+HERE = provider("http://p.invalid")
+
+
+def priced(*deployments: tuple[Provider, Price | None], name: str = "m", **fields: Any) -> Model:
+    tiers = tuple(
+        (Deployment(f"{name}/{at}:p", one, "made-up", price=price, **fields),)
+        for at, (one, price) in enumerate(deployments)
+    )
+    return Model(name, tiers)
+
+
+def of(*models: Model, name: str = "m", dialect: str = "openai.chat", **fields: Any) -> Tariff:
+    settings = replace(snapshot(HERE), models={one.name: one for one in models}, **fields)
+    plan = routing.plan(settings, Live(settings), name, None, dialect, Random(1), "chat")
+    return tariff(plan.route, plan.matched, settings)
+
+
+def asked(
+    found: Tariff, *, path: str = CHAT, money: bool = True, strict: bool = True, **body: Any
+) -> Ask:
+    spends, usual = body.pop("spends", 0), body.pop("usual", 0)
+    one = exchange(raw("POST", path, orjson.dumps({"model": "m", **body})))
+    return estimating.ask(one, found, money=money, strict=strict, usual=usual, spends=spends)
+
+
+def code(found: Tariff, **fields: Any) -> str:
+    with pytest.raises(ProxyError) as caught:
+        asked(found, **fields)
+    assert caught.value.ref == "bad_req"
+    return caught.value.code
+
+
+def test_the_dearest_that_may_serve_is_the_ceiling() -> None:
+    found = of(
+        replace(priced((HERE, CHEAP)), fallbacks=("other",)),
+        replace(priced((HERE, DEAR), name="other"), fallbacks=("m",)),
+    )
+
+    assert found.own == CHEAP
+    assert found.every is not None
+    assert (found.every.input, found.every.output) == (10.0, 20.0)
+
+
+@pytest.mark.parametrize("way", ["fallbacks", "fallbacks_context", "fallbacks_content"])
+async def test_one_price_nobody_knows_makes_all_of_them_unknown(way: str) -> None:
+    first: Model = replace(priced((HERE, CHEAP)), **{way: ("other",)})
+    found = of(first, priced((HERE, None), name="other"))
+
+    assert (found.own, found.every) == (CHEAP, None)
+    assert code(found, max_tokens=5) == "price_unknown"
+
+
+def test_a_price_for_what_is_unknown_is_used() -> None:
+    found = of(priced((HERE, None), (HERE, CHEAP)), price_unknown=DEAR)
+
+    assert found.every is not None
+    assert (found.every.input, found.every.output) == (10.0, 20.0)
+
+
+def test_prices_of_the_configuration_are_looked_up_for_what_a_wildcard_matched() -> None:
+    wild = Model("w/*", ((Deployment("w/0:p", HERE, "*"),),))
+    settings = replace(
+        snapshot(HERE), wildcards=(("w/", wild),), prices={"one": CHEAP, "two": DEAR}
+    )
+    live = Live(settings)
+
+    for name, price in (("one", CHEAP), ("two", DEAR), ("one", CHEAP)):
+        plan = routing.plan(settings, live, f"w/{name}", None, "openai.chat", Random(1))
+        assert tariff(plan.route, plan.matched, settings).own == price
+
+
+def test_it_is_worked_out_anew_when_prices_change_under_the_same_models() -> None:
+    settings = replace(snapshot(HERE), models={"m": priced((HERE, None))})
+    plan = routing.plan(settings, Live(settings), "m", None, "openai.chat", Random(1))
+
+    before = tariff(plan.route, plan.matched, settings)
+    assert tariff(plan.route, plan.matched, settings) is before
+    after = tariff(plan.route, plan.matched, replace(settings, price_unknown=CHEAP))
+
+    assert (before.own, after.own) == (None, CHEAP)
+
+
+def test_any_number_of_names_take_little_memory() -> None:
+    wild = Model("*", ((Deployment("w/0:p", HERE, "*", price=CHEAP),),))
+    settings = replace(snapshot(HERE), wildcards=(("", wild),))
+    live = Live(settings)
+    plans = [
+        routing.plan(settings, live, f"n{at}", None, "openai.chat", Random(1)) for at in range(600)
+    ]
+    for plan in plans:
+        tariff(plan.route, plan.matched, settings)
+
+    assert 0 < len(plans[0].route.tariffs) <= 256
+
+
+async def test_probably_is_less_than_surely() -> None:
+    found = asked(of(priced((HERE, CHEAP))), max_tokens=100, n=2)
+
+    assert found.tokens > 200
+    assert found.likely == pytest.approx((found.tokens - 200) + 800, abs=1)
+    assert found.worst > found.likely
+
+
+async def test_what_requests_like_it_used_is_enough() -> None:
+    whole = asked(of(priced((HERE, CHEAP))), strict=False, max_tokens=100_000)
+    usual = asked(
+        of(priced((HERE, CHEAP))), strict=False, max_tokens=100_000, usual=300, spends=900
+    )
+
+    assert whole.tokens > 100_000
+    assert usual.tokens < 400
+    assert usual.likely == 900
+    assert usual.worst == 0
+
+
+async def test_without_money_no_price_is_needed() -> None:
+    found = asked(of(priced((HERE, None))), money=False, strict=False)
+
+    assert (found.likely, found.worst) == (0, 0)
+    assert found.tokens > 4096
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect", "param"),
+    [
+        (CHAT, "openai.chat", "max_completion_tokens"),
+        ("/v1/responses", "openai.responses", "max_output_tokens"),
+        ("/v1beta/models/m:generateContent", "gemini.generate", "generationConfig.maxOutputTokens"),
+    ],
+)
+async def test_a_strict_budget_needs_a_limit(path: str, dialect: str, param: str) -> None:
+    found = of(priced((HERE, CHEAP)), dialect=dialect)
+    with pytest.raises(ProxyError) as caught:
+        asked(found, path=path)
+
+    assert (caught.value.code, caught.value.param) == ("max_tokens_required", param)
+
+
+async def test_a_limit_of_the_configuration_will_do() -> None:
+    given = of(priced((HERE, CHEAP), param_defaults={"max_tokens": 50}))
+    forced = of(priced((HERE, CHEAP), param_overrides={"max_tokens": 5000}))
+    more = asked(forced, max_tokens=1).worst - asked(given, max_tokens=1).worst
+
+    assert asked(given).worst - asked(given, max_tokens=1).worst == pytest.approx(49 * 4, abs=20)
+    assert more == 4999 * 4
+
+
+async def test_where_we_name_a_limit_the_client_need_not() -> None:
+    speaks = provider("http://p.invalid", dialects={"anthropic.messages": "/v1/messages"})
+
+    assert asked(of(priced((speaks, CHEAP), max_tokens=77))).worst > 0
+
+
+async def test_what_gives_no_text_needs_no_limit() -> None:
+    settings = Snapshot(models={"m": priced((HERE, CHEAP))}, providers={"p": HERE})
+    plan = routing.plan(settings, Live(settings), "m", None, "openai.embeddings", Random(1))
+    found = tariff(plan.route, plan.matched, settings)
+
+    assert asked(found, path="/v1/embeddings", input="hi").worst > 0
