@@ -87,6 +87,12 @@ class Accounts:
         came before is not in here (or not for certain) until it is learned."""
         return self._table.created
 
+    @property
+    def crowded(self) -> int:
+        """How often this worker found no room for a subject: one with a budget or a quota was refused (`blind`), all else
+        was not limited. For metrics."""
+        return self._taking.crowded
+
     # --- requests ----------------------------------------------------------------------------------------------
 
     def admit(self, subjects: Sequence[Subject], ask: Ask) -> Hold:

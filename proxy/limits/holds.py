@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from proxy.limits.table import COLUMNS, NANO
+from proxy.limits.table import COLUMNS, COUNTS, NANO
 from proxy.limits.terms import Charge, Standing
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ class Place:
         "charges",
         "digest",
         "end",
+        "entry",
         "gap",
         "inflight",
         "lock",
+        "quota_entry",
         "quota_window",
         "rated",
         "slack",
@@ -55,6 +57,8 @@ class Place:
         self.window: Window | None = None
         self.quota_window: Window | None = None
         """As found last; they may have ended."""
+        self.entry = self.quota_entry = at + COUNTS
+        """Where they were found."""
         self.charges: tuple[Charge, ...] = ()
         """Of these windows; one, if they are the same."""
 

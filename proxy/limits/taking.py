@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PLACES = 50_000
 _CROWDED_WAIT = 1.0
+_GRAIN = 1e-6
+"""Seconds: what is lost of a time to wait when it is added to a clock."""
 
 
 class Taking:
@@ -43,6 +45,8 @@ class Taking:
         """Limits are shared, but nobody can be asked."""
         self.factor = 1.0
         """Of rates: what this host allows itself of them."""
+        self.crowded = 0
+        """How often there was no room for a subject."""
 
     # --- places ------------------------------------------------------------------------------------------------
 
@@ -77,6 +81,7 @@ class Taking:
         """Raises Refused, or Short. None: there is no room for one who has no budget and no quota: it is not limited."""
         place = self.enter(subject)
         if place is None:
+            self.crowded += 1
             if subject.budget is None and subject.quota is None:
                 return None
             raise Refused(subject, "blind", _CROWDED_WAIT)
@@ -135,13 +140,15 @@ class Taking:
         requests = tokens = late = 0
         what = "rpm"
         if place.gap:
-            gap = place.gap if self.factor == 1.0 else int(place.gap / self.factor)
+            gap = self._gap(place)
             requests = words[at + REQUESTS]
             if requests <= moment:
                 requests = moment
-            # A limit that was higher before leaves a time further ahead than it can be by this one.
-            elif requests - moment > place.slack:
-                late = min(requests - moment - place.slack, gap)
+            else:
+                most = moment + place.slack + gap
+                if requests > most:  # the limit was lower before
+                    requests = words[at + REQUESTS] = most
+                late = requests - moment - place.slack
             requests += gap
         if subject.tpm and ask.tokens > 0:
             cost = self._cost(subject, ask.tokens)
@@ -154,10 +161,13 @@ class Taking:
         if late > 0:
             if what == "tpm":
                 standing = standing_of_tokens(place, words[at + TOKENS], moment)
-                raise Refused(subject, "tpm", late / NANO, standing)
+                raise Refused(subject, "tpm", late / NANO + _GRAIN, standing)
             standing = standing_of_requests(place, words[at + REQUESTS], moment)
-            raise Refused(subject, "rpm", late / NANO, standing)
+            raise Refused(subject, "rpm", late / NANO + _GRAIN, standing)
         return requests, tokens
+
+    def _gap(self, place: Place) -> int:
+        return place.gap if self.factor == 1.0 else int(place.gap / self.factor)
 
     def _cost(self, subject: Subject, tokens: int) -> int:
         """Nanoseconds at the rate; rounded up."""
@@ -172,8 +182,7 @@ class Taking:
         assert window is not None
         if budget.strict and (self.blind or not self.table.known):
             raise Refused(subject, "blind", 0.0)
-        at = windows.find(self._words, place.at, window.start, window.ends)
-        left = place.cap - windows.total(self._words, at, windows.MICRO)
+        left = place.cap - windows.total(self._words, place.entry, windows.MICRO)
         free = left - self._sum(place, 1)
         if budget.strict:
             if ask.worst <= free:
@@ -193,7 +202,7 @@ class Taking:
         quota = subject.quota
         assert quota is not None
         assert window is not None
-        at = windows.find(self._words, place.at, window.start, window.ends)
+        at = place.quota_entry
         if quota.requests:
             left = quota.requests - windows.total(self._words, at, windows.REQUESTS)
             if self._sum(place, 0) >= left:
@@ -251,14 +260,16 @@ class Taking:
             if part.counted:
                 words[here + 2 * columns] = max(words[here + 2 * columns] - part.counted, 0)
             for charge in part.charges:
-                at = windows.find(words, place.at, charge.window, charge.ends)
+                at = place.entry
+                if words[at] != charge.window or words[at + 1] != charge.ends:
+                    at = windows.find(words, place.at, charge.window, charge.ends)
                 if at >= 0:
                     windows.add(words, at, used.requests, used.tokens, used.micro)
             if part.drawn:
                 shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
                 return
             if part.requests and not used.requests:
-                self._back(place.at + REQUESTS, place.gap, part.requests)
+                self._back(place.at + REQUESTS, self._gap(place), part.requests)
             if part.tokens and used.tokens != part.asked:
                 self._correct(place, part, used.tokens)
         finally:
@@ -295,31 +306,38 @@ class Taking:
         return sum(self._row(self._memory, (place.at + COLUMNS + kind * columns) * 8))
 
     def _turn(self, place: Place, wall: float) -> None:
-        """See to it that the slot has the windows of now."""
+        """See to it that the slot has the windows of now, and `place` knows where."""
         subject, words = place.subject, self._words
         window, quota_window = place.window, place.quota_window
-        changed = False
-        if subject.budget is not None and not _holds(window, wall):
+        if (subject.budget is None or self._there(window, place.entry, wall)) and (
+            subject.quota is None or self._there(quota_window, place.quota_entry, wall)
+        ):
+            return
+        both: dict[tuple[int, int], None] = {}
+        if subject.budget is not None:
             window = place.window = periods.of_budget(subject.budget, wall)
-            changed = True
-        if subject.quota is not None and not _holds(quota_window, wall):
+            both[window.start, window.ends] = None
+        if subject.quota is not None:
             quota_window = place.quota_window = periods.of_quota(subject.quota, wall)
-            changed = True
-        if changed:
-            pair = [one for one in (window, quota_window) if one is not None]
-            both = dict.fromkeys((one.start, one.ends) for one in pair)
-            place.charges = tuple(Charge(subject.id, start, ends) for start, ends in both)
+            both[quota_window.start, quota_window.ends] = None
+        place.charges = tuple(Charge(subject.id, start, ends) for start, ends in both)
         keep = -1
+        for start, ends in both:
+            keep = max(keep, windows.find(words, place.at, start, ends))
+        for start, ends in both:
+            keep = windows.make(words, place.at, start, ends, keep, wall)
         if window is not None:
-            keep = windows.find(words, place.at, window.start, window.ends)
+            place.entry = windows.find(words, place.at, window.start, window.ends)
         if quota_window is not None:
-            keep = windows.make(words, place.at, quota_window.start, quota_window.ends, keep, wall)
-        if window is not None:
-            windows.make(words, place.at, window.start, window.ends, keep, wall)
+            place.quota_entry = windows.find(words, place.at, quota_window.start, quota_window.ends)
 
-
-def _holds(window: Window | None, wall: float) -> bool:
-    return window is not None and window.start <= wall and (wall < window.ends or not window.ends)
+    def _there(self, window: Window | None, at: int, wall: float) -> bool:
+        """Whether it is the window of now, and still where it was."""
+        if window is None or wall < window.start:
+            return False
+        ends = window.ends
+        words = self._words
+        return (wall < ends or not ends) and words[at] == window.start and words[at + 1] == ends
 
 
 def _until(window: Window, wall: float) -> float:

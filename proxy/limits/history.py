@@ -1,0 +1,102 @@
+"""What requests of a key to a model came to lately: the p95, so that a budget is not filled with estimates of `max_tokens`.
+
+For each pair a histogram of quarters of octaves, so a value is known within a quarter, upwards. Old samples fade: all
+counts are halved when there are many. Adding is a few operations, asking is one; memory is bounded by the number of pairs.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+PAIRS = 4096
+LEAST = 20
+"""Samples before anything is said."""
+
+_MOST = 240
+_BUCKETS = 4 * 63
+
+
+class History:
+    """Of one worker. The pair that was used longest ago makes room for a new one."""
+
+    __slots__ = ("_known", "_pairs")
+
+    def __init__(self, pairs: int = PAIRS) -> None:
+        self._pairs = pairs
+        self._known: OrderedDict[tuple[str, str], _Sketch] = OrderedDict()
+
+    def add(self, key_id: str, model: str, value: int) -> None:
+        """One request came to this: micro-dollars (or tokens, in a history of its own)."""
+        pair = key_id, model
+        sketch = self._known.get(pair)
+        if sketch is None:
+            if len(self._known) >= self._pairs:
+                self._known.popitem(last=False)
+            sketch = self._known[pair] = _Sketch()
+        else:
+            self._known.move_to_end(pair)
+        sketch.add(value)
+
+    def p95(self, key_id: str, model: str) -> int | None:
+        """Of the last hundreds, rounded up by a quarter at most; None while there are fewer than 20."""
+        sketch = self._known.get((key_id, model))
+        return None if sketch is None else sketch.p95
+
+
+class _Sketch:
+    """Counts by size, and a mark at the bucket of the p95, which moves as they change."""
+
+    __slots__ = ("_above", "_count", "_counts", "_fades", "_mark")
+
+    def __init__(self) -> None:
+        self._counts = bytearray(_BUCKETS)
+        self._count = 0
+        self._fades = 0
+        self._mark = 0
+        self._above = 0
+        """Samples in buckets above the mark: at most a twentieth, and with those of the mark more."""
+
+    def add(self, value: int) -> None:
+        bucket = _bucket(value)
+        counts = self._counts
+        counts[bucket] += 1
+        self._count += 1
+        if bucket > self._mark:
+            self._above += 1
+        if self._count > _MOST:
+            self._fade()
+        while self._above * 20 > self._count:
+            self._mark += 1
+            self._above -= counts[self._mark]
+        while self._mark and (self._above + counts[self._mark]) * 20 <= self._count:
+            self._above += counts[self._mark]
+            self._mark -= 1
+
+    @property
+    def p95(self) -> int | None:
+        return _edge(self._mark) if self._count >= LEAST else None
+
+    def _fade(self) -> None:
+        # Up and down by turns: a single sample stays for a while, and not for ever.
+        self._fades += 1
+        odd = self._fades & 1
+        self._counts = bytearray((count + odd) // 2 for count in self._counts)
+        self._count = sum(self._counts)
+        self._mark = _BUCKETS - 1
+        self._above = 0
+
+
+def _bucket(value: int) -> int:
+    """0 and less is 0; to 7 each has its own; then four for each power of two."""
+    if value < 8:
+        return max(value, 0)
+    length = value.bit_length()
+    return min(4 * (length - 2) + ((value >> (length - 3)) & 3), _BUCKETS - 1)
+
+
+def _edge(bucket: int) -> int:
+    """The largest value of a bucket."""
+    if bucket < 8:
+        return bucket
+    octave, quarter = divmod(bucket, 4)
+    return ((quarter + 5) << (octave - 1)) - 1
