@@ -7,14 +7,15 @@ and key. So a question costs what it covers, however many requests there were.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from proxy.store.ledger.buckets import TOTAL, TTFT
+from proxy.store.base import ADMIN_TIMEOUT
+from proxy.store.ledger.buckets import TOTAL, TTFT, percentile
 
 if TYPE_CHECKING:
-    from proxy.store.base import Session
+    from proxy.store.base import Row, Session
 
 MINUTE: Final = 60
 HOUR: Final = 3600
@@ -63,7 +64,8 @@ class Figures(Struct, frozen=True):
     reasoning: int
     cost: int | None
     """Micro-dollars billed, of those requests whose cost is known; None: it is of none."""
-    cost_upstream: int | None
+    cost_upstream: int
+    """Micro-dollars of all attempts whose cost is known, those that nobody was billed for too."""
     unknown_cost: int
     """Requests whose cost is not known."""
     estimated: int
@@ -89,4 +91,73 @@ async def figures(
     asked for; else minutes. Groups and filters are of DIMENSIONS. Ordered by time, then by group.
     Raises StoreDown, ValueError.
     """
-    raise NotImplementedError
+    filters = filters or {}
+    strange = {*group_by, *filters} - set(DIMENSIONS)
+    if strange:
+        raise ValueError(f"there is no dimension {min(strange)}; there are {', '.join(DIMENSIONS)}")
+    if span < 0 or span % MINUTE:
+        raise ValueError("a span is a multiple of 60 seconds, or 0")
+    counted = _counted(span, until - since)
+    values: list[Any] = [
+        counted,
+        int(since // counted * counted),
+        int(-(-until // counted) * counted),
+    ]
+    where = ["span = $1", "bucket >= $2", "bucket < $3"]
+    for name, value in filters.items():
+        values.append(value)
+        where.append(f"{name} = ${len(values)}")
+    start = f"bucket - bucket % {span:d}" if span else "0"
+    keys = ", ".join(str(number) for number in range(1, len(group_by) + 2))
+    sql = " ".join(
+        (
+            "SELECT",
+            ", ".join((start, *group_by, _SUMS)),
+            "FROM statistics WHERE",
+            " AND ".join(where),
+            f"GROUP BY {keys} ORDER BY {keys}",
+        )
+    )
+    rows = await session.fetch(sql, *values, timeout=ADMIN_TIMEOUT)
+    return [_figures(row, group_by) for row in rows]
+
+
+# PostgreSQL adds whole numbers up to decimals.
+_SUMS: Final = ", ".join(
+    (
+        *(f"CAST(sum({name}) AS bigint)" for name in COUNTED),
+        *(f"sum({name})" for name in SUMMED),
+        *(f"CAST(sum({name}) AS bigint)" for name in HISTOGRAMS),
+    )
+)
+
+
+def _counted(span: int, seconds: float) -> int:
+    if span:
+        return MINUTE if span % HOUR else HOUR
+    return MINUTE if seconds <= 6 * HOUR else HOUR
+
+
+def _figures(row: Row, group_by: Sequence[str]) -> Figures:
+    bucket, *rest = row
+    group, rest = rest[: len(group_by)], rest[len(group_by) :]
+    named = dict(zip(COUNTED, rest, strict=False))
+    first, last = rest[len(COUNTED) : len(COUNTED) + 2]
+    histograms = rest[len(COUNTED) + len(SUMMED) :]
+    if named["unknown_cost"] == named["requests"]:
+        named["cost"] = None
+    return Figures(
+        bucket=bucket,
+        group=dict(zip(group_by, group, strict=True)),
+        ttft=_times(TTFT, histograms[: len(TTFT) + 1], first),
+        total=_times(TOTAL, histograms[len(TTFT) + 1 :], last),
+        **named,
+    )
+
+
+def _times(bounds: Sequence[float], counts: Sequence[int], total: float) -> Times | None:
+    count = sum(counts)
+    if not count:
+        return None
+    shares = [percentile(bounds, counts, share) or 0.0 for share in (0.5, 0.9, 0.95, 0.99)]
+    return Times(count, total / count, *shares)
