@@ -97,6 +97,8 @@ class Price(Struct, frozen=True):
     """One request, in micro-dollars."""
     above: tuple[tuple[int, Price], ...] = ()
     """(tokens of the prompt, the prices that hold for all of the request from one more on), smallest first."""
+    cache_write_1h: float | None = None
+    """Tokens written to a cache that keeps them for an hour; None: as `cache_write`, of which they are a part."""
 
 
 class Quota(Struct, frozen=True):

@@ -7,13 +7,17 @@ from decimal import ROUND_HALF_UP, Decimal
 from math import ceil
 from typing import Protocol
 
+from msgspec import Struct
+
 from proxy.core.model import Price
 
 UNKNOWN = -1
 
 
 class Amounts(Protocol):
-    """Disjoint token parts; `reasoning` is a part of `output`, audio parts are parts of `input` and `output`."""
+    """Disjoint token parts; `reasoning` is a part of `output`, audio parts are parts of `input` and `output`,
+    `cache_write_1h` is one of `cache_write`.
+    """
 
     @property
     def input(self) -> int: ...
@@ -21,6 +25,8 @@ class Amounts(Protocol):
     def cache_read(self) -> int: ...
     @property
     def cache_write(self) -> int: ...
+    @property
+    def cache_write_1h(self) -> int: ...
     @property
     def output(self) -> int: ...
     @property
@@ -46,9 +52,12 @@ def cost(price: Price | None, used: Amounts) -> int:
     if used.cache_read:
         total += used.cache_read * (price.input if price.cached is None else price.cached)
     if used.cache_write:
-        total += used.cache_write * (
-            price.input if price.cache_write is None else price.cache_write
-        )
+        written, rate = used.cache_write, _or(price.cache_write, price.input)
+        if used.cache_write_1h and price.cache_write_1h is not None:
+            hour = min(used.cache_write_1h, written)
+            written -= hour
+            total += hour * price.cache_write_1h
+        total += written * rate
     if used.audio_input and price.audio_input is not None:
         audio = min(used.audio_input, plain)
         plain -= audio
@@ -103,9 +112,16 @@ def _doubt(total: float) -> float:
 
 
 def _worst(price: Price, prompt: int, output: int) -> float:
-    dearest = max(price.input, price.cached or 0, price.cache_write or 0, price.audio_input or 0)
-    said = max(price.output, price.reasoning or 0, price.audio_output or 0)
-    return price.request + prompt * dearest + output * said
+    # One that is not given is as a wider one, which is here too.
+    asked = max(
+        price.input,
+        price.cached or 0.0,
+        price.cache_write or 0.0,
+        price.cache_write_1h or 0.0,
+        price.audio_input or 0.0,
+    )
+    said = max(price.output, price.reasoning or 0.0, price.audio_output or 0.0)
+    return price.request + prompt * asked + output * said
 
 
 def _at(price: Price, prompt: int) -> Price:
@@ -125,12 +141,14 @@ def _exactly(price: Price, used: Amounts) -> int:
     if price.audio_output is None:
         audio_output = 0
     reasoning = min(used.reasoning, used.output - audio_output)
-    full = _filled(price)
+    hour = min(used.cache_write_1h, used.cache_write)
+    full = _rates(price)
     parts = (
         (used.input - audio_input, full.input),
         (audio_input, full.audio_input),
         (used.cache_read, full.cached),
-        (used.cache_write, full.cache_write),
+        (used.cache_write - hour, full.cache_write),
+        (hour, full.cache_write_1h),
         (used.output - audio_output - reasoning, full.output),
         (audio_output, full.audio_output),
         (reasoning, full.reasoning),
@@ -142,12 +160,29 @@ def _exactly(price: Price, used: Amounts) -> int:
     return int(total.to_integral_value(ROUND_HALF_UP))
 
 
-def _filled(price: Price) -> Price:
-    """Each part with a price of its own."""
-    return Price(
+class _Rates(Struct, frozen=True, gc=False):
+    """The fields of a `Price`, each with a figure of its own."""
+
+    input: float
+    cached: float
+    cache_write: float
+    cache_write_1h: float
+    output: float
+    reasoning: float
+    audio_input: float
+    audio_output: float
+    image: float
+    second: float
+    request: float
+
+
+def _rates(price: Price) -> _Rates:
+    written = _or(price.cache_write, price.input)
+    return _Rates(
         input=price.input,
         cached=_or(price.cached, price.input),
-        cache_write=_or(price.cache_write, price.input),
+        cache_write=written,
+        cache_write_1h=_or(price.cache_write_1h, written),
         output=price.output,
         reasoning=_or(price.reasoning, price.output),
         audio_input=_or(price.audio_input, price.input),
@@ -162,10 +197,9 @@ def _or(own: float | None, wider: float) -> float:
     return wider if own is None else own
 
 
-_RATES = tuple(name for name in Price.__struct_fields__ if name != "above")
-
-
 def _highest(prices: list[Price], above: tuple[tuple[int, Price], ...] = ()) -> Price:
-    full = [_filled(price) for price in prices]
-    rates = {name: max(getattr(price, name) for price in full) for name in _RATES}
-    return Price(**rates, above=above)
+    tables = [_rates(price) for price in prices]
+    highest = {
+        name: max(getattr(rates, name) for rates in tables) for name in _Rates.__struct_fields__
+    }
+    return Price(**highest, above=above)

@@ -29,7 +29,7 @@ Role = Literal["system", "developer", "user", "assistant"]
 class Usage(Struct, frozen=True):
     """Tokens in disjoint parts, whatever the provider's own convention: `input` are the uncached ones.
 
-    `reasoning` is a part of `output`, and audio is a part of `input` and of `output`.
+    `reasoning` is a part of `output`, audio a part of `input` and of `output`, `cache_write_1h` one of `cache_write`.
     """
 
     input: int = 0
@@ -44,6 +44,8 @@ class Usage(Struct, frozen=True):
     """Audio that is charged by its length."""
     audio_input: int = 0
     audio_output: int = 0
+    cache_write_1h: int = 0
+    """What a cache keeps for an hour, which costs more than five minutes."""
 
 
 # --- blocks -------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ VERSION = 1
 
 
 class Tokens(Struct, frozen=True, array_like=True, gc=False):
-    """Disjoint parts, but for `reasoning`, which is a part of `output`."""
+    """Disjoint parts, but for `reasoning`, audio and `cache_write_1h`, which are parts of others."""
 
     input: int = 0
     cache_read: int = 0
@@ -31,6 +31,7 @@ class Tokens(Struct, frozen=True, array_like=True, gc=False):
     audio_output: int = 0
     images: int = 0
     seconds: float = 0.0
+    cache_write_1h: int = 0
 
     @property
     def total(self) -> int:
