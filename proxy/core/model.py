@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from proxy.core import jsonpath
 from proxy.core.secret import Secret
+from proxy.core.url import masked
 from proxy.core.virtual_key import Pepper
 
 MAX_TOKENS = 4096
@@ -368,10 +369,14 @@ class Shared(Struct, frozen=True):
     """Limits that several hosts hold together."""
 
     url: str | None = None
-    """`redis://`, `rediss://`, `valkey://`; may hold a password: never printed."""
+    """`redis://`, `rediss://`, `valkey://`, `unix://`; may hold a password: never printed."""
     prefix: str = "headrace"
     timeout: float = 0.05
     """Seconds for one operation."""
+
+    def __repr__(self) -> str:
+        url = None if self.url is None else masked(self.url)
+        return f"Shared(url={url!r}, prefix={self.prefix!r}, timeout={self.timeout!r})"
 
 
 class Snapshot(Struct, frozen=True, eq=False):

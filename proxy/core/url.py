@@ -1,8 +1,10 @@
-"""Where a dialect is under a provider's base URL."""
+"""URLs: where a dialect is under a provider's base URL, and what of one may be shown."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
+
+MASK = "***"
 
 
 def join(base_url: str, root: str) -> str:
@@ -16,3 +18,13 @@ def join(base_url: str, root: str) -> str:
     if len(segments) > 1 and segments[-1] == first:
         return base + root.lstrip("/")[len(first) :]
     return base + "/" + root.lstrip("/")
+
+
+def masked(url: str) -> str:
+    """The URL without whom it lets in: no user, no password, and nothing after a question mark."""
+    scheme, separator, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    if "?" in user or not separator:  # nobody knows which part that is
+        return f"{scheme}{separator}{MASK}" if separator else MASK
+    place, question, _ = place.partition("?")
+    return f"{scheme}{separator}{MASK + at if at else ''}{place}{question and question + MASK}"

@@ -138,9 +138,8 @@ class Merging:
                         for name, value in self._fields(record).items()
                         if (record.name, name) not in stored.FILE_ONLY
                     }
-                    sections[record.name] = stored.section(
-                        record.kind, record.name, _over(fields, said)
-                    )
+                    over = {**fields, **said} if record.name == "prices" else _over(fields, said)
+                    sections[record.name] = stored.section(record.kind, record.name, over)
                 except (ValueError, Unopened) as error:
                     problems.append(f"setting {record.name!r} is not used: {error}")
             whole = config.model_copy(update=sections) if sections else config
@@ -265,11 +264,15 @@ def _whose(name: str, owners: Mapping[str, str]) -> str:
     return "a model has this name" if owner == name else f"it is an alias of {owner!r}"
 
 
+_WHOLE = frozenset({"budget", "price_unknown"})
+"""What somebody says as a whole: half of a price or of a budget and half of another are neither."""
+
+
 def _over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of both; `own` wins, inside mappings too."""
     result = dict(base)
     for name, value in own.items():
         below = result.get(name)
-        both = isinstance(below, dict) and isinstance(value, dict)
+        both = isinstance(below, dict) and isinstance(value, dict) and name not in _WHOLE
         result[name] = _over(below, value) if both else value  # type: ignore[arg-type]
     return result

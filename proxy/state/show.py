@@ -9,15 +9,16 @@ import orjson
 import yaml
 from msgspec.structs import asdict
 
+from proxy.core import model
 from proxy.core.jsonpath import dotted
 from proxy.core.redact import MASK
-from proxy.core.url import join
+from proxy.core.url import join, masked
 from proxy.state.snapshot import compile_snapshot
+from proxy.state.usage import EACH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.core import model
     from proxy.core.config.loading import Loaded
 
 _SHORTEST = 4
@@ -59,6 +60,15 @@ def _report(loaded: Loaded) -> dict[str, Any]:
         "auth": {"require": snapshot.require_auth, "exempt": sorted(snapshot.exempt)},
         "health": asdict(snapshot.health),
         "logging": asdict(snapshot.logging),
+        "limits": _limits(snapshot.limits),
+        "teams": {name: _limits(limits) for name, limits in snapshot.teams.items()},
+        "prices": {name: _price(price) for name, price in snapshot.prices.items()},
+        "price_unknown": _price(snapshot.price_unknown) or "refuse",
+        "ledger": asdict(snapshot.ledger),
+        "shared": {
+            **asdict(snapshot.shared),
+            "url": snapshot.shared.url and masked(snapshot.shared.url),
+        },
         "providers": {name: _provider(item) for name, item in snapshot.providers.items()},
         "models": _models(snapshot),
         "keys": [_key(key) for key in snapshot.keys.values()],
@@ -75,7 +85,14 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
             for family, place in provider.auth.items()
         },
         "credentials": [
-            {"id": item.id, "key": MASK, "weight": item.weight} for item in provider.credentials
+            {
+                "id": item.id,
+                "key": MASK,
+                "weight": item.weight,
+                **_paced(item.limits),
+                "quota": item.quota and asdict(item.quota),
+            }
+            for item in provider.credentials
         ],
         "headers": _named(provider.headers),
         "query": _named(provider.query),
@@ -141,6 +158,7 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "strict": item.strict,
             "type": item.type or None,
             "description": item.description or None,
+            **_paced(item.limits),
             "deployments": [_deployment(each) for tier in item.tiers for each in tier],
         }
         for name, item in models.items()
@@ -164,7 +182,40 @@ def _deployment(deployment: model.Deployment) -> dict[str, Any]:
         "non_stream": deployment.non_streams,
         "max_tokens": deployment.max_tokens,
         "prefer": list(deployment.prefer),
+        **_paced(deployment.limits),
+        "quota": deployment.quota and asdict(deployment.quota),
+        "price": _price(deployment.price),
     }
+
+
+def _paced(limits: model.Limits | None) -> dict[str, int | None]:
+    """The limits of what has no budget; null is none."""
+    found = limits or model.Limits()
+    return {
+        "rpm": found.rpm or None,
+        "tpm": found.tpm or None,
+        "concurrency": found.concurrency or None,
+    }
+
+
+def _limits(limits: model.Limits | None) -> dict[str, Any] | None:
+    if limits is None:
+        return None
+    budget = limits.budget and asdict(limits.budget)
+    return {**_paced(limits), "burst": limits.burst or None, "budget": budget}
+
+
+def _price(price: model.Price | None) -> dict[str, Any] | None:
+    """In the words and units of the file; what is as something wider is left out, null is unknown."""
+    if price is None:
+        return None
+    above = {str(tokens): _price(more) for tokens, more in price.above}
+    said = {
+        name: value / 1e6 if name in EACH else value
+        for name, value in asdict(price).items()
+        if name != "above" and value is not None
+    }
+    return {**said, "above": above} if above else said
 
 
 def _key(key: model.VirtualKey) -> dict[str, Any]:

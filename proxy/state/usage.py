@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from proxy.core.config import usage
     from proxy.core.config.schema import Config
 
-_EACH = ("image", "second", "request")
+EACH = ("image", "second", "request")
 """Prices that are written in dollars and kept in micro-dollars; those of tokens are for a million, so for one the same."""
 
 
@@ -80,7 +80,7 @@ def _said(section: usage.Price | usage.Above) -> dict[str, Any]:
     """Every price that is given, in micro-dollars for one."""
     said = section.model_dump(exclude={"above"}, exclude_none=True)
     # 0.0035 times a million is not 3500: nine places are beyond any price.
-    return {name: round(value * 1e6, 9) if name in _EACH else value for name, value in said.items()}
+    return {name: round(value * 1e6, 9) if name in EACH else value for name, value in said.items()}
 
 
 def prices(section: usage.Prices) -> dict[str, model.Price]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +11,7 @@ import orjson
 from msgspec import Struct
 
 from proxy.core.model import Budget, VirtualKey
+from proxy.core.periods import PERIODS, check_budget_cron
 from proxy.core.records import Kind
 from proxy.core.virtual_key import Digest, digests
 from proxy.state import snapshot
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.core.virtual_key import Pepper
     from proxy.state.mirror import Mirror
 
+_PERIODS = frozenset({*PERIODS, "total"})
 _SHOWN = 5
 """Names that one sentence lists."""
 _REMEMBERED = 4096
@@ -165,7 +168,7 @@ def _rules(record: Record) -> _Rules:
     """What a key may do. Raises ValueError."""
     try:
         rules = _decode(record.spec)
-        if not rules.cidrs:
+        if not rules.cidrs and (rules.budget is None or _is_plain(rules.budget)):
             return rules
     except msgspec.ValidationError:
         pass
@@ -179,6 +182,21 @@ def _rules(record: Record) -> _Rules:
         return _Rules(**snapshot.rules(stored.key(record.name, fields)))
     except stored.Unfit as error:
         raise ValueError(f"left out, {error}") from None
+
+
+def _is_plain(budget: Budget) -> bool:
+    """Whether it is as the data plane has it: the schema takes other spellings, and says what is wrong with others."""
+    return budget.period in _PERIODS and _begins(budget.cron or PERIODS["day"], budget.tz)
+
+
+@lru_cache(maxsize=4096)
+def _begins(cron: str, tz: str) -> bool:
+    """Whether a window can be found: of many keys few say another than all others."""
+    try:
+        check_budget_cron(cron, tz)
+    except ValueError:
+        return False
+    return True
 
 
 def _key(record: Record, one: Digest, rules: _Rules) -> VirtualKey:

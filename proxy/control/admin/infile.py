@@ -80,7 +80,8 @@ def _providers(config: Config) -> Iterator[FileObject]:
 def _credentials(config: Config) -> Iterator[FileObject]:
     for name, block in config.providers.items():
         for index, item in enumerate(block.credentials):
-            spec = {"weight": item.weight, "last4": last4(item.key.reveal())}
+            written = _fields(item, without={"key"})
+            spec = {"weight": item.weight, **written, "last4": last4(item.key.reveal())}
             yield FileObject(Kind.CREDENTIAL, f"{name}#{index}", "", spec, name)
 
 
@@ -137,7 +138,7 @@ def _plain(value: Any, name: str = "") -> Any:
         case IPv4Network() | IPv6Network():
             return str(value)
         case dict():
-            return {key: _plain(item, key) for key, item in value.items()}
+            return {str(key): _plain(item, str(key)) for key, item in value.items()}
         case tuple() if name in _PATHS:
             return dotted(value)
         case list() | tuple():

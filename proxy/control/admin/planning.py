@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from proxy.core.records import Record
 
 Block = dict[str, Any]
-OF_THE_FILE = frozenset({"server", "admin", "store", "secrets"})
+OF_THE_FILE = frozenset({"server", "admin", "store", "secrets", "ledger", "shared"})
 """Sections that are in the file alone."""
 _FIRST_GONE = tuple(reversed(Kind))
 _FOUND_NONE = "a secret is expected: the document leaves it out, and there is none here"

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from proxy.control.admin.shapes import PARENT
-from proxy.core.config import schema
+from proxy.core.config.fields import Section
 from proxy.core.config.stored import SECTIONS, SETTINGS
 from proxy.core.records import Kind
 
@@ -67,7 +67,7 @@ _WORKER: dict[str, Schema] = {
 def components() -> dict[str, Schema]:
     """Every named schema."""
     found: dict[str, Schema] = {}
-    sections: list[type[schema.Section]] = [*SECTIONS.values(), *SETTINGS.values()]
+    sections: list[type[Section]] = [*SECTIONS.values(), *SETTINGS.values()]
     _, defined = models_json_schema(
         [(section, "validation") for section in sections], ref_template=REFERENCE
     )

@@ -16,6 +16,7 @@ from proxy.control.admin import usual
 from proxy.control.admin.infile import FileObject
 from proxy.control.admin.sealing import fields_of, last4, open_sealed
 from proxy.core import virtual_key
+from proxy.core.config.names import PAGES
 from proxy.core.records import PARENTS, Kind
 from proxy.core.redact import MASK, redact_bytes
 
@@ -26,23 +27,7 @@ if TYPE_CHECKING:
 
 PARENT: Mapping[str, str] = {Kind.CREDENTIAL: "provider", Kind.DEPLOYMENT: "public_model"}
 """The field that says what an object belongs to."""
-READ_ONLY = frozenset(
-    {
-        "id",
-        "kind",
-        "revision",
-        "created",
-        "updated",
-        "source",
-        "read_only",
-        "set",
-        "last4",
-        "key_id",
-        "keys",
-        "problem",
-        "warnings",
-    }
-)
+READ_ONLY = PAGES
 """What a page shows and nobody sets: taken out of a body, so that an object may be sent back as it came."""
 
 
@@ -123,5 +108,9 @@ def _key(record: Record) -> dict[str, Any]:
 
 
 def settable(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A body without what nobody sets."""
-    return {name: value for name, value in body.items() if name not in READ_ONLY}
+    """A body without what nobody sets. (None of that is a mapping: one is a name of the writer's own, and refused.)"""
+    return {
+        name: value
+        for name, value in body.items()
+        if name not in READ_ONLY or isinstance(value, dict)
+    }

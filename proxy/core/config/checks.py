@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core import surfaces
 from proxy.core.address import is_loopback
-from proxy.core.config import address, conversations
+from proxy.core.config import address, allowances, conversations
 from proxy.core.config.explain import describe
 from proxy.core.config.names import FALLBACKS, Public, cycles
 from proxy.core.config.plain import Table, is_false, is_true, table, tables, texts
 from proxy.core.config.presets import presets
-from proxy.core.config.problem import Path, Problem, Written, printable, sentence, suggestion
+from proxy.core.config.problem import Fault, Path, Problem, Written, printable, sentence, suggestion
 from proxy.core.config.values import HEADER_NAME
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 
 ADVISED = 20
@@ -69,6 +69,7 @@ class Check:
         self._store()
         self._secrets()
         self._auth()
+        self._usage()
         for name, block in self.providers.items():
             self._name(("providers", name))
             self._provider(("providers", name), table(block))
@@ -172,6 +173,14 @@ class Check:
                 where: Path = ("auth", "exempt", index)
                 self._report(where, "a path that begins with '/'", self._shown(where, path))
 
+    def _usage(self) -> None:
+        self._faults((), allowances.sections(self.data))
+
+    def _faults(self, path: Path, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            where = (*path, *fault.where)
+            self._report(where, fault.expected, fault.found, fault.advice, key=fault.key)
+
     # --- providers ---
 
     def _provider(self, path: Path, block: Table) -> None:
@@ -255,8 +264,7 @@ class Check:
                 self._report((*path, index), "a dialect", repr(printable(name)), advice)
 
     def _conversation(self, path: Path, block: Table) -> None:
-        for fault in conversations.faults(block):
-            self._report((*path, *fault.where), fault.expected, fault.found, fault.advice)
+        self._faults(path, conversations.faults(block))
         create = table(block.get("create"))
         for where, headers in (
             (path, {"referer": block.get("referer")}),
@@ -311,6 +319,7 @@ class Check:
             advice = "" if wildcard else "'*' stands for what the '*' of the public name matched"
             self._report(where, expected, self._shown(where, upstream), advice)
         self._prefer((*path, "prefer"), block.get("prefer"))
+        self._faults((*path, "price"), allowances.price(block.get("price")))
         if is_false(block.get("stream")) and is_false(block.get("non_stream")):
             self._report(
                 (*path, "non_stream"),
@@ -399,6 +408,7 @@ class Check:
 
     def _rules(self, path: Path, block: Table) -> None:
         """What a virtual key may do."""
+        self._faults(path, allowances.budget(block))
         for position, pattern in texts(block.get("models")):
             if "*" in pattern[:-1] or not pattern:
                 where = (*path, "models", position)

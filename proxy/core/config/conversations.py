@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from proxy.core import template
 from proxy.core.config import address
-from proxy.core.config.problem import Path, printable, suggestion
+from proxy.core.config.problem import Fault, Path, printable, suggestion
 
 _HEAD = ("conversation_id", "message_id", "model")
 _BODY = (*_HEAD, "prompt", "system", "messages", "stream")
@@ -25,15 +25,6 @@ GAPS: Mapping[Path, tuple[str, ...]] = {
 """Every template to the names that mean something in it."""
 
 _QUESTION = {"prompt", "messages"}
-
-
-class Fault(NamedTuple):
-    """One thing that is wrong; `where` is inside the section."""
-
-    where: Path
-    expected: str
-    found: str
-    advice: str = ""
 
 
 def faults(block: dict[str, Any]) -> Iterator[Fault]:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -171,10 +172,9 @@ Prefer = Annotated[
     BeforeValidator(some),
     WithJsonSchema({"type": "array", "items": _TARGETS}),
 ]
-# Text until somebody who knows calendars checks it.
-Cron = Annotated[str, Field(min_length=1)]
-BudgetCron = Annotated[str, Field(min_length=1)]
-Zone = Annotated[str, Field(min_length=1)]
+Cron = Annotated[str, AfterValidator(values.cron)]
+BudgetCron = Annotated[str, AfterValidator(values.budget_cron)]
+Zone = Annotated[str, AfterValidator(values.zone)]
 LimitOf = Annotated[int, Field(ge=1, le=2**53)] | None
 ModelType = Literal["chat", "completion", "embedding", "image", "audio", "rerank"]
 MaxTokens = Annotated[int, Field(ge=1, le=2**31 - 1)] | None

@@ -1,4 +1,4 @@
-"""Public names: which model each reaches, and whether fallbacks go round in circles."""
+"""Names: which model a public one reaches, whether fallbacks go round in circles, and which are taken already."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ if TYPE_CHECKING:
 
 FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
 """Fields of a model that name others."""
+
+PAGES = frozenset(
+    {
+        "id",
+        "kind",
+        "revision",
+        "created",
+        "updated",
+        "source",
+        "read_only",
+        "set",
+        "last4",
+        "key_id",
+        "keys",
+        "problem",
+        "warnings",
+    }
+)
+"""What a page of the admin API shows beside the fields of an object, and nobody sets."""
 
 
 class Public:

@@ -21,7 +21,7 @@ from proxy.core.config.neighbours import Neighbours
 from proxy.core.config.plain import is_false, table
 from proxy.core.config.presets import presets
 from proxy.core.config.problem import Path, Problem, dotted, printable, sentence, suggestion
-from proxy.core.config.remarks import IGNORED_PARAMS, NOT_ENFORCED
+from proxy.core.config.remarks import IGNORED_PARAMS
 from proxy.core.config.values import moment
 from proxy.core.redact import redact
 from proxy.core.template import gaps
@@ -245,9 +245,6 @@ class _Object:
 
     def _key_remarks(self) -> None:
         fields, warn = self.fields, self.warnings.append
-        for name in NOT_ENFORCED:
-            if name in fields:
-                warn(f"{name}: kept and shown, but not enforced by this version")
         if "expires" in fields and moment(fields["expires"]) <= now():
             warn("expires: this date is past: the key is refused")
         for pattern in _listed(fields.get("models", []))[:ADVISED]:
@@ -321,6 +318,7 @@ class One(Check):
             case "setting":
                 self.data = {str(place[0]): block}
                 self._auth()
+                self._usage()
             case _:
                 raise ValueError(kind)
 

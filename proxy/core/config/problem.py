@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -29,6 +29,16 @@ class Problem(Struct, frozen=True):
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}: "
         return f"{where}{self.path}: {self.message}" if self.path else where + self.message
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a section; `where` is inside of it, and `key` means the name there."""
+
+    where: Path
+    expected: str
+    found: str
+    advice: str = ""
+    key: bool = False
 
 
 class Written(Protocol):

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 SHORT_KEY = 8
 SHORT_TOKEN = 16
 SHORT_PASSWORD = 12
-NOT_ENFORCED = ("rpm", "tpm", "concurrency", "budget")
-"""Limits of virtual keys that are kept and shown, and hold nobody back yet."""
 IGNORED_PARAMS = ("model", "stream")
 """Whom a request is for, and in what form, is the client's to say."""
 
@@ -136,9 +134,6 @@ class Remarks:
             self._say((*path, "key"), f"shorter than {SHORT_KEY} characters: easy to guess")
         if key.expires is not None and key.expires <= now:
             self._say((*path, "expires"), "this date is past: the key is refused")
-        for name in NOT_ENFORCED:
-            if getattr(key, name) is not None:
-                self._say((*path, name), "kept and shown, but not enforced by this version")
         for index, pattern in enumerate(key.models):
             if not self._matches(pattern):
                 match = nearest(pattern, self._names())

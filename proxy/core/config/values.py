@@ -8,10 +8,14 @@ import re
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from proxy.core import jsonpath
+from proxy.core import jsonpath, periods
 from proxy.core.config.problem import suggestion
 from proxy.core.model import Auth, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _SCOPE = re.compile(r"[a-z0-9-]{1,40}(?:/[a-z0-9-]{1,40})?")
@@ -71,6 +75,39 @@ def size(value: object) -> int:
         if 0 < number < 2**50:
             return number
     raise Unfit("a size", "write bytes (1048576) or 512KiB, 32MiB, 10MB")
+
+
+# --- calendars ---
+
+
+def cron(text: str) -> str:
+    """A cron expression of five fields that happens at all."""
+    _calendar(periods.check_cron, text, "UTC")
+    return text
+
+
+def budget_cron(text: str) -> str:
+    """The same, on quarters of an hour."""
+    _calendar(periods.check_budget_cron, text, "UTC")
+    return text
+
+
+def zone(text: str) -> str:
+    """The name of a time zone."""
+    _calendar(periods.check_cron, "0 0 * * *", text)
+    return text
+
+
+def _calendar(check: Callable[[str, str], None], text: str, tz: str) -> None:
+    try:
+        check(text, tz)
+    except ValueError as error:
+        said = str(error)
+        # What was found is said where all such things are, and not when it may be a secret.
+        expected, separator, _ = said.replace("; found ", ", found ").rpartition(", found ")
+        if separator and expected.startswith("expected "):
+            raise Unfit(expected.removeprefix("expected ")) from None
+        raise Unfit("a cron expression that fits", said.replace(repr(text), "it")) from None
 
 
 # --- words ---

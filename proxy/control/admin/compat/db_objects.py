@@ -30,7 +30,7 @@ from proxy.control.admin.compat.spelled import (
 )
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Fault, Problem, Route
-from proxy.core.config.schema import ModelType
+from proxy.core.config.fields import ModelType
 from proxy.core.records import Kind as Row
 from proxy.core.records import spec_of
 
