@@ -41,8 +41,8 @@ _ALONE: Final = {
 _OLD_REQUESTS: Final = (
     "(SELECT rid FROM requests WHERE at < $1 AND booked < $2 ORDER BY at, rid LIMIT $3)"
 )
-_ATTEMPTS: Final = "DELETE FROM attempts WHERE rid IN " + _OLD_REQUESTS
-_REQUESTS: Final = "DELETE FROM requests WHERE rid IN " + _OLD_REQUESTS
+_ATTEMPTS: Final = " ".join(("DELETE FROM attempts WHERE rid IN", _OLD_REQUESTS))
+_REQUESTS: Final = " ".join(("DELETE FROM requests WHERE rid IN", _OLD_REQUESTS))
 _CONTENTS: Final = "DELETE FROM contents WHERE rid IN (SELECT rid FROM contents WHERE at < $1 ORDER BY at LIMIT $2)"
 _ADJUSTMENTS: Final = (
     "DELETE FROM adjustments WHERE rid IN"

@@ -6,7 +6,8 @@ ever write the same one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -59,22 +60,38 @@ FROM counters
 WHERE (ends = 0 OR ends > $2) AND (subject, "window") > ($3, $4)
 GROUP BY subject, "window" ORDER BY subject, "window" LIMIT $5
 """
+_ELSEWHERE: Final = """
+SELECT subject, "window", max(ends), CAST(sum(requests) AS bigint), CAST(sum(tokens) AS bigint), CAST(sum(micro) AS bigint)
+FROM counters
+WHERE host <> $1 AND (ends = 0 OR ends > $2) AND (subject, "window") > ($3, $4)
+GROUP BY subject, "window" ORDER BY subject, "window" LIMIT $5
+"""
 PAGE: Final = 2_000
 
 
 async def current(session: Session, host: str, now: float) -> list[Counted]:
-    """Every window that has not ended, by subject. Raises StoreDown."""
-    found: list[Counted] = []
+    """Every window that has not ended. Raises StoreDown."""
+    return [
+        Counted(charge, _used(*sums[:3]), _used(*sums[3:]))
+        async for charge, *sums in _open(session, _CURRENT, host, now)
+    ]
+
+
+async def elsewhere(session: Session, host: str, now: float) -> list[tuple[Charge, Used]]:
+    """What all other hosts used of every window that has not ended. Raises StoreDown."""
+    return [(charge, _used(*sums)) async for charge, *sums in _open(session, _ELSEWHERE, host, now)]
+
+
+async def _open(session: Session, sql: str, host: str, now: float) -> AsyncIterator[list[Any]]:
+    """In pages: reading them is some milliseconds of work for the loop, and others have a turn in between."""
     subject, window = "", -1
     while True:
         asked = host, int(now), subject, window, PAGE
-        rows = await session.fetch(_CURRENT, *asked, timeout=ADMIN_TIMEOUT)
-        for row in rows:
-            subject, window, ends, *sums = row
-            own, elsewhere = _used(*sums[:3]), _used(*sums[3:])
-            found.append(Counted(Charge(subject, window, ends), own, elsewhere))
+        rows = await session.fetch(sql, *asked, timeout=ADMIN_TIMEOUT)
+        for subject, window, ends, *sums in rows:
+            yield [Charge(subject, window, ends), *sums]
         if len(rows) < PAGE:
-            return found
+            return
 
 
 def _used(requests: int, tokens: int, micro: int) -> Used:
