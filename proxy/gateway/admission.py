@@ -10,7 +10,7 @@ Where nothing is limited none of this costs more than looking whether it is.
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from proxy.gateway import estimating, ratelimit_headers
 from proxy.gateway.exchange import NOTHING
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from proxy.state.state import State
 
 
+T = TypeVar("T")
+_SHARES = 8
+"""Shares that one request may have to wait for: two of each who is limited."""
+
+
 async def admit(exchange: Exchange, plan: Plan, state: State) -> None:
     """Raises ProxyError: limit, budget, no_state, bad_req (price_unknown, max_tokens_required)."""
     snapshot = state.snapshot
@@ -60,14 +65,12 @@ async def admit(exchange: Exchange, plan: Plan, state: State) -> None:
     _check_spool(subjects, state)
     asked = _reserve(exchange, plan, subjects, state)
     try:
+        hold = accounts.admit(subjects, asked)
+    except (Refused, Short) as refused:
         try:
-            hold = accounts.admit(subjects, asked)
-        except Short as short:
-            if state.shares is None or not await state.shares.fetch(short):
-                raise
-            hold = accounts.admit(subjects, asked)
-    except Refused as refused:
-        raise _turned_away(exchange, refused, state) from None
+            hold = await _fetched(refused, lambda: accounts.admit(subjects, asked), state)
+        except Refused as final:
+            raise _turned_away(exchange, final, state) from None
     exchange.hold = hold
     if hold.requests is not None or hold.tokens is not None:
         family = exchange.endpoint.family
@@ -95,7 +98,7 @@ def subjects_of(exchange: Exchange, model: Model, state: State) -> list[Subject]
     return [one for one in found if one is not None]
 
 
-def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: State) -> Step | None:
+async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: State) -> Step | None:
     """Ask for room at a deployment and its credential, before anything is sent; None: there is.
 
     Else what to do next; the candidate has been given back.
@@ -111,14 +114,18 @@ def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: State) ->
     if not subjects:
         return None
     asked = _reserve(exchange, plan, subjects, state)
+    hold = exchange.hold
+    if hold is None:
+        hold = exchange.hold = accounts.admit((), asked)
     try:
-        if exchange.hold is None:
-            exchange.hold = accounts.admit((), asked)
-        accounts.add(exchange.hold, subjects, asked)
-    except Refused as refused:
-        _count(refused, state)
-        plan.ended(candidate)
-        return plan.full(candidate, refused, monotonic())
+        accounts.add(hold, subjects, asked)
+    except (Refused, Short) as refused:
+        try:
+            await _fetched(refused, lambda: accounts.add(hold, subjects, asked), state)
+        except Refused as final:
+            _count(final, state)
+            plan.ended(candidate)
+            return plan.full(candidate, final, monotonic())
     candidate.subjects = subjects
     return None
 
@@ -138,6 +145,22 @@ def ended(exchange: Exchange, state: State, *, dispatched: bool) -> None:
         return
     asked = exchange.reserve
     accounts.settle(hold, Used(asked.tokens, asked.likely) if dispatched else Used(requests=0))
+
+
+async def _fetched(refused: Refused | Short, take: Callable[[], T], state: State) -> T:
+    """What `take` gives, once there is enough of the shares it was short of. Raises Refused."""
+    for _ in range(_SHARES):
+        if isinstance(refused, Refused):
+            raise refused
+        if state.shares is None or not await state.shares.fetch(refused):
+            break
+        try:
+            return take()
+        except (Refused, Short) as again:
+            refused = again
+    if isinstance(refused, Short):
+        refused = Refused(refused.subject, refused.what, refused.wait)
+    raise refused
 
 
 def _of_limits(

@@ -40,7 +40,7 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
             meter.paused(delay)
         if candidate.slot.limited:
             try:
-                step = admission.enter(exchange, plan, candidate, meter.state)
+                step = await admission.enter(exchange, plan, candidate, meter.state)
             except BaseException:
                 plan.ended(candidate)
                 raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.clock import now
 from proxy.core.errors import ProxyError
-from proxy.gateway.verdict import MOMENT
+from proxy.gateway.verdict import MOMENT, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,18 +50,17 @@ def refusal(refused: Refused) -> ProxyError:
     subject, what, wait = refused.subject, refused.what, refused.wait
     who = _WHO.get(subject.kind, "This gateway")
     if what == "blind":
-        return ProxyError(
-            "no_state",
-            "The gateway does not know at the moment what has been spent. Try again shortly.",
-            retry_after=_BLIND,
-        )
+        return unknown()
     if what == "budget":
         message = f"{_BUDGETS.get(subject.kind, 'The budget')} leaves no room for this request."
         if 0 < wait < inf:
             return ProxyError(
                 "budget", f"{message} It begins anew at {_moment(now() + wait)}.", retry_after=wait
             )
-        return ProxyError("budget", message)
+        if wait == inf:
+            return ProxyError("budget", message)
+        # It is requests under way that have reserved the rest.
+        return ProxyError("budget", message, retry_after=MOMENT, should_retry=True)
     message = f"{who} may {_MAY[what](subject)}."
     if wait == inf:
         return ProxyError("limit", f"{message} This request is larger.", should_retry=False)

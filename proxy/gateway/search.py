@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, ProxyError
 from proxy.gateway.selection import Kind, Move, Route, Slot
-from proxy.gateway.verdict import USED_UP, Rule, limited, out_of_quota, used_up
+from proxy.gateway.verdict import RATES, Rule, limited, out_of_quota, unknown, used_up
 from proxy.state.credentials import CredentialState
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Search:
         known."""
         moves = [_soonest(route, now) for route in self._visited]
         waits = [move.delay for move in moves if move is not None]
-        waits += [end - now for what, end in self.met if what not in USED_UP]
+        waits += [end - now for what, end in self.met if what in RATES]
         return min(waits, default=1.0)
 
     def _other_key(self, slot: Slot, rule: Rule, now: float) -> Move | None:
@@ -255,12 +255,14 @@ def last_resort(route: Route, now: float) -> Move | None:
 def nobody(route: Route, now: float, met: Sequence[Met] = ()) -> ProxyError:
     """Why there is nobody to ask, and when there may be. `met`: limits of ours that are in the way."""
     limit = _soonest(route, now)
-    waits = [end - now for what, end in met if what not in USED_UP]
+    waits = [end - now for what, end in met if what in RATES]
     if limit is not None:
         waits.append(limit.delay)
     if waits:
         return limited(min(waits))
     out = [slot.state.until for slot in route.slots if slot.state.until > now]
+    if met and all(what == "blind" for what, _ in met):
+        return unknown()
     if met and not out:
         return used_up(min(end for _, end in met) - now)
     if not out:

@@ -111,8 +111,8 @@ def harm_of_cut(error: UpstreamError) -> float:
     return 0.5 if RULES[error.cause].harm else 0.0
 
 
-USED_UP = frozenset({"quota_requests", "quota_tokens", "budget"})
-"""Limits of ours that leave no room before a clock strikes; the others are rates, which do soon."""
+RATES = frozenset({"rpm", "tpm", "concurrency"})
+"""Limits of ours that leave room again soon; the others do when a clock strikes."""
 MOMENT = 1.0
 """Seconds until slots are asked for again: nobody knows when one comes free."""
 
@@ -120,6 +120,15 @@ MOMENT = 1.0
 def used_up(wait: float) -> ProxyError:
     """Quotas of ours are all that is in the way, for so long."""
     return ProxyError("no_quota", retry_after=max(wait, MOMENT) if wait < inf else None)
+
+
+def unknown() -> ProxyError:
+    """What was spent is not known, and something may only be used as long as it is."""
+    return ProxyError(
+        "no_state",
+        "The gateway does not know at the moment what has been spent. Try again shortly.",
+        retry_after=5.0,
+    )
 
 
 def limited(retry_after: float) -> ProxyError:
