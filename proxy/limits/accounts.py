@@ -16,8 +16,9 @@ from pathlib import Path
 
 from proxy.core import periods
 from proxy.core.clock import monotonic, now
-from proxy.limits import shares, windows
+from proxy.limits import leases, shares, windows
 from proxy.limits.holds import Hold, Part
+from proxy.limits.leases import Grant, Lease
 from proxy.limits.subjects import Subject, digest_of
 from proxy.limits.table import COLUMNS, NANO, Table
 from proxy.limits.taking import Taking
@@ -254,7 +255,10 @@ class Accounts:
     def go_blind(self, factor: float) -> None:
         """Limits are shared, but nobody can be asked: this host allows itself `factor` of each rate, all of the slots and
         of the budgets as far as known, and nothing of a strict budget. Until the next `use_shares`."""
-        self._taking.shared, self._taking.blind, self._taking.factor = False, True, factor
+        taking = self._taking
+        if not taking.blind:
+            taking.since = int(monotonic() * NANO)
+        taking.shared, taking.blind, taking.factor = False, True, factor
 
     def grant(self, subject: Subject, what: What, amount: int, until: float) -> None:
         """Add to the share: requests (`rpm`), tokens (`tpm`), slots (`concurrency`) or micro-dollars (`budget`).
@@ -290,6 +294,39 @@ class Accounts:
             shares.spend(words, place.at, kind, amount, moment)
             return amount
         finally:
+            self._table.leave(place.lock)
+
+    def lease(self, subject: Subject, patience: float) -> Lease | None:
+        """Begin a word with the server about a subject, or None: another worker of this host has one, and has had it for
+        less than `patience` seconds, or there is no room for the subject."""
+        taking, wall = self._taking, now()
+        place = taking.enter(subject)
+        if place is None:
+            return None
+        try:
+            window = taking.window(place, wall)
+            used = taking.in_use(place, shares.SLOTS), taking.in_use(place, shares.MICRO)
+            return leases.begin(
+                self._table.words, place, window, used, self.known, (monotonic(), wall), patience
+            )
+        finally:
+            self._table.leave(place.lock)
+
+    def leased(self, subject: Subject, number: int, grants: Sequence[Grant]) -> bool:
+        """End that word. False: it came too late, and nothing was granted."""
+        place = self._taking.enter(subject)
+        if place is None:
+            return False
+        try:
+            return leases.end(self._table.words, place.at, number, grants, monotonic())
+        finally:
+            self._table.leave(place.lock)
+
+    def overtaken(self, subject: Subject, number: int) -> None:
+        """The server has heard this number of a word from this host, after which its clock was set back."""
+        place = self._taking.enter(subject)
+        if place is not None:
+            leases.overtaken(self._table.words, place.at, number)
             self._table.leave(place.lock)
 
 

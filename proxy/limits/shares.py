@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.limits.table import SHARES
+from proxy.limits.table import NANO, SHARES
 from proxy.limits.terms import Short, Used, What
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 REQUESTS, TOKENS, SLOTS, MICRO = range(4)
 KINDS: dict[What, int] = {"rpm": REQUESTS, "tpm": TOKENS, "concurrency": SLOTS, "budget": MICRO}
+MINUTE = 60 * NANO
 _WHAT: tuple[What, ...] = ("rpm", "tpm", "concurrency", "budget")
 
 
@@ -39,6 +40,14 @@ def spend(words: memoryview[int], slot: int, kind: int, amount: int, moment: int
         words[at] -= amount
 
 
+def owe(words: memoryview[int], slot: int, kind: int, amount: int, moment: int) -> None:
+    """Use what was not leased: less than nothing may be left, for a minute."""
+    at = slot + SHARES + kind
+    words[at] = (words[at] if words[at + 4] > moment else 0) - amount
+    if words[at] < 0:
+        words[at + 4] = max(words[at + 4], moment + MINUTE)
+
+
 def grant(
     words: memoryview[int], slot: int, kind: int, amount: int, until: int, moment: int
 ) -> None:
@@ -58,6 +67,10 @@ def correct(words: memoryview[int], place: Place, asked: int, used: Used, moment
     if subject.rpm and not used.requests:
         spend(words, place.at, REQUESTS, -1, moment)
     if subject.tpm:
-        spend(words, place.at, TOKENS, used.tokens - max(asked, 0), moment)
+        more = used.tokens - max(asked, 0)
+        if more > 0:
+            owe(words, place.at, TOKENS, more, moment)
+        else:
+            spend(words, place.at, TOKENS, more, moment)
     if subject.budget is not None:
         spend(words, place.at, MICRO, used.micro, moment)

@@ -5,7 +5,8 @@
 A subject may lie in either of two sets, which its digest names; a set has 16 ways, filled from the first on. A slot is
 words of eight bytes, so that each is written whole or not at all, whatever becomes of the writer:
 
-    digest (2) | arrival of requests, of tokens | 3 windows of counts | shares | inflight, micro, tokens of each column
+    digest (2) | arrival of requests, of tokens | 3 windows of counts | shares | ticket | inflight, micro, tokens of each
+    column
 
 Times are nanoseconds of the monotonic clock. Columns belong to one worker each; all else is written under the lock of
 its set: a byte range of the file, which the kernel frees when its owner dies. Finding a place for a new subject has a
@@ -35,7 +36,9 @@ COUNTS, WINDOWS, WINDOW = 4, 3, 11
 """Where windows are, how many, and words of one (`windows.py`)."""
 SHARES = COUNTS + WINDOWS * WINDOW
 """Four amounts (requests, tokens, slots, micro-dollars) and the times at which each ends."""
-COLUMNS = SHARES + 8
+TICKET = SHARES + 8
+"""Who speaks with the server of shared limits (`leases.py`)."""
+COLUMNS = TICKET + 1
 """inflight, micro-dollars reserved, tokens reserved: a word for each column, kind after kind."""
 
 NANO = 1_000_000_000

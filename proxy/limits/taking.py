@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from proxy.limits.subjects import Subject
     from proxy.limits.table import Table
 
+SLICE = MINUTE * 5 // 100
+"""Nanoseconds: of a rate shared by hosts, one takes as much at a time as this is of a minute."""
 _PLACES = 50_000
 _CROWDED_WAIT = 1.0
 _GRAIN = 1e-6
@@ -45,6 +47,9 @@ class Taking:
         """Limits are shared, but nobody can be asked."""
         self.factor = 1.0
         """Of rates: what this host allows itself of them."""
+        self.since = 0
+        """Nanoseconds of the monotonic clock: when it went blind. It does not know what was taken before, so it takes no
+        more in the first instant than a slice."""
         self.crowded = 0
         """How often there was no room for a subject."""
 
@@ -132,6 +137,12 @@ class Taking:
             requests, tokens = self._rates(place, ask, moment)
         if subject.concurrency and self._sum(place, 0) >= subject.concurrency:
             raise Refused(subject, "concurrency", 0.0)
+        if self.blind:
+            # The server is told when it is back.
+            if requests:
+                shares.owe(self._words, place.at, shares.REQUESTS, 1, moment)
+            if tokens:
+                shares.owe(self._words, place.at, shares.TOKENS, ask.tokens, moment)
         return micro, requests, tokens
 
     def _rates(self, place: Place, ask: Ask, moment: int) -> tuple[int, int]:
@@ -142,6 +153,8 @@ class Taking:
         if place.gap:
             gap = self._gap(place)
             requests = words[at + REQUESTS]
+            if self.blind:
+                requests = max(requests, self.since + place.slack + gap - SLICE)
             if requests <= moment:
                 requests = moment
             else:
@@ -153,6 +166,8 @@ class Taking:
         if subject.tpm and ask.tokens > 0:
             cost = self._cost(subject, ask.tokens)
             tokens = max(words[at + TOKENS], moment)
+            if self.blind:
+                tokens = max(tokens, self.since + MINUTE - SLICE)
             # What is more than a minute's is admitted when nothing else is owed.
             over = tokens - moment - max(MINUTE - cost, 0)
             if over > late:
@@ -295,6 +310,13 @@ class Taking:
         if kind == shares.SLOTS:
             return self._sum(place, 0)
         return self._sum(place, 1) if kind == shares.MICRO else 0
+
+    def window(self, place: Place, wall: float) -> Window | None:
+        """Of its budget, with `place.entry` where it is."""
+        if place.subject.budget is None:
+            return None
+        self._turn(place, wall)
+        return place.window
 
     # --- both --------------------------------------------------------------------------------------------------
 
