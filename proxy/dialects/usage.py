@@ -25,10 +25,12 @@ class _PromptDetails(Struct, gc=False):
     cached_tokens: Count = 0
     cache_write_tokens: Count = 0
     cache_creation_tokens: Count = 0
+    audio_tokens: Count = 0
 
 
 class _OutputDetails(Struct, gc=False):
     reasoning_tokens: Count = 0
+    audio_tokens: Count = 0
 
 
 class _Common(Struct, forbid_unknown_fields=True, gc=False):
@@ -86,6 +88,23 @@ class Report:
         self.suspect |= inner.suspect
         return found
 
+    def details(self, groups: tuple[str, ...], *names: str) -> int:
+        """The same in the first of these objects that counts any."""
+        for group in groups:
+            if found := self.detail(group, *names):
+                return found
+        return 0
+
+    def listed(self, group: str, kind: str, of: str, count: str) -> int:
+        """The sum of `count` in those members of a list whose `kind` is `of`."""
+        members = self.fields.get(group)
+        if not isinstance(members, list):
+            return 0
+        chosen = [Report(m) for m in members if isinstance(m, dict) and m.get(kind) == of]
+        found = sum(member.count(count) for member in chosen)
+        self.suspect |= any(member.suspect for member in chosen)
+        return found
+
     def _sane(self, value: object) -> int:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -107,19 +126,13 @@ def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
     prompt = report.count("prompt_tokens", "input_tokens")
     output = report.count("completion_tokens", "output_tokens")
     total = report.count("total_tokens")
-    cached = (
-        report.detail("prompt_tokens_details", "cached_tokens")
-        or report.detail("input_tokens_details", "cached_tokens")
-        or report.count("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+    cached = report.details(_ASKED, "cached_tokens") or report.count(
+        "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
     )
-    written = (
-        report.detail("prompt_tokens_details", "cache_write_tokens", "cache_creation_tokens")
-        or report.detail("input_tokens_details", "cache_write_tokens")
-        or report.count("cache_creation_input_tokens")
+    written = report.details(_ASKED, "cache_write_tokens", "cache_creation_tokens") or report.count(
+        "cache_creation_input_tokens"
     )
-    reasoning = report.detail("completion_tokens_details", "reasoning_tokens") or report.detail(
-        "output_tokens_details", "reasoning_tokens"
-    )
+    reasoning = report.details(_SAID, "reasoning_tokens")
     if total and not prompt and not output:
         prompt = total  # rerankers report nothing else
     beside = total - prompt - output
@@ -132,13 +145,29 @@ def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
     elif beside > 0 and not reasoning:
         output += beside  # Google's own imitation: thoughts are in the total and nowhere else
         reasoning = beside
-    return _disjoint(report, prompt, cached, written, output, reasoning, images)
+    return _disjoint(
+        report,
+        prompt,
+        cached,
+        written,
+        output,
+        reasoning,
+        images=images,
+        # Of cached ones nobody says whether they are audio: they are taken for text while there is enough of it.
+        audio_input=report.details(_ASKED, "audio_tokens"),
+        audio_output=report.details(_SAID, "audio_tokens"),
+    )
+
+
+_ASKED = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_SAID = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+"""Details of chats, of responses, and of transcriptions."""
 
 
 def completion(usage: Usage) -> dict[str, object]:
     """A report as `/v1/chat/completions` and `/v1/completions` give it."""
     prompt = usage.input + usage.cache_read + usage.cache_write
-    details = {"cached_tokens": usage.cache_read, "audio_tokens": 0}
+    details = {"cached_tokens": usage.cache_read, "audio_tokens": usage.audio_input}
     if usage.cache_write:
         details["cache_write_tokens"] = usage.cache_write
     return {
@@ -146,7 +175,10 @@ def completion(usage: Usage) -> dict[str, object]:
         "completion_tokens": usage.output,
         "total_tokens": prompt + usage.output,
         "prompt_tokens_details": details,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": usage.audio_output,
+        },
     }
 
 
@@ -159,10 +191,13 @@ def _common(raw: Raw | bytes) -> Usage | None:
     prompt, output = found.prompt_tokens, found.completion_tokens
     details = found.prompt_tokens_details or _NO_PROMPT_DETAILS
     cached = details.cached_tokens
-    reasoning = (found.completion_tokens_details or _NO_OUTPUT_DETAILS).reasoning_tokens
+    answer = found.completion_tokens_details or _NO_OUTPUT_DETAILS
+    reasoning = answer.reasoning_tokens
     if found.total_tokens != prompt + output or not output or cached > prompt or reasoning > output:
         return None
     if details.cache_write_tokens or details.cache_creation_tokens:
+        return None
+    if details.audio_tokens or answer.audio_tokens:
         return None
     return Usage(prompt - cached, cached, 0, output, reasoning)
 
@@ -177,15 +212,25 @@ def anthropic(start: Raw | bytes, delta: Raw | bytes) -> Usage | None:
     else:
         if not any(last.count(name) for name in _PROMPT):
             # A later report without a prompt says nothing about it, even where it says 0.
-            last = Report({k: v for k, v in last.fields.items() if k not in _PROMPT})
+            silent = (*_PROMPT, _WRITTEN)
+            last = Report({k: v for k, v in last.fields.items() if k not in silent})
         given = {name: value for name, value in last.fields.items() if value is not None}
         report = Report({**first.fields, **given})
     uncached, cached, written = (report.count(name) for name in _PROMPT)
     output = report.count("output_tokens")
     reasoning = report.detail("output_tokens_details", "thinking_tokens")
-    return _disjoint(report, uncached + cached + written, cached, written, output, reasoning)
+    return _disjoint(
+        report,
+        uncached + cached + written,
+        cached,
+        written,
+        output,
+        reasoning,
+        written_1h=report.detail(_WRITTEN, "ephemeral_1h_input_tokens"),
+    )
 
 
+_WRITTEN = "cache_creation"
 _PROMPT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -200,7 +245,20 @@ def gemini(raw: Raw | bytes) -> Usage | None:
     cached = report.count("cachedContentTokenCount")
     reasoning = report.count("thoughtsTokenCount")
     output = report.count("candidatesTokenCount", "responseTokenCount") + reasoning
-    return _disjoint(report, prompt, cached, 0, output, reasoning)
+    heard = report.listed("promptTokensDetails", *_AUDIO)
+    return _disjoint(
+        report,
+        prompt,
+        cached,
+        0,
+        output,
+        reasoning,
+        audio_input=max(0, heard - report.listed("cacheTokensDetails", *_AUDIO)),
+        audio_output=report.listed("candidatesTokensDetails", *_AUDIO),
+    )
+
+
+_AUDIO = ("modality", "AUDIO", "tokenCount")
 
 
 def bedrock(raw: Raw | bytes) -> Usage | None:
@@ -211,7 +269,15 @@ def bedrock(raw: Raw | bytes) -> Usage | None:
     cached = report.count("cacheReadInputTokens", "cacheReadInputTokenCount")
     written = report.count("cacheWriteInputTokens", "cacheWriteInputTokenCount")
     prompt = report.count("inputTokens") + cached + written
-    return _disjoint(report, prompt, cached, written, report.count("outputTokens"), 0)
+    return _disjoint(
+        report,
+        prompt,
+        cached,
+        written,
+        report.count("outputTokens"),
+        0,
+        written_1h=report.listed("cacheDetails", "ttl", "1h", "inputTokens"),
+    )
 
 
 def _disjoint(
@@ -221,14 +287,25 @@ def _disjoint(
     written: int,
     output: int,
     reasoning: int,
+    *,
     images: int = 0,
+    audio_input: int = 0,
+    audio_output: int = 0,
+    written_1h: int = 0,
 ) -> Usage:
     seconds = report.fields.get("seconds")
-    suspect = report.suspect or cached + written > prompt or reasoning > output
+    suspect = (
+        report.suspect
+        or cached + written > prompt
+        or written_1h > written
+        or audio_input > prompt
+        or max(reasoning, audio_output) > output
+    )
     cached = min(cached, prompt)
     written = min(written, prompt - cached)
+    uncached = prompt - cached - written
     return Usage(
-        input=prompt - cached - written,
+        input=uncached,
         cache_read=cached,
         cache_write=written,
         output=output,
@@ -236,6 +313,9 @@ def _disjoint(
         suspect=suspect,
         images=images,
         seconds=_seconds(seconds),
+        audio_input=min(audio_input, uncached),
+        audio_output=min(audio_output, output),
+        cache_write_1h=min(written_1h, written),
     )
 
 

@@ -179,6 +179,7 @@ _RATES = {
     "input": "input_mtok",
     "cached": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
     "output": "output_mtok",
     "reasoning": "output_reasoning_mtok",
     "audio_input": "input_audio_mtok",

@@ -60,7 +60,7 @@ PICTURES = named(
 STREAMS: list[tuple[Dialect, bytes, str, Usage]] = [
     (COMPLETIONS, TEXT, "- C - U F", Usage(input=2, output=3)),
     (AUDIO, SPEECH, "C F", Usage(input=3, output=40)),
-    (AUDIO, TRANSCRIPT, "C - CF", Usage(input=14, output=5)),
+    (AUDIO, TRANSCRIPT, "C - CF", Usage(input=14, output=5, audio_input=14)),
     (IMAGES, PICTURES, "C CF", Usage(input=9, output=272, images=1)),
     (
         IMAGES,

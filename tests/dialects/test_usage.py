@@ -44,6 +44,34 @@ def openai(**report: Any) -> Usage | None:
         ({"prompt_tokens_details": None, "prompt_tokens": 1}, Usage(1)),
         ({"type": "duration", "seconds": 2.5}, Usage(seconds=2.5)),
         ({"seconds": -1, "x": 1}, Usage()),
+        (
+            {
+                "prompt_tokens": 90,
+                "completion_tokens": 60,
+                "total_tokens": 150,
+                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 70},
+                "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 48},
+            },
+            Usage(90, 0, 0, 60, audio_input=70, audio_output=48),
+        ),
+        (
+            {
+                "input_tokens": 14,
+                "input_token_details": {"text_tokens": 4, "audio_tokens": 10},
+                "output_tokens": 5,
+            },
+            Usage(14, 0, 0, 5, audio_input=10),
+        ),
+        (
+            {
+                "input_tokens": 20,
+                "input_tokens_details": {"cached_tokens": 15, "audio_tokens": 10},
+                "output_tokens": 5,
+                "output_tokens_details": {"audio_tokens": 5},
+            },
+            # What is cached is text as far as there is any: all that was not is audio.
+            Usage(5, 15, 0, 5, audio_input=5, audio_output=5),
+        ),
     ],
 )
 def test_openai_counts_cached_tokens_in_the_prompt(report: dict[str, Any], expected: Usage) -> None:
@@ -118,6 +146,14 @@ def test_no_report_is_none(raw: bytes) -> None:
     assert usage.anthropic(raw, raw) is None
 
 
+def test_more_audio_than_tokens_is_kept_to_the_tokens() -> None:
+    heard = openai(prompt_tokens=4, prompt_tokens_details={"audio_tokens": 9})
+    said = openai(completion_tokens=4, completion_tokens_details={"audio_tokens": 9})
+
+    assert heard == Usage(4, suspect=True, audio_input=4)
+    assert said == Usage(0, 0, 0, 4, suspect=True, audio_output=4)
+
+
 def test_images_are_counted_even_without_a_report() -> None:
     assert usage.openai(b"null", images=2) == Usage(images=2)
 
@@ -138,6 +174,23 @@ def test_anthropic_counts_cached_tokens_apart() -> None:
     )
 
     assert found == Usage(10, 100, 50, 20, 12)
+
+
+def test_anthropic_tells_what_is_cached_for_an_hour() -> None:
+    start = {
+        "input_tokens": 10,
+        "cache_creation_input_tokens": 50,
+        "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30},
+        "output_tokens": 1,
+    }
+    # What has no prompt says nothing about it.
+    silent = {"output_tokens": 7, "cache_creation": {"ephemeral_1h_input_tokens": 0}}
+
+    expected = Usage(10, 0, 50, 7, cache_write_1h=30)
+    assert anthropic(start, {"output_tokens": 7}) == anthropic(start, silent) == expected
+    assert anthropic({**start, "cache_creation_input_tokens": 9}) == Usage(
+        10, 0, 9, 1, suspect=True, cache_write_1h=9
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,6 +230,28 @@ def test_a_report_at_the_end_alone_is_enough() -> None:
             Usage(50, 0, 0, 12, 5),
         ),
         ({"promptTokenCount": 50, "cachedContentTokenCount": 40}, Usage(10, 40)),
+        (
+            {
+                "promptTokenCount": 90,
+                "cachedContentTokenCount": 30,
+                "candidatesTokenCount": 9,
+                "promptTokensDetails": [
+                    {"modality": "TEXT", "tokenCount": 30},
+                    {"modality": "AUDIO", "tokenCount": 60},
+                ],
+                "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 30}],
+                "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 9}],
+            },
+            Usage(60, 30, 0, 9, audio_input=30, audio_output=9),
+        ),
+        (
+            {
+                "promptTokenCount": 5,
+                "promptTokensDetails": [7, {"modality": "AUDIO", "tokenCount": -1}],
+            },
+            Usage(5, suspect=True),
+        ),
+        ({"promptTokenCount": 5, "promptTokensDetails": "AUDIO"}, Usage(5)),
         ({"promptTokenCount": 50, "toolUsePromptTokenCount": 30}, Usage(80)),
         ({"promptTokenCount": 50, "responseTokenCount": 3}, Usage(50, 0, 0, 3)),
         ({"promptTokenCount": 0, "totalTokenCount": 0}, Usage()),
@@ -205,6 +280,9 @@ REPORT = st.dictionaries(
             "thoughtsTokenCount",
             "prompt_tokens_details",
             "completion_tokens_details",
+            "promptTokensDetails",
+            "candidatesTokensDetails",
+            "cache_creation",
             "seconds",
         ]
     ),
@@ -213,7 +291,16 @@ REPORT = st.dictionaries(
     | st.integers(0, 100)
     | st.floats(allow_nan=False)
     | st.text(st.characters(codec="ascii"), max_size=2)
-    | st.dictionaries(st.sampled_from(["cached_tokens", "reasoning_tokens"]), st.integers(-9, 99)),
+    | st.dictionaries(
+        st.sampled_from(
+            ["cached_tokens", "reasoning_tokens", "audio_tokens", "ephemeral_1h_input_tokens"]
+        ),
+        st.integers(-9, 99),
+    )
+    | st.lists(
+        st.fixed_dictionaries({"modality": st.just("AUDIO"), "tokenCount": st.integers(-9, 99)}),
+        max_size=2,
+    ),
 )
 
 
@@ -228,6 +315,9 @@ def test_parts_are_disjoint_and_sane_whatever_is_reported(
             parts = (found.input, found.cache_read, found.cache_write, found.output)
             assert all(0 <= part <= 4 * usage.ABSURD for part in parts)
             assert 0 <= found.reasoning <= found.output
+            assert 0 <= found.audio_input <= found.input
+            assert 0 <= found.audio_output <= found.output
+            assert 0 <= found.cache_write_1h <= found.cache_write
             assert 0 <= found.seconds <= usage.ABSURD
 
 
@@ -240,19 +330,26 @@ def test_parts_are_disjoint_and_sane_whatever_is_reported(
             Usage(3, 30, 6, 4),
         ),
         ({"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokenCount": 30}, Usage(3, 30, 0, 4)),
+        (
+            {
+                "inputTokens": 3, "outputTokens": 4, "cacheWriteInputTokens": 6,
+                "cacheDetails": [{"ttl": "5m", "inputTokens": 2}, {"ttl": "1h", "inputTokens": 4}],
+            },
+            Usage(3, 0, 6, 4, cache_write_1h=4),
+        ),
         ({"inputTokens": -3, "outputTokens": 4}, Usage(0, 0, 0, 4, suspect=True)),
         ({"totalTokens": 4}, None),
         ({}, None),
     ],
 )  # fmt: skip
 def test_bedrock_does_not_count_the_cached_among_its_input(
-    report: dict[str, int], expected: Usage | None
+    report: dict[str, Any], expected: Usage | None
 ) -> None:
     assert usage.bedrock(orjson.dumps(report)) == expected
 
 
 def test_a_report_is_told_as_chat_completions_have_it() -> None:
-    report = Usage(input=10, cache_read=64, cache_write=6, output=40, reasoning=24)
+    report = Usage(10, 64, 6, 40, 24, audio_input=8, audio_output=12)
 
     told = usage.completion(report)
 
