@@ -26,7 +26,7 @@ class Kind(StrEnum):
     """Its parent is a model."""
     KEY = "key"
     SETTING = "setting"
-    """A section of the configuration: `defaults`, `health`, `auth`, `logging`."""
+    """A section of the configuration: `defaults`, `health`, `auth`, `logging`, `limits`, `teams`, `prices`."""
     SIGNAL = "signal"
     """Something every worker is to do once: `reload`, `stats.reset`, `cache.clear`."""
 

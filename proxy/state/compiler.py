@@ -98,14 +98,16 @@ class Compiler:
 
     def _rebuild(self, config: Config, mirror: Mirror, vault: Vault | None) -> None:
         merged = self._merging.merge(config, mirror, vault)
-        before = self._targets
-        after = self._builder.build(merged.accounts, merged.public, merged.config.defaults)
         self._config, self._problems = merged.config, merged.problems
         # What is alike stays the same object: what is known of a team is found by it.
         self._sections = {
             name: _same_or_new(self._sections.get(name), section)
             for name, section in snapshot.sections(merged.config).items()
         }
+        before = self._targets
+        after = self._builder.build(
+            merged.accounts, merged.public, merged.config.defaults, self._sections["prices"]
+        )
         self._targets = Targets(
             _same_or_new(before.providers, after.providers),
             _same_or_new(before.models, after.models),

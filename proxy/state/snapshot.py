@@ -28,9 +28,10 @@ OWN_PEPPER = Pepper("process", secrets.token_bytes(32))
 def compile_snapshot(config: Config, peppers: Sequence[Pepper] = ()) -> model.Snapshot:
     """The values the data plane works with. Without `peppers` a random one of this process is used."""
     peppers = tuple(peppers) or (OWN_PEPPER,)
-    targets = Builder().build(accounts(config), public(config), config.defaults)
+    compiled = sections(config)
+    targets = Builder().build(accounts(config), public(config), config.defaults, compiled["prices"])
     return model.Snapshot(
-        **sections(config),
+        **compiled,
         providers=targets.providers,
         models=targets.models,
         wildcards=targets.wildcards,

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from proxy.core import model, surfaces
 from proxy.state import usage
+from proxy.state.prices import price_of
 
 if TYPE_CHECKING:
     # Only for its types: the data path imports this module, and must not bring pydantic with it.
@@ -22,6 +23,7 @@ _T = TypeVar("_T")
 _S = TypeVar("_S", model.Timeouts, model.Retry)
 Params = Mapping[str, Any]
 
+_NO_PRICES: Mapping[str, model.Price] = {}
 _NOT_PARAMS = frozenset({"model", "stream"})
 
 
@@ -98,8 +100,9 @@ class Builder:
         accounts: Mapping[str, Account],
         public: Mapping[str, Public],
         defaults: schema.Defaults,
+        prices: Mapping[str, model.Price] = _NO_PRICES,
     ) -> Targets:
-        """Everything that can serve."""
+        """Everything that can serve. `prices` are what the configuration says of models."""
         for kept in (self._providers, self._deployments, self._models, self._trimmed):
             kept.turn()
         providers = {
@@ -115,7 +118,7 @@ class Builder:
             if account.usable
         }
         compiled = {
-            name: self._model(name, item, accounts, providers, defaults)
+            name: self._model(name, item, accounts, providers, defaults, prices)
             for name, item in public.items()
         }
         served = self._served(compiled, public)
@@ -133,6 +136,7 @@ class Builder:
         accounts: Mapping[str, Account],
         providers: Mapping[str, model.Provider],
         defaults: schema.Defaults,
+        prices: Mapping[str, model.Price],
     ) -> model.Model:
         block = public.block
         deployments = []
@@ -141,10 +145,21 @@ class Builder:
             if provider is None or not item.enabled or item.weight == 0:
                 continue
             account = accounts[item.provider].block
-            parts = (item, block, provider, defaults)
+            price = _price(item.model or name, item, provider, prices)
+            parts = (item, block, provider, defaults, price)
             deployments.append(
                 self._deployments.get(
-                    id, parts, _deployment, id, name, item, block, provider, account, defaults
+                    id,
+                    parts,
+                    _deployment,
+                    id,
+                    name,
+                    item,
+                    block,
+                    account,
+                    provider,
+                    defaults,
+                    price,
                 )
             )
         made_of = (block, defaults, *deployments)
@@ -293,9 +308,10 @@ def _deployment(
     name: str,
     item: schema.Deployment,
     block: schema.Model,
-    provider: model.Provider,
     account: schema.Provider,
+    provider: model.Provider,
     defaults: schema.Defaults,
+    price: model.Price | None,
 ) -> model.Deployment:
     wide = (defaults, account, block, item)
     return model.Deployment(
@@ -315,5 +331,16 @@ def _deployment(
         prefer=tuple(account.prefer if item.prefer is None else item.prefer),
         limits=usage.limits(item),
         quota=usage.quota(item.quota),
-        price=usage.price(item.price),
+        price=price,
     )
+
+
+def _price(
+    upstream: str,
+    item: schema.Deployment,
+    provider: model.Provider,
+    prices: Mapping[str, model.Price],
+) -> model.Price | None:
+    """Of a wildcard what the deployment itself says: the rest depends on what it matched."""
+    own = usage.price(item.price)
+    return own if "*" in upstream else price_of(prices, provider, upstream, own)

@@ -98,6 +98,9 @@ class Above(Section):
     input: _Tokens = Field(default=None, description="Tokens of the prompt.")
     cached: _Tokens = Field(default=None, description="Of these, read from a cache.")
     cache_write: _Tokens = Field(default=None, description="Of these, written to a cache.")
+    cache_write_1h: _Tokens = Field(
+        default=None, description="Of these, written to one that keeps them for an hour."
+    )
     output: _Tokens = Field(default=None, description="Tokens of the answer.")
     reasoning: _Tokens = Field(default=None, description="Of these, thoughts.")
     audio_input: _Tokens = Field(default=None, description="Of the prompt, audio.")
@@ -116,6 +119,10 @@ class Price(Section):
     )
     cache_write: _Tokens = Field(
         default=None, description="Of these, written to a cache. Usually as input."
+    )
+    cache_write_1h: _Tokens = Field(
+        default=None,
+        description="Of these, written to one that keeps them for an hour. Usually as cache_write.",
     )
     output: _Tokens = Field(default=None, description="Tokens of the answer. Usually 0.")
     reasoning: _Tokens = Field(default=None, description="Of these, thoughts. Usually as output.")
