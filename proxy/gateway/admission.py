@@ -178,10 +178,23 @@ def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state:
         return exchange.reserve
     strict = any(one.budget is not None and one.budget.strict for one in subjects)
     found = estimating.tariff(plan.route, plan.matched, state.snapshot)
-    asked = estimating.ask(exchange, found, money=money, strict=strict)
+    pair = exchange.key.id if exchange.key is not None else "", plan.model.name
+    asked = estimating.ask(
+        exchange,
+        found,
+        money=money,
+        strict=strict,
+        usual=_beyond(state.answers.p95(*pair)),
+        spends=_beyond(state.costs.p95(*pair)),
+    )
     if exchange.reserve is NOTHING or money:
         exchange.reserve = asked
     return asked
+
+
+def _beyond(p95: int | None) -> int:
+    """What requests like it hardly ever exceed; 0: not known."""
+    return 0 if p95 is None else p95 + p95 // 2
 
 
 def _check_spool(subjects: Sequence[Subject], state: State) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from proxy.core.metrics import Metrics
 from proxy.core.model import Snapshot
 from proxy.limits.accounts import Accounts
+from proxy.limits.history import History
 from proxy.limits.subjects import Subjects
 from proxy.state.live import Live
 
@@ -23,7 +24,9 @@ class State:
     __slots__ = (
         "_alerted",
         "accounts",
+        "answers",
         "contents",
+        "costs",
         "draining",
         "live",
         "metrics",
@@ -46,6 +49,10 @@ class State:
         """What all workers of the host have taken together; None: nothing is limited."""
         self.shares: Shares | None = None
         """Where more of a limit can be had that several hosts hold together; None: it is this host's alone."""
+        self.answers = History()
+        """Tokens of answers, and micro-dollars of whole requests, by the id of the key (empty: none) and the configured
+        name of the model asked for: so that estimates need not be as large as what a client allows."""
+        self.costs = History()
         self.subjects = Subjects()
         self.spool: Spool | None = None
         """Where requests are recorded; None: nowhere."""

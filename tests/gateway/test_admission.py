@@ -97,7 +97,7 @@ async def test_a_key_may_make_so_many_requests(family: str) -> None:
     assert 59_000 <= int(refused.headers["retry-after-ms"]) <= 60_000
     assert len(upstream.requests) == 1
     assert rejections(served, "key", "rpm") == 1
-    words = {
+    words: dict[str, dict[str, Any]] = {
         "openai": {"code": "rate_limit_exceeded", "type": "rate_limit_error"},
         "anthropic": {"type": "rate_limit_error"},
         "gemini": {"code": 429, "status": "RESOURCE_EXHAUSTED"},
@@ -208,6 +208,22 @@ async def test_tokens_are_estimated_before_they_are_known() -> None:
     assert 20 <= int(refused.headers["retry-after"]) <= 30
     assert refused.headers["x-ratelimit-limit-tokens"] == "1000"
     assert rejections(served, "key", "tpm") == 1
+
+
+async def test_the_past_of_a_key_says_how_long_its_answers_are() -> None:
+    """Else agents that allow themselves a million tokens would be refused at once."""
+    async with (
+        scripted(Provider(whole())) as url,
+        limited(keyed(snapshot(provider(url)), tpm=10_000)) as served,
+    ):
+        for _ in range(30):
+            served.state.answers.add("k1", "m", 200)
+        left = [
+            int((await served.ask(ask(max_tokens=9_000))).headers["x-ratelimit-remaining-tokens"])
+            for _ in range(3)
+        ]
+
+    assert 8_000 < left[-1] < 10_000
 
 
 async def test_a_body_that_cannot_be_read_is_not_counted() -> None:
