@@ -59,8 +59,10 @@ def total(words: memoryview[int], at: int, what: int) -> int:
 
 def _worth(words: memoryview[int], at: int, now: float) -> tuple[int, float]:
     ends = words[at + 1]
-    if not any(words[at + REQUESTS : at + WINDOW]):
+    counts = any(words[at + REQUESTS : at + WINDOW])
+    if not (counts or words[at] or ends):
         return 0, 0.0
     if ends and ends <= now:
         return 1, float(ends)
-    return 2, float(ends or "inf")
+    # Without counts it may be one whose requests are all under way.
+    return (3 if counts else 2), float(ends or "inf")

@@ -1,0 +1,316 @@
+"""Memory that processes share: found by all, guarded from each, left whole by the dead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from proxy.core import clock
+from proxy.core.model import Budget
+from proxy.limits.accounts import Accounts, Ask, Charge, Refused, Used
+from proxy.limits.subjects import Subject, digest_of
+from proxy.limits.table import COLUMNS, COUNTS, REQUESTS, WAYS, Table
+from tests.limits.crowd import limited, run
+
+ONE = limited("a", rpm=60, burst=1, concurrency=10, budget=Budget(100.0, "total"))
+BOOT = 128
+
+
+def digest(first: int, second: int, name: int) -> bytes:
+    """Of a subject that belongs into these two sets."""
+    return first.to_bytes(4, "little") + second.to_bytes(4, "little") + name.to_bytes(8, "big")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "limits.shm"
+
+
+@pytest.fixture
+def table() -> Iterator[Table]:
+    table = Table(None, 1)
+    yield table
+    table.close()
+
+
+# --- places --------------------------------------------------------------------------------------------------------
+
+
+def test_a_subject_is_found_where_it_was_put(table: Table) -> None:
+    names = [digest_of(str(number)) for number in range(1000)]
+
+    places = [table.claim(name) for name in names]
+
+    assert len(set(places)) == 1000
+    assert [table.find(name) for name in names] == places
+    assert [table.claim(name) for name in names] == places
+    assert table.find(digest_of("another")) == -1
+
+
+def test_sets_fill_evenly_and_both_of_a_subject_are_used(table: Table) -> None:
+    names = [digest(5, 6, number) for number in range(2 * WAYS)]
+    for name in names:
+        table.words[table.claim(name) + COLUMNS] = 1
+
+    assert all(table.find(name) >= 0 for name in names)
+    assert table.claim(digest(5, 6, 99)) == -1
+    assert table.claim(digest(5, 7, 99)) >= 0
+
+
+def test_a_subject_whose_sets_are_one(table: Table) -> None:
+    for number in range(WAYS):
+        table.words[table.claim(digest(5, 5, number)) + COLUMNS] = 1
+
+    assert table.claim(digest(5, 5, 99)) == -1
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        (REQUESTS, 1_001_000_000_000),
+        (REQUESTS + 1, 1_001_000_000_000),
+        (COLUMNS, 1),
+        (COLUMNS + 1, 1),
+        (COUNTS + 2, 1),
+    ],
+)
+def test_only_an_idle_place_is_taken_over(
+    table: Table, hands: clock.Hands, word: int, value: int
+) -> None:
+    names = [digest(5, 6, number) for number in range(2 * WAYS)]
+    for name in names:
+        table.words[table.claim(name) + word] = value
+    new = digest(5, 6, 99)
+    assert table.claim(new) == -1
+
+    place = table.find(names[7])
+    table.words[place + word] = 0
+
+    assert table.claim(new) == place
+    assert table.find(names[7]) == -1
+    assert not any(table.words[place + 2 : place + table.slot])
+
+
+def test_what_was_counted_holds_a_place_until_the_window_ends(
+    table: Table, hands: clock.Hands
+) -> None:
+    at = table.claim(digest(5, 6, 1))
+    table.words[at + COUNTS + 1] = int(clock.now()) + 10
+    table.words[at + COUNTS + 2] = 1
+    assert not table.idle(at)
+
+    hands.advance(10.0)
+
+    assert table.idle(at)
+
+
+# --- the file ------------------------------------------------------------------------------------------------------
+
+
+def open_known(path: Path, columns: int = 2) -> Accounts:
+    accounts = Accounts.open(path, 0, columns)
+    accounts.learned()
+    return accounts
+
+
+def spend(accounts: Accounts, micro: int) -> None:
+    accounts.settle(accounts.admit((ONE,), Ask(likely=micro)), Used(micro=micro))
+
+
+def test_what_was_counted_survives_a_restart(path: Path) -> None:
+    first = open_known(path)
+    created = first.created
+    spend(first, 500)
+    first.close()
+
+    second = Accounts.open(path, 1, 2)
+
+    assert second.known
+    assert second.created == created
+    assert second.view(ONE).spent == 500
+    with pytest.raises(Refused, match="rpm"):
+        second.admit((ONE,), Ask())
+    second.close()
+
+
+def test_a_new_file_knows_nothing(path: Path) -> None:
+    accounts = Accounts.open(path, 0, 2)
+
+    assert not accounts.known
+    accounts.learned()
+    assert accounts.known
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_blocks * 512 < 1 << 20, "it is sparse"
+    accounts.close()
+
+
+@pytest.mark.parametrize("damage", ["shape", "magic", "version", "crc", "cut", "garbage"])
+def test_a_file_of_another_shape_is_made_anew(path: Path, damage: str) -> None:
+    first = open_known(path)
+    spend(first, 500)
+    inode, size = path.stat().st_ino, path.stat().st_size
+    columns = 2
+    with path.open("r+b") as file:
+        if damage == "shape":
+            columns = 3
+        elif damage == "cut":
+            file.truncate(size - 4096)
+        elif damage == "garbage":
+            path.unlink()
+            path.write_bytes(b"?" * 10_000)
+        else:
+            file.seek({"magic": 0, "version": 8, "crc": 64}[damage])
+            file.write(b"\xee")
+
+    second = Accounts.open(path, 0, columns)
+
+    assert not second.known
+    assert second.view(ONE).spent == 0
+    if damage != "garbage":
+        assert path.stat().st_ino != inode, "whoever has the old one is left alone"
+    second.close()
+
+
+def test_after_a_start_of_the_machine_only_counts_are_left(path: Path) -> None:
+    with clock.held() as hands:
+        first = open_known(path)
+        spend(first, 500)
+        hands.advance(5.0)
+        first.admit((ONE,), Ask(likely=70))
+        before = first.created
+        with path.open("r+b") as file:
+            file.seek(BOOT)
+            file.write(b"another start")
+        hands.advance(1.0)
+
+        second = Accounts.open(path, 0, 2)
+
+        assert second.view(ONE).inflight == second.view(ONE).reserved == 0
+        assert second.view(ONE).spent == 500
+        assert not second.known, "a loss of power may have kept some of it from the disk"
+        assert second.created == before + 6.0
+        second.admit((ONE,), Ask(likely=30))
+        charge = Charge(ONE.id, 0, 0)
+        second.learn(charge, Used(micro=600), Used(micro=9))
+        second.learn(charge, Used(micro=600), Used(micro=9))
+        assert second.view(ONE).spent == 609
+        second.close()
+
+
+def test_a_path_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        Accounts.open(tmp_path / "missing" / "limits.shm", 0, 1)
+
+
+def test_without_room_on_the_disk_there_is_no_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = open_known(path)
+    allocate = "posix_fallocate" if hasattr(os, "posix_fallocate") else "pwrite"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, allocate, full)
+
+    assert accounts.admit((limited("b", rpm=1),), Ask()).parts == []
+    with pytest.raises(Refused, match="blind") as refused:
+        accounts.admit((ONE,), Ask())
+    assert refused.value.wait > 0
+    assert accounts.crowded == 2
+    accounts.close()
+
+
+# --- crowds --------------------------------------------------------------------------------------------------------
+
+
+def test_a_rate_is_one_over_all_processes(path: Path) -> None:
+    """100 a minute and 10 at once, asked by eight processes.
+
+    1,000 asks at one instant: exactly 10, the burst. 80 more asks at each of the 100 following moments at which the
+    rate allows one more: exactly one each. So any minute has 100 + 10 at most, and a busy one exactly that.
+    """
+    found = run("rate", path)
+
+    assert found["at_once"] == 10
+    assert found["then"] == [1] * 100
+
+
+def test_slots_of_a_killed_process_are_free_once_its_column_is_cleared(path: Path) -> None:
+    assert run("slots", path) == {"inflight": 10, "before": 0, "cleared": 10, "after": 10}
+
+
+def test_a_budget_never_overshoots_over_all_processes(path: Path) -> None:
+    """$0.45, eight processes each asking five times at once for $0.15: three, a hundred times."""
+    found = run("bursts", path)
+
+    assert found["admitted"] == [3] * 100
+    assert found["spent"] == [450_000] * 100
+    assert found["reserved"] == [0] * 100
+
+
+def test_killed_in_the_middle_nothing_is_stuck_and_sums_are_right(path: Path) -> None:
+    found = run("killed", path)
+
+    assert found["left"] == [0, 0, 0]
+    assert found["ended"] < found["begun"], "some were killed between their settling and saying so"
+    for spent in found["spent"]:
+        assert found["ended"] <= spent <= found["begun"]
+
+
+def test_a_lock_whose_owner_dies_is_free(path: Path) -> None:
+    assert run("locked", path) == {"served": 100}
+
+
+def test_more_subjects_than_places_never_share_one(path: Path) -> None:
+    found = run("crowded", path)
+
+    assert found["served"] > 1000
+    assert found["doubled"] == 0
+    assert found["left"] == 0
+
+
+def test_one_worker_keeps_its_lock_but_lets_guests_in(path: Path) -> None:
+    found = run("guests", path)
+
+    assert found["spent"] == found["expected"]
+
+
+def test_a_subject_that_lost_its_idle_place_gets_another() -> None:
+    accounts = Accounts.memory()
+    with clock.held() as hands:
+        subjects = [neighbour(number) for number in range(2 * WAYS + 5)]
+        for one in subjects:
+            accounts.settle(accounts.admit((one,), Ask()), Used())
+            hands.advance(1.0)
+
+        for one in subjects:
+            hold = accounts.admit((one,), Ask())
+            assert accounts.view(one).inflight == 1
+            accounts.settle(hold, Used())
+            hands.advance(1.0)
+    assert accounts.crowded == 0
+
+
+def neighbour(number: int) -> Subject:
+    return replace(limited(str(number), rpm=60, burst=1), digest=digest(5, 6, number))
+
+
+def test_what_all_workers_see_is_the_same(path: Path) -> None:
+    workers = [Accounts.open(path, column, 3) for column in range(3)]
+    workers[0].learned()
+
+    holds: list[Any] = [worker.admit((limited("b", concurrency=9),), Ask()) for worker in workers]
+
+    assert {worker.view(limited("b", concurrency=9)).inflight for worker in workers} == {3}
+    assert workers[2].clear(1) == 1
+    assert {worker.view(limited("b", concurrency=9)).inflight for worker in workers} == {2}
+    workers[1].settle(holds[1], Used())
+    assert workers[0].view(limited("b", concurrency=9)).inflight == 2, "it was cleared already"
+    for worker in workers:
+        worker.close()

@@ -1,0 +1,60 @@
+"""Three windows in a slot."""
+
+from __future__ import annotations
+
+from proxy.limits import windows
+from proxy.limits.table import COUNTS, SHARES, WINDOW
+
+NOW = 1_000.0
+
+
+def slot() -> memoryview[int]:
+    return memoryview(bytearray(8 * SHARES)).cast("q")
+
+
+def test_a_window_is_made_once() -> None:
+    words = slot()
+    assert windows.find(words, 0, 500, 2_000) == -1
+
+    at = windows.make(words, 0, 500, 2_000, -1, NOW)
+
+    assert windows.find(words, 0, 500, 2_000) == at
+    assert windows.make(words, 0, 500, 2_000, -1, NOW) == at
+
+
+def test_the_window_of_all_time_is_there_from_the_start_and_stays() -> None:
+    words = slot()
+    total = windows.make(words, 0, 0, 0, -1, NOW)
+    windows.add(words, total, 1, 2, 3)
+
+    for start in range(5):
+        windows.make(words, 0, start, 2_000 + start, total, NOW)
+
+    assert windows.make(words, 0, 0, 0, -1, NOW) == total
+    assert windows.total(words, total, windows.MICRO) == 3
+
+
+def test_what_belongs_to_all_hosts_is_one_sum() -> None:
+    words = slot()
+    at = windows.make(words, 0, 500, 2_000, -1, NOW)
+    windows.add(words, at, 1, 2, 3)
+    words[at + windows.BEFORE + windows.TOKENS] = 10
+    words[at + windows.ELSEWHERE + windows.TOKENS] = 100
+
+    assert windows.total(words, at, windows.TOKENS) == 112
+
+
+def test_the_one_missed_least_makes_room() -> None:
+    words = slot()
+    over, running, longest = (
+        windows.make(words, 0, 10, ends, -1, NOW) for ends in (900, 2_000, 3_000)
+    )
+    assert {over, running, longest} == set(range(COUNTS, SHARES, WINDOW))
+    for at in (over, running, longest):
+        windows.add(words, at, 1, 1, 1)
+
+    assert windows.make(words, 0, 20, 4_000, -1, NOW) == over
+    assert windows.total(words, over, windows.MICRO) == 0
+    assert windows.make(words, 0, 20, 5_000, over, NOW) == running, "the next to end"
+    assert windows.make(words, 0, 20, 6_000, running, NOW) == over, "it has counted nothing"
+    assert windows.total(words, longest, windows.MICRO) == 1
