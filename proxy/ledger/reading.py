@@ -1,18 +1,36 @@
 """Reading spools: whole records in order, from where the last reader stopped.
 
 The tail of the newest segment may be torn (its worker was killed in the middle of a copy) or not yet written: reading
-stops there and is tried again. A bad frame elsewhere is stepped over to the next one that is whole, counted, and the
-file is kept for inspection.
+stops there and is tried again. A bad frame in a segment that is closed is stepped over to the next one that is whole,
+counted, and the file is kept for inspection in `<folder>/damaged`.
+
+A segment is deleted once all of it is booked. What of it is still needed, should its worker die, is the starts of requests
+that are not over: those are written to `<folder>/open` first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+import msgspec
 from msgspec import Struct
 
-from proxy.ledger.records import Record
+from proxy.core.log import logger
+from proxy.ledger.cursor import Cursor, bodies
+from proxy.ledger.folder import Lock as Lock
+from proxy.ledger.folder import replace
+from proxy.ledger.records import Record, parse
+from proxy.ledger.room import NO_SPACE, release, workers
+from proxy.ledger.segments import FIRST, sequence_of, sync_folder
+from proxy.ledger.unfinished import Begun, Unfinished
+
+KEPT: Final = 16
+"""Damaged segments, at most: the oldest go."""
+
+Place = tuple[str, int]
+"""The name of a segment, and a place in it."""
 
 
 class Batch(Struct, frozen=True):
@@ -23,37 +41,251 @@ class Batch(Struct, frozen=True):
     """For `done`."""
 
 
+class _Head(Struct, frozen=True, gc=False):
+    """The next record of a worker, and where the one behind it is."""
+
+    record: Record
+    body: bytes
+    place: Place
+
+
+class _Worker:
+    """What is read of one, and what is booked."""
+
+    def __init__(self, folder: Path, offsets: dict[str, int], begun: dict[str, Begun]) -> None:
+        self.cursor = Cursor(folder, offsets)
+        self.cursor.opened = self._replay
+        self.unfinished = Unfinished(begun)
+        self.head: _Head | None = None
+        self.taken: list[_Head] = []
+        self.booked: dict[str, int] = {}
+        """How far, by segment."""
+
+    def peek(self) -> _Head | None:
+        while self.head is None:
+            body = self.cursor.next()
+            if body is None:
+                return None
+            try:
+                record = parse(body)
+            except msgspec.MsgspecError:
+                self.cursor.spoil()
+                continue
+            self.head = _Head(record, body, (self.cursor.name, self.cursor.at))
+        return self.head
+
+    def book(self, heads: Sequence[_Head]) -> None:
+        for head in heads:
+            self.unfinished.note(
+                head.record.__struct_config__.tag,  # type: ignore[arg-type]
+                head.record.rid,
+                head.body,
+                sequence_of(head.place[0]),
+            )
+            self.booked[head.place[0]] = head.place[1]
+
+    def read_through(self) -> list[str]:
+        """Segments of which everything is booked, in order. Nothing is taken and not booked."""
+        finished = self.cursor.finished
+        if self.head is not None and self.head.place[0] in finished:
+            return finished[: finished.index(self.head.place[0])]
+        return list(finished)
+
+    def _replay(self, name: str, at: int) -> None:
+        """What was booked of a segment by an earlier reader may be the start of something."""
+        if at > FIRST:
+            try:
+                for body in bodies(self.cursor.folder, name, at):
+                    self.unfinished.see(body, sequence_of(name))
+            except OSError:
+                return
+
+
 class Reader:
     """Of one host's spools: the oldest records first, over all workers. One at a time on a host (`Lock`)."""
 
     def __init__(self, folder: Path) -> None:
-        raise NotImplementedError
+        self._folder = folder
+        self._offsets = _load_offsets(folder)
+        self._begun = load_open(folder)
+        self._workers: dict[str, _Worker] = {}
+        self._pending: Batch | None = None
+        self._ill = False
 
     def take(self, most: int = 500) -> Batch | None:
-        """The next records; None: nothing new. Blocks on the disk only."""
-        raise NotImplementedError
+        """The next records; None: nothing new. Blocks on the disk only.
+
+        Until a batch is `done` it is the same one again, whatever `most`.
+        """
+        if self._pending is not None:
+            return self._pending
+        self._look()
+        records: list[Record] = []
+        for one in self._workers.values():
+            one.peek()
+        while len(records) < most:
+            ready = [one for one in self._workers.values() if one.head is not None]
+            if not ready:
+                break
+            first = min(ready, key=_age)
+            head = first.head
+            assert head is not None
+            records.append(head.record)
+            first.taken.append(head)
+            first.head = None
+            first.peek()
+        if not records:
+            self._tidy()
+            return None
+        self._pending = Batch(records, self)
+        return self._pending
 
     def done(self, batch: Batch) -> None:
-        """They are booked: remember it (by rename), and delete segments that are read through and closed."""
-        raise NotImplementedError
+        """They are booked: remember it (by rename), and delete segments that are read through and closed.
+
+        Never raises: where the disk takes nothing, they are given again by the next reader.
+        """
+        if batch is not self._pending:
+            return
+        self._pending = None
+        for one in self._workers.values():
+            one.book(one.taken)
+            one.taken = []
+        self._tidy(moved=True)
+
+    def close(self) -> None:
+        """Let go of all files. What is not done is given again by the next reader."""
+        for one in self._workers.values():
+            one.cursor.close()
 
     @property
     def lag(self) -> int:
         """Bytes not yet booked."""
-        raise NotImplementedError
+        self._look()
+        ahead = sum(
+            len(head.body)
+            for one in self._workers.values()
+            for head in (*one.taken, *([one.head] if one.head else []))
+        )
+        return ahead + sum(one.cursor.waiting for one in self._workers.values())
+
+    @property
+    def damaged(self) -> int:
+        """Places at which bytes were no records."""
+        return sum(one.cursor.bad for one in self._workers.values())
+
+    @property
+    def open(self) -> int:
+        """Requests that have begun and not ended, as far as is booked."""
+        return sum(len(one.unfinished) for one in self._workers.values())
+
+    def _look(self) -> None:
+        for folder in workers(self._folder):
+            one = self._workers.get(folder.name)
+            if one is None:
+                offsets = self._offsets.setdefault(folder.name, {})
+                begun = self._begun.pop(folder.name, {})
+                one = self._workers[folder.name] = _Worker(folder, offsets, begun)
+            one.cursor.refresh()
+
+    def _tidy(self, *, moved: bool = False) -> None:
+        through = {name: one.read_through() for name, one in self._workers.items()}
+        through = {name: segments for name, segments in through.items() if segments}
+        for name, one in self._workers.items():
+            self._offsets[name].update(one.booked)
+            one.booked.clear()
+        try:
+            if through:
+                self._write(
+                    "open", {n: one.unfinished.stored() for n, one in self._workers.items()}
+                )
+            if moved:
+                self._write("offsets", self._offsets)
+        except OSError as error:
+            self._complain(error)
+            if error.errno not in NO_SPACE:
+                return
+            # Nothing can be written down; what is not needed can be deleted all the same, which makes room.
+            for name, segments in through.items():
+                unfinished = self._workers[name].unfinished
+                through[name] = [s for s in segments if not unfinished.touches(sequence_of(s))]
+        else:
+            self._ill = False
+        for name, segments in through.items():
+            self._delete(self._workers[name], self._offsets[name], segments)
+
+    def _delete(self, one: _Worker, offsets: dict[str, int], segments: Sequence[str]) -> None:
+        """In order, so that no end goes before its start."""
+        cursor = one.cursor
+        try:
+            for name in segments:
+                path = cursor.folder / name
+                if name in cursor.damaged:
+                    self._keep(path)
+                else:
+                    path.unlink(missing_ok=True)
+                cursor.finished.remove(name)
+                cursor.damaged.discard(name)
+                offsets.pop(name, None)
+            cursor.refresh()
+        except OSError as error:
+            self._complain(error)
+
+    def _keep(self, path: Path) -> None:
+        aside = self._folder / "damaged"
+        aside.mkdir(mode=0o700, exist_ok=True)
+        kept = sorted(aside.iterdir(), key=lambda one: one.name.rpartition("_")[2])
+        for oldest in kept[: max(len(kept) - KEPT + 1, 0)]:
+            oldest.unlink(missing_ok=True)
+        try:
+            path.rename(aside / f"{path.parent.name}_{path.name}")
+        except FileNotFoundError:
+            return
+        logger.error("a segment of the ledger is damaged: kept in %s", aside)
+
+    def _write(self, name: str, what: object) -> None:
+        data = msgspec.msgpack.encode(what) if name == "open" else msgspec.json.encode(what)
+        try:
+            replace(self._folder / name, data)
+        except OSError as error:
+            # What makes room again may use the room that is kept for need.
+            if error.errno not in NO_SPACE or not release(self._folder, len(data) + (64 << 10)):
+                raise
+            replace(self._folder / name, data)
+        if name == "open":
+            sync_folder(self._folder)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._ill:
+            self._ill = True
+            logger.error("what is booked of the ledger cannot be written down: %s", error.strerror)
 
 
-class Lock:
-    """`flock` on the folder: freed by death. `gateway` for those who write (shared by the workers of one supervisor,
-    who inherit it), `shipper` for whoever reads."""
+def _age(one: _Worker) -> float:
+    assert one.head is not None
+    return one.head.record.at
 
-    def __init__(self, folder: Path, name: str) -> None:
-        raise NotImplementedError
 
-    def take(self) -> bool:
-        """Whether it is ours now."""
-        raise NotImplementedError
+def load_open(folder: Path) -> dict[str, dict[str, Begun]]:
+    """What the last reader wrote to `<folder>/open`, by worker and request."""
+    try:
+        return msgspec.msgpack.decode(
+            (folder / "open").read_bytes(), type=dict[str, dict[str, Begun]]
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, msgspec.MsgspecError):
+        logger.error("%s cannot be read: requests that were open are not ended", folder / "open")
+        return {}
 
-    def release(self) -> None:
-        """Give it back."""
-        raise NotImplementedError
+
+def _load_offsets(folder: Path) -> dict[str, dict[str, int]]:
+    try:
+        return msgspec.json.decode(
+            (folder / "offsets").read_bytes(), type=dict[str, dict[str, int]]
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, msgspec.MsgspecError):
+        logger.error("%s cannot be read: everything is booked again", folder / "offsets")
+        return {}

@@ -1,17 +1,53 @@
 """The spool of one worker: records on the disk before the client has its answer, whatever becomes of the worker.
 
-Segments `<path>/spool/<worker>/<sequence>.wal` are made of their full size (so that a full disk is noticed then, not in
-the middle of a record) and mapped into memory: an append is a copy, which outlives the process. A thread writes them
-through to the disk every `sync` seconds, which bounds what a loss of power takes.
+Segments `<folder>/spool/<worker>/<sequence>-<mark>.wal` are made of their full size (so that a full disk is noticed then,
+not in the middle of a record) and mapped into memory: an append is a copy, which outlives the process. One thread writes
+them through to the disk every `sync` seconds, which bounds what a loss of power takes, and has the next segment ready, so
+that going on to it is a rename.
+
+What is given up first when there is no room for another segment (`tight`): records that may lose, by whoever writes them;
+then starts of requests, at the last eighth of the segment (`full`); ends last, which have that eighth and the
+emergency room.
 """
 
 from __future__ import annotations
 
+import errno
+import threading
+from collections import deque
 from pathlib import Path
+from typing import Any, Final
 
-SEGMENT = 4 << 20
-EMERGENCY = 64 << 20
+from proxy.core.clock import monotonic
+from proxy.core.log import logger
+from proxy.ledger.records import MAX_FRAME
+from proxy.ledger.room import Room
+from proxy.ledger.segments import (
+    CLOSED,
+    FIRST,
+    FRAME,
+    MARK,
+    Segment,
+    following,
+    listed,
+    seal,
+    sync_folder,
+    write_through,
+)
+
+SEGMENT: Final = 4 << 20
+EMERGENCY: Final = 64 << 20
 """Bytes kept free for ends of requests, when all else is full."""
+PAUSE: Final = 1.0
+"""Seconds between looks whether there is room again."""
+TYPICAL: Final = 1024
+"""Bytes a record hardly exceeds."""
+
+_WAITS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What may be over some day, so it is no reason not to start."""
+
+
+Frame = bytes
 
 
 class Full(Exception):
@@ -19,27 +55,261 @@ class Full(Exception):
 
 
 class Spool:
-    """Appends for one worker. Nothing here awaits; nothing here raises but Full, and OSError when it is opened."""
+    """Appends for one worker. Nothing here awaits; nothing here raises but Full, and OSError when it is opened.
+
+    One thread appends. `written` and `dropped` count records, `bytes` what was written.
+    """
 
     def __init__(
-        self, folder: Path, worker: str, *, size: int, segment: int = SEGMENT, sync: float = 0.2
+        self,
+        folder: Path,
+        worker: str,
+        *,
+        size: int,
+        segment: int = SEGMENT,
+        sync: float = 0.2,
+        emergency: int = EMERGENCY,
+        spare: Path | None = None,
     ) -> None:
-        """`folder` is the ledger's; `size` bounds all workers' segments together, as far as this one can see."""
-        raise NotImplementedError
+        """`folder` is the ledger's; `size` bounds all workers' segments together, as far as this one can see.
 
-    def append(self, frame: bytes, *, vital: bool = False) -> None:
+        `spare` is the folder of another ledger, whose segments may be deleted when the disk is full: that of contents.
+        A full disk does not keep it from opening; a folder that cannot be written does (OSError).
+        """
+        self.written = 0
+        self.dropped = 0
+        self._worker = worker
+        self._folder = folder / "spool" / worker
+        self._source = Room(folder, size=size, segment=segment, emergency=emergency, spare=spare)
+        self._capacity = min(segment - FIRST - FRAME.size, MAX_FRAME + FRAME.size)
+        self._reserve = segment // 8
+        self._sync = sync
+        self._before = 0
+        # What is written to now: the segment, its map, its mark, the next place in it, and how far it may be filled.
+        self._segment: Segment | None = None
+        self._data: Any = None
+        self._mark = b""
+        self._at = self._most = self._room = 0
+        # Between the two threads. `_next` is set by one where it is None, and cleared by the other where it is not.
+        self._next: Segment | None = None
+        self._old: deque[tuple[Segment, int]] = deque()
+        self._lock = threading.Lock()
+        self._tight = False
+        self._again = 0.0
+        self._ill = False
+        self._bell = threading.Event()
+        self._stop = False
+
+        self._clear()
+        try:
+            self._go_on(self._source.make(worker))
+        except OSError as error:
+            if error.errno not in _WAITS:
+                raise
+            self._be_tight(error)
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def append(self, frame: Frame, *, vital: bool = False) -> None:
         """Raises Full. A `vital` record (the end of a request) may use the emergency room."""
-        raise NotImplementedError
+        at = self._at
+        end = at + MARK + len(frame)
+        if end > self._most:
+            self._make_way(MARK + len(frame), vital)
+            at = self._at
+            end = at + MARK + len(frame)
+        try:
+            self._data[at:end] = self._mark + frame
+        except OSError as error:
+            self._cannot(error, len(frame), vital)
+            return self._once_more(frame)
+        self._at = end
+        self.written += 1
+        return None
+
+    @property
+    def bytes(self) -> int:
+        """Written in all."""
+        return self._before + max(self._at - FIRST, 0)
+
+    @property
+    def tight(self) -> bool:
+        """No further segment is to be had. What may lose (progress, contents) should not be written now."""
+        return self._tight
 
     @property
     def full(self) -> bool:
         """Whether the next record that is not vital would raise Full: asked before a request is admitted."""
-        raise NotImplementedError
+        return self._tight and self._at + TYPICAL > self._most
 
     def wake(self) -> None:
-        """After a `Full`: look again whether there is room. Called once a second by whoever owns it."""
-        raise NotImplementedError
+        """After a `Full`: look again whether there is room, now. By itself it looks once a second."""
+        self._again = 0.0
+        self._bell.set()
 
     def close(self) -> None:
-        """Cut the segment to what is in it and sync: nothing follows."""
-        raise NotImplementedError
+        """Cut the segment to what is in it and sync: nothing follows. Blocks."""
+        if self._stop:
+            return
+        self._stop = True
+        self._bell.set()
+        self._thread.join()
+        self._leave()
+        self._most = self._room = 0
+        self._capacity = 0
+        self._finish()
+        spare, self._next = self._next, None
+        if spare is not None:
+            self._quietly(spare.discard)
+
+    # --- the thread that appends ---
+
+    def _make_way(self, size: int, vital: bool) -> None:
+        """Raises Full, or there is room for `size` bytes at `_at` now."""
+        if size <= self._capacity:
+            if vital and self._at + size <= self._room:
+                return  # what is left of the last segment is for these
+            if (vital or not self._tight) and self._another(vital):
+                return
+        self.dropped += 1
+        raise Full
+
+    def _another(self, vital: bool) -> bool:
+        try:
+            new, self._next = self._next, None
+            if new is None:
+                new = self._source.make(self._worker, vital=self._tight)
+            self._go_on(new)
+        except OSError as error:
+            self._be_tight(error)
+            # It was not known to be tight: now it is, and the emergency room may help.
+            return vital and self._another_vital()
+        finally:
+            self._bell.set()
+        return True
+
+    def _another_vital(self) -> bool:
+        try:
+            self._go_on(self._source.make(self._worker, vital=True))
+        except OSError:
+            return False
+        return True
+
+    def _go_on(self, new: Segment) -> None:
+        """Raises OSError: nothing has changed then."""
+        new.publish(following(listed(self._folder)))
+        self._leave()
+        with self._lock:
+            self._segment, self._data, self._mark = new, new.data, new.mark
+            self._at, self._room = FIRST, new.room
+            self._limit()
+
+    def _leave(self) -> None:
+        old, end = self._segment, self._at
+        if old is None:
+            return
+        self._segment = None
+        self._before += end - FIRST
+        try:
+            old.data[end : end + FRAME.size] = seal(old.mark, CLOSED)
+            self._old.append((old, end + FRAME.size))
+        except OSError:
+            self._old.append((old, end))
+
+    def _cannot(self, error: OSError, size: int, vital: bool) -> None:
+        """A record could not be written (never where memory is mapped): nothing more fits into this segment."""
+        with self._lock:
+            self._room = self._at
+            self._limit()
+        self._be_tight(error)
+        self._make_way(MARK + size, vital)
+
+    def _once_more(self, frame: Frame) -> None:
+        end = self._at + MARK + len(frame)
+        try:
+            self._data[self._at : end] = self._mark + frame
+        except OSError:
+            self.dropped += 1
+            raise Full from None
+        self._at = end
+        self.written += 1
+
+    # --- either ---
+
+    def _limit(self) -> None:
+        self._most = max(self._room - self._reserve, 0) if self._tight else self._room
+
+    def _be_tight(self, error: OSError) -> None:
+        with self._lock:
+            was, self._tight = self._tight, True
+            self._again = monotonic() + PAUSE
+            self._limit()
+        if not was:
+            logger.error("the ledger has no room for more: %s", error.strerror)
+
+    def _be_roomy(self) -> None:
+        with self._lock:
+            was, self._tight = self._tight, False
+            self._limit()
+        if was:
+            logger.warning("the ledger has room again; not recorded: %d", self.dropped)
+
+    # --- the other thread ---
+
+    def _run(self) -> None:
+        period = self._sync if self._sync > 0 else PAUSE
+        synced: tuple[Segment | None, int] = (None, 0)
+        while not self._stop:
+            self._finish()
+            self._prepare()
+            segment, at = self._segment, self._at
+            if self._sync > 0 and segment is not None and (segment, at) != synced:
+                if segment is not synced[0]:
+                    self._quietly(lambda: sync_folder(self._folder))
+                if self._quietly(lambda one=segment: write_through(one.fd)):
+                    synced = segment, at
+            self._bell.wait(period)
+            self._bell.clear()
+
+    def _prepare(self) -> None:
+        if self._next is not None and not self._tight:
+            return
+        if self._tight and monotonic() < self._again:
+            # Ends will need another one soon: not to be made while a request waits for it.
+            if self._next is None and self._room - self._at < self._reserve:
+                try:
+                    self._next = self._source.make(self._worker, vital=True)
+                except OSError:
+                    pass
+            return
+        try:
+            if self._next is None:
+                self._next = self._source.make(self._worker)
+            else:
+                self._source.check()
+        except OSError as error:
+            self._be_tight(error)
+        else:
+            self._be_roomy()
+
+    def _finish(self) -> None:
+        while self._old:
+            segment, end = self._old.popleft()
+            self._quietly(lambda: segment.cut(end))  # noqa: B023 - called at once
+
+    def _quietly(self, act: Any) -> bool:
+        """One line when the disk begins to fail, none while it goes on."""
+        try:
+            act()
+        except OSError as error:
+            if not self._ill:
+                self._ill = True
+                logger.error("the ledger cannot be written through to the disk: %s", error.strerror)
+            return False
+        self._ill = False
+        return True
+
+    def _clear(self) -> None:
+        """What an earlier life of this worker had ready and did not use. Raises OSError."""
+        for left in self._folder.glob("*.new") if self._folder.is_dir() else ():
+            left.unlink(missing_ok=True)

@@ -1,0 +1,211 @@
+"""One place in the spool of one worker, which goes on from whole frame to whole frame and from segment to segment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from proxy.ledger.segments import (
+    FIRST,
+    FRAME,
+    SEALS,
+    VERSION,
+    Found,
+    listed,
+    look,
+    mark_of,
+    seal,
+    version,
+)
+
+CHUNK: Final = 256 << 10
+
+
+class Cursor:
+    """Reads while the worker writes. No bytes, whatever they are, make it raise.
+
+    `name` and `at` say where it is: behind the last frame that `next` gave. `finished` are the segments behind it, which
+    nothing will be added to; `damaged` those of them, or the current one, with bytes that are no frames. `bad` counts
+    places of damage.
+    """
+
+    def __init__(self, folder: Path, offsets: Mapping[str, int]) -> None:
+        """`offsets`: where to begin in a segment, by its name; else at its first frame."""
+        self.folder = folder
+        self.name = ""
+        self.at = FIRST
+        self.finished: list[str] = []
+        self.damaged: set[str] = set()
+        self.bad = 0
+        self.opened: Callable[[str, int], None] = lambda name, at: None
+        """Told each segment it begins to read, and where."""
+        self._offsets = offsets
+        self._names: list[str] = []
+        self._fd = -1
+        self._mark = b""
+        self._data = b""
+        self._base = 0
+        self._closed = False
+
+    def refresh(self) -> None:
+        """Look which segments there are now."""
+        self._names = listed(self.folder)
+
+    def next(self) -> bytes | None:
+        """The body of the next whole frame; None: nothing more now."""
+        while self._fd >= 0 or self._open():
+            body = self._step()
+            if body is not None:
+                return body
+            if not self._closed:
+                return None
+            self._leave()
+        return None
+
+    def spoil(self) -> None:
+        """The frame that `next` gave makes no sense, though its checksum is right."""
+        self.bad += 1
+        self.damaged.add(self.name)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    @property
+    def waiting(self) -> int:
+        """Bytes from here to the end of what is written, about: the last segment is not measured when it is open."""
+        total = 0
+        for name in self._names:
+            if name in self.finished:
+                continue
+            begin = self.at if name == self.name else self._offsets.get(name, FIRST)
+            total += max(_end(self.folder / name, begin, name == self._names[-1]) - begin, 0)
+        return total
+
+    def _open(self) -> bool:
+        done = set(self.finished)
+        for name in self._names:
+            if name in done:
+                continue
+            mark = mark_of(name)
+            assert mark is not None
+            try:
+                self._fd = os.open(self.folder / name, os.O_RDONLY)
+            except OSError:
+                # Gone, or beyond reach: there is nothing to be had from it.
+                self.finished.append(name)
+                continue
+            self.name, self._mark = name, mark
+            self.at = max(self._offsets.get(name, FIRST), FIRST)
+            self._closed = False
+            self._data, self._base = b"", self.at
+            written = version(self._read(0, FIRST))
+            if written is not None and written != VERSION:
+                self.spoil()
+                self._closed = True
+                self._leave()
+                continue
+            self.opened(name, self.at)
+            return True
+        return False
+
+    def _leave(self) -> None:
+        self.close()
+        self.finished.append(self.name)
+
+    def _step(self) -> bytes | None:
+        """One frame of this segment, whatever stands before it. None: `_closed` says whether more may come."""
+        found, end = look(self._data, self.at - self._base, self._mark)
+        if found is not Found.WHOLE:
+            # Whether it is closed is asked first, and its bytes are read again then: what is missing now never comes.
+            self._closed = self._is_closed()
+            found, end = self._look_again()
+            if found is Found.SEAL:
+                self._closed = True
+                return None
+            if found is not Found.WHOLE:
+                if not self._closed or not self._resume():
+                    return None
+                return self._step()
+        begin = self.at - self._base + FRAME.size
+        self.at = self._base + end
+        return self._data[begin:end]
+
+    def _look_again(self) -> tuple[Found, int]:
+        want = CHUNK
+        while True:
+            self._data, self._base = self._read(self.at, want), self.at
+            found, end = look(self._data, 0, self._mark)
+            if found is not Found.SHORT or end <= want or len(self._data) < want:
+                return found, end
+            want = end
+
+    def _resume(self) -> bool:
+        """Go to the next whole frame, or the seal, behind bytes that are neither; False: there is none."""
+        rest = self._read(self.at, os.fstat(self._fd).st_size - self.at)
+        at = rest.find(self._mark, 1)
+        while at >= 0:
+            if look(rest, at, self._mark)[0] in (Found.WHOLE, Found.SEAL):
+                self.spoil()
+                self.at += at
+                self._data, self._base = rest[at:], self.at
+                return True
+            at = rest.find(self._mark, at + 1)
+        return False
+
+    def _is_closed(self) -> bool:
+        if self.name != self._names[-1]:
+            return True
+        tail = self._read(os.fstat(self._fd).st_size - FRAME.size, FRAME.size)
+        return tail in [seal(self._mark, kind) for kind in SEALS]
+
+    def _read(self, at: int, size: int) -> bytes:
+        if size <= 0:
+            return b""
+        try:
+            return os.pread(self._fd, size, max(at, 0))
+        except OSError:
+            # The disk does not give it: as if it were damaged.
+            self.damaged.add(self.name)
+            return b""
+
+
+def _end(path: Path, begin: int, is_open: bool) -> int:
+    try:
+        size = path.stat().st_size
+        if not is_open:
+            return size
+        with path.open("rb") as file:
+            # Only lengths are followed, which is quick and near enough.
+            mark = mark_of(path.name)
+            data = file.read()
+    except OSError:
+        return begin
+    at = begin
+    while at + FRAME.size <= len(data):
+        found, length, _ = FRAME.unpack_from(data, at)
+        if found != mark or length in SEALS or at + FRAME.size + length > size:
+            break
+        at += FRAME.size + length
+    return at
+
+
+def bodies(folder: Path, name: str, until: int | None = None) -> Iterator[bytes]:
+    """Of every whole frame of one segment, as far as `until`; damage is stepped over. Raises FileNotFoundError."""
+    mark = mark_of(name)
+    assert mark is not None
+    data = (folder / name).read_bytes()[:until]
+    at = FIRST
+    while at >= 0:
+        found, end = look(data, at, mark)
+        if found is Found.WHOLE:
+            yield data[at + FRAME.size : end]
+            at = end
+        elif found is Found.SEAL:
+            return
+        else:
+            at = data.find(mark, at + 1)

@@ -1,0 +1,110 @@
+"""Requests that have begun and, as far as was read, not ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from proxy.ledger.records import Progress, Start, parse
+
+
+class Key(Struct, frozen=True, array_like=True, gc=False):
+    """The two first words of every record."""
+
+    tag: str
+    rid: str
+
+
+_key: Final = msgspec.msgpack.Decoder(Key)
+
+
+class Begun(Struct, gc=False):
+    """What is known of one: the bodies of its records."""
+
+    sequence: int
+    """Of the segment in which it began."""
+    starts: list[bytes]
+    """One for each attempt."""
+    progress: bytes | None = None
+    last: int = 0
+    """The sequence of the last segment that has something of it."""
+
+
+class Unfinished:
+    """Those of one worker. Its records are shown in the order they were written; again does no harm."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, begun: dict[str, Begun] | None = None) -> None:
+        self._begun: dict[str, Begun] = begun or {}
+
+    def __len__(self) -> int:
+        return len(self._begun)
+
+    def see(self, body: bytes, sequence: int) -> None:
+        """What no version has written is passed over."""
+        try:
+            key = _key.decode(body)
+        except msgspec.MsgspecError:
+            return
+        self.note(key.tag, key.rid, body, sequence)
+
+    def note(self, tag: str, rid: str, body: bytes, sequence: int) -> None:
+        """As `see`, for who knows its words."""
+        if tag == "E":
+            self._begun.pop(rid, None)
+        elif tag == "S":
+            one = self._begun.get(rid)
+            if one is None:
+                one = self._begun[rid] = Begun(sequence, [])
+            if body not in one.starts:
+                one.starts.append(body)
+            one.last = sequence
+        elif tag == "P":
+            one = self._begun.get(rid)
+            if one is not None:
+                one.progress = body
+                one.last = sequence
+
+    def forget(self, sequence: int) -> None:
+        """Those that began in this segment or before are known to be settled."""
+        for rid in [rid for rid, one in self._begun.items() if one.sequence <= sequence]:
+            del self._begun[rid]
+
+    def touches(self, sequence: int) -> bool:
+        """Whether this segment, or an earlier one, has something of any of them."""
+        return any(one.sequence <= sequence for one in self._begun.values())
+
+    def stored(self) -> dict[str, Begun]:
+        """For a file."""
+        return self._begun
+
+    def records(self) -> Iterator[tuple[list[Start], Progress | None]]:
+        """The starts of each, in the order of attempts, and how far it was. Whole frames only were shown."""
+        for one in self._begun.values():
+            starts = _starts(one.starts)
+            if starts:
+                yield starts, _progress(one.progress)
+
+
+def _starts(bodies: Iterable[bytes]) -> list[Start]:
+    found: dict[int, Start] = {}
+    for body in bodies:
+        try:
+            record = parse(body)
+        except msgspec.MsgspecError:
+            continue
+        if isinstance(record, Start):
+            found[record.attempt] = record
+    return [found[attempt] for attempt in sorted(found)]
+
+
+def _progress(body: bytes | None) -> Progress | None:
+    try:
+        record = parse(body) if body is not None else None
+    except msgspec.MsgspecError:
+        return None
+    return record if isinstance(record, Progress) else None
