@@ -107,7 +107,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._offsets = _load_offsets(folder)
-        self._begun = load_open(folder)
+        self._begun = parse_open(stored_open(folder))
         self._workers: dict[str, _Worker] = {}
         self._pending: Batch | None = None
         self._ill = False
@@ -205,10 +205,11 @@ class Reader:
             self._complain(error)
             if error.errno not in NO_SPACE:
                 return
-            # Nothing can be written down; what is not needed can be deleted all the same, which makes room.
+            # Nothing can be written down. Segments in which nothing began that is still open can go all the same, which
+            # makes room. (Should a worker die before that helps, an end may be written for what has one: it is not booked.)
             for name, segments in through.items():
                 unfinished = self._workers[name].unfinished
-                through[name] = [s for s in segments if not unfinished.touches(sequence_of(s))]
+                through[name] = [s for s in segments if not unfinished.began(sequence_of(s))]
         else:
             self._ill = False
         for name, segments in through.items():
@@ -266,16 +267,25 @@ def _age(one: _Worker) -> float:
     return one.head.record.at
 
 
-def load_open(folder: Path) -> dict[str, dict[str, Begun]]:
-    """What the last reader wrote to `<folder>/open`, by worker and request."""
+def stored_open(folder: Path) -> bytes:
+    """What the last reader wrote to `<folder>/open`; empty: nothing."""
     try:
-        return msgspec.msgpack.decode(
-            (folder / "open").read_bytes(), type=dict[str, dict[str, Begun]]
-        )
+        return (folder / "open").read_bytes()
     except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as error:
+        logger.error("%s cannot be read: %s", folder / "open", error.strerror)
+        return b""
+
+
+def parse_open(stored: bytes) -> dict[str, dict[str, Begun]]:
+    """By worker and request."""
+    if not stored:
         return {}
-    except (OSError, msgspec.MsgspecError):
-        logger.error("%s cannot be read: requests that were open are not ended", folder / "open")
+    try:
+        return msgspec.msgpack.decode(stored, type=dict[str, dict[str, Begun]])
+    except msgspec.MsgspecError:
+        logger.error("the open requests of the ledger cannot be read: they are not ended")
         return {}
 
 

@@ -1,6 +1,7 @@
 """What is written down of a request: its start, its progress, its end.
 
-A record is one frame of a spool: `length u32 | crc32 u32 | msgpack`, little endian. `Start` is written before anything is
+A record is one frame of a spool: `length u32 | crc32 u32 | msgpack`, little endian, behind the mark of its segment
+(`segments.py`). `Start` is written before anything is
 sent to a provider, `Progress` every few seconds of a stream, `End` before the client sees the end of its answer. The
 id of the request is the key of all of them, so delivering one twice changes nothing.
 """
@@ -186,9 +187,17 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Record)
 
 
+def encode(record: Record) -> bytes:
+    """The body of a frame. What is no text in UTF-8 (headers may be anything) is replaced by `?`."""
+    try:
+        return _encoder.encode(record)
+    except UnicodeEncodeError:
+        return _encoder.encode(_clean(record))
+
+
 def frame(record: Record) -> bytes:
-    """The bytes of one record in a spool."""
-    body = _encoder.encode(record)
+    """The bytes of one record in a spool, but for the mark."""
+    body = encode(record)
     return HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
@@ -196,3 +205,13 @@ def parse(body: bytes | memoryview) -> Record:
     """Raises msgspec.MsgspecError for what no version has written."""
     record: Record = _decoder.decode(body)
     return record
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, tuple):
+        return tuple(map(_clean, value))
+    if isinstance(value, Struct):
+        return type(value)(*(_clean(getattr(value, name)) for name in value.__struct_fields__))
+    return value

@@ -1,13 +1,44 @@
-"""After a worker died: what it had begun and not ended is ended for it."""
+"""After a worker died: what it had begun and not ended is ended for it.
+
+Its records are read from where an earlier recovery stopped, together with what the reader of the spool carried over from
+segments that are gone. The ends are written as one new segment, which appears whole or not at all: killed in the middle,
+it is done again from the beginning, and done twice it finds nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
-from proxy.ledger.records import End
+from proxy.core.log import logger
+from proxy.ledger.cursor import bodies
+from proxy.ledger.reading import parse_open, stored_open
+from proxy.ledger.records import End, Progress, Start, Tokens, Try, frame
+from proxy.ledger.room import NO_SPACE, release
+from proxy.ledger.segments import (
+    FIRST,
+    FRAME,
+    SETTLED,
+    Found,
+    Segment,
+    following,
+    listed,
+    look,
+    mark_of,
+    seal,
+    sequence_of,
+    sync_folder,
+    write_through,
+)
+from proxy.ledger.unfinished import Unfinished
 
 Settled = Callable[[End], None]
+
+_TRIES: Final = 100
+"""Looks at a spool from which a reader deletes meanwhile."""
 
 
 def recover(folder: Path, worker: str, settled: Settled | None = None) -> int:
@@ -15,5 +46,184 @@ def recover(folder: Path, worker: str, settled: Settled | None = None) -> int:
 
     It is charged with its last `Progress`, or with its prompt alone. `settled` is told each, so that live counters learn of
     it. Blocks. Called by the supervisor before another worker takes the place, and for every worker at the start.
+
+    Raises OSError. When there is no room for the ends, not even in the emergency room, that is logged, and 0: the next
+    recovery finds them.
     """
-    raise NotImplementedError
+    own = folder / "spool" / worker
+    for left in own.glob("*.new") if own.is_dir() else ():
+        left.unlink(missing_ok=True)
+    names, unfinished = _unfinished(folder, worker)
+    ends = [_end(starts, progress) for starts, progress in unfinished.records()]
+    if not ends:
+        if names:
+            _settle(own / names[-1])
+        return 0
+    try:
+        _write(folder, worker, names, ends)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        logger.error("the ledger has no room for the ends of %d requests", len(ends))
+        return 0
+    if names:
+        _settle(own / names[-1])
+    if settled is not None:
+        for end in ends:
+            settled(end)
+    return len(ends)
+
+
+def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished]:
+    """The segments of the worker, and what is open in them."""
+    own = folder / "spool" / worker
+    for _ in range(_TRIES):
+        names = listed(own)
+        before = max((sequence_of(name) for name in names if _is_settled(own / name)), default=-1)
+        # What the reader carries is written before it deletes: if neither has changed when all is read, nothing is missing.
+        carried = stored_open(folder)
+        unfinished = Unfinished(parse_open(carried).get(worker))
+        unfinished.forget(before)
+        try:
+            for name in names:
+                if sequence_of(name) > before:
+                    for body in bodies(own, name):
+                        unfinished.see(body, sequence_of(name))
+        except FileNotFoundError:
+            continue
+        if set(names) <= set(listed(own)) and stored_open(folder) == carried:
+            return names, unfinished
+    raise OSError(errno.EBUSY, f"the spool of worker {worker} does not hold still")
+
+
+def _end(starts: Sequence[Start], progress: Progress | None) -> End:
+    last = starts[-1]
+    tokens = Tokens(input=last.prompt) if progress is None else progress.tokens
+    cost = last.likely if progress is None else progress.cost
+    return End(
+        rid=last.rid,
+        at=last.at,
+        key_id=last.key_id,
+        key=last.key,
+        team=last.team,
+        owner=last.owner,
+        route=last.route,
+        operation=last.operation,
+        dialect=last.dialect,
+        stream=last.stream,
+        asked=last.asked,
+        model=last.model,
+        deployment=last.deployment,
+        provider=last.provider,
+        upstream_model=last.upstream_model,
+        status=0,
+        outcome="unknown",
+        cause="",
+        finish="",
+        queue_ms=-1.0,
+        connect_ms=-1.0,
+        ttft_ms=-1.0,
+        total_ms=-1.0,
+        overhead_ms=-1.0,
+        tokens=tokens,
+        source="estimated",
+        cost=cost,
+        estimate=cost,
+        cost_upstream=cost,
+        bytes_in=0,
+        bytes_out=0,
+        client="",
+        user_agent="",
+        tries=tuple(_try(start, cost if start is last else -1) for start in starts),
+        charges=last.charges,
+    )
+
+
+def _try(start: Start, cost: int) -> Try:
+    return Try(
+        number=start.attempt,
+        deployment=start.deployment,
+        provider=start.provider,
+        credential="",
+        upstream_model=start.upstream_model,
+        dialect="",
+        status=0,
+        outcome="unknown",
+        cause="",
+        started_ms=-1.0,
+        connect_ms=-1.0,
+        ttft_ms=-1.0,
+        total_ms=-1.0,
+        cost=cost,
+    )
+
+
+def _write(folder: Path, worker: str, names: list[str], ends: Sequence[End]) -> None:
+    """All of them, or OSError and none."""
+    frames = [frame(end) for end in ends]
+    size = FIRST + sum(FRAME.size - 8 + len(one) for one in frames) + FRAME.size
+    segment = _make(folder, worker, size)
+    try:
+        data = b"".join(segment.mark + one for one in frames) + seal(segment.mark, SETTLED)
+        segment.data[FIRST : FIRST + len(data)] = data
+        write_through(segment.fd)
+        segment.publish(following(sequence_of(names[-1]) if names else 0))
+    except OSError:
+        segment.discard()
+        raise
+    segment.cut(FIRST + len(data))
+    sync_folder(folder / "spool" / worker)
+
+
+def _make(folder: Path, worker: str, size: int) -> Segment:
+    own = folder / "spool" / worker
+    while True:
+        try:
+            return Segment(own, worker, size, mapped=False)
+        except OSError as error:
+            if error.errno not in NO_SPACE or not release(folder, size):
+                raise
+
+
+def _is_settled(path: Path) -> bool:
+    mark = mark_of(path.name)
+    assert mark is not None
+    try:
+        with path.open("rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - FRAME.size, 0))
+            return file.read() == seal(mark, SETTLED)
+    except FileNotFoundError:
+        return False
+
+
+def _settle(path: Path) -> None:
+    """Close the last segment: nothing that began before its end is open. What is torn behind its last frame goes."""
+    mark = mark_of(path.name)
+    assert mark is not None
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        data = os.pread(fd, os.fstat(fd).st_size, 0)
+        end = _tail(data, mark)
+        os.pwrite(fd, seal(mark, SETTLED), end)
+        os.ftruncate(fd, end + FRAME.size)
+        write_through(fd)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+    finally:
+        os.close(fd)
+
+
+def _tail(data: bytes, mark: bytes) -> int:
+    """Behind the last whole frame."""
+    end = at = FIRST
+    while at >= 0:
+        found, behind = look(data, at, mark)
+        if found is Found.WHOLE:
+            end = at = behind
+        else:
+            at = data.find(mark, at + 1)
+    return end

@@ -123,9 +123,8 @@ def listed(folder: Path) -> list[str]:
     return sorted(names, key=sequence_of)
 
 
-def following(names: list[str]) -> int:
-    """A sequence behind all of these."""
-    last = sequence_of(names[-1]) if names else 0
+def following(last: int) -> int:
+    """A sequence behind this one; 0: there is none."""
     return max(last + 1, int(now() * 1000))
 
 

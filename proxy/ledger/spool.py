@@ -31,6 +31,7 @@ from proxy.ledger.segments import (
     following,
     listed,
     seal,
+    sequence_of,
     sync_folder,
     write_through,
 )
@@ -100,7 +101,7 @@ class Spool:
         self._bell = threading.Event()
         self._stop = False
 
-        self._clear()
+        self._sequence = self._clear()
         try:
             self._go_on(self._source.make(worker))
         except OSError as error:
@@ -197,7 +198,9 @@ class Spool:
 
     def _go_on(self, new: Segment) -> None:
         """Raises OSError: nothing has changed then."""
-        new.publish(following(listed(self._folder)))
+        sequence = following(self._sequence)
+        new.publish(sequence)
+        self._sequence = sequence
         self._leave()
         with self._lock:
             self._segment, self._data, self._mark = new, new.data, new.mark
@@ -309,7 +312,9 @@ class Spool:
         self._ill = False
         return True
 
-    def _clear(self) -> None:
-        """What an earlier life of this worker had ready and did not use. Raises OSError."""
+    def _clear(self) -> int:
+        """Delete what an earlier life of this worker had ready; its last sequence. Raises OSError."""
         for left in self._folder.glob("*.new") if self._folder.is_dir() else ():
             left.unlink(missing_ok=True)
+        names = listed(self._folder)
+        return sequence_of(names[-1]) if names else 0

@@ -29,8 +29,6 @@ class Begun(Struct, gc=False):
     starts: list[bytes]
     """One for each attempt."""
     progress: bytes | None = None
-    last: int = 0
-    """The sequence of the last segment that has something of it."""
 
 
 class Unfinished:
@@ -62,21 +60,19 @@ class Unfinished:
                 one = self._begun[rid] = Begun(sequence, [])
             if body not in one.starts:
                 one.starts.append(body)
-            one.last = sequence
         elif tag == "P":
             one = self._begun.get(rid)
             if one is not None:
                 one.progress = body
-                one.last = sequence
 
     def forget(self, sequence: int) -> None:
         """Those that began in this segment or before are known to be settled."""
         for rid in [rid for rid, one in self._begun.items() if one.sequence <= sequence]:
             del self._begun[rid]
 
-    def touches(self, sequence: int) -> bool:
-        """Whether this segment, or an earlier one, has something of any of them."""
-        return any(one.sequence <= sequence for one in self._begun.values())
+    def began(self, sequence: int) -> bool:
+        """Whether any of them began in this segment."""
+        return any(one.sequence == sequence for one in self._begun.values())
 
     def stored(self) -> dict[str, Begun]:
         """For a file."""
