@@ -24,6 +24,9 @@ QUARTERS = frozenset({0, 15, 30, 45})
 _MOST = 4096
 """Expressions (in a zone) whose windows are remembered."""
 
+_LONGEST = 256
+"""Characters of an expression."""
+
 _FIELDS = "minute, hour, day of month, month and day of week"
 
 
@@ -77,6 +80,8 @@ def check_budget_cron(text: str, tz: str) -> None:
 
 
 def _checked(text: str, tz: str) -> CronSim:
+    if len(text) > _LONGEST:
+        raise ValueError(f"expected at most {_LONGEST} characters, found {len(text)}")
     if len(text.split()) != 5:
         raise ValueError(
             f"expected five fields ({_FIELDS}), such as '0 0 * * *', found {len(text.split())}"
