@@ -80,6 +80,8 @@ class Entry(Struct, frozen=True, gc=False):
     input: int
     cache_read: int
     cache_write: int
+    cache_write_1h: int
+    """A part of it: kept for an hour."""
     output: int
     reasoning: int
     audio_input: int

@@ -6,20 +6,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
+from msgspec.structs import astuple
 
-from proxy.ledger.records import Adjust, Content, End, Progress, Start
+from proxy.ledger.records import Adjust, Content, End, Progress, Start, Tokens
 
 if TYPE_CHECKING:
-    from proxy.ledger.records import Record, Tokens, Try
+    from proxy.ledger.records import Record, Try
     from proxy.store.base import Row
 
 LONGEST: Final = 512
 """Characters of what somebody else chose: a client, a provider. An index takes no longer ones."""
 
-_TOKENS: Final = (
-    "input", "cache_read", "cache_write", "output", "reasoning", "audio_input", "audio_output", "images",
-    "seconds",
-)  # fmt: skip
+_TOKENS: Final = Tokens.__struct_fields__
 START: Final = (
     "rid", "at", "attempt", "booked", "key_id", "key", "team", "owner", "route", "operation", "dialect",
     "stream", "asked", "model", "deployment", "provider", "upstream_model",
@@ -126,10 +124,7 @@ def of_adjust(one: Adjust) -> Row:
 
 
 def _tokens(one: Tokens) -> Row:
-    return (
-        one.input, one.cache_read, one.cache_write, one.output, one.reasoning, one.audio_input,
-        one.audio_output, one.images, float(one.seconds),
-    )  # fmt: skip
+    return astuple(one)
 
 
 def _known(number: Any) -> Any:

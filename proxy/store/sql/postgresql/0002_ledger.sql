@@ -33,6 +33,7 @@ CREATE TABLE requests (
   input bigint NOT NULL DEFAULT 0,
   cache_read bigint NOT NULL DEFAULT 0,
   cache_write bigint NOT NULL DEFAULT 0,
+  cache_write_1h bigint NOT NULL DEFAULT 0,
   output bigint NOT NULL DEFAULT 0,
   reasoning bigint NOT NULL DEFAULT 0,
   audio_input bigint NOT NULL DEFAULT 0,
