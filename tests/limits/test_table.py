@@ -140,10 +140,11 @@ def test_what_was_counted_survives_a_restart(path: Path) -> None:
 
 def test_a_new_file_knows_nothing(path: Path) -> None:
     accounts = Accounts.open(path, 0, 2)
+    before = accounts.known
 
-    assert not accounts.known
     accounts.learned()
-    assert accounts.known
+
+    assert (before, accounts.known) == (False, True)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.stat().st_blocks * 512 < 1 << 20, "it is sparse"
     accounts.close()
