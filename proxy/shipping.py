@@ -1,0 +1,130 @@
+"""The process that ships: what workers wrote down goes from the disk of this host to the database.
+
+It serves nobody, so nothing waits for it. When it is killed, what it had not acknowledged is shipped again by the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import uvloop
+
+from proxy.control.shipper import Shipper
+from proxy.core.log import logger
+from proxy.core.tasks import spawn
+from proxy.ledger.deadletters import bury
+from proxy.ledger.folder import host_id
+from proxy.ledger.reading import Lock, Reader
+from proxy.limits.accounts import Accounts
+from proxy.state.snapshot import compile_snapshot
+from proxy.store.ledger.retention import Keep
+from proxy.store.opening import open_store
+
+if TYPE_CHECKING:
+    from proxy.control.sync import ConfigFile
+    from proxy.core.model import Ledger, Snapshot
+
+TABLE: Final = "limits.shm"
+CONTENT: Final = "content"
+"""The folder below the ledger's with the spools that may lose."""
+TURN: Final = 0.5
+"""Seconds between two looks whether somebody else still ships."""
+FINISH: Final = 5.0
+"""Seconds for what is left, when told to stop. What does not fit is shipped after the next start."""
+
+
+def run(file: ConfigFile, ready: Callable[[], None] = lambda: None) -> None:
+    """Ship until told to stop: SIGTERM or SIGINT ships what is there, for a few seconds at most; SIGHUP reads the
+    configuration anew (for how long things are kept; another database or folder takes a new start).
+
+    The configuration has a store and a folder of the ledger, and whoever calls has no event loop. `ready` is called as
+    soon as signals are obeyed. Waits as long as another process of this host ships; a database that is away is waited
+    for too. Raises OSError for a folder that cannot be used.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(file, ready))
+
+
+async def _run(file: ConfigFile, ready: Callable[[], None]) -> None:
+    stop = asyncio.Event()
+    hung_up = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+    ready()
+    settings = _settings(file)
+    lock = Lock(Path(settings.ledger.path), "shipper")
+    while not lock.take():
+        if await _within(stop, TURN):
+            return
+    try:
+        await _ship(file, settings, stop, hung_up)
+    finally:
+        lock.release()
+
+
+async def _ship(
+    file: ConfigFile, settings: Snapshot, stop: asyncio.Event, hung_up: asyncio.Event
+) -> None:
+    folder = Path(settings.ledger.path)
+    aside = partial(bury, folder)
+    host = host_id(folder)
+    keep = _keep(settings.ledger)
+    store = open_store(file.config.store.url)
+    with closing(Accounts.open(folder / TABLE, None, settings.server.workers)) as accounts:
+        shippers = [
+            Shipper(store, Reader(folder), host, keep, aside, accounts),
+            Shipper(store, Reader(folder / CONTENT), host, None, aside),
+        ]
+        tasks = [spawn(each.run(), name="ship") for each in shippers]
+        reading = spawn(_reread(file, shippers[0], hung_up), name="reload")
+        try:
+            await stop.wait()
+            for each in shippers:
+                each.leave()
+            await asyncio.wait(tasks, timeout=FINISH)
+        finally:
+            for task in (reading, *tasks):
+                task.cancel()
+            await asyncio.wait({reading, *tasks})
+            await store.close()
+
+
+async def _reread(file: ConfigFile, shipper: Shipper, hung_up: asyncio.Event) -> None:
+    while True:
+        await hung_up.wait()
+        hung_up.clear()
+        if file.read is None:
+            continue
+        try:
+            config = await asyncio.to_thread(file.read)
+        except ValueError:
+            continue  # every worker says so itself
+        file.config = config.model_copy(update={"store": file.config.store})
+        shipper.keep = _keep(_settings(file).ledger)
+        logger.info("shipping by the configuration as it was reloaded")
+
+
+def _settings(file: ConfigFile) -> Snapshot:
+    nothing: dict[str, Any] = {"providers": {}, "models": {}, "keys": []}
+    return file.adjust(compile_snapshot(file.config.model_copy(update=nothing)))
+
+
+def _keep(ledger: Ledger) -> Keep:
+    return Keep(ledger.keep_requests, ledger.keep_content, ledger.keep_statistics)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
