@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
-from proxy.core.model import Health, Strategy, Timeouts
-from proxy.gateway.plan import Candidate
+from proxy.core.model import Health, Limits, Retry, Strategy, Timeouts
+from proxy.gateway.plan import Candidate, Plan, Step
+from proxy.limits.accounts import Refused, What
+from proxy.limits.subjects import subject
 from proxy.state.health import CLOSED, OPEN, PANIC, PROBE
 from tests.gateway.fleet import (
     REFUSED,
@@ -36,6 +40,12 @@ def break_open(fleet: Fleet, *ids: str) -> None:
     for id in ids or tuple(fleet.live.deployments):
         for _ in range(5):
             fleet.live.deployments[id].bad(fleet.now, 1.0, 0, fleet.rng)
+
+
+def refused(what: What, wait: float, scope: str = "deployment") -> Refused:
+    found = subject(scope, "x", "x", Limits(rpm=1))
+    assert found is not None
+    return Refused(found, what, wait)
 
 
 # --- the budget ---
@@ -270,6 +280,12 @@ ERRORS = st.builds(
     st.sampled_from([0, 400, 401, 404, 429, 500, 503, 529]),
     st.sampled_from([None, 0.3, 2.0, 40.0, 1e12]),
 )
+REFUSALS = st.builds(
+    lambda what, wait, scope: refused(what, wait, scope),
+    st.sampled_from(["rpm", "tpm", "concurrency", "quota_requests", "quota_tokens", "blind"]),
+    st.sampled_from([0.0, 0.2, 5.0, 3600.0, inf]),
+    st.sampled_from(["deployment", "credential"]),
+)
 SHAPES = st.lists(
     st.tuples(st.sampled_from(FIRST), st.integers(1, 2), st.integers(0, 3)), min_size=1, max_size=4
 )
@@ -281,7 +297,9 @@ SHAPES = st.lists(
     strategy=st.sampled_from(list(Strategy)),
     keys=st.integers(0, 3),
     script=st.lists(
-        st.tuples(st.floats(0.0, 5.0), st.one_of(st.none(), ERRORS)), min_size=1, max_size=60
+        st.tuples(st.floats(0.0, 5.0), st.one_of(st.none(), ERRORS, REFUSALS)),
+        min_size=1,
+        max_size=60,
     ),
     leaves=st.integers(0, 9),
 )
@@ -289,7 +307,7 @@ def test_whatever_happens_a_request_ends_and_leaves_nothing_behind(
     shape: list[tuple[str, int, int]],
     strategy: Strategy,
     keys: int,
-    script: list[tuple[float, UpstreamError | None]],
+    script: list[tuple[float, UpstreamError | Refused | None]],
     leaves: int,
 ) -> None:
     providers = {name: provider(name, keys) for name in FIRST}
@@ -312,9 +330,9 @@ def test_whatever_happens_a_request_ends_and_leaves_nothing_behind(
         try:
             candidate: Candidate | None = plan.first(fleet.now)
         except ProxyError as none:
-            assert none.ref in ("no_up", "limit", "up_auth", "up_spent")  # noqa: PT017
+            assert none.ref in WORDS  # noqa: PT017
             continue
-        made = 0
+        made = full = 0
         fleet.now += plan.pause
         while candidate is not None:
             made += 1
@@ -322,6 +340,13 @@ def test_whatever_happens_a_request_ends_and_leaves_nothing_behind(
             assert not_open_in_vain(fleet, candidate)
             _, failure = next(steps, (0.0, None))
             plan.ended(candidate)
+            if isinstance(failure, Refused):
+                made, full = made - 1, full + 1
+                assert full <= 20  # each deployment, each credential, a few waits
+                step = plan.full(candidate, failure, fleet.now)
+                candidate = step.candidate
+                fleet.now += step.delay
+                continue
             if failure is None:
                 if made != leaves:  # else the client left
                     plan.succeeded(candidate, fleet.now, 0.2)
@@ -338,9 +363,206 @@ def test_whatever_happens_a_request_ends_and_leaves_nothing_behind(
     assert all(state.until < 1e300 for state in fleet.live.deployments.values())
 
 
+WORDS = frozenset({"no_up", "limit", "up_auth", "up_spent", "no_quota", "no_state"})
+
+
 def not_open_in_vain(fleet: Fleet, candidate: Candidate) -> bool:
     """An open deployment is used as a last resort only, and then nobody healthy is left."""
     if candidate.probe != PANIC:
         return candidate.state.phase == CLOSED or candidate.probe == PROBE
-    others = [slot for slot in fleet.plan()._route.slots if slot.state is not candidate.state]
+    others = [slot for slot in fleet.plan().route.slots if slot.state is not candidate.state]
     return not any(slot.healthy(fleet.now) for slot in others)
+
+
+# --- limits of ours ---
+
+
+def fill(fleet: Fleet, plan: Plan, candidate: Candidate, one: Refused) -> Step:
+    """There is no room at the candidate."""
+    plan.ended(candidate)
+    return plan.full(candidate, one, fleet.now)
+
+
+def test_one_that_is_full_costs_neither_an_attempt_nor_health_nor_a_retry() -> None:
+    fleet = ordered(*FIRST, retry=Retry(max_attempts=1))
+    plan = fleet.plan()
+    before = plan.route.budget.level
+    first = plan.first(fleet.now)
+    second = fill(fleet, plan, first, refused("concurrency", 0.0)).candidate
+    assert second is not None
+    third = fill(fleet, plan, second, refused("tpm", 3.0)).candidate
+
+    assert third is not None
+    assert [one.deployment.id for one in (first, second, third)] == ["m/0:a", "m/1:b", "m/2:c"]
+    assert plan.attempts == []
+    assert plan.route.budget.level == pytest.approx(before + 0.2)
+    states = fleet.live.deployments.values()
+    assert [(one.phase, one.streak, one.used) for one in states] == [(CLOSED, 0, 0)] * 2 + [
+        (CLOSED, 0, 1)
+    ]
+    plan.ended(third)
+    assert fleet.in_flight() == 0
+
+
+@pytest.mark.parametrize("what", ["rpm", "quota_requests"])
+def test_what_refuses_everybody_is_remembered_for_a_second(what: What) -> None:
+    fleet = ordered("a", "b")
+    plan = fleet.plan()
+    fill(fleet, plan, plan.first(fleet.now), refused(what, 3600.0))
+
+    assert fleet.serve() == "m/1:b"
+    fleet.now += 1.01
+    assert fleet.serve() == "m/0:a"
+
+
+@pytest.mark.parametrize("what", ["tpm", "quota_tokens", "concurrency", "budget"])
+def test_what_depends_on_the_request_says_nothing_to_the_next(what: What) -> None:
+    fleet = ordered("a", "b")
+    plan = fleet.plan()
+    fill(fleet, plan, plan.first(fleet.now), refused(what, 3600.0))
+
+    assert fleet.serve() == "m/0:a"
+
+
+def test_a_full_credential_leaves_the_others_of_its_provider() -> None:
+    fleet = Fleet(model("m", provider("a", keys=3), provider("b"), priorities=(1, 2)))
+    plan = fleet.plan()
+    candidate: Candidate | None = plan.first(fleet.now)
+    tried = []
+    word: ProxyError | UpstreamError | None = None
+    while candidate is not None:
+        tried.append(candidate.held.id)
+        step = fill(fleet, plan, candidate, refused("tpm", 2.0, "credential"))
+        candidate, word = step.candidate, step.error
+
+    assert sorted(tried[:3]) == ["a#0", "a#1", "a#2"]
+    assert tried[3:] == ["b#0"]
+    assert isinstance(word, ProxyError)
+    assert (word.ref, word.retry_after) == ("limit", 2.0)
+
+
+def test_full_deployments_that_share_credentials_are_all_passed() -> None:
+    shared = provider("a", keys=2)
+    fleet = Fleet(model("m", shared, shared, shared, provider("b")))
+    plan = fleet.plan()
+    candidate: Candidate | None = plan.first(fleet.now)
+    tried = 0
+    while candidate is not None:
+        tried += 1
+        assert tried < 10
+        candidate = fill(
+            fleet, plan, candidate, refused("concurrency", 0.0, "credential")
+        ).candidate
+
+    assert tried == 3  # each credential once
+    assert fleet.in_flight() == 0
+
+
+def test_a_guess_about_a_full_credential_is_no_way_in() -> None:
+    fleet = Fleet(model("m", provider("a", keys=2)))
+    plan = fleet.plan()
+    candidate = plan.first(fleet.now)
+    step = fleet.fail(plan, candidate, limited(None))
+    rounds = 0
+    while step.candidate is not None:
+        rounds += 1
+        assert rounds < 10
+        step = fill(fleet, plan, step.candidate, refused("tpm", 5.0, "credential"))
+
+    assert isinstance(step.error, ProxyError)
+    assert step.error.ref == "limit"
+
+
+def test_fallbacks_serve_when_a_model_is_full() -> None:
+    fleet = ordered("a", fallbacks=("n",))
+    plan = fleet.plan()
+    step = fill(fleet, plan, plan.first(fleet.now), refused("quota_requests", 3600.0))
+
+    assert (step.kind, step.candidate and step.candidate.model.name) == ("fallback", "n")
+    assert fleet.serve() == "n/0:c"  # remembered: not asked again
+
+
+@pytest.mark.parametrize(
+    ("wants", "ref", "after"),
+    [
+        ([("rpm", 2.5), ("rpm", 7.0)], "limit", 2.5),
+        ([("tpm", 9.0), ("quota_requests", 3600.0)], "limit", 9.0),
+        ([("concurrency", 0.0), ("rpm", 7.0)], "limit", 1.0),
+        ([("quota_requests", 3600.0), ("quota_tokens", 60.0)], "no_quota", 60.0),
+        ([("quota_tokens", 0.0), ("quota_tokens", 60.0)], "no_quota", 1.0),
+        ([("budget", inf), ("budget", inf)], "no_quota", None),
+        ([("tpm", inf), ("tpm", inf)], "limit", None),
+        ([("blind", 5.0), ("blind", 5.0)], "no_state", 5.0),
+    ],
+)
+def test_the_last_word_is_about_what_is_in_the_way(
+    wants: list[tuple[What, float]], ref: str, after: float | None
+) -> None:
+    fleet = ordered("a", "b")
+    plan = fleet.plan()
+    first = fill(fleet, plan, plan.first(fleet.now), refused(*wants[0]))
+    assert first.candidate is not None
+    last = fill(fleet, plan, first.candidate, refused(*wants[1]))
+
+    assert isinstance(last.error, ProxyError)
+    assert (last.error.ref, last.error.retry_after) == (ref, after)
+
+
+def test_those_who_come_after_are_told_the_true_time_too() -> None:
+    fleet = ordered("a")
+    plan = fleet.plan()
+    fill(fleet, plan, plan.first(fleet.now), refused("quota_requests", 3600.0))
+    fleet.now += 0.5
+
+    word = raised(fleet)
+
+    assert (word.ref, word.retry_after) == ("no_quota", 3599.5)
+
+
+def test_what_was_asked_says_more_than_what_was_full() -> None:
+    fleet = ordered("a", "b")
+    plan = fleet.plan()
+    step = fill(fleet, plan, plan.first(fleet.now), refused("rpm", 30.0))
+    assert step.candidate is not None
+    candidate: Candidate | None = step.candidate
+    while candidate is not None:
+        step = fleet.fail(plan, candidate, REFUSED)
+        candidate = step.candidate
+
+    assert isinstance(step.error, ProxyError)
+    assert step.error.ref == "no_up"
+
+
+def test_the_sooner_of_a_providers_limit_and_ours_is_told() -> None:
+    fleet = ordered("a", "b")
+    plan = fleet.plan()
+    step = fill(fleet, plan, plan.first(fleet.now), refused("rpm", 30.0))
+    assert step.candidate is not None
+    last = fleet.fail(plan, step.candidate, limited(50.0))
+
+    assert isinstance(last.error, ProxyError)
+    assert (last.error.ref, last.error.retry_after) == ("limit", 30.0)
+
+
+def test_a_probe_that_found_no_room_proves_nothing() -> None:
+    fleet = ordered("a", "b")
+    break_open(fleet, "m/0:a")
+    fleet.now += 30.0
+    plan = fleet.plan()
+    probe = plan.first(fleet.now)
+    assert (probe.deployment.id, probe.probe) == ("m/0:a", PROBE)
+
+    step = fill(fleet, plan, probe, refused("concurrency", 0.0))
+
+    assert step.candidate is not None
+    assert fleet.live.deployments["m/0:a"].phase != OPEN
+    again = fleet.plan().first(fleet.now)
+    assert (again.deployment.id, again.probe) == ("m/0:a", PROBE)
+
+
+def test_a_last_resort_is_not_sought_where_there_is_no_room() -> None:
+    fleet = ordered("a")
+    break_open(fleet)
+    fleet.live.deployments["m/0:a"].room.fill("rpm", 0.5, fleet.now)
+
+    assert raised(fleet).ref == "limit"

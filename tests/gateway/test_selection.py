@@ -220,7 +220,7 @@ def test_one_whose_timer_ended_gets_exactly_one_request_at_a_time() -> None:
 def test_a_request_that_failed_elsewhere_does_not_probe_while_a_healthy_one_waits() -> None:
     one = fleet(Strategy.ROUND_ROBIN, 1, 1, 1)
     open_up(one, "a")
-    route: Route = one.plan()._route
+    route: Route = one.plan().route
     one.now += 2.0
 
     slot = route.pick(one.now, one.rng, probes=False)
