@@ -349,7 +349,6 @@ def test_what_works_and_is_perhaps_not_meant_is_said() -> None:
         "verify_tls: certificates are not checked: anybody between can read along",
     )
     assert key.warnings == (
-        "rpm: kept and shown, but not enforced by this version",
         "expires: this date is past: the key is refused",
         "models: no model is called 'zz'",
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.url import join
+from proxy.core.url import join, masked
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,20 @@ from proxy.core.url import join
 )
 def test_a_version_both_name_stands_once(base: str, root: str, whole: str) -> None:
     assert join(base, root) == whole
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("redis://u:p@h:6379/0", "redis://***@h:6379/0"),
+        ("redis://:p@/w@h", "redis://***@h"),
+        ("redis://h/0?password=p&db=1", "redis://h/0?***"),
+        ("redis://h/0?password=p@w", "redis://***"),
+        ("redis://:p?w@h", "redis://***"),
+        ("unix:///run/x.sock", "unix:///run/x.sock"),
+        ("p@ssword", "***"),
+    ],
+)
+def test_what_of_a_url_may_be_shown(url: str, shown: str) -> None:
+    assert masked(url) == shown

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 import yaml
 
 from proxy.core.config import load, parse
 from proxy.core.paths import CONF
 from proxy.state.show import show
+from proxy.state.snapshot import compile_snapshot
 
 TEXT = """
 admin: {token: literal-admin-token, password: literal-admin-password}
@@ -85,13 +87,14 @@ def test_a_deployment_is_shown_with_what_it_amounts_to() -> None:
 
 def test_everything_else_is_shown_once() -> None:
     content = shown()
+    no_limits = dict.fromkeys(("rpm", "tpm", "concurrency", "quota"))
 
     assert list(content["models"]) == ["m", "w*"]
     assert content["models"]["m"]["aliases"] == ["a"]
     assert content["models"]["m"]["strict"] is False
     assert content["providers"]["p"]["credentials"] == [
-        {"id": "p#0", "key": "***", "weight": 1},
-        {"id": "p#1", "key": "***", "weight": 1},
+        {"id": "p#0", "key": "***", "weight": 1, **no_limits},
+        {"id": "p#1", "key": "***", "weight": 1, **no_limits},
     ]
     assert content["providers"]["p"]["headers"]["x-title"] == "shown"
     assert content["providers"]["p"]["query"] == {"token": "***", "api-version": "preview"}
@@ -100,7 +103,13 @@ def test_everything_else_is_shown_once() -> None:
     assert content["admin"]["token"] == content["admin"]["password"] == "***"
     assert content["secrets"] == {"keys": ["***"], "file": None}
     assert content["keys"][0]["cidrs"] == ["10.0.0.0/8"]
-    assert content["keys"][0]["budget"] == {"usd": 3.0, "period": "month"}
+    assert content["keys"][0]["budget"] == {
+        "usd": 3.0,
+        "period": "month",
+        "cron": "",
+        "tz": "UTC",
+        "strict": False,
+    }
     assert content["keys"][0]["models"] == ["m*"]
     assert content["auth"]["require"] is True
 
@@ -140,3 +149,55 @@ def test_the_example_and_its_warnings_are_shown() -> None:
     assert set(content["models"]) == {"ollama/*"}
     assert any("OPENAI_API_KEY" in line for line in content["warnings"])
     assert content["admin"]["token"] is None
+
+
+def test_limits_and_prices_are_shown_in_the_units_of_the_file() -> None:
+    text = """
+limits: {rpm: 9, budget: {usd: 2}}
+teams: {t: {tpm: 8, burst: 3}}
+prices: {up: {input: 1.5, image: 0.04, above: {1000: {input: 3}}}}
+defaults: {price_unknown: {output: 4}}
+ledger: {path: /var/h}
+providers: {p: {base_url: "https://a.example", credentials: [{key: literal, rpm: 4, quota: {tokens: 5}}]}}
+models: {m: {concurrency: 6, deployments: [{provider: p, model: up, tpm: 7}, {provider: p, model: nobody/has-it}]}}
+"""
+
+    content = shown(text)
+
+    assert content["limits"]["rpm"] == 9
+    assert content["limits"]["budget"]["usd"] == 2
+    assert content["teams"] == {"t": {"rpm": None, "tpm": 8, "concurrency": None, "burst": 3, "budget": None}}  # fmt: skip
+    price = content["prices"]["up"]
+    assert (price["input"], price["image"], price["output"]) == (1.5, 0.04, 0)
+    assert price["above"]["1000"]["input"] == 3
+    assert content["price_unknown"]["output"] == 4
+    assert content["ledger"]["path"] == "/var/h"
+    [credential] = content["providers"]["p"]["credentials"]
+    assert (credential["rpm"], credential["quota"]["tokens"]) == (4, 5)
+    model = content["models"]["m"]
+    assert model["concurrency"] == 6
+    assert [one["tpm"] for one in model["deployments"]] == [7, None]
+    assert [one["price"] for one in model["deployments"]] == [price, None]
+    assert shown("")["price_unknown"] == "refuse"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:geheim@h:1/0",
+        "redis://h/0?password=geheim",
+        "rediss://h/0?username=u&password=geheim@x",
+        "unix://:geheim@/run/x.sock",
+    ],
+)
+def test_a_server_of_shared_limits_is_shown_without_its_password(url: str) -> None:
+    loaded = parse(f"shared: {{url: '{url}'}}", "h.yaml", {})
+
+    for text in (
+        show(loaded),
+        repr(loaded.config),
+        repr(loaded.config.shared),
+        repr(compile_snapshot(loaded.config)),
+    ):
+        assert "geheim" not in text
+    assert shown(f"shared: {{url: '{url}'}}")["shared"]["url"].startswith(url[:5])

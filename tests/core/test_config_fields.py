@@ -1,0 +1,36 @@
+"""What every section has in common."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from proxy.core.config.usage import Limits, Quota, Teams
+
+
+def test_a_null_is_as_good_as_leaving_the_line_out() -> None:
+    found = Quota.model_validate({"requests": None, "cron": None})
+
+    assert found == Quota()
+    assert found.model_fields_set == set()
+
+
+@pytest.mark.parametrize("data", [{"request": 1}, {"request": None}, [], "text"])
+def test_a_section_has_the_fields_it_has(data: object) -> None:
+    with pytest.raises(ValidationError):
+        Quota.model_validate(data)
+
+
+def test_names_of_ones_own_are_checked_one_by_one() -> None:
+    teams = Teams.model_validate({"a": {"rpm": 2}, "rpm": {}, "gone": None})
+
+    assert teams.entries() == {"a": Limits(rpm=2), "rpm": Limits()}
+    assert teams.model_fields_set == {"a", "rpm"}
+    assert teams.model_dump(exclude_unset=True) == {"a": {"rpm": 2}, "rpm": {}}
+    assert Teams.model_json_schema()["additionalProperties"] == {"$ref": "#/$defs/Limits"}
+
+
+@pytest.mark.parametrize("data", [{"a": {"rmp": 2}}, {"a": 3}, ["a"], 4])
+def test_and_nothing_else_is_taken(data: object) -> None:
+    with pytest.raises(ValidationError):
+        Teams.model_validate(data)
