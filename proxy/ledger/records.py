@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Struct
 
 HEAD = struct.Struct("<II")
-MAX_FRAME = 1 << 20
 VERSION = 1
 
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Final
 
 from proxy.core.clock import now
-from proxy.ledger.records import MAX_FRAME
 
 VERSION: Final = 1
 MAGIC: Final = b"HEADRACE"
@@ -66,13 +65,13 @@ def look(data: bytes, at: int, mark: bytes) -> tuple[Found, int]:
     begin = at + FRAME.size
     if found != mark:
         return Found.BAD if any(data[at:begin]) else Found.NOTHING, at
-    if length <= MAX_FRAME:
+    if length not in SEALS:
         end = begin + int(length)
         if end > len(data):
             return Found.SHORT, end
         whole = zlib.crc32(memoryview(data)[begin:end]) == crc
         return (Found.WHOLE if whole and length else Found.BAD), end
-    if length in SEALS and zlib.crc32(data[at : begin - 4]) == crc:
+    if zlib.crc32(data[at : begin - 4]) == crc:
         return Found.SEAL, begin
     return Found.BAD, at
 

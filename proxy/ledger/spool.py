@@ -20,7 +20,6 @@ from typing import Any, Final
 
 from proxy.core.clock import monotonic
 from proxy.core.log import logger
-from proxy.ledger.records import MAX_FRAME
 from proxy.ledger.room import Room
 from proxy.ledger.segments import (
     CLOSED,
@@ -82,7 +81,7 @@ class Spool:
         self._worker = worker
         self._folder = folder / "spool" / worker
         self._source = Room(folder, size=size, segment=segment, emergency=emergency, spare=spare)
-        self._capacity = min(segment - FIRST - FRAME.size, MAX_FRAME + FRAME.size)
+        self._capacity = segment - FIRST - FRAME.size
         self._reserve = segment // 8
         self._sync = sync
         self._before = 0
@@ -213,6 +212,7 @@ class Spool:
             return
         self._segment = None
         self._before += end - FIRST
+        self._at = FIRST
         try:
             old.data[end : end + FRAME.size] = seal(old.mark, CLOSED)
             self._old.append((old, end + FRAME.size))
