@@ -255,7 +255,7 @@ def test_nothing_costs_more_than_the_worst(
     assert worst(price, prompt, used.output + more) >= cost(price, tokens)
 
 
-@given(PRICE, COUNT, COUNT)
+@given(PRICE, st.integers(0, 10**4), st.integers(0, 10**4))
 def test_the_worst_is_that_of_one_kind_of_tokens(price: Price, prompt: int, output: int) -> None:
     tables = [price, *(above for bound, above in price.above if prompt > bound)]
 
