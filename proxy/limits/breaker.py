@@ -29,9 +29,10 @@ class Circuit(Enum):
 class Breaker:
     """One for each server. Who may ask says afterwards what came of it: `succeeded` or `failed`."""
 
-    __slots__ = ("_failures", "_random", "_timeouts", "_until", "circuit")
+    __slots__ = ("_failures", "_random", "_timeouts", "_until", "_within", "circuit")
 
-    def __init__(self, random: Random | None = None) -> None:
+    def __init__(self, random: Random | None = None, within: float = WITHIN) -> None:
+        self._within = within
         self.circuit = Circuit.CLOSED
         self._failures: deque[float] = deque(maxlen=FAILURES)
         self._timeouts: deque[float] = deque(maxlen=TIMEOUTS)
@@ -64,7 +65,8 @@ class Breaker:
         self._failures.append(now)
         if timeout:
             self._timeouts.append(now)
-        if not (_full(self._failures, now) or _full(self._timeouts, now)):
+        since = now - self._within
+        if not (_full(self._failures, since) or _full(self._timeouts, since)):
             return False
         self._open(now)
         return True
@@ -74,5 +76,5 @@ class Breaker:
         self._until = now + PAUSE * self._random.uniform(0.8, 1.2)
 
 
-def _full(moments: deque[float], now: float) -> bool:
-    return len(moments) == moments.maxlen and now - moments[0] <= WITHIN
+def _full(moments: deque[float], since: float) -> bool:
+    return len(moments) == moments.maxlen and moments[0] >= since

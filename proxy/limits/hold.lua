@@ -5,11 +5,12 @@
 --
 -- KEYS  1 hash: host -> "<holds> <number of its last word> <microseconds of its end, 0: never>";
 --         "" -> held by nobody in here any more; "?" -> when somebody was last refused
--- ARGV  1 host   2 number of this word   3 limit   4 holds   5 wanted besides   6 the slice: this many hundredths
---       7 of what is free (1) or of the limit (0)   8 seconds until its words are void, 0: never
+-- ARGV  1 host   2 number of this word   3 limit   4 holds, -1: what it said before   5 wanted besides   6 the slice: as much,
+--       or if it is more a twentieth   7 of what is free (1) or of the limit (0)   8 seconds until its words are void, 0: never
 --       9 held by others, as the caller knows from elsewhere   10 held by itself, as the others know from there
 --       11 whether to give anything now   12 unix time at which all of this is over, 0: after 8
--- gives { how much is given, 0 or at least what was wanted, -1: a newer word was heard; 1: others were refused lately }
+-- gives { how much is given, 0 or at least what was wanted; 1: somebody was refused lately }, or { -1; the number of the
+-- newer word }
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local host, number = ARGV[1], tonumber(ARGV[2])
@@ -26,8 +27,9 @@ for i = 1, #all, 2 do
   else
     local held, last, over = string.match(value, '^(%d+) (%d+) (%d+)$')
     if field == host then
-      if tonumber(last) >= number then return { -1, 0 } end
+      if tonumber(last) >= number then return { -1, tonumber(last) } end
       known = true
+      if holds < 0 then holds = tonumber(held) end
     elseif over ~= '0' and tonumber(over) <= now then
       redis.call('HDEL', KEYS[1], field)
     else
@@ -36,6 +38,7 @@ for i = 1, #all, 2 do
   end
 end
 
+holds = math.max(holds, 0)
 local before = past
 if not known then past = math.max(0, past - tonumber(ARGV[10])) end
 past = math.max(past, tonumber(ARGV[9]) - others)
@@ -45,8 +48,8 @@ local given = 0
 if wanted > 0 then
   local free = limit - others - past - holds
   if free >= wanted and ARGV[11] == '1' then
-    local slice = math.ceil((ARGV[7] == '1' and free or limit) * ARGV[6] / 100)
-    given = math.min(math.max(wanted, slice), free)
+    local slice = math.ceil((ARGV[7] == '1' and free or limit) / 20)
+    given = math.min(math.max(wanted, slice, tonumber(ARGV[6])), free)
   elseif free < wanted then
     redis.call('HSET', KEYS[1], '?', string.format('%.0f', now))
   end

@@ -19,9 +19,6 @@ from proxy.limits.scripts import Script
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-CONNECT = 1.0
-"""Seconds to connect, present a password and ask how long the server has been there."""
-
 Word = str | bytes | int
 
 
@@ -55,11 +52,13 @@ class Link:
         url = re.sub(r"^valkey(s?)://", lambda found: f"redis{found[1]}://", url)
         try:
             self._pool = ConnectionPool.from_url(
-                url, protocol=2, socket_timeout=CONNECT, socket_connect_timeout=CONNECT
+                url, protocol=2, socket_timeout=None, socket_connect_timeout=None
             )
         except (ValueError, TypeError):
             raise ValueError("shared.url: not the URL of a Redis or Valkey server") from None
         self._timeout = timeout
+        # To connect, present a password and ask how long the server has been there takes as many ways there and back.
+        self._patience = 5 * timeout
         self._connection: AbstractConnection | None = None
         self._waiting: list[_Call] = []
         self._working: asyncio.Task[None] | None = None
@@ -69,12 +68,15 @@ class Link:
         """Whether a call would be sent."""
         return self._connection is not None
 
-    async def connect(self) -> float:
-        """Seconds the server has been up, 0 where it does not say. Raises Failed."""
+    async def connect(self) -> tuple[float, str]:
+        """Seconds the server has been up, and which of its runs this is; 0 and empty where it does not say.
+
+        Takes five times the deadline at most. Raises Failed.
+        """
         await self._drop()
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(CONNECT):
+            async with asyncio.timeout(self._patience):
                 await connection.connect()
                 (info,) = await _exchange(connection, [("INFO", "server")])
         except BaseException as error:
@@ -83,8 +85,11 @@ class Link:
                 raise _failed(error) from None
             raise
         self._connection = connection
-        found = re.search(rb"uptime_in_seconds:(\d+)", info) if isinstance(info, bytes) else None
-        return float(found[1]) if found else 0.0
+        text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
+        up, run = (
+            re.search(rf"^{name}:(\w+)", text, re.M) for name in ("uptime_in_seconds", "run_id")
+        )
+        return float(up[1]) if up else 0.0, run[1] if run else ""
 
     def call(self, script: Script, key: str, *words: Word) -> asyncio.Future[list[int]]:
         """What the script gives. The future raises Failed."""

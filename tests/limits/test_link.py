@@ -29,7 +29,7 @@ async def test_scripts_are_known_again_after_the_server_forgot_them(
     assert await link.call(BEAT, "t:hosts", "a", 15) == [1]
     assert valkey.command("SCRIPT", "FLUSH") == b"+OK"
 
-    both = link.call(BEAT, "t:hosts", "b", 15), link.call(RATE, "t:rate", 60, 6, 1, 1, 0)
+    both = link.call(BEAT, "t:hosts", "b", 15), link.call(RATE, "t:rate", 60, 6, 1, 1, 0, -1)
     assert list(await asyncio.gather(*both)) == [[2], [1, 0]]
     assert await link.call(BEAT, "t:hosts", "b", 15) == [2]
 
@@ -37,11 +37,11 @@ async def test_scripts_are_known_again_after_the_server_forgot_them(
 async def test_what_is_asked_in_one_turn_goes_out_together(
     link: Link, valkey: ValkeyServer
 ) -> None:
-    await link.call(RATE, "t:rate", 600, 60, 1, 1, 0)
+    await link.call(RATE, "t:rate", 600, 60, 1, 1, 0, -1)
     before = reads(valkey)
 
     answers = await asyncio.gather(
-        *(link.call(RATE, f"t:{n}", 600, 60, 1, 1, 0) for n in range(50))
+        *(link.call(RATE, f"t:{n}", 600, 60, 1, 1, 0, -1) for n in range(50))
     )
 
     assert answers == [[1, 0]] * 50
@@ -66,8 +66,10 @@ async def test_a_frozen_server_is_a_timeout_and_the_connection_is_not_used_again
     with pytest.raises(Failed, match="not connected"):
         await link.call(BEAT, "t:hosts", "a", 15)
 
+    with pytest.raises(Failed):
+        await link.connect()
     valkey.thaw()
-    await link.connect()
+    assert (await link.connect())[1] == valkey.info("run_id")
 
     assert await link.call(BEAT, "t:hosts", "a", 15) == [1]
 
@@ -83,7 +85,7 @@ async def test_a_killed_server_is_a_failure_and_can_be_connected_to_again(
 
     valkey.start()
 
-    assert await link.connect() < 20
+    assert (await link.connect())[0] < 20
     assert await link.call(BEAT, "t:hosts", "a", 15) == [1]
 
 
@@ -98,7 +100,7 @@ async def test_an_error_of_the_server_is_named_by_its_code_only(
     assert str(failed.value) == "it answered WRONGTYPE"
     assert not failed.value.timeout
     # The others in the same batch, and after it, are none the worse.
-    assert await link.call(RATE, "t:rate", 60, 6, 1, 1, 0) == [1, 0]
+    assert await link.call(RATE, "t:rate", 60, 6, 1, 1, 0, -1) == [1, 0]
 
 
 async def test_a_wrong_password_is_said_without_it(valkey: ValkeyServer) -> None:
@@ -125,11 +127,9 @@ def test_without_the_extra_its_name_is_in_the_error(monkeypatch: pytest.MonkeyPa
 
 
 async def test_many_that_stopped_waiting_do_no_harm(link: Link) -> None:
-    calls = [link.call(RATE, "t:rate", 600, 60, 1, 1, 0) for _ in range(10)]
+    calls = [link.call(RATE, "t:rate", 600, 60, 1, 1, 0, -1) for _ in range(10)]
     for call in calls[::2]:
         call.cancel()
     assert [await call for call in calls[1::2]] == [[1, 0]] * 5
-    assert await link.call(HOLD, key("t", "s", "slots"), "a", 1, 10, 0, 1, 5, 0, 5, 0, 0, 1, 0) == [
-        1,
-        0,
-    ]
+    words = "a", 1, 10, 0, 1, 0, 0, 5, 0, 0, 1, 0
+    assert await link.call(HOLD, key("t", "s", "slots"), *words) == [1, 0]

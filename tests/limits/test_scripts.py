@@ -52,7 +52,7 @@ class Host:
 
 async def test_a_rate_gives_its_burst_and_then_says_when(link: Link) -> None:
     # One in ten seconds: the clock gives none while this runs.
-    given = [await link.call(RATE, "t:rate", 6, 5, 1, 0, 0) for _ in range(7)]
+    given = [await link.call(RATE, "t:rate", 6, 5, 1, 0, 0, -1) for _ in range(7)]
 
     assert [answer[0] for answer in given] == [1, 1, 1, 1, 1, 0, 0]
     assert 0 < given[5][1] <= 10_000_000
@@ -60,34 +60,46 @@ async def test_a_rate_gives_its_burst_and_then_says_when(link: Link) -> None:
 
 
 async def test_a_slice_is_given_where_there_is_as_much_and_else_what_there_is(link: Link) -> None:
-    assert await link.call(RATE, "t:rate", 6, 10, 1, 4, 0) == [4, 0]
-    assert await link.call(RATE, "t:rate", 6, 10, 1, 4, 0) == [4, 0]
-    assert await link.call(RATE, "t:rate", 6, 10, 1, 4, 0) == [2, 0]
+    assert await link.call(RATE, "t:rate", 6, 10, 1, 4, 0, -1) == [4, 0]
+    assert await link.call(RATE, "t:rate", 6, 10, 1, 4, 0, -1) == [4, 0]
+    assert await link.call(RATE, "t:rate", 6, 10, 1, 4, 0, -1) == [2, 0]
     # More than a slice may be wanted, but not more than there is.
-    given, wait = await link.call(RATE, "t:rate", 6, 10, 3, 4, 0)
+    given, wait = await link.call(RATE, "t:rate", 6, 10, 3, 4, 0, -1)
     assert (given, 20_000_000 < wait <= 30_000_000) == (0, True)
 
 
 async def test_what_is_given_back_can_be_had_again_and_what_was_overdrawn_can_not(
     link: Link,
 ) -> None:
-    assert await link.call(RATE, "t:rate", 6, 10, 10, 0, 0) == [10, 0]
-    assert await link.call(RATE, "t:rate", 6, 10, 3, 0, 3) == [3, 0]
-    assert (await link.call(RATE, "t:rate", 6, 10, 1, 0, 0))[0] == 0
+    assert await link.call(RATE, "t:rate", 6, 10, 10, 0, 0, -1) == [10, 0]
+    assert await link.call(RATE, "t:rate", 6, 10, 3, 0, 3, -1) == [3, 0]
+    assert (await link.call(RATE, "t:rate", 6, 10, 1, 0, 0, -1))[0] == 0
     # Overdrawn by two: those come first.
-    _, wait = await link.call(RATE, "t:rate", 6, 10, 1, 0, -2)
+    _, wait = await link.call(RATE, "t:rate", 6, 10, 1, 0, -2, -1)
     assert 20_000_000 < wait <= 30_000_000
 
 
 async def test_giving_back_too_much_gains_nothing(link: Link) -> None:
-    await link.call(RATE, "t:rate", 6, 10, 0, 0, 1_000)
+    await link.call(RATE, "t:rate", 6, 10, 0, 0, 1_000, -1)
 
-    assert (await link.call(RATE, "t:rate", 6, 10, 11, 0, 0))[0] == 0
-    assert (await link.call(RATE, "t:rate", 6, 10, 10, 0, 0))[0] == 10
+    assert (await link.call(RATE, "t:rate", 6, 10, 10, 0, 0, -1))[0] == 10
+    assert (await link.call(RATE, "t:rate", 6, 10, 1, 0, 0, -1))[0] == 0
+
+
+async def test_what_is_more_than_the_burst_is_given_when_nothing_else_was(link: Link) -> None:
+    assert (await link.call(RATE, "t:rate", 6, 10, 25, 0, 0, -1))[0] == 25
+    # All of it has to be there again.
+    _, wait = await link.call(RATE, "t:rate", 6, 10, 25, 0, 0, -1)
+    assert 240_000_000 < wait <= 250_000_000
+
+
+async def test_a_rate_nobody_knows_of_can_be_taken_to_be_used(link: Link) -> None:
+    assert (await link.call(RATE, "t:rate", 6, 10, 4, 0, 0, 3))[0] == 0
+    assert (await link.call(RATE, "t:rate", 6, 10, 3, 0, 0, 10))[0] == 3
 
 
 async def test_a_rate_nobody_used_leaves_nothing_behind(link: Link, valkey: ValkeyServer) -> None:
-    await link.call(RATE, "t:rate", 60_000, 10, 5, 0, 0)
+    await link.call(RATE, "t:rate", 60_000, 10, 5, 0, 0, -1)
     assert valkey.command("EXISTS", "t:rate") == b":1"
     async with asyncio.timeout(5):
         while valkey.command("EXISTS", "t:rate") != b":0":
@@ -105,7 +117,7 @@ async def test_no_rate_gives_more_than_its_burst_and_the_time_that_went_by(
     for _ in range(300):
         wanted = random.randint(1, max(1, burst // 4))
         back = random.randint(0, given) if random.random() < 0.1 else 0
-        got, _ = await link.call(RATE, "t:rate", limit, burst, wanted, burst // 3, back)
+        got, _ = await link.call(RATE, "t:rate", limit, burst, wanted, burst // 3, back, -1)
         given += got - back
         assert got == 0 or got >= wanted
     took = server_time(valkey) - began
@@ -129,7 +141,7 @@ async def test_all_hosts_together_never_get_more_than_there_is(link: Link) -> No
         wanted = random.randint(1, 60)
         free = 1_000 - sum(each.holds for each in hosts)
         given = await host.say(wanted, slice=5)
-        assert given == (0 if wanted > free else max(wanted, -(-free * 5 // 100)))
+        assert given == (0 if wanted > free else min(max(wanted, -(-free // 20), 5), free))
         assert sum(each.holds for each in hosts) <= 1_000
 
 
