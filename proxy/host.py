@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.log import logger
 from proxy.core.process import rename
-from proxy.ledger.reading import Lock
+from proxy.ledger.folder import TABLE, Lock
 from proxy.ledger.recovery import recover
 from proxy.limits.accounts import Accounts, Charge, Used
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from proxy.core.model import Snapshot
     from proxy.ledger.records import End
 
-TABLE = "limits.shm"
 SHIPPER = "shipper"
 
 
@@ -66,6 +65,8 @@ class Host:
         """Until told to stop. In the process that is to do it."""
         from proxy import shipping
 
+        # Who is left when the gateway died finishes its batch, and must not keep the next one from starting.
+        self._lock.release()
         rename("headrace-ship")
         shipping.run(self._file, ready)
 

@@ -19,8 +19,8 @@ from proxy.control.shipper import Shipper
 from proxy.core.log import logger
 from proxy.core.tasks import spawn
 from proxy.ledger.deadletters import bury
-from proxy.ledger.folder import host_id
-from proxy.ledger.reading import Lock, Reader
+from proxy.ledger.folder import CONTENT, TABLE, Lock, host_id
+from proxy.ledger.reading import Reader
 from proxy.limits.accounts import Accounts
 from proxy.state.snapshot import compile_snapshot
 from proxy.store.ledger.retention import Keep
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from proxy.control.sync import ConfigFile
     from proxy.core.model import Ledger, Snapshot
 
-TABLE: Final = "limits.shm"
-CONTENT: Final = "content"
-"""The folder below the ledger's with the spools that may lose."""
 TURN: Final = 0.5
 """Seconds between two looks whether somebody else still ships."""
 FINISH: Final = 5.0

@@ -23,6 +23,7 @@ from proxy.core.metrics import Metrics
 from proxy.dialects import render_error
 from proxy.gateway import endpoints
 from proxy.gateway.server import Gateway, Page
+from proxy.recording import Recording
 from proxy.state.live import Live
 from proxy.state.state import State
 from proxy.upstream.pool import UpstreamPool
@@ -61,6 +62,7 @@ class Worker:
         self._name = name
         self.sync = None if file is None else self._sync(file, name)
         self._following: asyncio.Task[None] | None = None
+        self._recording = Recording(self.state, name)
         self._servers: list[asyncio.Server] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -129,6 +131,7 @@ class Worker:
         if self.sync is not None:
             self.use(await self.sync.start(strict=strict))
             self._following = tasks.spawn(self.sync.run(), name="sync")
+        await self._recording.start(None if self.sync is None else self.sync.store)
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_server(self.gateway.connection, sock=api))
         await self._start_admin(admin)
@@ -175,6 +178,7 @@ class Worker:
         hurried.cancel()
         if not drained.done():
             await self.gateway.drain(5.0)
+        await self._recording.close()
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait({self._following})

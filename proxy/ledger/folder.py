@@ -10,6 +10,11 @@ from pathlib import Path
 
 from proxy.ledger.segments import make_folder
 
+TABLE = "limits.shm"
+"""The file of `limits.table`."""
+CONTENT = "content"
+"""A ledger in the ledger, for what was asked and answered: its spools may lose."""
+
 
 class Lock:
     """`flock` on a file of the folder: freed by death. `gateway` for those who write (shared by the workers of one

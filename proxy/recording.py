@@ -1,0 +1,120 @@
+"""What one worker counts and writes down: opened before it serves, looked after once a second, closed when it has drained.
+
+Without a folder for the ledger limits are counted in this process alone, and nothing is recorded. A process of its own
+ships what is written down; while there is none, one of the workers stands in for it, in small portions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.core import tasks
+from proxy.core.log import logger
+from proxy.ledger.folder import CONTENT, TABLE, Lock, host_id
+from proxy.ledger.spool import Spool
+from proxy.limits.accounts import Accounts
+
+if TYPE_CHECKING:
+    from proxy.limits.shared import Shares
+    from proxy.state.state import State
+    from proxy.store.base import Store
+
+TICK = 1.0
+"""Seconds between two looks at what is under way: streams that last, room on the disk."""
+PATIENCE = 10.0
+"""Seconds without anybody who ships, after which a worker does."""
+PORTION = 50
+"""Records it ships at once: requests wait meanwhile."""
+CONTENT_SIZE = 256 << 20
+CONTENT_SYNC = 10.0
+
+
+class Recording:
+    """One a worker. What it opens is in its state, where requests find it."""
+
+    def __init__(self, state: State, name: str) -> None:
+        self._state = state
+        self._name = name
+        self._shares: Shares | None = None
+        self._running: list[asyncio.Task[None]] = []
+
+    async def start(self, store: Store | None) -> None:
+        """Raises OSError when the folder cannot be used, ValueError when limits cannot be shared as configured."""
+        state, snapshot = self._state, self._state.snapshot
+        settings = snapshot.ledger
+        host = self._name
+        if settings.path:
+            folder = Path(settings.path)
+            host = host_id(folder)
+            column = int(self._name) if self._name.isdecimal() else 0
+            state.accounts = Accounts.open(folder / TABLE, column, snapshot.server.workers)
+            content = folder / CONTENT
+            state.spool = Spool(
+                folder, self._name, size=settings.size, sync=settings.sync, spare=content
+            )
+            state.contents = Spool(content, self._name, size=CONTENT_SIZE, sync=CONTENT_SYNC)
+            if store is not None:
+                self._go(self._stand_in(folder, host, store), "stand in")
+        else:
+            state.accounts = Accounts.memory()
+        if snapshot.shared.url:
+            from proxy.limits.shared import Shares  # brings a client for Redis with it
+
+            self._shares = state.shares = Shares(snapshot.shared, state.accounts, host)
+            await self._shares.start()
+            self._go(self._shares.run(), "shares")
+        self._go(self._tick(), "tick")
+
+    async def close(self) -> None:
+        """After the last request has ended."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        state = self._state
+        if self._shares is not None:
+            await self._shares.close()
+        for spool in (state.spool, state.contents):
+            if spool is not None:
+                spool.close()
+        if state.accounts is not None:
+            state.accounts.close()
+        state.spool = state.contents = state.accounts = state.shares = None
+
+    def _go(self, work: Coroutine[None, None, None], name: str) -> None:
+        self._running.append(tasks.spawn(work, name=name))
+
+    async def _tick(self) -> None:
+        state = self._state
+        while True:
+            await asyncio.sleep(TICK)
+            if state.accounts is not None:
+                state.accounts.tick()
+            for spool in (state.spool, state.contents):
+                if spool is not None and spool.full:
+                    spool.wake()
+
+    async def _stand_in(self, folder: Path, host: str, store: Store) -> None:
+        """Ship, if nobody does."""
+        await asyncio.sleep(PATIENCE)
+        lock = Lock(folder, "shipper")
+        while not lock.take():  # noqa: ASYNC110 - another process gives it up, or dies
+            await asyncio.sleep(PATIENCE)
+        from proxy.control.shipper import Shipper
+        from proxy.ledger.deadletters import bury
+        from proxy.ledger.reading import Reader
+
+        logger.warning("no process ships what is recorded: worker %s does", self._name)
+        aside = partial(bury, folder)
+        shippers = [
+            Shipper(store, Reader(folder), host, None, aside, self._state.accounts, most=PORTION),
+            Shipper(store, Reader(folder / CONTENT), host, None, aside, most=PORTION),
+        ]
+        try:
+            await asyncio.gather(*(each.run() for each in shippers))
+        finally:
+            lock.release()
