@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import genai_prices.data  # noqa: F401 - read with the first price that is asked for: 0.2 s, and no test's loop may wait
 import pytest
 from hypothesis import HealthCheck, settings
 

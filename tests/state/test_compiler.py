@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
-from proxy.core.model import Snapshot
+from proxy.core.model import Limits, Snapshot
 from proxy.core.paths import PACKAGE
 from proxy.core.records import Record
 from proxy.core.virtual_key import digest
@@ -134,6 +134,8 @@ def test_another_key_leaves_everything_else_the_same() -> None:
     worker = Worker()
     worker.rows.provider("p")
     worker.rows.model("m1", "p")
+    worker.rows.add("setting", "limits", rpm=5)
+    worker.rows.add("setting", "teams", research={"rpm": 5})
     before = worker.compile(*ALL)
     worker.rows.key()
 
@@ -142,8 +144,26 @@ def test_another_key_leaves_everything_else_the_same() -> None:
     assert after.models is before.models
     assert after.providers is before.providers
     assert after.wildcards is before.wildcards
+    assert after.limits is before.limits
+    assert after.teams is before.teams
     assert len(after.keys) == 1
     assert after.revision > before.revision
+
+
+def test_limits_of_the_store_reach_the_snapshot_and_what_is_alike_stays_the_same() -> None:
+    worker = Worker()
+    worker.rows.model("m1", "filed")
+    teams = worker.rows.add("setting", "teams", research={"rpm": 5})
+    before = worker.compile(*ALL)
+    worker.rows.change(teams, research={"rpm": 5})
+    worker.rows.add("setting", "limits", tpm=6)
+
+    after = worker.compile("setting")
+
+    assert after.limits == Limits(tpm=6)
+    assert after.teams == {"research": Limits(rpm=5)}
+    assert after.teams is before.teams
+    assert after.models is before.models
 
 
 def test_a_change_that_comes_to_nothing_leaves_the_tables_the_same() -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from proxy.core import model
 from proxy.core.config.schema import Config
+from proxy.core.config.usage import Above, Budget, Limits, Price
 from proxy.core.records import Record
 from proxy.state.merging import Merged, Merging
 from tests.state.rows import OTHER_VAULT, VAULT, Rows, file
@@ -225,6 +227,56 @@ def test_the_files_own_settings_win() -> None:
     assert config.defaults.strategy == "random"
     assert config.health.max_errors == 9
     assert config.providers == file(FILE).providers
+
+
+def test_limits_and_teams_are_said_option_by_option_and_budgets_and_prices_whole() -> None:
+    rows = Rows()
+    rows.add("setting", "limits", rpm=1, tpm=2, budget={"usd": 9, "cron": "0 6 * * *"})
+    rows.add("setting", "teams", filed={"rpm": 1, "tpm": 2}, stored={"concurrency": 3})
+    rows.add(
+        "setting",
+        "prices",
+        filed={"input": 1, "cached": 0.5, "above": {"1000": {"input": 2}}},
+        stored={"input": 4},
+    )
+    rows.add("setting", "defaults", price_unknown={"input": 1, "cached": 0.5})
+
+    config = merged(
+        rows,
+        file(
+            "limits: {rpm: 7, budget: {usd: 1, period: day}}\n"
+            "teams: {filed: {rpm: 7}}\n"
+            "prices: {filed: {input: 7, output: 8, above: {2000: {input: 9}}}}\n"
+            "defaults: {price_unknown: {input: 7}}"
+        ),
+    ).config
+
+    assert config.limits == Limits(rpm=7, tpm=2, budget=Budget(usd=1, period="day"))
+    assert config.teams.entries() == {
+        "filed": Limits(rpm=7, tpm=2),
+        "stored": Limits(concurrency=3),
+    }
+    assert config.prices.entries() == {
+        "filed": Price(input=7, output=8, above={2000: Above(input=9)}),
+        "stored": Price(input=4),
+    }
+    assert config.defaults.price_unknown == Price(input=7)
+
+
+def test_a_credential_of_the_store_has_its_limits() -> None:
+    rows = Rows()
+    provider = rows.provider("p")
+    rows.add(
+        "credential",
+        parent=provider,
+        sealed={"key": "k"},
+        rpm=5,
+        quota={"requests": 6, "tz": "UTC"},
+    )
+
+    held = merged(rows).accounts["p"].credentials[-1]
+
+    assert (held.limits, held.quota) == (model.Limits(rpm=5), model.Quota(requests=6))
 
 
 def test_without_settings_the_configuration_is_the_files() -> None:

@@ -47,7 +47,10 @@ def test_an_empty_configuration_is_the_default_snapshot() -> None:
     compiled = snapshot("")
 
     default = Snapshot()
-    for name in ("server", "admin", "logging", "health", "exempt", "require_auth", "store_url"):
+    for name in (
+        "server", "admin", "logging", "health", "exempt", "require_auth", "store_url", "limits", "teams", "prices",
+        "price_unknown", "shared",
+    ):  # fmt: skip
         assert getattr(compiled, name) == getattr(default, name)
 
 
@@ -393,6 +396,92 @@ def test_keys_are_required_as_soon_as_there_is_one(
     content = {"auth": {"require": require}, "keys": [{"name": "a", "key": "sk-12345678"}][:keys]}
 
     assert snapshot(content).require_auth is expected
+
+
+# --- limits and money ---
+
+
+def test_limits_are_where_they_were_written() -> None:
+    compiled = snapshot(
+        {
+            "limits": {"rpm": 9},
+            "teams": {"t": {"tpm": 8}},
+            "prices": {"gpt-*": {"input": 3}},
+            "defaults": {"price_unknown": {"output": 4}},
+            "ledger": {"path": "/var/h", "keep": {"content": "1h"}},
+            "shared": {"url": "redis://h", "prefix": "x"},
+            "providers": {
+                "p": BASE | {"credentials": [{"key": "k", "rpm": 4, "quota": {"tokens": 5}}, "l"]}
+            },
+            "models": {"m": {"concurrency": 6, "deployments": [{"provider": "p", "tpm": 7}]}},
+        }
+    )
+
+    assert compiled.limits == model.Limits(rpm=9)
+    assert compiled.teams == {"t": model.Limits(tpm=8)}
+    assert compiled.prices == {"gpt-*": model.Price(input=3.0)}
+    assert compiled.price_unknown == model.Price(output=4.0)
+    assert (compiled.ledger.path, compiled.ledger.keep_content) == ("/var/h", 3600.0)
+    assert (compiled.shared.url, compiled.shared.prefix) == ("redis://h", "x")
+    first, second = compiled.providers["p"].credentials
+    assert (first.limits, first.quota) == (model.Limits(rpm=4), model.Quota(tokens=5))
+    assert (second.limits, second.quota) == (None, None)
+    assert compiled.models["m"].limits == model.Limits(concurrency=6)
+    assert compiled.models["m"].tiers[0][0].limits == model.Limits(tpm=7)
+
+
+def test_a_key_has_its_budget() -> None:
+    keys = "keys: [{name: k, key: sk-application, budget: {usd: 5, period: day, tz: Asia/Tokyo, strict: true}}]"
+
+    [key] = snapshot(keys).keys.values()
+
+    assert key.budget == model.Budget(5.0, "day", "", "Asia/Tokyo", True)
+
+
+OPENAI = {"base_url": "https://api.openai.com/v1"}
+
+
+@pytest.mark.parametrize(
+    ("deployment", "prices", "expected"),
+    [
+        ({"model": "gpt-4o"}, {}, 2.5),
+        ({"model": "gpt-4o"}, {"gpt-4o": {"input": 9}}, 9.0),
+        ({"model": "gpt-4o"}, {"gpt-*": {"input": 8}, "*": {"input": 7}}, 8.0),
+        ({"model": "gpt-4o"}, {"gpt-4o": {}}, 2.5),
+        ({"model": "gpt-4o", "price": {"input": 1}}, {"gpt-4o": {"input": 9}}, 1.0),
+        ({"model": "gpt-4o", "price": {}}, {}, 2.5),
+        ({"model": "nobody-has-it"}, {}, None),
+    ],
+)
+def test_a_deployment_has_the_price_that_is_said_nearest_to_it(
+    deployment: dict[str, Any], prices: dict[str, Any], expected: float | None
+) -> None:
+    compiled = snapshot(
+        {
+            "prices": prices,
+            "providers": {"p": BASE | OPENAI},
+            "models": {"m": {"deployments": [{"provider": "p"} | deployment]}},
+        }
+    )
+
+    price = compiled.models["m"].tiers[0][0].price
+    assert (price and price.input) == expected
+
+
+def test_a_wildcard_costs_only_what_it_says_itself() -> None:
+    compiled = snapshot(
+        {
+            "prices": {"gpt-*": {"input": 9}},
+            "providers": {"p": BASE | OPENAI},
+            "models": {
+                "gpt-*": {"deployments": [{"provider": "p", "model": "gpt-*"}]},
+                "x/*": {"deployments": [{"provider": "p", "model": "*", "price": {"input": 1}}]},
+            },
+        }
+    )
+
+    priced = {prefix: item.tiers[0][0].price for prefix, item in compiled.wildcards}
+    assert priced == {"gpt-": None, "x/": model.Price(input=1.0)}
 
 
 # --- at all ---

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.core.config.schema import Config
-from proxy.core.model import Credential
+from proxy.core.model import Credential, Price
 from proxy.core.secret import Secret
 from proxy.state import snapshot
 from proxy.state.targets import Account, Builder, Public, Targets
@@ -99,3 +99,17 @@ def test_a_fallback_that_comes_and_goes() -> None:
     assert without.models["first"].fallbacks == ()
     assert same.models["first"] is without.models["first"]
     assert having.models["first"].fallbacks == ("late",)
+
+
+def test_another_price_is_another_deployment_and_no_other_provider() -> None:
+    builder, config = Builder(), file(FILE)
+    accounts, public = snapshot.accounts(config), snapshot.public(config)
+    before = builder.build(accounts, public, config.defaults)
+
+    after = builder.build(accounts, public, config.defaults, {"a": Price(input=1.0)})
+    again = builder.build(accounts, public, config.defaults, {"a": Price(input=1.0)})
+
+    assert {item.price for tier in after.models["a"].tiers for item in tier} == {Price(input=1.0)}
+    assert {item.price for tier in before.models["a"].tiers for item in tier} == {None}
+    assert after.providers["p"] is before.providers["p"]
+    assert again.models["a"] is after.models["a"]

@@ -73,6 +73,43 @@ def test_the_quick_way_and_the_schema_read_the_same() -> None:
         assert getattr(quick, name) == getattr(slow, name)
 
 
+@pytest.mark.parametrize(
+    ("written", "compiled"),
+    [
+        ({"usd": 2}, Budget(2.0)),
+        ({"usd": 2, "period": "DAY"}, Budget(2.0, "day")),
+        ({"usd": "2", "cron": None}, Budget(2.0)),
+        ({"usd": 2, "cron": "0 6 * * 1", "tz": "Asia/Tokyo", "strict": True}, Budget(2.0, "month", "0 6 * * 1", "Asia/Tokyo", True)),
+    ],
+)  # fmt: skip
+def test_a_budget_is_the_same_in_whatever_way_it_is_read(
+    written: dict[str, object], compiled: Budget
+) -> None:
+    rows = Rows()
+    rows.key("quick", "sk-quick", budget=written)
+    rows.key("slow", "sk-slow", budget=written, cidrs=["0.0.0.0/0"])
+
+    assert [key.budget for key in table(rows).values()] == [compiled, compiled]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"usd": 2, "period": "year"},
+        {"usd": 2, "tz": "Mars"},
+        {"usd": 2, "cron": "5 * * * *"},
+        {"usd": 2, "cron": "0 0 31 2 *"},
+    ],
+)
+def test_a_budget_whose_window_nobody_finds_shuts_its_key_out(written: dict[str, object]) -> None:
+    rows = Rows()
+    rows.key("app", budget=written)
+    keys = VirtualKeys()
+
+    assert keys.table(file(), rows.mirror, (PEPPER,)) == {}
+    assert keys.problems[0].startswith("key 'app': left out, budget.")
+
+
 def test_other_forms_are_read_as_in_the_file() -> None:
     rows = Rows()
     rows.key(enabled="no", rpm="7", routes="chat")
