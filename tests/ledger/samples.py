@@ -82,13 +82,29 @@ def files_of_at_most(size: int) -> Iterator[None]:
 @contextmanager
 def disk(where: Path, size: int) -> Iterator[Path]:
     """A real file system of `size` bytes; the test is skipped where this process may not mount one."""
+    with _mounted(where, b"tmpfs", b"size=%d" % size):
+        yield where
+
+
+@contextmanager
+def layered(where: Path, below: Path) -> Iterator[Path]:
+    """A file system over a folder, of a kind of which it is not known that what it promised can be written."""
+    for name in ("lower", "upper", "work"):
+        (below / name).mkdir()
+    options = f"lowerdir={below}/lower,upperdir={below}/upper,workdir={below}/work"
+    with _mounted(where, b"overlay", options.encode()):
+        yield where
+
+
+@contextmanager
+def _mounted(where: Path, kind: bytes, options: bytes) -> Iterator[None]:
     libc = ctypes.CDLL(None, use_errno=True)
     where.mkdir()
-    mounted = getattr(libc, "mount", None)
-    if mounted is None or mounted(b"tmpfs", bytes(where), b"tmpfs", 0, b"size=%d" % size) != 0:
-        pytest.skip(f"a file system cannot be mounted here: {os.strerror(ctypes.get_errno())}")
+    mount = getattr(libc, "mount", None)
+    if mount is None or mount(kind, bytes(where), kind, 0, options) != 0:
+        pytest.skip(f"{kind.decode()} cannot be mounted: {os.strerror(ctypes.get_errno())}")
     try:
-        yield where
+        yield
     finally:
         libc.umount2(bytes(where), 2)  # detached now, gone once its files are closed
 

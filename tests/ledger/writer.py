@@ -1,4 +1,4 @@
-"""A process that forks, on demand, processes that write a spool, recover one, or hold a lock; and kills them.
+"""A process that forks, on demand, processes that write a spool or recover one, and kills them.
 
 python -m tests.ledger.writer      a line in, a line out
 
@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -75,7 +76,7 @@ def _recover(folder: str, worker: str) -> None:
     recover(Path(folder), worker)
 
 
-_ACTS = {"write": _write, "recover": _recover}
+_ACTS: dict[str, Callable[..., None]] = {"write": _write, "recover": _recover}
 
 
 def _main() -> None:
