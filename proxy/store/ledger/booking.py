@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct
 
 from proxy.core.clock import now
-from proxy.store.base import ADMIN_TIMEOUT, Duplicate
+from proxy.store.base import Duplicate
 from proxy.store.ledger import rows, sums
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ async def book(store: Store, host: str, records: Iterable[Record]) -> Booked:
             (_STATISTIC, sums.statistics(ends, moment)),
         ):
             if some:
-                await session.each(sql, some, timeout=ADMIN_TIMEOUT)
+                await session.each(sql, some)
     return Booked(len(new), len(found.ends) - len(new))
 
 
@@ -126,7 +126,7 @@ async def _write(
     if not those:
         return []
     some = [row(those[rid]) for rid in sorted(those)]
-    return [rid for (rid,) in await session.each(sql, some, timeout=ADMIN_TIMEOUT)]
+    return [rid for (rid,) in await session.each(sql, some)]
 
 
 _UNFIT_STATES: Final = ("22", "23", "54")
