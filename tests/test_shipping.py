@@ -1,0 +1,169 @@
+"""The process that ships, as the supervisor starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from proxy import shipping
+from proxy.control.sync import ConfigFile
+from proxy.core.config import load
+from proxy.core.config.schema import Config
+from proxy.ledger.folder import CONTENT, Lock, host_id
+from proxy.ledger.records import Content
+from proxy.ledger.spool import Spool
+from proxy.store.ledger import retention
+from tests.control.ledgers import spool, write
+from tests.store.ledger.made import AT, end
+
+pytestmark = pytest.mark.allow_blocking("processes, and no loop of its own")
+
+PATIENCE = 20.0
+
+
+class Place:
+    """A configuration file, a database and a ledger beside it, and who ships."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "headrace.yaml"
+        self.ledger = folder / "ledger"
+        self.write(folder)
+        self.database = folder / "h.db"
+        self.pids: list[int] = []
+
+    def write(self, folder: Path, more: str = "") -> None:
+        self.path.write_text(f'store: {{url: "sqlite:///{folder}/h.db"}}\n{more}')
+
+    def read(self) -> Config:
+        return load(self.path, {}).config
+
+    def start(self) -> int:
+        """Another process that ships, once it obeys signals."""
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if not pid:
+            try:
+                file = ConfigFile(self.read(), self.read)
+                shipping.run(file, lambda: _say(writing))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        os.close(writing)
+        assert os.read(reading, 1) == b"."
+        os.close(reading)
+        self.pids.append(pid)
+        return pid
+
+    def stop(self, pid: int, number: int = signal.SIGTERM) -> int:
+        """Its exit code."""
+        os.kill(pid, number)
+        self.pids.remove(pid)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def count(self, sql: str = "SELECT count(*) FROM requests") -> int:
+        if not self.database.exists():
+            return -1
+        with closing(sqlite3.connect(self.database)) as database:
+            try:
+                return int(database.execute(sql).fetchone()[0])
+            except sqlite3.OperationalError:  # no tables yet
+                return -1
+
+
+def _say(to: int) -> None:
+    os.write(to, b".")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    for pid in place.pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def wal(place: Place) -> Iterator[Spool]:
+    one = spool(place.ledger)
+    yield one
+    one.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    late = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < late
+        time.sleep(0.01)
+
+
+def test_it_ships_until_it_is_told_to_stop_and_ships_what_is_left_then(
+    place: Place, wal: Spool
+) -> None:
+    write(wal, end("a"))
+    pid = place.start()
+    until(lambda: place.count() == 1)
+
+    write(wal, *(end(f"{n}") for n in range(50)))
+
+    assert place.stop(pid) == 0
+    assert place.count() == 51
+    assert place.count("SELECT count(DISTINCT host) FROM counters") == 1
+    with_id = f"SELECT count(*) FROM counters WHERE host = '{host_id(place.ledger)}'"
+    assert place.count(with_id) == 1
+
+
+def test_one_ships_at_a_time_and_the_next_goes_on_when_it_is_killed(
+    place: Place, wal: Spool
+) -> None:
+    first = place.start()
+    write(wal, end("a"))
+    until(lambda: place.count() == 1)
+    second, third = place.start(), place.start()
+    assert not Lock(place.ledger, "shipper").take()
+
+    assert place.stop(third) == 0  # it waits, and obeys
+    place.stop(first, signal.SIGKILL)
+    write(wal, end("b"))
+    until(lambda: place.count() == 2)
+
+    assert place.stop(second) == 0
+
+
+def test_content_has_a_ledger_of_its_own(place: Place) -> None:
+    contents = spool(place.ledger / CONTENT)
+    write(contents, Content("a", AT, "asked", "answered"))
+    pid = place.start()
+
+    until(lambda: place.count("SELECT count(*) FROM contents") == 1)
+
+    contents.close()
+    assert place.stop(pid) == 0
+
+
+def test_how_long_things_are_kept_is_read_anew(
+    place: Place, wal: Spool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("proxy.control.shipper.CLEAN", 0.05)
+    monkeypatch.setattr(retention, "AGAIN", 0.0)
+    write(wal, end("a", 1_700_000_000.0))
+    place.write(tmp_path, "ledger: {keep: {requests: 99999d}}\n")
+    pid = place.start()
+    until(lambda: place.count() == 1)
+
+    place.write(tmp_path, "ledger: {keep: {requests: 1d}}\n")
+    os.kill(pid, signal.SIGHUP)
+
+    until(lambda: place.count() == 0)
+    place.path.write_text("nonsense: [")
+    os.kill(pid, signal.SIGHUP)
+    write(wal, end("b"))
+    until(lambda: place.count() == 1)
+    assert place.stop(pid) == 0
