@@ -324,6 +324,29 @@ def guests(path: Path) -> dict[str, Any]:
     return {"spent": host.view(one).spent, "expected": board[2] * 3 + 600 * 5 + 24}
 
 
+def idle(path: Path) -> dict[str, Any]:
+    """One worker, which has nothing to do but to tick."""
+    one = limited("a", concurrency=10, budget=Budget(1e6, period="total"))
+    host = Accounts.open(path, None, 1)
+    host.learned()
+    board = memoryview(mmap.mmap(-1, 4096)).cast("q")
+
+    def worker() -> None:
+        accounts = Accounts.open(path, 0, 1)
+        accounts.settle(accounts.admit((one,), Ask(likely=3)), Used(micro=3))
+        board[0] = 1
+        while not board[1]:
+            accounts.tick()
+            os.sched_yield()
+
+    child = fork(worker)
+    wait_for(lambda: board[0] == 1)
+    host.charge((Charge(one.id, 0, 0),), Used(micro=5))
+    board[1] = 1
+    os.waitpid(child, 0)
+    return {"spent": host.view(one).spent}
+
+
 if __name__ == "__main__":
     found = globals()[sys.argv[1]](Path(sys.argv[2]))
     sys.stdout.write(msgspec.json.encode(found).decode())

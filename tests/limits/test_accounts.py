@@ -157,13 +157,9 @@ def test_what_a_dead_worker_could_not_book_is_booked(accounts: Accounts) -> None
 def test_what_is_cleared_is_not_given_back_again(accounts: Accounts) -> None:
     hold = accounts.admit((KEY,), ASK)
     assert accounts.clear(0) == 1
-    accounts.admit((KEY,), ASK)
 
     accounts.settle(hold, Used())
-    accounts.settle(accounts.admit((KEY,), ASK), Used())
-
-    assert accounts.view(KEY).inflight >= 0
-    assert accounts.view(KEY).reserved >= 0
+    assert (accounts.view(KEY).inflight, accounts.view(KEY).reserved) == (0, 0)
 
 
 def test_a_charge_of_a_window_that_is_over_is_not_kept(accounts: Accounts, hands: Hands) -> None:
@@ -233,6 +229,18 @@ def test_a_window_that_is_over_is_not_learned(new: Accounts, hands: Hands) -> No
     new.learn(charge, Used(micro=5), Used(micro=5))
 
     assert new._table.find(one.digest) == -1
+
+
+def test_a_new_budget_does_not_take_the_window_of_the_quota(new: Accounts, hands: Hands) -> None:
+    quota, wall = Quota(requests=9), 1_800_000_000
+    new.settle(new.admit((limited(quota=quota),), Ask()), Used())
+    for days in (10, 20):
+        new.learn(Charge("key:a", wall - 5, wall + days * DAY), Used(requests=1), Used())
+    both = limited(quota=quota, budget=Budget(1.0, "week"))
+
+    new.settle(new.admit((both,), Ask()), Used(micro=7))
+
+    assert (new.view(both).quota_requests, new.view(both).spent) == (2, 7)
 
 
 def test_what_is_recovered_is_not_learned_too(new: Accounts, hands: Hands) -> None:

@@ -83,7 +83,8 @@ class Model:
             if amount:
                 debt.amount = debt.left(moment) + amount
                 until[place] = moment + debt.amount
-        taken = Taken(one, ask.tokens, micro, counted, *until, windows_of(one, wall))
+        windows = windows_of(one, wall)
+        taken = Taken(one, ask.tokens, micro, counted, until[0], until[1], windows)
         mine.holds.append(taken)
         return taken
 

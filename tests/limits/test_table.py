@@ -282,6 +282,10 @@ def test_one_worker_keeps_its_lock_but_lets_guests_in(path: Path) -> None:
     assert found["spent"] == found["expected"]
 
 
+def test_an_idle_worker_lets_guests_in_when_it_ticks(path: Path) -> None:
+    assert run("idle", path) == {"spent": 8}
+
+
 def test_a_subject_that_lost_its_idle_place_gets_another() -> None:
     accounts = Accounts.memory()
     with clock.held() as hands:

@@ -66,6 +66,14 @@ def test_exactly_the_burst_at_once_and_then_the_rate(
     assert len(many(accounts, one)) == min(rpm, burst)
 
 
+@pytest.mark.parametrize("rpm", [7, 999_983])
+def test_rounding_never_allows_one_more_in_a_minute(accounts: Accounts, rpm: int) -> None:
+    standing = accounts.admit((limited(rpm=rpm),), Ask()).requests
+
+    assert standing is not None
+    assert 60.0 <= standing.reset * rpm < 60.01
+
+
 def test_the_wait_is_true(accounts: Accounts, hands: Hands) -> None:
     one = limited(rpm=7, burst=2)
     many(accounts, one)
@@ -229,7 +237,15 @@ def test_a_strict_budget_never_overshoots(accounts: Accounts) -> None:
             accounts.settle(hold, Used(micro=70_000))
 
     assert 930_000 < accounts.view(one).spent <= 1_000_000
-    assert refusal(accounts, one, Ask(worst=1_000_001)) == ("budget", inf), "it never fits"
+    assert refusal(accounts, one, Ask(worst=70_001)) == ("budget", inf)
+
+
+def test_what_is_worth_more_than_a_strict_budget_never_fits(accounts: Accounts) -> None:
+    one = limited(budget=Budget(1.0, "day", strict=True))
+
+    assert refusal(accounts, one, Ask(worst=1_000_001)) == ("budget", inf)
+    accounts.admit((one,), Ask(worst=1_000_000))
+    assert refusal(accounts, one, Ask(worst=1_000_000)) == ("budget", 0.0)
 
 
 def test_a_budget_overshoots_by_the_error_of_one_estimate(accounts: Accounts) -> None:
