@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from proxy.core import tasks
 from proxy.core.log import logger
@@ -19,6 +20,7 @@ from proxy.ledger.spool import Spool
 from proxy.limits.accounts import Accounts
 
 if TYPE_CHECKING:
+    from proxy.core.model import Snapshot
     from proxy.limits.shared import Shares
     from proxy.state.state import State
     from proxy.store.base import Store
@@ -45,25 +47,18 @@ class Recording:
     async def start(self, store: Store | None) -> None:
         """Raises OSError when the folder cannot be used, ValueError when limits cannot be shared as configured."""
         state, snapshot = self._state, self._state.snapshot
-        settings = snapshot.ledger
-        host = self._name
-        if settings.path:
-            folder = Path(settings.path)
-            host = host_id(folder)
-            column = int(self._name) if self._name.isdecimal() else 0
-            state.accounts = Accounts.open(folder / TABLE, column, snapshot.server.workers)
-            content = folder / CONTENT
-            state.spool = Spool(
-                folder, self._name, size=settings.size, sync=settings.sync, spare=content
-            )
-            state.contents = Spool(content, self._name, size=CONTENT_SIZE, sync=CONTENT_SYNC)
+        host = uuid4().hex  # without a folder each worker counts for itself
+        if snapshot.ledger.path:
+            # Files are made of their full size.
+            host = await asyncio.to_thread(self._open, snapshot)
             if store is not None:
-                self._go(self._stand_in(folder, host, store), "stand in")
+                self._go(self._stand_in(Path(snapshot.ledger.path), host, store), "stand in")
         else:
             state.accounts = Accounts.memory()
         if snapshot.shared.url:
             from proxy.limits.shared import Shares  # brings a client for Redis with it
 
+            assert state.accounts is not None
             self._shares = state.shares = Shares(snapshot.shared, state.accounts, host)
             await self._shares.start()
             self._go(self._shares.run(), "shares")
@@ -84,6 +79,20 @@ class Recording:
         if state.accounts is not None:
             state.accounts.close()
         state.spool = state.contents = state.accounts = state.shares = None
+
+    def _open(self, snapshot: Snapshot) -> str:
+        """The name of this host."""
+        state, settings = self._state, snapshot.ledger
+        folder = Path(settings.path)
+        content = folder / CONTENT
+        host = host_id(folder)
+        column = int(self._name) if self._name.isdecimal() else 0
+        state.accounts = Accounts.open(folder / TABLE, column, snapshot.server.workers)
+        state.spool = Spool(
+            folder, self._name, size=settings.size, sync=settings.sync, spare=content
+        )
+        state.contents = Spool(content, self._name, size=CONTENT_SIZE, sync=CONTENT_SYNC)
+        return host
 
     def _go(self, work: Coroutine[None, None, None], name: str) -> None:
         self._running.append(tasks.spawn(work, name=name))
