@@ -72,9 +72,9 @@ async def admit(exchange: Exchange, plan: Plan, state: State) -> None:
         except Refused as final:
             raise _turned_away(exchange, final, state) from None
     exchange.hold = hold
-    if hold.requests is not None or hold.tokens is not None:
-        family = exchange.endpoint.family
-        exchange.limits = ratelimit_headers.render(family, hold.requests, hold.tokens)
+    requests, tokens = hold.requests, hold.tokens
+    if requests is not None or tokens is not None:
+        exchange.limits = ratelimit_headers.render(exchange.endpoint.family, requests, tokens)
 
 
 def subjects_of(exchange: Exchange, model: Model, state: State) -> list[Subject]:
@@ -173,10 +173,15 @@ def _of_limits(
 
 def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state: State) -> Ask:
     """What the request may take, as far as one of these counts it."""
-    money = any(one.budget is not None for one in subjects)
-    if not money and not any(one.counts_tokens for one in subjects):
+    tokens = money = strict = False
+    for one in subjects:
+        if one.budget is not None:
+            money = True
+            strict = strict or one.budget.strict
+        elif one.tpm or one.quota is not None:
+            tokens = True
+    if not (tokens or money):
         return exchange.reserve
-    strict = any(one.budget is not None and one.budget.strict for one in subjects)
     found = estimating.tariff(plan.route, plan.matched, state.snapshot)
     pair = exchange.key.id if exchange.key is not None else "", plan.model.name
     asked = estimating.ask(

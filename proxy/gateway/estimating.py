@@ -104,7 +104,7 @@ def ask(
 
     Raises ProxyError bad_req: price_unknown, max_tokens_required.
     """
-    size = sizing.size(exchange)
+    size = sizing.size(exchange, strict=strict)
     output = _output(exchange, size, found, usual)
     if not money or exchange.endpoint.operation in sizing.FREE:
         return Ask(size.prompt + output)

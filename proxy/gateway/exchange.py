@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from time import time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.core.clock import now
 from proxy.core.model import VirtualKey
@@ -39,8 +39,6 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UNSAFE_VALUE = re.compile(rb"[\r\n\0]")
 LAST_CHUNK = b"0\r\n\r\n"
 NOTHING = Ask()
-NO_HEADERS: Headers = []
-"""Nobody adds to it."""
 
 
 class _Entropy:
@@ -116,12 +114,31 @@ def render_response(
     return b"".join((*parts, b"\r\n", body))
 
 
+class Books(Protocol):
+    """Who writes down what an exchange comes to: told before the client can see the end of its answer."""
+
+    def over(self, outcome: str = "", more: int = 0) -> None:
+        """The next write ends the answer. `outcome` is not empty where nobody has said it yet; `more` are bytes of the
+        answer that are in that write and not counted. The first time counts."""
+
+    def linger(self) -> bool:
+        """The client is gone: whether the rest of the answer is read nevertheless. Then its connection is not ours."""
+
+
+class Witness(Protocol):
+    """Who keeps what was answered."""
+
+    def whole(self, body: bytes) -> None:
+        """All of an answer."""
+
+
 class Exchange:
     """Request on one side, response on the other; lives from the request's head to the response's last byte."""
 
     __slots__ = (
         "asked",
         "body",
+        "books",
         "bytes_out",
         "chunked",
         "client_address",
@@ -138,6 +155,7 @@ class Exchange:
         "limits",
         "model",
         "must_reemit",
+        "named",
         "params",
         "query",
         "request",
@@ -147,6 +165,7 @@ class Exchange:
         "stream",
         "timing",
         "transport",
+        "witness",
     )
 
     def __init__(
@@ -166,7 +185,9 @@ class Exchange:
         self.params = params
         self.query = query
         asked = request.headers.get("x-request-id")
-        self.id = asked if asked and _SAFE_ID.fullmatch(asked) else new_request_id()
+        self.named = bool(asked and _SAFE_ID.fullmatch(asked))
+        """By its client, who may name any number of them alike."""
+        self.id: str = asked if self.named and asked else new_request_id()
         self.http10 = request.version[1] == 0
         self.keep_alive = request.keep_alive
         self.body = b""
@@ -183,8 +204,12 @@ class Exchange:
         """What was admitted of it; None: nothing that serves it is limited."""
         self.reserve: Ask = NOTHING
         """What it was taken for when it was admitted."""
-        self.limits: Headers = NO_HEADERS
-        """The client's rates, to be sent with any answer."""
+        self.limits = b""
+        """Header lines that tell the client of its rates, with any answer."""
+        self.books: Books | None = None
+        """None: nothing of it is written down, or held."""
+        self.witness: Witness | None = None
+        """None: nobody keeps what is answered."""
         self.status = 0
         self.bytes_out = 0
         self.head_sent = False
@@ -205,8 +230,6 @@ class Exchange:
         """
         self.status = status
         self.head_sent = True
-        if self.limits:
-            headers = headers + self.limits
         parts = [
             _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
             _date.now(),
@@ -216,6 +239,8 @@ class Exchange:
         for name, value in headers:
             if not _UNSAFE_VALUE.search(value):
                 parts.append(b"%b: %b\r\n" % (name, value))
+        if self.limits:
+            parts.append(self.limits)
         if length is not None:
             parts.append(b"content-length: %d\r\n" % length)
         elif self.http10:
@@ -234,6 +259,10 @@ class Exchange:
         """A whole response in one write."""
         head = self.head(status, headers, len(body))
         self.bytes_out += len(body)
+        if self.witness is not None:
+            self.witness.whole(body)
+        if self.books is not None:
+            self.books.over()
         self.transport.write(head + body)
 
     def frame(self, data: bytes) -> bytes:

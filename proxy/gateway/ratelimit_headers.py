@@ -11,42 +11,44 @@ from proxy.core.clock import now
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.gateway.exchange import Headers
     from proxy.limits.accounts import Standing
 
 _YEAR = 366 * 86400.0
 
 
-def render(family: str, requests: Standing | None, tokens: Standing | None) -> Headers:
-    """The headers of both rates; none of one that has no limit."""
+def render(family: str, requests: Standing | None, tokens: Standing | None) -> bytes:
+    """The header lines of both rates; nothing of one that has no limit."""
     write = _FAMILIES.get(family, _openai)
-    headers: Headers = []
-    if requests is not None:
-        headers += write(b"requests", requests)
-    if tokens is not None:
-        headers += write(b"tokens", tokens)
-    return headers
+    if tokens is None:
+        return b"" if requests is None else write(b"requests", requests)
+    lines = write(b"tokens", tokens)
+    return lines if requests is None else write(b"requests", requests) + lines
 
 
-def _openai(kind: bytes, rate: Standing) -> Headers:
-    return [
-        (b"x-ratelimit-limit-" + kind, b"%d" % rate.limit),
-        (b"x-ratelimit-remaining-" + kind, b"%d" % max(rate.remaining, 0)),
-        (b"x-ratelimit-reset-" + kind, duration(rate.reset)),
-    ]
+def _openai(kind: bytes, rate: Standing) -> bytes:
+    return (
+        b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n"
+        % (kind, rate.limit, kind, max(rate.remaining, 0), kind, duration(rate.reset))
+    )
 
 
-def _anthropic(kind: bytes, rate: Standing) -> Headers:
-    prefix = b"anthropic-ratelimit-" + kind
+def _anthropic(kind: bytes, rate: Standing) -> bytes:
     moment = datetime.fromtimestamp(ceil(now() + _bounded(rate.reset)), UTC)
-    return [
-        (prefix + b"-limit", b"%d" % rate.limit),
-        (prefix + b"-remaining", b"%d" % max(rate.remaining, 0)),
-        (prefix + b"-reset", moment.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
-    ]
+    return (
+        b"anthropic-ratelimit-%b-limit: %d\r\nanthropic-ratelimit-%b-remaining: %d\r\n"
+        b"anthropic-ratelimit-%b-reset: %b\r\n"
+        % (
+            kind,
+            rate.limit,
+            kind,
+            max(rate.remaining, 0),
+            kind,
+            moment.strftime("%Y-%m-%dT%H:%M:%SZ").encode(),
+        )
+    )
 
 
-_FAMILIES: Mapping[str, Callable[[bytes, Standing], Headers]] = {"anthropic": _anthropic}
+_FAMILIES: Mapping[str, Callable[[bytes, Standing], bytes]] = {"anthropic": _anthropic}
 
 
 def duration(seconds: float) -> bytes:

@@ -66,6 +66,8 @@ class Slot:
     def price(self, matched: str, snapshot: Snapshot) -> Price | None:
         """What its provider charges; None: nobody knows."""
         one = self.deployment
+        if not self.pattern:
+            return one.price  # looked up when the configuration was compiled
         return price_of(snapshot.prices, one.provider, self.name(matched), one.price)
 
     def name(self, matched: str) -> str:

@@ -7,6 +7,7 @@ a picture or a page counts what vendors' guides call usual.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from proxy.gateway.exchange import Exchange
     from proxy.wire.envelope import Envelope
 
@@ -45,11 +44,16 @@ _STORED = 1_000_000
 _SHORT = 256
 """Bytes of base64 that are not worth taking out."""
 
+_TYPE = b'"type"'
 _URI, _DATA, _PDF = b";base64,", b'"data"', b"JVBERi0"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_=-]{64}")
 _NAMED = (b'"image_url"', b'"file_id"', b'"file_url"', b'"file_uri"', b'"fileUri"', b'"url"')
 """What is fetched by the provider, so that its size is not known here."""
-_KEPT = ("previous_response_id", "conversation", "cachedContent", "cached_content")
+_KEPT: Mapping[str, tuple[str, ...]] = {
+    "openai.responses": ("previous_response_id", "conversation"),
+    "gemini.generate": ("cachedContent", "cached_content"),
+}
+"""Fields that name what the provider keeps. So does `prompt` where it is no text."""
 _HIGH = bytes(range(128, 256))
 _AUDIO_USUAL, _AUDIO_MOST = 1600, 100
 """Bytes of a recording a token, usually and at least: 128 kbit/s and 8 kbit/s at ten tokens a second."""
@@ -73,8 +77,9 @@ class Size(Struct, frozen=True, gc=False):
 NOTHING = Size(0, 0, 0)
 
 
-def size(exchange: Exchange) -> Size:
-    """Of a request that has been read."""
+def size(exchange: Exchange, *, strict: bool = False) -> Size:
+    """Of a request that has been read. `most` holds for what is `strict` only: pictures the provider fetches are not looked
+    for otherwise."""
     operation = exchange.endpoint.operation
     body = exchange.body
     if operation in FREE:
@@ -82,45 +87,46 @@ def size(exchange: Exchange) -> Size:
     envelope = exchange.envelope
     if envelope is None:
         return Size(len(body) // _AUDIO_USUAL + 1, len(body) // _AUDIO_MOST + _PICTURE_MOST, None)
-    prompt, most = _prompt(body)
-    if any(name in envelope for name in _KEPT) or _is_object(envelope.raw("prompt")):
-        most += _STORED
+    prompt, most = _prompt(
+        body, _DATA if exchange.endpoint.family == "gemini" else _TYPE, strict=strict
+    )
+    kept = _KEPT.get(exchange.endpoint.dialect)
+    if kept is not None:
+        raw = envelope.raw("prompt")
+        if (raw is not None and raw.startswith(b"{")) or any(name in envelope for name in kept):
+            most += _STORED
     if exchange.endpoint.family != "gemini":
         return Size(prompt, most, _largest(envelope, LIMITS), _largest(envelope, _CHOICES) or 1)
     settings = _settings(envelope)
-    limit = max(
-        filter(None, (_number(settings.get(name)) for name in _GEMINI_LIMITS)), default=None
+    return Size(
+        prompt, most, _greatest(settings, _GEMINI_LIMITS), _greatest(settings, _GEMINI_CHOICES) or 1
     )
-    answers = max(
-        filter(None, (_number(settings.get(name)) for name in _GEMINI_CHOICES)), default=1
-    )
-    return Size(prompt, most, limit, answers)
 
 
-def _prompt(body: bytes) -> tuple[int, int]:
+def _prompt(body: bytes, mark: bytes, *, strict: bool) -> tuple[int, int]:
     """(tokens about, tokens at most)."""
-    media_bytes = pictures = 0
+    most = length = len(body)
     tokens = 0.0
-    for start, end in _inline(body):
-        length = end - start
-        media_bytes += length
-        pages = ceil(length / _PAGE_BYTES) if body.startswith(_PDF, start) else 0
-        tokens += pages * _PAGE or _PICTURE
-        pictures += max(length, _PICTURE_MOST)
-    named = sum(map(body.count, _NAMED))
-    text = len(body) - media_bytes
-    other = 0 if body.isascii() else len(body) - len(body.translate(None, _HIGH))
-    about = (text - other) / _ASCII + other / _OTHER + tokens
-    # A picture of OpenAI's is named twice: by its type and by its field.
-    about += _PICTURE * ((named + 1) // 2 if not media_bytes else 0)
-    return ceil(about), text + pictures + named * _PICTURE_MOST + _FRAME
+    # Every look through a body takes as long as it is. Parts that are no text have a type, but for Gemini's.
+    if strict or mark in body:
+        for start, end in _inline(body):
+            size = end - start
+            length -= size
+            most += max(_PICTURE_MOST - size, 0)
+            pages = ceil(size / _PAGE_BYTES) if body.startswith(_PDF, start) else 0
+            tokens += pages * _PAGE or _PICTURE
+    if strict:
+        most += sum(map(body.count, _NAMED)) * _PICTURE_MOST
+    if not body.isascii():
+        other = len(body) - len(body.translate(None, _HIGH))
+        length -= other
+        tokens += other / _OTHER
+    return ceil(length / _ASCII + tokens), most + _FRAME
 
 
 def _inline(body: bytes) -> list[tuple[int, int]]:
     """Where base64 begins and ends."""
     found: list[tuple[int, int]] = []
-    if len(body) < _SHORT:
-        return found
     for mark in (_URI, _DATA):
         at = body.find(mark)
         while at >= 0:
@@ -156,18 +162,17 @@ def _settings(envelope: Envelope) -> Mapping[str, msgspec.Raw]:
     return {}
 
 
-def _number(raw: msgspec.Raw | None) -> int | None:
-    if raw is None:
-        return None
-    try:
-        value = _decode_integer(raw)
-    except ValueError:
-        return None
-    return value if 0 < value <= _MOST else None
-
-
-def _is_object(raw: bytes | None) -> bool:
-    return raw is not None and raw.startswith(b"{")
+def _greatest(settings: Mapping[str, msgspec.Raw], names: tuple[str, ...]) -> int | None:
+    largest = None
+    for name in names:
+        if name in settings:
+            try:
+                value = _decode_integer(settings[name])
+            except ValueError:
+                continue
+            if 0 < value <= _MOST and value > (largest or 0):
+                largest = value
+    return largest
 
 
 def limit_in(params: Mapping[str, object]) -> int | None:
