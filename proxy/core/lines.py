@@ -59,6 +59,10 @@ class RequestLine(Struct, kw_only=True, gc=False, omit_defaults=True):
     cache_write_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    usage_source: str = ""
+    """Of the tokens and the cost: `reported`, or `estimated`; empty where nothing was used."""
+    cost: float | None = None
+    """US dollars charged; None: no price is known."""
     bytes_in: int = 0
     bytes_out: int = 0
     client: str = ""
@@ -150,20 +154,20 @@ _OWN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def _clean(line: RequestLine) -> None:
     if not _OWN_ID.fullmatch(line.request_id):
-        line.request_id = _name(line.request_id)
-    line.method = _name(line.method)
-    line.route = _name(line.route)
-    line.client = _name(line.client)
+        line.request_id = name(line.request_id)
+    line.method = name(line.method)
+    line.route = name(line.route)
+    line.client = name(line.client)
     if line.model:
-        line.model = _name(line.model)
+        line.model = name(line.model)
     if line.upstream_model:
-        line.upstream_model = _name(line.upstream_model)
+        line.upstream_model = name(line.upstream_model)
     if line.user_agent:
-        line.user_agent = _name(line.user_agent)
+        line.user_agent = name(line.user_agent)
 
 
 @lru_cache(maxsize=4096)
-def _name(raw: str) -> str:
+def name(raw: str) -> str:
     """A short text from outside, fit to be written. Remembered: the same few come with every request."""
     raw = raw[:QUEUED]
     text = redact_name(raw)

@@ -46,6 +46,7 @@ class Bundle:
     """What one kind of exchange counts: same route, model, provider and mode."""
 
     __slots__ = (
+        "_costs",
         "_durations",
         "_inter_tokens",
         "_labels",
@@ -69,6 +70,7 @@ class Bundle:
         self._requests: dict[int | str, Counter] = {}
         self._terminations: dict[str, Counter] = {}
         self._tokens: dict[str, Tokens] = {}
+        self._costs: dict[bool, Counter] = {}
         self._durations = metrics.request_duration.child(route, model, provider, stream)
         self._ttfts = metrics.ttft.child(model, provider)
         self._overheads = metrics.overhead.child(route, stream)
@@ -151,6 +153,15 @@ class Bundle:
             tokens.cache_write.value += cache_write
         if reasoning:
             tokens.reasoning.value += reasoning
+
+    def count_cost(self, micro: int, *, estimated: bool = False) -> None:
+        """Add what one answer was charged with, in micro-dollars."""
+        counter = self._costs.get(estimated)
+        if counter is None:
+            _, model, provider, _ = self._labels
+            source = "estimated" if estimated else "reported"
+            counter = self._costs[estimated] = self._metrics.cost.child(model, provider, source)
+        counter.value += micro / 1e6
 
     def _tokens_of(self, source: str) -> Tokens:
         _, model, provider, _ = self._labels
@@ -277,6 +288,16 @@ class Metrics:
             "headrace_empty_responses_total",
             "Successful answers without content or without usage.",
             ("provider", "reason"),
+        )
+        self.cost = counter(
+            "headrace_cost_usd_total",
+            "US dollars charged to clients.",
+            ("model", "provider", "source"),
+        )
+        self.wasted_cost = counter(
+            "headrace_wasted_cost_usd_total",
+            "US dollars a provider probably charges for what no client was charged for.",
+            ("model", "provider", "reason"),
         )
         self.tokens = counter(
             "headrace_tokens_total",

@@ -109,6 +109,11 @@ class Gate:
         self.error: UpstreamError | None = None
         self.lost_error: UpstreamError | None = None
 
+    @property
+    def received(self) -> int:
+        """Bytes of the body that are, or were, held here as a whole."""
+        return self._size or len(self.held)
+
     # Consumer
 
     def head(self, status: int, headers: Headers) -> None:

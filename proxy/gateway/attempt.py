@@ -42,6 +42,16 @@ class End(StrEnum):
     RESTART = "restart"
 
 
+CUT = {
+    End.TRUNCATED: Cause.TRUNCATED,
+    End.STALLED: Cause.TIMEOUT_IDLE,
+    End.DEADLINE: Cause.TIMEOUT_TOTAL,
+    End.MALFORMED: Cause.MALFORMED,
+    End.ERROR_EVENT: Cause.IN_BAND,
+}
+"""Ends of a stream that are the provider's doing."""
+
+
 class Attempt:
     """The unit of retry, metrics and blame."""
 
@@ -53,6 +63,9 @@ class Attempt:
         "error",
         "exchange",
         "gate",
+        "late_bytes",
+        "late_events",
+        "lingers",
         "opened",
         "relay",
         "spent",
@@ -80,6 +93,10 @@ class Attempt:
         """What stands between client and provider, where they do not speak the same way."""
         self.body: bytes | None = None
         """The whole answer in the client's words, unless it is relayed as it comes."""
+        self.lingers = False
+        """A client that leaves does not end it: the answer is read on, for what it costs."""
+        self.late_events = self.late_bytes = 0
+        """Of an answer that nobody waited for any more."""
 
     async def run(self, upstream: Upstream, ttft_limit: float, *, eager: bool) -> bool:
         """Whether this deployment gives an answer; `error` says why not.
@@ -202,7 +219,8 @@ class Attempt:
             timer.cancel()
             if pulse is not None:
                 pulse.stop()
-            if not gate.opened and connection.consumer is gate:
+            left = self.lingers and gate.error is None  # else it has failed
+            if not gate.opened and connection.consumer is gate and not left:
                 connection.cancel()
 
     def close(self) -> None:

@@ -8,22 +8,13 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, UpstreamError
 from proxy.gateway import admission
-from proxy.gateway.attempt import Attempt, End
+from proxy.gateway.attempt import CUT, Attempt
 
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.meter import Meter
     from proxy.gateway.plan import Candidate, Plan, Step
     from proxy.upstream.pool import UpstreamPool
-
-CUT = {
-    End.TRUNCATED: Cause.TRUNCATED,
-    End.STALLED: Cause.TIMEOUT_IDLE,
-    End.DEADLINE: Cause.TIMEOUT_TOTAL,
-    End.MALFORMED: Cause.MALFORMED,
-    End.ERROR_EVENT: Cause.IN_BAND,
-}
-"""Ends of a stream that are the provider's doing."""
 
 
 async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter: Meter) -> Attempt:
@@ -48,6 +39,8 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
                 candidate, delay = _next(step)
                 continue
         attempt = Attempt(exchange, candidate)
+        if meter.state.spool is not None or exchange.hold is not None:
+            meter.begin(attempt)
         try:
             answered = await attempt.run(
                 pool.of(candidate.deployment.provider),
@@ -55,9 +48,10 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
                 eager=not plan.alternatives,
             )
         except BaseException:
-            attempt.close()
             plan.ended(candidate)
             meter.cancelled(attempt)
+            if not meter.linger():
+                attempt.close()
             raise
         now = attempt.answered_at
         if answered:

@@ -1,7 +1,11 @@
 """What one exchange took and gave: measured while it runs, booked once at its end.
 
-Nothing here awaits, and nothing here can fail the request: counters are plain numbers, the log line is handed to
-the log's own thread.
+    begin   an attempt is about to be sent
+    over    the next write ends the answer: what it comes to is written down, what was held of limits is given back
+    settle  everything is over: the same, if that has not been, then counters and the log line
+
+Nothing here awaits, and nothing here can fail the request: counters are plain numbers, the ledger is memory, the log
+line is handed to the log's own thread.
 """
 
 from __future__ import annotations
@@ -13,34 +17,31 @@ from proxy.core import clock, log
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.lines import RequestLine
 from proxy.core.log import logger
+from proxy.gateway import charging
 from proxy.gateway.attempt import End
-from proxy.gateway.relay import EventRelay
+from proxy.gateway.booking import Entry
+from proxy.gateway.exchange import NOTHING
+from proxy.gateway.lingering import Lingering
+from proxy.gateway.relay import OUTCOMES, EventRelay
+from proxy.limits.accounts import Used
 
 if TYPE_CHECKING:
-    from proxy.core.metrics import Attempts
+    from proxy.core.metrics import Attempts, Bundle
+    from proxy.core.model import Snapshot
     from proxy.core.series import Gauge
-    from proxy.dialects.base import Usage
     from proxy.gateway.attempt import Attempt
+    from proxy.gateway.charging import Bill
     from proxy.gateway.exchange import Exchange, Headers
     from proxy.gateway.plan import Step
     from proxy.gateway.relay import Relay
     from proxy.gateway.translation import Translation
     from proxy.state.state import State
 
-_OUTCOMES = {
-    End.DONE: "ok",
-    End.FINISH_NO_DONE: "ok",
-    End.TRUNCATED: "truncated",
-    End.STALLED: "truncated",
-    End.CLIENT_GONE: "client_gone",
-    End.ERROR_EVENT: "upstream_error",
-    End.DEADLINE: "truncated",
-    End.MALFORMED: "upstream_error",
-    End.RESTART: "truncated",
-}
-
 _REPORTS = frozenset({"chat", "completions", "responses", "embeddings", "messages", "generate"})
 """Operations whose answers should say what they used."""
+
+_UNSERVED = frozenset({"rejected", "refused", "failed"})
+"""Outcomes of a request that no provider has answered."""
 
 _ALERTS = {
     Cause.AUTH: "the provider refuses the credential",
@@ -57,15 +58,22 @@ class Meter:
     __slots__ = (
         "attempt",
         "attempts",
+        "bill",
         "cause",
+        "entry",
         "exchange",
         "inflight",
+        "left_at",
+        "lingering",
         "model",
         "outcome",
+        "queued",
         "ready_at",
         "relay",
+        "snapshot",
         "state",
         "waited",
+        "waiting",
     )
 
     def __init__(self, exchange: Exchange, state: State) -> None:
@@ -82,6 +90,17 @@ class Meter:
         self.relay: Relay | None = None
         self.outcome = "ok"
         self.cause = ""
+        self.snapshot: Snapshot = state.snapshot
+        self.entry: Entry | None = None
+        """None: nothing of it is recorded, or not yet."""
+        self.queued = -1.0
+        """Seconds until something was sent."""
+        self.waiting: Attempt | None = None
+        """What the client did not wait for."""
+        self.bill: Bill | None = None
+        """Once it is known, it stays."""
+        self.lingering: Lingering | None = None
+        self.left_at = 0.0
 
     def ready(self, at: float) -> None:
         """The request has been read whole, at this monotonic time."""
@@ -92,13 +111,30 @@ class Meter:
         )
         self.inflight.value += 1
 
+    def begin(self, attempt: Attempt) -> None:
+        """An attempt is about to be sent, and somebody has to know."""
+        exchange, spool = self.exchange, self.state.spool
+        exchange.books = self
+        attempt.lingers = self.snapshot.ledger.client_gone == "drain"
+        if spool is not None:
+            entry = self.entry
+            if entry is None:
+                entry = self.entry = Entry(exchange, spool, self.snapshot)
+                self.queued = attempt.started - self.ready_at
+            entry.begin(attempt, self.attempts + 1)
+
     def failed(self, attempt: Attempt, step: Step) -> None:
         """An attempt gave no answer; `step` is what the plan makes of it."""
         error = attempt.error
         assert error is not None
         self._waited(attempt)
         self.cause = str(error.cause)
-        self._count(attempt, "final_error" if step.candidate is None else step.kind, self.cause)
+        outcome = "final_error" if step.candidate is None else step.kind
+        self._count(attempt, outcome, self.cause)
+        if self.entry is not None:
+            self._wasted(
+                attempt, self.entry.failed(attempt, self.attempts, outcome, self.cause), self.cause
+            )
         provider = attempt.candidate.deployment.provider.name
         if error.cause in _ALERTS:
             self._alert(attempt, error.cause)
@@ -119,11 +155,14 @@ class Meter:
         self.attempt = attempt
         attempts = self._count(attempt, "ok", "")
         attempts.ttft.observe(attempt.answered_at - attempt.started)
+        if self.entry is not None and attempt.is_stream:
+            self.state.streams.add(self)
 
     def cancelled(self, attempt: Attempt) -> None:
         """The client left while an attempt was waiting for its answer."""
         self._waited(attempt)
         self._count(attempt, "cancelled", "")
+        self.waiting = attempt
 
     def _waited(self, attempt: Attempt) -> None:
         self.attempts += 1
@@ -167,6 +206,8 @@ class Meter:
         """The handler was cancelled: the client's connection is lost."""
         if self.relay is not None and self.relay.reason in (End.DONE, End.FINISH_NO_DONE):
             return  # it left after the terminal event: it has everything
+        if self.bill is not None:
+            return  # so it had when that was written
         self.outcome = "client_gone"
         self.state.metrics.client_gone.child(self._stage()).inc()
 
@@ -188,17 +229,118 @@ class Meter:
             (b"x-headrace-overhead-ms", b"%.3f" % milliseconds),
         ]
 
+    # --- the end ---
+
+    def progress(self, now: float) -> None:
+        """A stream goes on."""
+        attempt = self.attempt
+        if self.entry is not None and attempt is not None and attempt.relay is not None:
+            self.entry.progress(attempt, now)
+
+    def over(self, outcome: str = "", more: int = 0) -> None:
+        if self.bill is None:
+            self._close(outcome or self.outcome, monotonic(), more)
+
+    def linger(self) -> bool:
+        attempt = self.attempt or self.waiting
+        if (
+            attempt is None
+            or not attempt.lingers
+            or not attempt.connected_at
+            or self.bill is not None
+            or self.state.draining
+        ):
+            return False
+        if self.lingering is None:
+            ledger, relay = self.snapshot.ledger, attempt.relay
+            self.lingering = Lingering(
+                attempt, ledger.drain_seconds, ledger.drain_tokens, self._drained
+            )
+            self.state.lingering.add(self.lingering)
+            self.lingering.take(b"" if relay is None else relay.rest())
+        return not self.lingering.over
+
+    def _drained(self) -> None:
+        """Nobody was waiting, and now nothing is left to wait for."""
+        assert self.lingering is not None
+        self.state.lingering.discard(self.lingering)
+        if self.left_at:
+            self._settle(self.left_at)
+
     def settle(self) -> None:
-        """Book it: counters and the log line."""
+        """Book it, once what it used is known: the ledger, what was held, counters and the log line."""
         now = monotonic()
         if self.inflight is not None:
             self.inflight.value -= 1
+        if self.lingering is not None and not self.lingering.over:
+            self.left_at = now
+        else:
+            self._settle(now)
+
+    def _close(self, outcome: str, now: float, more: int = 0) -> Bill:
+        """Write down what it comes to, and give back what was held."""
+        exchange = self.exchange
+        state = self.state
+        attempt = self.attempt or self.waiting
+        if attempt is None or outcome in _UNSERVED:
+            bill = charging.NOTHING
+        else:
+            bill = charging.bill(exchange, attempt, outcome, self.snapshot)
+        self.bill = bill
+        self.outcome = outcome
+        entry = self.entry
+        if entry is None and state.spool is not None and self.model:
+            entry = Entry(exchange, state.spool, self.snapshot)
+        if entry is not None:
+            relay = self.relay if attempt is None else attempt.relay
+            ttft, mine = -1.0, now - self.ready_at - self.waited
+            if relay is not None:
+                ttft = (relay.first_written - exchange.started) * 1000
+                mine = relay.first_written - self.ready_at - self.waited
+            entry.end(
+                bill,
+                attempt,
+                self.attempts,
+                self.model,
+                self._status(outcome),
+                outcome,
+                self.cause,
+                now,
+                self.queued * 1000 if self.queued >= 0 else -1.0,
+                ttft,
+                max(mine, 0.0) * 1000,
+                exchange.bytes_out + more,
+            )
+            state.streams.discard(self)
+        hold = exchange.hold
+        if hold is not None and state.accounts is not None:
+            self._give_back(bill)
+        return bill
+
+    def _give_back(self, bill: Bill) -> None:
+        exchange, state = self.exchange, self.state
+        hold, accounts = exchange.hold, state.accounts
+        assert hold is not None
+        assert accounts is not None
+        cost = max(bill.cost, 0)
+        requests = 1 if self.attempts else 0
+        accounts.settle(hold, Used(bill.tokens.total, cost, requests))
+        if bill.source == charging.REPORTED and exchange.reserve is not NOTHING:
+            key = exchange.key.id if exchange.key is not None else ""
+            state.answers.add(key, self.model, bill.tokens.output)
+            state.costs.add(key, self.model, cost)
+
+    def _status(self, outcome: str) -> int:
+        if outcome == "client_gone":
+            return 499
+        return self.exchange.status or (499 if self.attempt is None else self.attempt.gate.status)
+
+    def _settle(self, now: float) -> None:
         exchange = self.exchange
         relay = self.relay
         attempt = self.attempt
         provider = target = upstream_model = ""
         model = self.model
-        usage: Usage | None = None
         ttft = None
         if attempt is not None:
             candidate = attempt.candidate
@@ -206,15 +348,14 @@ class Meter:
             target = candidate.deployment.id
             provider = candidate.deployment.provider.name
             upstream_model = candidate.upstream_model
-            usage = attempt.gate.tap.usage
         overhead = now - self.ready_at - self.waited
         if relay is not None:
-            self.outcome = _OUTCOMES[relay.reason]
             overhead = relay.first_written - self.ready_at - self.waited
             ttft = relay.first_written - exchange.started
-        status = exchange.status or 499
-        if self.outcome == "client_gone":
-            status = 499
+        bill = self.bill
+        if bill is None:
+            bill = self._close(self.outcome if relay is None else OUTCOMES[relay.reason], now)
+        status = self._status(self.outcome)
         truncated = relay is not None and self.outcome in ("truncated", "upstream_error")
         bundle = self.state.metrics.exchange(
             exchange.endpoint.route, model, provider, exchange.stream
@@ -228,29 +369,54 @@ class Meter:
             response_bytes=exchange.bytes_out,
         )
         if isinstance(relay, EventRelay):
-            events = relay.event_count
-            spread = relay.last_content - relay.first_content
-            if relay.reason is End.MALFORMED:
-                self.state.metrics.malformed_chunks.child(provider, "mid_stream").inc()
-            bundle.finish_stream(
-                str(relay.reason),
-                max_gap=relay.max_gap if events > 1 else None,
-                inter_token=spread / (events - 1) if events > 1 else None,
-            )
-        if attempt is not None and usage is None and exchange.endpoint.operation in _REPORTS:
-            self.state.metrics.empty_responses.child(provider, "no_usage").inc()
-        if usage is not None:
-            bundle.count_tokens(
-                usage.input,
-                usage.output,
-                cached_input=usage.cache_read,
-                cache_write=usage.cache_write,
-                reasoning=usage.reasoning,
-            )
-        if attempt is not None and attempt.translation is not None:
-            self._count_loss(attempt.translation)
-        if self.state.snapshot.logging.requests:
-            self._log(now, status, ttft, overhead, usage, provider, target, upstream_model)
+            self._count_stream(bundle, relay, provider)
+        if bill.source != charging.NONE:
+            self._count_usage(bundle, bill)
+        if attempt is not None:
+            if (
+                self.outcome == "ok"
+                and bill.source != charging.REPORTED
+                and exchange.endpoint.operation in _REPORTS
+            ):
+                self.state.metrics.empty_responses.child(provider, "no_usage").inc()
+            if attempt.translation is not None:
+                self._count_loss(attempt.translation)
+        if self.snapshot.logging.requests:
+            self._log(now, status, ttft, overhead, bill, provider, target, upstream_model)
+
+    def _count_stream(self, bundle: Bundle, relay: EventRelay, provider: str) -> None:
+        events = relay.event_count
+        spread = relay.last_content - relay.first_content
+        if relay.reason is End.MALFORMED:
+            self.state.metrics.malformed_chunks.child(provider, "mid_stream").inc()
+        bundle.finish_stream(
+            str(relay.reason),
+            max_gap=relay.max_gap if events > 1 else None,
+            inter_token=spread / (events - 1) if events > 1 else None,
+        )
+
+    def _count_usage(self, bundle: Bundle, bill: Bill) -> None:
+        tokens, estimated = bill.tokens, bill.source == charging.ESTIMATED
+        bundle.count_tokens(
+            tokens.input,
+            tokens.output,
+            cached_input=tokens.cache_read,
+            cache_write=tokens.cache_write,
+            reasoning=tokens.reasoning,
+            estimated=estimated,
+        )
+        if bill.cost > 0:
+            bundle.count_cost(bill.cost, estimated=estimated)
+        elif bill.estimate > 0 and self.attempt is not None:
+            self._wasted(self.attempt, bill.estimate, self.outcome)
+
+    def _wasted(self, attempt: Attempt, micro: int, reason: str) -> None:
+        """What a provider probably charges, and nobody pays."""
+        if micro > 0:
+            candidate = attempt.candidate
+            provider = candidate.deployment.provider.name
+            wasted = self.state.metrics.wasted_cost
+            wasted.child(candidate.model.name, provider, reason).inc(micro / 1e6)
 
     def _count_loss(self, translation: Translation) -> None:
         """What the translation left out, each feature once an exchange."""
@@ -264,7 +430,7 @@ class Meter:
         status: int,
         ttft: float | None,
         overhead: float,
-        usage: Usage | None,
+        bill: Bill,
         provider: str,
         target: str,
         upstream_model: str,
@@ -295,10 +461,14 @@ class Meter:
             client=request.remote or "",
             user_agent=request.headers.get("User-Agent", ""),
         )
-        if usage is not None:
-            line.input_tokens = usage.input
-            line.cached_tokens = usage.cache_read
-            line.cache_write_tokens = usage.cache_write
-            line.output_tokens = usage.output
-            line.reasoning_tokens = usage.reasoning
+        if bill.source != charging.NONE:
+            tokens = bill.tokens
+            line.input_tokens = tokens.input
+            line.cached_tokens = tokens.cache_read
+            line.cache_write_tokens = tokens.cache_write
+            line.output_tokens = tokens.output
+            line.reasoning_tokens = tokens.reasoning
+            line.usage_source = bill.source
+            if bill.cost >= 0:
+                line.cost = bill.cost / 1e6
         log.request(line)

@@ -88,7 +88,7 @@ async def serve(
         try:
             meter.settle()
         finally:
-            if exchange.hold is not None:
+            if exchange.hold is not None and meter.bill is None and not meter.left_at:
                 admission.ended(exchange, state, dispatched=meter.attempts > 0)
 
 

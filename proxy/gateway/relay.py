@@ -42,6 +42,20 @@ BROKEN = {
 """Code and message of the error that ends a stream."""
 
 
+OUTCOMES = {
+    End.DONE: "ok",
+    End.FINISH_NO_DONE: "ok",
+    End.TRUNCATED: "truncated",
+    End.STALLED: "truncated",
+    End.CLIENT_GONE: "client_gone",
+    End.ERROR_EVENT: "upstream_error",
+    End.DEADLINE: "truncated",
+    End.MALFORMED: "upstream_error",
+    End.RESTART: "truncated",
+}
+"""What an end is called in logs and in the ledger."""
+
+
 class Relay:
     """Consumes the rest of a response whose gate has opened: flow control, deadlines, the end.
 
@@ -120,8 +134,14 @@ class Relay:
         self._arm(self.due(now)[0] - now)
 
     def gone(self) -> None:
-        """The client's connection is lost; the provider must stop at once."""
+        """The client's connection is lost; the provider must stop at once, unless what it says is still wanted."""
         self.reason = End.DONE if self.is_complete() else End.CLIENT_GONE
+        self._leave()
+
+    def _leave(self) -> None:
+        books = self.exchange.books
+        if books is not None and self.upstream.consumer is self:
+            books.linger()
         self.stop()
 
     def restart(self) -> None:
@@ -133,6 +153,10 @@ class Relay:
         return CONTINUE if not self.exchange.head_sent else b""
 
     # the end
+
+    def rest(self) -> bytes:
+        """What came and has not been looked at."""
+        return b""
 
     def is_complete(self) -> bool:
         """Whether what was relayed so far is a whole answer."""
@@ -153,6 +177,8 @@ class Relay:
             gate.release()
             if self.client.writing_paused:  # by an answer before this one
                 self.pause()
+        if exchange.books is not None:
+            self._foresee(len(whole))
         self.transport.write(head + exchange.frame(whole) if whole else head)
         self.first_written = monotonic()
         exchange.bytes_out += len(whole)
@@ -164,9 +190,20 @@ class Relay:
             elif gate.ended:
                 self.end()
 
+    def _foresee(self, size: int) -> None:
+        """The first `size` bytes are about to be written: the end may be among them."""
+
+    def _over(self, reason: End, more: int = 0) -> None:
+        """What is written next ends the answer; `more` bytes of it are not counted yet."""
+        books = self.exchange.books
+        if books is not None:
+            books.over(OUTCOMES[reason], more)
+
     def complete(self, reason: End, closing: bytes = b"") -> None:
         """End the client's response as whole."""
         self.reason = reason
+        if self.exchange.books is not None:
+            self._over(reason)
         self.exchange.finish(self.exchange.frame(closing) if closing else b"")
         self.stop()
 
@@ -215,8 +252,9 @@ class Relay:
             if now - self.paused_at >= self.write_timeout:
                 self.reason = End.CLIENT_GONE
                 self.stalled = True
+                self.client.flow = None
                 self.transport.abort()
-                self.stop()
+                self._leave()
                 return
             self._arm(self.paused_at + self.write_timeout - now)
             return
@@ -265,6 +303,7 @@ class EventRelay(Relay):
     __slots__ = (
         "cut_tail",
         "dialect",
+        "ends",
         "event_count",
         "first_content",
         "held",
@@ -283,6 +322,8 @@ class EventRelay(Relay):
         super().__init__(exchange, attempt, client, write_timeout)
         self.tap = attempt.gate.tap
         self.dialect = attempt.gate.dialect
+        self.ends = self.dialect.family != "gemini"
+        """An event says that it is the last. Google's reports may follow what it calls finished."""
         self.seen: Callable[[bytes, bytes], int] = self.tap.event
         self.held = b""
         self.unaligned = False
@@ -291,6 +332,11 @@ class EventRelay(Relay):
         self.first_content = self.last_content = self.last_event = self.started
         self.event_count = 0
         self.max_gap = 0.0
+
+    def _foresee(self, size: int) -> None:
+        tap = self.tap
+        if self.ends and tap.complete() and not tap.closing:
+            self._over(End.ERROR_EVENT if tap.error else End.DONE, size)
 
     def body(self, data: bytes) -> None:
         """One read: the common case is one whole event, shown to the tap and written in one write."""
@@ -366,6 +412,8 @@ class EventRelay(Relay):
         if flags & USAGE_ONLY and self.gate.hide_usage:
             self._write(data[start:begin])
             return end
+        if flags & FINISH and self.ends:
+            self._over(End.ERROR_EVENT if flags & ERROR else End.DONE, end - start)
         self._write(data[start:end])
         if flags & ERROR and not flags & FINISH:
             # The client has its error event, in the provider's own words. Whatever follows could only
@@ -402,9 +450,11 @@ class EventRelay(Relay):
             self._write(data)
             self.cut_tail = (self.cut_tail + data)[-UNFRAMED:]
             return b""
-        self._write(data[:end])
         tail = (self.cut_tail + data[:end])[-UNFRAMED:]
         flags = self.tap.oversized(self.unaligned_head, tail)
+        if flags & FINISH and self.ends:
+            self._over(End.ERROR_EVENT if flags & ERROR else End.DONE, end)
+        self._write(data[:end])
         self.unaligned = False
         self.unaligned_head = self.cut_tail = b""
         self.last_event = self.last_content = self.last_read
@@ -446,12 +496,17 @@ class EventRelay(Relay):
             self._special(held + b"\n\n", flags, 0, len(held) + 2, self.last_read)
         elif self.tap.complete():
             # Our own terminal event, if one is due, must not be glued to it.
+            if not self.tap.closing:
+                self._over(End.DONE, len(held))
             self._write(held + b"\n\n" if self.tap.closing else held)
 
     def resume(self) -> None:
         # What the provider could not send while it was held is not held against it.
         self.last_event = self.last_content = monotonic()
         super().resume()
+
+    def rest(self) -> bytes:
+        return self.held
 
     def is_complete(self) -> bool:
         return not self.unaligned and self.tap.complete()

@@ -68,6 +68,10 @@ def _give(exchange: Exchange, headers: Headers, body: bytes) -> None:
         return
     head = b"" if exchange.head_sent else exchange.head(200, headers, None)
     exchange.bytes_out += len(body)
+    if exchange.witness is not None:
+        exchange.witness.whole(body)
+    if exchange.books is not None:
+        exchange.books.over()
     exchange.finish(head + exchange.frame(body))
 
 

@@ -87,6 +87,8 @@ class Gateway:
             await asyncio.wait(busy, timeout=timeout)
         for connection in connections:
             connection.cut()
+        for one in tuple(self._state.lingering):
+            one.cut()
         await self._server.shutdown(_FLUSH)
 
     async def _answer(self, request: BaseRequest, client: ClientConnection) -> bool:

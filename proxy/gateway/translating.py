@@ -105,8 +105,14 @@ class TranslatingRelay(EventRelay):
         else:
             out = self._many(data, now)
         if out:
+            if self.finished:
+                self._over(End.DONE, len(out))
             self._write(out)
         self._check_end()
+
+    def _foresee(self, size: int) -> None:
+        if self.finished:
+            self._over(End.DONE, size)
 
     def _is_middle(self, data: bytes) -> bool:
         """More of an event that cannot have ended yet; kept aside, because joining at every read is quadratic."""
@@ -192,9 +198,9 @@ class TranslatingRelay(EventRelay):
             self.parts.clear()
             # A last event without its blank line; half of one says nothing.
             whole = [one for one in self.framing.events(held) if one.is_sse and one.data]
-            self._write(self._events(whole, self.last_read) if whole else b"")
+            self._last(self._events(whole, self.last_read) if whole else b"")
         if not (self.failed or self.broken):
-            self._write(self._say(self.decoder.end()))
+            self._last(self._say(self.decoder.end()))
         self._check_end()
         if self.done.done():
             return
@@ -203,12 +209,20 @@ class TranslatingRelay(EventRelay):
         else:
             self.break_off(End.TRUNCATED)
 
+    def _last(self, out: bytes) -> None:
+        if self.finished:
+            self._over(End.DONE, len(out))
+        self._write(out)
+
     def lost(self, error: UpstreamError) -> None:
         """Broken framing behind the terminal event takes nothing from the answer."""
         if self.finished:
             self.end()
         else:
             Relay.lost(self, error)
+
+    def rest(self) -> bytes:
+        return b"".join((self.held, *self.parts))
 
     def is_complete(self) -> bool:
         return self.finished or self.tap.complete()

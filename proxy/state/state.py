@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.core.metrics import Metrics
 from proxy.core.model import Snapshot
@@ -28,6 +28,7 @@ class State:
         "contents",
         "costs",
         "draining",
+        "lingering",
         "live",
         "metrics",
         "rng",
@@ -35,6 +36,7 @@ class State:
         "snapshot",
         "spool",
         "started",
+        "streams",
         "subjects",
     )
 
@@ -58,6 +60,10 @@ class State:
         """Where requests are recorded; None: nowhere."""
         self.contents: Spool | None = None
         """Where what was asked and answered is kept, as long as there is room."""
+        self.streams: set[Any] = set()
+        """Streams under way that are recorded (`gateway.meter.Meter`)."""
+        self.lingering: set[Any] = set()
+        """Answers that are read though nobody waits for them (`gateway.lingering.Lingering`)."""
         self._alerted: set[str] = set()
 
     def use(self, snapshot: Snapshot) -> bool:

@@ -13,8 +13,8 @@ import pytest
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.model import Retry, Snapshot
 from proxy.gateway import routing
-from proxy.gateway.attempt import Attempt, End
-from proxy.gateway.attempts import CUT, ended, first_answer
+from proxy.gateway.attempt import CUT, Attempt, End
+from proxy.gateway.attempts import ended, first_answer
 from proxy.gateway.meter import Meter
 from proxy.gateway.plan import Plan
 from proxy.gateway.relay import EventRelay

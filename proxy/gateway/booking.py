@@ -1,0 +1,246 @@
+"""What is written down of a request, and when: its start before anything is sent, its progress, its end.
+
+Nothing here awaits, and nothing here can fail a request: what cannot be recorded is counted, by the spool itself.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from proxy.core import clock, lines, prices
+from proxy.core.log import logger
+from proxy.gateway import charging
+from proxy.gateway.attempt import CUT
+from proxy.gateway.charging import UNKNOWN
+from proxy.gateway.exchange import new_request_id
+from proxy.ledger.records import Charged, End, Progress, Start, Tokens, Try, frame
+from proxy.ledger.spool import Full
+
+if TYPE_CHECKING:
+    from proxy.core.model import Snapshot
+    from proxy.gateway.attempt import Attempt
+    from proxy.gateway.charging import Bill
+    from proxy.gateway.exchange import Exchange
+    from proxy.ledger.records import Record
+    from proxy.ledger.spool import Spool
+    from proxy.state.state import State
+
+PAUSE = 5.0
+"""Seconds after which the progress of a stream is written down again."""
+LEAP = 256 * 1024
+"""Bytes of its answer after which it is at once."""
+NEVER = -1.0
+_LONGEST = lines.QUEUED
+_TRIED = {"ok": "ok", "client_gone": "cancelled"}
+"""Outcomes of a request that are no failures, to the outcome of its last attempt."""
+
+
+class Entry:
+    """What the ledger learns of one request."""
+
+    __slots__ = (
+        "_came",
+        "_exchange",
+        "_seen",
+        "_seen_at",
+        "_snapshot",
+        "_spool",
+        "attempt",
+        "rid",
+        "spent",
+        "tries",
+    )
+
+    def __init__(self, exchange: Exchange, spool: Spool, snapshot: Snapshot) -> None:
+        self._exchange = exchange
+        self._spool = spool
+        self._snapshot = snapshot
+        self._came = clock.now() - (monotonic() - exchange.started)
+        self._seen = 0
+        self._seen_at = 0.0
+        self.rid = f"{new_request_id()}:{exchange.id}" if exchange.named else exchange.id
+        """Of its own, also where clients name several requests alike: each of them is charged."""
+        self.attempt: Attempt | None = None
+        self.tries: list[Try] | None = None
+        """Those that failed."""
+        self.spent = 0
+        """What they cost, in micro-dollars; UNKNOWN."""
+
+    def begin(self, attempt: Attempt, number: int) -> None:
+        """An attempt is about to be sent: the first is 1."""
+        self.attempt = attempt
+        exchange = self._exchange
+        candidate = attempt.candidate
+        deployment = candidate.deployment
+        endpoint = exchange.endpoint
+        key = exchange.key
+        tokens = charging.prompt(exchange)
+        price = deployment.price or charging.price_of(candidate, self._snapshot)
+        hold, asked = exchange.hold, exchange.reserve
+        self._append(
+            Start(
+                self.rid,
+                self._came,
+                number,
+                *(("", "", "", "") if key is None else (key.id, key.name, key.team, key.owner)),
+                endpoint.route,
+                endpoint.operation,
+                endpoint.dialect,
+                exchange.stream,
+                lines.name(exchange.model[:_LONGEST]),
+                candidate.model.name,
+                deployment.id,
+                deployment.provider.name,
+                lines.name(candidate.upstream_model[:_LONGEST]),
+                asked.worst or asked.likely,
+                UNKNOWN if price is None else prices.cost(price, Tokens(tokens)),
+                tokens,
+                () if hold is None else cast("tuple[Charged, ...]", hold.charges),
+            )
+        )
+
+    def failed(self, attempt: Attempt, number: int, outcome: str, cause: str) -> int:
+        """An attempt gave no answer; what it cost all the same, in micro-dollars."""
+        cost = charging.spent_for_nothing(attempt, self._snapshot)
+        if self.tries is None:
+            self.tries = []
+        self.tries.append(self._try(attempt, number, outcome, cause, cost, attempt.answered_at))
+        self.spent = _plus(self.spent, cost)
+        return cost
+
+    def progress(self, attempt: Attempt, now: float) -> None:
+        """A stream goes on: written down now and then."""
+        written = self._exchange.bytes_out
+        if not self._seen_at:
+            self._seen_at = attempt.answered_at
+        if written == self._seen or (now - self._seen_at < PAUSE and written - self._seen < LEAP):
+            return
+        self._seen, self._seen_at = written, now
+        if not self._spool.tight:
+            tokens, cost = charging.so_far(self._exchange, attempt, self._snapshot)
+            self._append(Progress(self.rid, clock.now(), tokens, cost))
+
+    def end(
+        self,
+        bill: Bill,
+        attempt: Attempt | None,
+        number: int,
+        model: str,
+        status: int,
+        outcome: str,
+        cause: str,
+        now: float,
+        queued: float,
+        ttft: float,
+        overhead: float,
+        written: int,
+    ) -> None:
+        """It is over, the last of `number` attempts being `attempt`, if that answered. Durations in milliseconds."""
+        exchange = self._exchange
+        endpoint = exchange.endpoint
+        request = exchange.request
+        key = exchange.key
+        hold = exchange.hold
+        deployment = provider = upstream_model = finish = ""
+        connect = NEVER
+        last = self.attempt
+        if last is not None:
+            candidate = last.candidate
+            model = candidate.model.name
+            deployment = candidate.deployment.id
+            provider = candidate.deployment.provider.name
+            upstream_model = lines.name(candidate.upstream_model[:_LONGEST])
+        tries: tuple[Try, ...] = () if self.tries is None else tuple(self.tries)
+        if attempt is not None:
+            relay = attempt.relay
+            if attempt.connected_at:
+                connect = (attempt.connected_at - attempt.started) * 1000
+                finish = lines.name((attempt.gate.tap.finish_reason or "")[:64])
+            tried, cut = _TRIED.get(outcome, "final_error"), cause
+            if outcome in _TRIED:
+                cut = ""
+            elif relay is not None and relay.reason in CUT:
+                cut = CUT[relay.reason].value
+            cause = cut
+            tries = (*tries, self._try(attempt, number, tried, cut, bill.spent, now))
+        self._append(
+            End(
+                self.rid,
+                self._came,
+                *(("", "", "", "") if key is None else (key.id, key.name, key.team, key.owner)),
+                endpoint.route,
+                endpoint.operation,
+                endpoint.dialect,
+                exchange.stream,
+                lines.name(exchange.model[:_LONGEST]),
+                model,
+                deployment,
+                provider,
+                upstream_model,
+                status,
+                outcome,
+                cause,
+                finish,
+                queued,
+                connect,
+                ttft,
+                (now - exchange.started) * 1000,
+                overhead,
+                bill.tokens,
+                bill.source,
+                bill.cost,
+                bill.estimate,
+                _plus(self.spent, bill.spent),
+                len(exchange.body),
+                written,
+                request.remote or "",
+                lines.name(request.headers.get("User-Agent", "")[:_LONGEST]),
+                tries,
+                () if hold is None or not number else cast("tuple[Charged, ...]", hold.charges),
+            ),
+            vital=True,
+        )
+
+    def _try(
+        self, attempt: Attempt, number: int, outcome: str, cause: str, cost: int, now: float
+    ) -> Try:
+        candidate = attempt.candidate
+        started = attempt.started
+        connected = attempt.connected_at
+        answered = attempt.answered_at
+        return Try(
+            number,
+            candidate.deployment.id,
+            candidate.deployment.provider.name,
+            "" if candidate.credential is None else candidate.credential.id,
+            lines.name(candidate.upstream_model[:_LONGEST]),
+            candidate.dialect,
+            attempt.gate.status if connected else 0,
+            outcome,
+            cause,
+            (started - self._exchange.started) * 1000,
+            (connected - started) * 1000 if connected else NEVER,
+            (answered - started) * 1000 if answered and attempt.error is None else NEVER,
+            ((now or monotonic()) - started) * 1000,
+            cost,
+        )
+
+    def _append(self, record: Record, *, vital: bool = False) -> None:
+        try:
+            self._spool.append(frame(record), vital=vital)
+        except Full:
+            pass  # counted there
+        except Exception:
+            logger.exception("a record could not be written: %s", type(record).__name__)
+
+
+def tick(state: State) -> None:
+    """Once a second, by each worker: write down how far streams are."""
+    now = monotonic()
+    for meter in tuple(state.streams):
+        meter.progress(now)
+
+
+def _plus(one: int, other: int) -> int:
+    return UNKNOWN if UNKNOWN in (one, other) else one + other

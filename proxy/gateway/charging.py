@@ -1,0 +1,204 @@
+"""From what an answer used to what is charged for it.
+
+What the provider reported is charged, whatever became of the answer. Where it reported nothing, or not to the end, what
+was probably used is estimated, and the configuration says whether that is charged or only written down: an answer
+that came whole always, one that the client left by `ledger.client_gone`, one that the provider broke off by
+`ledger.failed`.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from proxy.core import prices
+from proxy.gateway import sizing
+from proxy.gateway.answer import Kind
+from proxy.gateway.relay import EventRelay
+from proxy.ledger.records import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.core.model import Price, Snapshot
+    from proxy.dialects.base import Usage
+    from proxy.gateway.attempt import Attempt
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.plan import Candidate
+
+REPORTED, ESTIMATED, NONE = "reported", "estimated", "none"
+UNKNOWN = prices.UNKNOWN
+
+_BYTES = 4.0
+"""Of text, a token."""
+_ENVELOPE: Mapping[str, int] = {"openai": 320, "anthropic": 130, "gemini": 350}
+"""Bytes around the text of one event, about."""
+_WHOLE = 400
+"""Bytes around the text of a whole answer, about."""
+_SMALL = 2048
+"""Bytes of a request that are not worth looking into: a picture does not fit."""
+_MAX_PRICES = 512
+
+
+class Bill(Struct, frozen=True, gc=False):
+    """What one request comes to. Money in micro-dollars; UNKNOWN without a price."""
+
+    tokens: Tokens
+    source: str
+    """REPORTED, ESTIMATED or NONE."""
+    cost: int
+    """Charged to the client."""
+    estimate: int
+    """What was probably used, where nothing was reported; UNKNOWN: nothing had to be estimated."""
+    spent: int
+    """What the provider will charge for the attempt that answered."""
+
+
+NOTHING = Bill(Tokens(), NONE, 0, UNKNOWN, 0)
+
+
+def price_of(candidate: Candidate, snapshot: Snapshot) -> Price | None:
+    """What its provider charges; None: nobody knows."""
+    price = candidate.deployment.price
+    if price is None and candidate.slot.pattern:
+        return _matched.of(candidate, snapshot)
+    return price
+
+
+class _Matched:
+    """Prices of what wildcards matched, remembered as long as the configuration's prices are the same."""
+
+    __slots__ = ("_found", "_known")
+
+    def __init__(self) -> None:
+        self._known: object = None
+        self._found: dict[tuple[str, str], Price | None] = {}
+
+    def of(self, candidate: Candidate, snapshot: Snapshot) -> Price | None:
+        found = self._found
+        if self._known is not snapshot.prices or len(found) >= _MAX_PRICES:
+            self._known = snapshot.prices
+            found.clear()
+        key = candidate.deployment.id, candidate.upstream_model
+        try:
+            return found[key]
+        except KeyError:
+            pass
+        slot = candidate.slot
+        matched = candidate.upstream_model[len(slot.upstream_model) :]
+        price = found[key] = slot.price(matched, snapshot)
+        return price
+
+
+_matched = _Matched()
+
+
+def bill(exchange: Exchange, attempt: Attempt, outcome: str, snapshot: Snapshot) -> Bill:
+    """Of an attempt that answered, or was waiting for its answer when the client left."""
+    operation = exchange.endpoint.operation
+    if operation in sizing.FREE:
+        return NOTHING
+    own = price_of(attempt.candidate, snapshot)
+    price = snapshot.price_unknown if own is None else own
+    gate = attempt.gate if attempt.connected_at else None
+    usage = None if gate is None else gate.tap.usage
+    if usage is not None and (outcome == "ok" or attempt.gate.tap.complete()):
+        cost = UNKNOWN if price is None else prices.cost(price, usage)
+        return Bill(_tokens(usage), REPORTED, cost, UNKNOWN, cost if own is not None else UNKNOWN)
+    if gate is None:
+        return NOTHING  # it was not sent
+    tokens = estimated(exchange, attempt, usage)
+    estimate = UNKNOWN if price is None else prices.cost(price, tokens)
+    spent = UNKNOWN if own is None else estimate
+    if outcome == "ok":
+        return Bill(tokens, ESTIMATED, estimate, estimate, spent)
+    if outcome == "client_gone":
+        if snapshot.ledger.client_gone != "cancel":
+            return Bill(tokens, ESTIMATED, estimate, estimate, spent)
+        if usage is not None:
+            cost = UNKNOWN if price is None else prices.cost(price, usage)
+            return Bill(_tokens(usage), REPORTED, cost, estimate, spent)
+        return Bill(tokens, ESTIMATED, 0, estimate, spent)
+    charged = estimate if snapshot.ledger.failed == "estimate" else 0
+    return Bill(tokens, ESTIMATED, charged, estimate, UNKNOWN)
+
+
+def spent_for_nothing(attempt: Attempt, snapshot: Snapshot) -> int:
+    """What a provider charges for an attempt that failed before the client saw anything of it."""
+    gate = attempt.gate if attempt.connected_at else None
+    if gate is None or not 200 <= gate.status < 300:
+        return 0
+    usage = gate.tap.usage
+    if usage is not None:
+        return prices.cost(price_of(attempt.candidate, snapshot), usage)
+    return UNKNOWN if gate.received else 0
+
+
+def so_far(exchange: Exchange, attempt: Attempt, snapshot: Snapshot) -> tuple[Tokens, int]:
+    """(tokens, micro-dollars) of an answer that goes on."""
+    price = price_of(attempt.candidate, snapshot) or snapshot.price_unknown
+    tokens = estimated(exchange, attempt, attempt.gate.tap.usage)
+    return tokens, prices.cost(price, tokens)
+
+
+def prompt(exchange: Exchange) -> int:
+    """Tokens of the request, about."""
+    size = len(exchange.body)
+    if exchange.envelope is not None and size <= _SMALL:
+        return 0 if exchange.endpoint.operation in sizing.FREE else ceil(size / 3.5)
+    return sizing.size(exchange).prompt
+
+
+def estimated(exchange: Exchange, attempt: Attempt, usage: Usage | None) -> Tokens:
+    """What an answer used that was not, or not wholly, reported. What was reported of the prompt is believed."""
+    output = _output(exchange, attempt)
+    if usage is None:
+        return Tokens(input=prompt(exchange), output=output)
+    told = _tokens(usage)
+    if output <= told.output:
+        return told
+    return Tokens(
+        told.input,
+        told.cache_read,
+        told.cache_write,
+        output,
+        told.reasoning,
+        told.audio_input,
+        told.audio_output,
+        told.images,
+        told.seconds,
+        told.cache_write_1h,
+    )
+
+
+def _output(exchange: Exchange, attempt: Attempt) -> int:
+    if exchange.endpoint.operation not in sizing.WRITES:
+        return 0
+    gate, relay = attempt.gate, attempt.relay
+    events, size = attempt.late_events, attempt.late_bytes
+    if isinstance(relay, EventRelay):
+        events += relay.event_count + 1  # the first one opened the gate
+        size += exchange.bytes_out
+    elif gate.kind is Kind.EVENTS:
+        events += gate.held.count(b"\n\n")
+        size += gate.received
+    else:
+        return max(ceil((gate.received + size - _WHOLE) / _BYTES), 0)
+    return max(events, ceil((size - events * _ENVELOPE.get(gate.dialect.family, 130)) / _BYTES))
+
+
+def _tokens(usage: Usage) -> Tokens:
+    return Tokens(
+        usage.input,
+        usage.cache_read,
+        usage.cache_write,
+        usage.output,
+        usage.reasoning,
+        usage.audio_input,
+        usage.audio_output,
+        usage.images,
+        usage.seconds,
+        usage.cache_write_1h,
+    )
