@@ -86,7 +86,7 @@ class Recording:
         folder = Path(settings.path)
         content = folder / CONTENT
         host = host_id(folder)
-        column = int(self._name) if self._name.isdecimal() else 0
+        column = int(self._name) % snapshot.server.workers if self._name.isdecimal() else 0
         state.accounts = Accounts.open(folder / TABLE, column, snapshot.server.workers)
         state.spool = Spool(
             folder, self._name, size=settings.size, sync=settings.sync, spare=content

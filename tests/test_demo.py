@@ -143,11 +143,12 @@ async def test_without_its_key_nobody_is_served(running: Demo) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_when_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None:
     one = Demo(tmp_path, "--port", "0")
-    [simulator] = one.children()
+    simulator, shipper = one.children()
 
     assert one.stop(number) == 0
 
     assert not simulator.exists()
+    assert not shipper.exists()
     assert one.process.stdout is not None
     assert "Traceback" not in one.said
 

@@ -83,10 +83,12 @@ class Simulator:
 
 
 def config(*urls: str, **changes: Any) -> dict[str, Any]:
-    """A configuration: one provider a URL, `sim*` served by all of them, one key."""
+    """A configuration: one provider a URL, `sim*` served by all of them, one key. Nothing is recorded, unless `changes`
+    name a folder for it."""
     names = [f"p{index}" for index in range(len(urls))]
     content: dict[str, Any] = {
         "server": {"host": "127.0.0.1", "port": 0},
+        "ledger": {"path": ""},
         "defaults": {"retry": {"base": 0.001, "cap": 0.002}},
         "providers": {
             name: {
