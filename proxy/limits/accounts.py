@@ -65,7 +65,8 @@ class Accounts:
 
     @classmethod
     def open(cls, path: Path, column: int | None, columns: int) -> Accounts:
-        """The file is made when it is missing or of another shape; then nothing is `known` yet.
+        """The file is made when it is missing or of another shape; then nothing is `known` yet. A guest takes one that
+        was made for other `columns` as it is.
 
         Only one for each process: the kernel frees the locks of a process when it closes any of its files. Not to be
         used across a fork. Raises OSError.

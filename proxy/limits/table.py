@@ -46,6 +46,7 @@ NANO = 1_000_000_000
 _MAGIC = b"HEADLIMS"
 _VERSION = 1
 _PAGE = 4096
+_MOST_COLUMNS = 1 << 16
 _SHAPE = struct.Struct("<8sIIIII")
 _CRC, _KNOWN, _CREATED, _CALLED = 8, 9, 10, 11
 _BOOT = slice(128, 192)
@@ -57,25 +58,28 @@ class Table:
     """One process's hold on the memory. Raises OSError when the file cannot be used."""
 
     def __init__(self, path: Path | None, columns: int, *, guest: bool = False) -> None:
-        self.columns = columns
-        words = COLUMNS + 3 * columns
-        self.slot = -(-words // 8) * 8
-        """Words of one slot."""
-        self._first = (_PAGE + SETS) // 8
-        self._size = (self._first + SETS * WAYS * self.slot) * 8
-        self._shape = _SHAPE.pack(_MAGIC, _VERSION, columns, SETS, WAYS, self.slot)
+        """A guest takes a file as it is: how many columns it has is a matter of the workers."""
         self._guest = guest
-        self._single = columns == 1
+        self._fd = -1
+        self._measure(columns)
         self._keeps = self._single and not guest and path is not None
         self._kept = path is None
         """The lock of everything is ours, and stays."""
-        self._fd = -1
         if path is None:
             self.memory = mmap.mmap(-1, self._size)
             self.words = memoryview(self.memory).cast("q")
             self._format(known=True)
         else:
             self._open(path)
+
+    def _measure(self, columns: int) -> None:
+        self.columns = columns
+        self.slot = -(-(COLUMNS + 3 * columns) // 8) * 8
+        """Words of one slot."""
+        self._first = (_PAGE + SETS) // 8
+        self._size = (self._first + SETS * WAYS * self.slot) * 8
+        self._shape = _SHAPE.pack(_MAGIC, _VERSION, columns, SETS, WAYS, self.slot)
+        self._single = columns == 1
 
     # --- locks -------------------------------------------------------------------------------------------------
 
@@ -233,6 +237,8 @@ class Table:
     def clear(self, column: int) -> int:
         """Zeros in one column of every slot; how many requests it had in flight."""
         words, columns, held = self.words, self.columns, 0
+        if column >= columns:
+            return 0
         number = self.memory.find(b"\x01", _PAGE, _PAGE + SETS)
         while number >= 0:
             slots = self._slots(number - _PAGE)
@@ -289,6 +295,12 @@ class Table:
     def _use(self, fd: int, path: Path) -> bool:
         """Map it, under the lock of claims. False: it is another file by now, or was of no use and is gone."""
         status = os.fstat(fd)
+        page = os.pread(fd, _PAGE, 0)
+        if self._guest and len(page) == _PAGE:
+            asked, columns = self.columns, _SHAPE.unpack_from(page)[2]
+            self._measure(min(columns, _MOST_COLUMNS))
+            if not self._intact(page):
+                self._measure(asked)
         try:
             if os.stat(path).st_ino != status.st_ino:
                 return False
@@ -297,7 +309,7 @@ class Table:
         if status.st_size == 0:
             os.ftruncate(fd, self._size)
             _allocate(fd, 0, self._first * 8)
-        elif status.st_size != self._size or not self._intact(os.pread(fd, _PAGE, 0)):
+        elif status.st_size != self._size or not self._intact(page):
             # Another process may have it mapped, and would be killed if it shrank.
             os.unlink(path)
             return False

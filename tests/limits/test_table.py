@@ -177,6 +177,33 @@ def test_a_file_of_another_shape_is_made_anew(path: Path, damage: str) -> None:
     second.close()
 
 
+def test_a_guest_takes_the_file_as_the_workers_made_it(path: Path) -> None:
+    worker = open_known(path, columns=3)
+    spend(worker, 500)
+    worker.admit((limited("b", concurrency=1),), Ask())
+
+    guest = Accounts.open(path, None, 8)
+
+    assert guest.known
+    assert guest.view(ONE).spent == 500
+    assert [guest.clear(column) for column in range(8)] == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert guest.view(ONE).spent == 500
+    guest.close()
+
+
+@pytest.mark.parametrize("columns", [0, 3, 0xFFFFFFFF])
+def test_a_guest_makes_a_file_that_is_broken_anew(path: Path, columns: int) -> None:
+    path.write_bytes(b"HEADLIMS" + bytes(4) + columns.to_bytes(4, "little") + bytes(10_000))
+
+    guest = Accounts.open(path, None, 2)
+    worker = Accounts.open(path, 1, 2)
+
+    guest.learned()
+    assert worker.known
+    guest.close()
+    worker.close()
+
+
 def test_after_a_start_of_the_machine_only_counts_are_left(path: Path) -> None:
     with clock.held() as hands:
         first = open_known(path)
