@@ -180,7 +180,7 @@ def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state:
             strict = strict or one.budget.strict
         elif one.tpm or one.quota is not None:
             tokens = True
-    if not (tokens or money):
+    if not money and (not tokens or exchange.reserve is not NOTHING):
         return exchange.reserve
     found = estimating.tariff(plan.route, plan.matched, state.snapshot)
     pair = exchange.key.id if exchange.key is not None else "", plan.model.name

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from msgspec.structs import replace
 
-from proxy.core.model import Budget, Credential, Limits, Model, Price, Quota, Snapshot, VirtualKey
+from proxy.core.model import (
+    Budget,
+    Credential,
+    Ledger,
+    Limits,
+    Model,
+    Price,
+    Quota,
+    Snapshot,
+    VirtualKey,
+)
 from proxy.core.secret import Secret
 from proxy.core.virtual_key import digest
+from proxy.ledger.spool import Full, Spool
 from proxy.limits.accounts import Accounts
 from proxy.limits.subjects import Subject, of_deployment, of_key
 from tests.gateway.asked import CHAT, PEPPER, provider, raw, snapshot
@@ -453,3 +465,44 @@ async def test_what_was_never_sent_is_not_counted() -> None:
             assert accounts is not None
             assert subject is not None
             assert accounts.view(subject).quota_requests == 0
+
+
+# --- when nothing can be written down ---
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Spool]:
+    """A spool that has no room for another request."""
+    spool = Spool(tmp_path, "0", size=1 << 16, segment=1 << 14, emergency=0)
+    while not spool.full:
+        with suppress(Full):
+            spool.append(b"x" * 1000)
+    yield spool
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    ("policy", "strict", "statuses"),
+    [
+        ("auto", True, [503, 529]),
+        ("auto", False, [200, 200]),
+        ("refuse", True, [503, 529]),
+        ("refuse", False, [503, 529]),
+        ("serve", True, [200, 200]),
+    ],
+)
+async def test_who_is_served_without_a_record_is_configured(
+    full: Spool, policy: str, strict: bool, statuses: list[int]
+) -> None:
+    async with scripted(Provider(whole())) as url:
+        settings = of_price(keyed(snapshot(provider(url)), budget=Budget(9.0, strict=strict)))
+        async with limited(replace(settings, ledger=Ledger(on_full=policy))) as served:
+            served.state.spool = full
+            answers = [await served.ask(ask(path, max_tokens=5)) for path in (CHAT, "/v1/messages")]
+            served.state.spool = None
+
+    assert [answer.status for answer in answers] == statuses
+    for answer in answers:
+        if answer.status != 200:
+            assert answer.headers["x-should-retry"] == "true"
+            assert answer.headers["retry-after"] == "5"
