@@ -77,13 +77,13 @@ class Cursor:
 
     @property
     def waiting(self) -> int:
-        """Bytes from here to the end of what is written, about: the last segment is not measured when it is open."""
+        """Bytes from here to the end of what is written, about: seals, and what is left free of full segments, count."""
         total = 0
         for name in self._names:
             if name in self.finished:
                 continue
             begin = self.at if name == self.name else self._offsets.get(name, FIRST)
-            total += max(_end(self.folder / name, begin, name == self._names[-1]) - begin, 0)
+            total += max(_end(self.folder / name, begin, name in self._names[-2:]) - begin, 0)
         return total
 
     def _open(self) -> bool:
@@ -158,10 +158,19 @@ class Cursor:
         return False
 
     def _is_closed(self) -> bool:
-        if self.name != self._names[-1]:
+        names = self._names
+        if self.name not in names or any(map(self._is_begun, names[names.index(self.name) + 1 :])):
             return True
         tail = self._read(os.fstat(self._fd).st_size - FRAME.size, FRAME.size)
         return tail in [seal(self._mark, kind) for kind in SEALS]
+
+    def _is_begun(self, name: str) -> bool:
+        try:
+            with (self.folder / name).open("rb") as file:
+                file.seek(FIRST)
+                return any(file.read(FRAME.size))
+        except FileNotFoundError:
+            return False
 
     def _read(self, at: int, size: int) -> bytes:
         if size <= 0:

@@ -56,7 +56,7 @@ def recover(folder: Path, worker: str, settled: Settled | None = None) -> int:
     names, unfinished = _unfinished(folder, worker)
     ends = [_end(starts, progress) for starts, progress in unfinished.records()]
     if not ends:
-        if names:
+        if names and not _is_settled(own / names[-1]):
             _settle(own / names[-1])
         return 0
     try:

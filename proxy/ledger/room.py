@@ -32,8 +32,8 @@ class Room:
         self._spare = spare
         self._mapped: bool | None = None
 
-    def make(self, worker: str, *, vital: bool = False) -> Segment:
-        """One more segment, not published. A `vital` one may take the emergency room."""
+    def make(self, worker: str, sequence: int, *, vital: bool = False) -> Segment:
+        """One more segment, which readers find. A `vital` one may take the emergency room."""
         allowed = self._size + (self._emergency if vital else 0)
         if not vital:
             self._fill()
@@ -41,7 +41,7 @@ class Room:
             raise OSError(errno.EDQUOT, "ledger.size is reached")
         while True:
             try:
-                return self._create(worker)
+                return self._create(worker, sequence)
             except OSError as error:
                 if error.errno not in NO_SPACE:
                     raise
@@ -54,12 +54,18 @@ class Room:
         if used(self._folder) > self._size:
             raise OSError(errno.EDQUOT, "ledger.size is reached")
 
-    def _create(self, worker: str) -> Segment:
+    def _create(self, worker: str, sequence: int) -> Segment:
         own = self._folder / "spool" / worker
         if self._mapped is None:
             make_folder(own)
             self._mapped = dependable(own)
-        return Segment(own, worker, self._segment, mapped=self._mapped)
+        made = Segment(own, worker, self._segment, mapped=self._mapped)
+        try:
+            made.publish(sequence)
+        except OSError:
+            made.discard()
+            raise
+        return made
 
     def _fill(self) -> None:
         """Emergency room that was used is made again first."""
@@ -83,11 +89,11 @@ class Room:
             os.close(fd)
 
     def _sacrifice(self) -> bool:
-        """Delete one closed segment of the spool that may lose; whether there was one."""
+        """Delete one segment of the spool that may lose, not those in use and ready; whether there was one."""
         if self._spare is None:
             return False
         for folder in workers(self._spare):
-            for name in listed(folder)[:-1]:
+            for name in listed(folder)[:-2]:
                 (folder / name).unlink(missing_ok=True)
                 return True
         return False

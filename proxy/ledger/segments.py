@@ -9,8 +9,8 @@
 The mark stands before each frame, so that a reader finds the next whole one behind damage; as nobody can guess it, no
 text a client sent can pass for a frame. It is in the name too, so a damaged header costs nothing.
 
-A file is prepared under another name (`.new`) and renamed when it is first needed: a `.wal` with a later sequence in the
-same folder therefore says that nothing will be added to the earlier ones.
+A segment is made (under another name, `.new`, until it is complete) before it is needed, and stays empty until the one
+before it is full: one in which something stands says that nothing will be added to those with an earlier sequence.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def listed(folder: Path) -> list[str]:
         names = [name for name in os.listdir(folder) if mark_of(name) is not None]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(names, key=sequence_of)
+    return sorted(names, key=lambda name: (sequence_of(name), name))
 
 
 def following(last: int) -> int:
@@ -199,7 +199,7 @@ class Segment:
             raise
 
     def publish(self, sequence: int) -> None:
-        """From now on it is read. Raises OSError."""
+        """Readers find it from now on. Raises OSError."""
         named = self._path.with_name(f"{sequence:013d}-{self.mark.hex()}.wal")
         self._path.rename(named)
         self._path = named

@@ -2,8 +2,7 @@
 
 Segments `<folder>/spool/<worker>/<sequence>-<mark>.wal` are made of their full size (so that a full disk is noticed then,
 not in the middle of a record) and mapped into memory: an append is a copy, which outlives the process. One thread writes
-them through to the disk every `sync` seconds, which bounds what a loss of power takes, and has the next segment ready, so
-that going on to it is a rename.
+them through to the disk every `sync` seconds, which bounds what a loss of power takes, and has the next segment ready.
 
 What is given up first when there is no room for another segment (`tight`): records that may lose, by whoever writes them;
 then starts of requests, at the last eighth of the segment (`full`); ends last, which have that eighth and the
@@ -90,7 +89,8 @@ class Spool:
         self._data: Any = None
         self._mark = b""
         self._at = self._most = self._room = 0
-        # Between the two threads. `_next` is set by one where it is None, and cleared by the other where it is not.
+        # Between the two threads. Segments are used in the order in which they were made: under `_making`.
+        self._making = threading.Lock()
         self._next: Segment | None = None
         self._old: deque[tuple[Segment, int]] = deque()
         self._lock = threading.Lock()
@@ -102,7 +102,7 @@ class Spool:
 
         self._sequence = self._clear()
         try:
-            self._go_on(self._source.make(worker))
+            self._go_on(self._make())
         except OSError as error:
             if error.errno not in _WAITS:
                 raise
@@ -176,30 +176,26 @@ class Spool:
 
     def _another(self, vital: bool) -> bool:
         try:
-            new, self._next = self._next, None
-            if new is None:
-                new = self._source.make(self._worker, vital=self._tight)
-            self._go_on(new)
+            with self._making:
+                new, self._next = self._next or self._make(vital=self._tight), None
         except OSError as error:
             self._be_tight(error)
             # It was not known to be tight: now it is, and the emergency room may help.
             return vital and self._another_vital()
-        finally:
-            self._bell.set()
+        self._go_on(new)
+        self._bell.set()
         return True
 
     def _another_vital(self) -> bool:
         try:
-            self._go_on(self._source.make(self._worker, vital=True))
+            with self._making:
+                new, self._next = self._next or self._make(vital=True), None
         except OSError:
             return False
+        self._go_on(new)
         return True
 
     def _go_on(self, new: Segment) -> None:
-        """Raises OSError: nothing has changed then."""
-        sequence = following(self._sequence)
-        new.publish(sequence)
-        self._sequence = sequence
         self._leave()
         with self._lock:
             self._segment, self._data, self._mark = new, new.data, new.mark
@@ -239,6 +235,13 @@ class Spool:
 
     # --- either ---
 
+    def _make(self, *, vital: bool = False) -> Segment:
+        """Raises OSError."""
+        sequence = following(self._sequence)
+        made = self._source.make(self._worker, sequence, vital=vital)
+        self._sequence = sequence
+        return made
+
     def _limit(self) -> None:
         self._most = max(self._room - self._reserve, 0) if self._tight else self._room
 
@@ -264,15 +267,23 @@ class Spool:
         synced: tuple[Segment | None, int] = (None, 0)
         while not self._stop:
             self._finish()
-            self._prepare()
-            segment, at = self._segment, self._at
-            if self._sync > 0 and segment is not None and (segment, at) != synced:
-                if segment is not synced[0]:
+            made = self._sequence
+            with self._making:
+                self._prepare()
+            if self._sync > 0:
+                if self._sequence != made or synced[0] is None:
                     self._quietly(lambda: sync_folder(self._folder))
-                if self._quietly(lambda one=segment: write_through(one.fd)):
-                    synced = segment, at
+                synced = self._write_through(synced)
             self._bell.wait(period)
             self._bell.clear()
+
+    def _write_through(self, before: tuple[Segment | None, int]) -> tuple[Segment | None, int]:
+        """Up to where that is done now."""
+        segment, at = self._segment, self._at
+        if segment is None or (segment, at) == before:
+            return before
+        done = self._quietly(lambda: write_through(segment.fd))
+        return (segment, at) if done else before
 
     def _prepare(self) -> None:
         if self._next is not None and not self._tight:
@@ -281,13 +292,13 @@ class Spool:
             # Ends will need another one soon: not to be made while a request waits for it.
             if self._next is None and self._room - self._at < self._reserve:
                 try:
-                    self._next = self._source.make(self._worker, vital=True)
+                    self._next = self._make(vital=True)
                 except OSError:
                     pass
             return
         try:
             if self._next is None:
-                self._next = self._source.make(self._worker)
+                self._next = self._make()
             else:
                 self._source.check()
         except OSError as error:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.ledger.cursor import CHUNK, Cursor, bodies
 from proxy.ledger.records import HEAD, Content, encode, frame
-from proxy.ledger.segments import CLOSED, FIRST, FRAME, Segment, seal
+from proxy.ledger.segments import CLOSED, FIRST, Segment, seal
 from tests.ledger.samples import end
 
 MARK = b"\x01mark\x02\x03\xff"
@@ -152,10 +152,10 @@ def test_what_waits_is_measured(tmp_path: Path) -> None:
     )
     cursor.refresh()
     whole = sum(map(len, FRAMES))
-    assert cursor.waiting == whole + FRAME.size + sum(map(len, FRAMES[:10]))
+    assert cursor.waiting == whole + sum(map(len, FRAMES[:10]))
     for _ in range(24):
         cursor.next()
-    assert cursor.waiting == FRAME.size + sum(map(len, FRAMES[:10]))
+    assert cursor.waiting == sum(map(len, FRAMES[:10]))
     assert len(read(cursor)) == 10
     assert cursor.waiting == 0
     cursor.close()

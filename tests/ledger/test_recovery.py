@@ -23,20 +23,29 @@ from tests.ledger.samples import (
     progress,
     segments,
     start,
+    until,
 )
 from tests.ledger.writer import Writers
 
 
-def leave(folder: Path, *records: Record, worker: str = "0") -> None:
-    """As a worker that was killed: the segment stays as it is."""
+def leave(folder: Path, *records: Record, worker: str = "0", ready: bool = False) -> None:
+    """As a worker that was killed: the segment in use stays as it is; perhaps the next one was ready."""
     writer = Spool(folder, worker, size=SIZE, segment=SEGMENT, emergency=0)
     for record in records:
         writer.append(frame(record))
-    # Its last segment is copied before it is closed, and put back.
-    paths = segments(folder, worker)
-    before = paths[-1].read_bytes()
+    until(lambda: is_ready(folder, worker), "the next one is ready")
+    found = segments(folder, worker)
+    in_use, empty = ((path, path.read_bytes()) for path in found[-2:])
     writer.close()
-    paths[-1].write_bytes(before)
+    in_use[0].write_bytes(in_use[1])
+    if ready:
+        empty[0].write_bytes(empty[1])
+
+
+def is_ready(folder: Path, worker: str) -> bool:
+    """The last segment is empty, and what was written last is in the one before."""
+    found = segments(folder, worker)
+    return len(found) > 1 and not any(found[-1].read_bytes()[128:200])
 
 
 def filler(count: int = 150) -> list[Record]:
@@ -94,6 +103,16 @@ def test_again_it_finds_nothing(tmp_path: Path) -> None:
     assert set(ends(tmp_path)) == {"a", "b"}
     assert len(told) == 2
     assert recover(tmp_path, "0", told.append) == 0
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_the_next_segment_may_have_been_ready(tmp_path: Path, ready: bool) -> None:
+    leave(tmp_path, start("a"), start("b"), end("b"), ready=ready)
+    assert [recover(tmp_path, "0") for _ in range(2)] == [1, 0]
+    leave(tmp_path, start("c"), end("c"), ready=ready)
+    assert [recover(tmp_path, "0") for _ in range(2)] == [0, 0]
+    assert set(ends(tmp_path)) == {"a", "b", "c"}
+    assert segments(tmp_path) == []
 
 
 def test_there_is_nothing_to_recover(tmp_path: Path) -> None:

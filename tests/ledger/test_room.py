@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import errno
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from proxy.ledger.room import Room, release, used, workers
 from tests.ledger.samples import SEGMENT, disk, fill
+
+SEQUENCE = count(1)
 
 
 def room(folder: Path, *, size: int = 100 * SEGMENT, emergency: int = 2 * SEGMENT) -> Room:
@@ -15,17 +18,21 @@ def room(folder: Path, *, size: int = 100 * SEGMENT, emergency: int = 2 * SEGMEN
 
 def test_segments_of_all_workers_share_what_is_allowed(tmp_path: Path) -> None:
     one, other = room(tmp_path, size=3 * SEGMENT), room(tmp_path, size=3 * SEGMENT)
-    made = [one.make("0"), other.make("1"), one.make("0")]
+    made = [
+        one.make("0", next(SEQUENCE)),
+        other.make("1", next(SEQUENCE)),
+        one.make("0", next(SEQUENCE)),
+    ]
 
     assert used(tmp_path) == 3 * SEGMENT
     assert [folder.name for folder in workers(tmp_path)] == ["0", "1"]
     with pytest.raises(OSError, match=r"ledger\.size is reached") as refused:
-        other.make("1")
+        other.make("1", next(SEQUENCE))
     assert refused.value.errno == errno.EDQUOT
     # For ends there is as much again as the emergency room has.
-    made += [other.make("1", vital=True), one.make("0", vital=True)]
+    made += [other.make("1", next(SEQUENCE), vital=True), one.make("0", next(SEQUENCE), vital=True)]
     with pytest.raises(OSError, match=r"ledger\.size is reached"):
-        one.make("0", vital=True)
+        one.make("0", next(SEQUENCE), vital=True)
     with pytest.raises(OSError, match=r"ledger\.size is reached"):
         one.check()
     for segment in made:
@@ -35,8 +42,8 @@ def test_segments_of_all_workers_share_what_is_allowed(tmp_path: Path) -> None:
 
 
 def test_the_emergency_room_has_its_blocks(tmp_path: Path) -> None:
-    room(tmp_path).make("0").discard()
-    room(tmp_path).make("1").discard()
+    room(tmp_path).make("0", next(SEQUENCE)).discard()
+    room(tmp_path).make("1", next(SEQUENCE)).discard()
 
     found = (tmp_path / "emergency").stat()
     assert found.st_size == 2 * SEGMENT
@@ -44,13 +51,13 @@ def test_the_emergency_room_has_its_blocks(tmp_path: Path) -> None:
 
 
 def test_without_emergency_room_there_is_no_file(tmp_path: Path) -> None:
-    room(tmp_path, emergency=0).make("0").discard()
+    room(tmp_path, emergency=0).make("0", next(SEQUENCE)).discard()
     assert not (tmp_path / "emergency").exists()
     assert not release(tmp_path, SEGMENT)
 
 
 def test_it_is_given_away_in_pieces(tmp_path: Path) -> None:
-    room(tmp_path).make("0").discard()
+    room(tmp_path).make("0", next(SEQUENCE)).discard()
     sizes = []
     while release(tmp_path, SEGMENT + 1):
         sizes.append((tmp_path / "emergency").stat().st_size)
@@ -60,14 +67,14 @@ def test_it_is_given_away_in_pieces(tmp_path: Path) -> None:
 def test_on_a_full_disk_only_ends_get_room_and_it_is_made_again_first(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", 1 << 20) as small:
         source = room(small)
-        source.make("0").discard()
+        source.make("0", next(SEQUENCE)).discard()
         other = fill(small)
         with pytest.raises(OSError, match="No space left"):
-            source.make("0")
-        made = [source.make("0", vital=True)]
+            source.make("0", next(SEQUENCE))
+        made = [source.make("0", next(SEQUENCE), vital=True)]
         assert (small / "emergency").stat().st_size == SEGMENT
         with pytest.raises(OSError, match="No space left"):
-            source.make("0")
+            source.make("0", next(SEQUENCE))
         with pytest.raises(OSError, match="No space left"):
             source.check()
         assert (small / "emergency").stat().st_size == SEGMENT
@@ -75,6 +82,6 @@ def test_on_a_full_disk_only_ends_get_room_and_it_is_made_again_first(tmp_path: 
         other.unlink()
         source.check()
         assert (small / "emergency").stat().st_size == 2 * SEGMENT
-        made.append(source.make("0"))
+        made.append(source.make("0", next(SEQUENCE)))
         for segment in made:
             segment.discard()
