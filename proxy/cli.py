@@ -300,8 +300,9 @@ def _simulate(options: argparse.Namespace) -> int:
 
 def _config_check(options: argparse.Namespace) -> int:
     from proxy.core.config import report
+    from proxy.state import unpriced
 
-    return report.check(commands.config_path(options.config))
+    return report.check(commands.config_path(options.config), further=unpriced.remarks)
 
 
 def _config_show(options: argparse.Namespace) -> int:

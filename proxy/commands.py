@@ -117,10 +117,11 @@ def leave(code: int, message: str) -> NoReturn:
 def read(path: Path, *, quiet: bool = False) -> Config:
     """The file. Raises ConfigError (a ValueError) that lists every problem."""
     from proxy.core.config import load
+    from proxy.state import unpriced
 
     loaded = load(path)
     if not quiet:
-        for warning in loaded.warnings:
+        for warning in (*loaded.warnings, *unpriced.remarks(loaded)):
             print(f"warning: {warning}", file=sys.stderr)
     return loaded.config
 

@@ -13,6 +13,7 @@ from proxy.core import model
 from proxy.core.jsonpath import dotted
 from proxy.core.redact import MASK
 from proxy.core.url import join, masked
+from proxy.state import unpriced
 from proxy.state.snapshot import compile_snapshot
 from proxy.state.usage import EACH
 
@@ -72,7 +73,7 @@ def _report(loaded: Loaded) -> dict[str, Any]:
         "providers": {name: _provider(item) for name, item in snapshot.providers.items()},
         "models": _models(snapshot),
         "keys": [_key(key) for key in snapshot.keys.values()],
-        "warnings": [str(problem) for problem in loaded.warnings],
+        "warnings": [str(problem) for problem in (*loaded.warnings, *unpriced.remarks(loaded))],
     }
 
 

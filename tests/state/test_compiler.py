@@ -299,22 +299,28 @@ def spec(**options: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 
 NAMES = st.sampled_from(["p", "q", "filed", "main", "also", "m1", "wild/*"])
+PRICE = st.sampled_from(
+    [{}, {"input": 1}, {"input": 1, "above": {"5": {"input": 2}}}, {"input": -1}]
+)
+QUOTA = st.sampled_from([{}, {"requests": 3}, {"tokens": 3, "tz": "Asia/Tokyo"}, {"cron": "no"}])
+BUDGET = st.sampled_from([{"usd": 1}, {"usd": 1, "period": "Day"}, {"usd": 1, "cron": "1 * * * *"}])
 FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "provider": spec(
         base_url=st.sampled_from(["https://a.example.com", "https://b.example.com", 3]),
         enabled=st.booleans(),
         auth=st.just("none"),
     ),
-    "credential": spec(weight=st.integers(0, 3)),
+    "credential": spec(weight=st.integers(0, 3), quota=QUOTA),
     "model": spec(
         aliases=st.lists(NAMES, max_size=2),
         fallbacks=st.lists(NAMES, max_size=2),
         strict=st.booleans(),
     ),
     "deployment": st.fixed_dictionaries(
-        {"provider": NAMES}, optional={"weight": st.integers(-1, 2)}
+        {"provider": NAMES},
+        optional={"weight": st.integers(-1, 2), "price": PRICE, "quota": QUOTA},
     ),
-    "key": spec(models=st.lists(NAMES, max_size=2), rpm=st.integers(1, 9)),
+    "key": spec(models=st.lists(NAMES, max_size=2), rpm=st.integers(1, 9), budget=BUDGET),
     "setting": spec(timeouts=st.fixed_dictionaries({"ttft": st.integers(0, 3)})),
 }
 PARENTS = {"credential": "provider", "deployment": "model"}

@@ -2,7 +2,8 @@
 
     document     YAML with lines and columns            references   ${ENV}, file:…
     presets      what is known of vendors               later        designed, not built
-    schema       the sections and fields                explain      the schema's errors in words
+    schema       the sections and fields                usage        those of limits, prices and the ledger
+    fields       what both are written in               explain      the schema's errors in words
     checks       errors that span several values        remarks      warnings
     loading      the order of all that                  report       check, schema
 

@@ -34,6 +34,8 @@ class Loaded(Struct, frozen=True, eq=False):
     config: Config
     warnings: tuple[Problem, ...]
     source: str
+    document: Document
+    """To say where something stands."""
     hidden: tuple[Secret, ...] = ()
     """What files and variables held that are secret by their name or by their place: never to be shown."""
 
@@ -72,7 +74,8 @@ def parse(
     hidden = tuple(
         Secret(value) for value in sorted(reading.references.hidden, key=len, reverse=True)
     )
-    return Loaded(config, tuple(sorted(remarks, key=lambda problem: problem.line)), file, hidden)
+    in_order = tuple(sorted(remarks, key=lambda problem: problem.line))
+    return Loaded(config, in_order, file, document, hidden)
 
 
 class _Reading:

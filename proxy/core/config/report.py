@@ -13,7 +13,10 @@ from proxy.core.config.schema import Config
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from proxy.core.config.loading import Loaded
+    from proxy.core.config.problem import Problem
 
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}
 _NULL = {"type": "null"}
@@ -24,8 +27,12 @@ def check(
     path: str | os.PathLike[str],
     env: Mapping[str, str] | None = None,
     out: TextIO | None = None,
+    further: Callable[[Loaded], Sequence[Problem]] = lambda _: (),
 ) -> int:
-    """Say everything that is wrong with a file, one line each. 0: it can be used; 2: it cannot."""
+    """Say everything that is wrong with a file, one line each. 0: it can be used; 2: it cannot.
+
+    `further` are warnings of those who know more than the file.
+    """
     out = sys.stderr if out is None else out
     try:
         loaded = load(path, env)
@@ -34,13 +41,14 @@ def check(
             out.write(f"error: {problem}\n")
         out.write(f"{_count(len(error.problems), 'error')}\n")
         return 2
-    for problem in loaded.warnings:
+    warnings = (*loaded.warnings, *further(loaded))
+    for problem in warnings:
         out.write(f"warning: {problem}\n")
     config = loaded.config
     out.write(
         f"{loaded.source} can be used: {_count(len(config.providers), 'provider')}, "
         f"{_count(len(config.models), 'model')}, {_count(len(config.keys), 'key')}, "
-        f"{_count(len(loaded.warnings), 'warning')}\n"
+        f"{_count(len(warnings), 'warning')}\n"
     )
     return 0
 
