@@ -12,16 +12,15 @@ succeeds; `breaker.py` says how often to try.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from proxy.core.clock import monotonic
 from proxy.core.log import logger
 from proxy.core.model import Shared
 from proxy.core.tasks import spawn
 from proxy.limits import lending, tending
-from proxy.limits.accounts import Accounts, Refused, Share, Short, What
+from proxy.limits.accounts import Accounts, Share, Short, What
 from proxy.limits.breaker import Breaker, Circuit
 from proxy.limits.lending import Terms, Want
 from proxy.limits.link import Failed, Link
@@ -30,8 +29,6 @@ from proxy.limits.tending import Known
 
 if TYPE_CHECKING:
     from proxy.limits.subjects import Subject
-
-T = TypeVar("T")
 
 BEATS = 1.0
 """Seconds between two signs of life."""
@@ -96,19 +93,6 @@ class Shares:
 
     # --- requests ----------------------------------------------------------------------------------------------
 
-    async def take(self, admit: Callable[[], T]) -> T:
-        """Call `admit`, fetch what it was short of, and call it again, as long as that brings more.
-
-        Raises Refused, and whatever else `admit` does. Waits for twice `settings.timeout` at most.
-        """
-        until = monotonic() + self._timeout
-        while True:
-            try:
-                return admit()
-            except Short as short:
-                if monotonic() > until or not await self.fetch(short):
-                    raise Refused(short.subject, short.what, short.wait) from None
-
     async def fetch(self, short: Short) -> bool:
         """Lease what is missing, with at least a slice. True: admit again. False: there is none, for `short.wait` seconds.
 
@@ -144,6 +128,8 @@ class Shares:
         now, refusal = monotonic(), known.refusals.get(what)
         if refusal is None or now >= refusal.until:
             return True
+        if what == "budget" and _strict(subject) and now < self._settled:
+            short.what = "blind"
         short.wait = refusal.wait(now)
         return False
 
@@ -189,6 +175,8 @@ class Shares:
             self._failed(outcome.failed[0], len(outcome.failed))
         if outcome.overtaken:
             accounts.overtaken(subject, outcome.overtaken)
+        if outcome.pressed and not known.pressed:
+            known.spoken = 0.0  # others wait for what may be spared: say at once how much that is
         known.pressed = outcome.pressed
         known.hear(outcome.refused, wants, monotonic())
         known.share = accounts.share(subject)

@@ -58,7 +58,7 @@ class Known(Struct, eq=False):
     used: float = 0.0
     """When a request last came for it, as far as known."""
     spoken: float = 0.0
-    """When the server last heard of it from this worker."""
+    """When the server last heard of it from this worker; 0: it may know nothing."""
     share: Share | None = None
     """As last seen."""
     pressed: bool = False
@@ -83,7 +83,8 @@ def look(accounts: Accounts, known: Known, now: float) -> Spare | None:
     if share != known.share:
         known.share, known.used = share, now
     idle = now - known.used > IDLE
-    held = share.slots > 0 or share.micro > 0
+    # What was spent counts, also where nothing is left.
+    held = share.slots > 0 or share.micro > 0 or (not known.spoken and subject.budget is not None)
     if idle and not held and not (share.requests > 0 or share.tokens > 0):
         if now - known.used > FORGET and not accounts.view(subject).inflight:
             return OVER

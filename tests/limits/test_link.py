@@ -77,13 +77,13 @@ async def test_a_frozen_server_is_a_timeout_and_the_connection_is_not_used_again
 async def test_a_killed_server_is_a_failure_and_can_be_connected_to_again(
     link: Link, valkey: ValkeyServer
 ) -> None:
-    valkey.kill()
+    await asyncio.to_thread(valkey.kill)
     with pytest.raises(Failed):
         await link.call(BEAT, "t:hosts", "a", 15)
     with pytest.raises(Failed, match="no connection"):
         await link.connect()
 
-    valkey.start()
+    await asyncio.to_thread(valkey.start)
 
     assert (await link.connect())[0] < 20
     assert await link.call(BEAT, "t:hosts", "a", 15) == [1]
