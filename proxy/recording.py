@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from proxy.core import tasks
 from proxy.core.log import logger
+from proxy.gateway import booking
 from proxy.ledger.folder import CONTENT, TABLE, Lock, host_id
 from proxy.ledger.spool import Spool
 from proxy.limits.accounts import Accounts
@@ -101,6 +102,7 @@ class Recording:
         state = self._state
         while True:
             await asyncio.sleep(TICK)
+            booking.tick(state)
             if state.accounts is not None:
                 state.accounts.tick()
             for spool in (state.spool, state.contents):
