@@ -18,7 +18,7 @@ from proxy.store.ledger.statistics import HOUR, KEEP_MINUTES, MINUTE
 if TYPE_CHECKING:
     from proxy.store.base import Session, Store
 
-SLICE: Final = 1_000
+SLICE: Final = 500
 """Rows of the largest table that one transaction deletes."""
 AGAIN: Final = 86400.0
 """Seconds a row stays after it was booked, however old its request: as long as it is there, a second delivery of the
