@@ -44,11 +44,11 @@ class Host:
                     f"ledger.path: {self._folder} is in use by another gateway: stop that one, or name another folder"
                 )
             with self._accounts() as accounts:
-                for column in range(self._columns):
-                    accounts.clear(column)
                 spools = self._folder / "spool"
                 for each in sorted(spools.iterdir()) if spools.is_dir() else ():
                     self._end(each.name, accounts)
+                for column in range(self._columns):
+                    accounts.clear(column)
         except OSError as error:
             raise ValueError(f"ledger.path: {self._folder}: {error.strerror}") from None
 
@@ -56,8 +56,9 @@ class Host:
         """A worker is gone, in whatever way. Called before another takes its name."""
         try:
             with self._accounts() as accounts:
-                accounts.clear(int(name))
+                # In this order, or a budget would have room for a moment that it has not.
                 self._end(name, accounts)
+                accounts.clear(int(name))
         except OSError as error:
             logger.error("what worker %s left cannot be settled: %s", name, error.strerror)
 
