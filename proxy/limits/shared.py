@@ -23,7 +23,7 @@ from proxy.limits import lending, tending
 from proxy.limits.accounts import Accounts, Share, Short, What
 from proxy.limits.breaker import Breaker, Circuit
 from proxy.limits.lending import Terms, Want
-from proxy.limits.link import Failed, Link
+from proxy.limits.link import Failed, Link, in_time
 from proxy.limits.scripts import BEAT
 from proxy.limits.tending import Known
 
@@ -121,8 +121,10 @@ class Shares:
         asking = known.asking
         if asking is None:
             asking = self._begin(known, None)
-        done, _ = await asyncio.wait({asking}, timeout=self._timeout)
-        if not done:
+        try:
+            async with in_time(self._timeout):
+                await asyncio.wait({asking})
+        except TimeoutError:
             self._failed(Failed("no answer in time", timeout=True))
             return True
         now, refusal = monotonic(), known.refusals.get(what)

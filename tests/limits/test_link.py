@@ -3,14 +3,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
 # Imported here: it takes longer than the loop may be blocked.
 import redis.asyncio  # noqa: F401
 
-from proxy.limits.link import Failed, Link
+from proxy.limits.link import Failed, Link, in_time
 from proxy.limits.scripts import BEAT, HOLD, RATE, key
 from tests.servers.valkey import PASSWORD, ValkeyServer
 
@@ -72,6 +72,18 @@ async def test_a_frozen_server_is_a_timeout_and_the_connection_is_not_used_again
     assert (await link.connect())[1] == valkey.info("run_id")
 
     assert await link.call(BEAT, "t:hosts", "a", 15) == [1]
+
+
+async def test_a_loop_that_was_late_itself_still_sees_what_came_meanwhile() -> None:
+    answer = asyncio.get_running_loop().create_future()
+    with pytest.raises(TimeoutError):
+        async with in_time(0.02):
+            await asyncio.shield(answer)
+
+    async with in_time(0.02):
+        asyncio.get_running_loop().call_later(0.03, answer.set_result, None)
+        sleep(0.04)  # noqa: ASYNC251 - to be late
+        await asyncio.shield(answer)
 
 
 async def test_a_killed_server_is_a_failure_and_can_be_connected_to_again(
