@@ -401,6 +401,19 @@ class Metrics:
             SYNC,
         )
 
+        # --- limits shared by hosts ----------------------------------------------------------------------
+        self.shared_up = gauge(
+            "headrace_shared_up",
+            "1 while the server of shared limits answers, 0 while it does not; the worst any worker sees.",
+            rule=Rule.MIN,
+        )
+        self.shared_operations = counter(
+            "headrace_shared_operations_total",
+            "What the server of shared limits was asked, and what came of it.",
+            ("outcome",),
+            cap=8,
+        )
+
         # --- this process --------------------------------------------------------------------------------
         self.loop_lag = histogram(
             "headrace_event_loop_lag_seconds",
