@@ -1,0 +1,97 @@
+"""What a worker opens to count and to write down, and who ships when nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import redis.asyncio  # noqa: F401 - a worker imports it when it starts, which would block the loop of a test
+
+from proxy import recording
+from proxy.core.metrics import Metrics
+from proxy.core.model import Ledger, Server, Shared, Snapshot
+from proxy.ledger.folder import Lock
+from proxy.ledger.records import Adjust, Charged, frame
+from proxy.recording import Recording
+from proxy.state.live import Live
+from proxy.state.state import State
+from proxy.store.opening import open_store
+
+
+def a_state(folder: Path | None, **settings: object) -> State:
+    ledger = Ledger(path="" if folder is None else str(folder))
+    snapshot = Snapshot(server=Server(workers=2), ledger=ledger, **settings)  # type: ignore[arg-type]
+    return State(snapshot, Live(snapshot), Metrics())
+
+
+def an_adjustment(rid: str) -> Adjust:
+    return Adjust(rid, 1.0, Charged("deployment:m/0:p", 0, 0), -3, -400, 0)
+
+
+async def test_without_a_folder_limits_are_this_processs_own() -> None:
+    state = a_state(None)
+    one = Recording(state, "0")
+
+    await one.start(None)
+
+    assert state.accounts is not None
+    assert state.accounts.known
+    assert state.spool is None
+    await one.close()
+
+
+async def test_what_it_opened_is_closed(tmp_path: Path) -> None:
+    state = a_state(tmp_path)
+    one = Recording(state, "1")
+
+    await one.start(None)
+    assert state.spool is not None
+    assert state.contents is not None
+    state.spool.append(frame(an_adjustment("a")))
+    await one.close()
+
+    left = [state.accounts, state.spool, state.contents]
+    assert left == [None, None, None]
+    assert {each.name for each in (tmp_path / "spool").iterdir()} == {"1"}
+    again = Recording(state, "1")
+    await again.start(None)
+    await again.close()
+
+
+async def test_a_worker_ships_when_nobody_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "PATIENCE", 0.01)
+    store = open_store(f"sqlite:///{tmp_path}/headrace.db")
+    await store.open()
+    state = a_state(tmp_path / "ledger")
+    shipping = Lock(tmp_path / "ledger", "shipper")
+    assert shipping.take()
+    one = Recording(state, "0")
+    await one.start(store)
+    assert state.spool is not None
+    state.spool.append(frame(an_adjustment("a")))
+
+    async def counted() -> int:
+        return len(await store.fetch("SELECT subject FROM counters"))
+
+    assert await counted() == 0
+    shipping.release()
+
+    async with asyncio.timeout(10):
+        while await counted() == 0:
+            await asyncio.sleep(0.01)
+    assert await counted() == 1
+    await one.close()
+    await store.close()
+
+
+async def test_limits_that_cannot_be_shared_as_configured_are_said_at_the_start() -> None:
+    state = a_state(None, shared=Shared(url="http://127.0.0.1:1"))
+    one = Recording(state, "0")
+
+    with pytest.raises(ValueError, match="shared"):
+        await one.start(None)
+
+    await one.close()
