@@ -39,8 +39,10 @@ CONTENT_SYNC = 10.0
 class Recording:
     """One a worker. What it opens is in its state, where requests find it."""
 
-    def __init__(self, state: State, name: str) -> None:
+    def __init__(self, state: State, name: str, table: Path | None = None) -> None:
+        """`table` is where workers count together when nothing is recorded."""
         self._state = state
+        self._table = table
         self._name = name
         self._shares: Shares | None = None
         self._running: list[asyncio.Task[None]] = []
@@ -54,15 +56,19 @@ class Recording:
             host = await asyncio.to_thread(self._open, snapshot)
             if store is not None:
                 self._go(self._stand_in(Path(snapshot.ledger.path), host, store), "stand in")
+        elif self._table is not None:
+            state.accounts = self._count_in(self._table)
         else:
             state.accounts = Accounts.memory()
         if snapshot.shared.url:
             from proxy.limits.shared import Shares  # brings a client for Redis with it
 
             assert state.accounts is not None
-            self._shares = state.shares = Shares(snapshot.shared, state.accounts, host)
-            await self._shares.start()
-            self._go(self._shares.run(), "shares")
+            shares = self._shares = state.shares = Shares(snapshot.shared, state.accounts, host)
+            state.metrics.shared_up.watch(lambda: [((), int(shares.up))])
+            state.metrics.shared_operations.watch(shares.operations)
+            await shares.start()
+            self._go(shares.run(), "shares")
         self._go(self._tick(), "tick")
 
     async def close(self) -> None:
@@ -87,13 +93,17 @@ class Recording:
         folder = Path(settings.path)
         content = folder / CONTENT
         host = host_id(folder)
-        column = int(self._name) % snapshot.server.workers if self._name.isdecimal() else 0
-        state.accounts = Accounts.open(folder / TABLE, column, snapshot.server.workers)
+        state.accounts = self._count_in(folder / TABLE)
         state.spool = Spool(
             folder, self._name, size=settings.size, sync=settings.sync, spare=content
         )
         state.contents = Spool(content, self._name, size=CONTENT_SIZE, sync=CONTENT_SYNC)
         return host
+
+    def _count_in(self, table: Path) -> Accounts:
+        workers = self._state.snapshot.server.workers
+        column = int(self._name) % workers if self._name.isdecimal() else 0
+        return Accounts.open(table, column, workers)
 
     def _go(self, work: Coroutine[None, None, None], name: str) -> None:
         self._running.append(tasks.spawn(work, name=name))
