@@ -155,6 +155,7 @@ def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int
         host = _claim(settings, file)
         if server.workers == 1:
             return _alone(settings, file, api, admin, host, ready)
+        assert host is not None
         worker.rehearse(settings, file)
     except ValueError as error:
         log.close()
@@ -164,8 +165,8 @@ def _run(file: ConfigFile, announce: Callable[[str], None] | None = None) -> int
 
 
 def _claim(settings: Snapshot, file: ConfigFile) -> Host | None:
-    """The folder of the ledger, in order; None: nothing is to be recorded. Raises ValueError."""
-    if not settings.ledger.path:
+    """The folder that workers share, in order; None: there is but one, and nothing is to be recorded. Raises ValueError."""
+    if not settings.ledger.path and settings.server.workers == 1:
         return None
     from proxy.host import Host
 
@@ -222,7 +223,7 @@ def _settings(file: ConfigFile) -> Snapshot:
 
 
 def _supervise(
-    settings: Snapshot, file: ConfigFile, api: socket, admin: socket | None, host: Host | None
+    settings: Snapshot, file: ConfigFile, api: socket, admin: socket | None, host: Host
 ) -> int:
     """Serve with several processes. One started later serves what was last read, not what was read first."""
     from proxy import supervisor, worker
@@ -234,7 +235,6 @@ def _supervise(
     def serve(name: str, ready: Callable[[], None]) -> None:
         log.configure(settings.logging)
         if name == SHIPPER:
-            assert host is not None
             api.close()
             if admin is not None:
                 admin.close()
@@ -254,12 +254,13 @@ def _supervise(
             except ValueError:
                 pass  # changed again since; every worker will say so itself
 
-    beside, died = ((SHIPPER,), host.died) if host is not None else ((), _nothing)
-    return supervisor.supervise(settings.server.workers, serve, reload, beside=beside, died=died)
-
-
-def _nothing(_name: str) -> None:
-    """Nothing was recorded, so a worker leaves nothing."""
+    beside = (SHIPPER,) if host.records else ()
+    try:
+        return supervisor.supervise(
+            settings.server.workers, serve, reload, beside=beside, died=host.died
+        )
+    finally:
+        host.leave()
 
 
 _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104

@@ -7,6 +7,8 @@ ship     in a process of its own: bring the spool to the database
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -32,11 +34,14 @@ class Host:
     def __init__(self, settings: Snapshot, file: ConfigFile) -> None:
         self._file = file
         self._columns = settings.server.workers
-        self._folder = Path(settings.ledger.path)
+        self.records = bool(settings.ledger.path)
+        """Something is to be shipped."""
+        self._folder = Path(settings.ledger.path or tempfile.mkdtemp(prefix="headrace-"))
         self._lock = Lock(self._folder, "gateway")
 
     def claim(self) -> None:
         """Raises ValueError when another gateway has the folder, or it cannot be used."""
+        self._file.table = self._folder / TABLE
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._lock.take():
@@ -49,6 +54,8 @@ class Host:
                     self._end(each.name, accounts)
                 for column in range(self._columns):
                     accounts.clear(column)
+                if not self.records:
+                    accounts.learned()
         except OSError as error:
             raise ValueError(f"ledger.path: {self._folder}: {error.strerror}") from None
 
@@ -61,6 +68,11 @@ class Host:
                 accounts.clear(int(name))
         except OSError as error:
             logger.error("what worker %s left cannot be settled: %s", name, error.strerror)
+
+    def leave(self) -> None:
+        """Nobody serves any more."""
+        if not self.records:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def ship(self, ready: Callable[[], None]) -> None:
         """Until told to stop. In the process that is to do it."""

@@ -58,6 +58,7 @@ class Recording:
                 self._go(self._stand_in(Path(snapshot.ledger.path), host, store), "stand in")
         elif self._table is not None:
             state.accounts = self._count_in(self._table)
+            host = self._table.parent.name
         else:
             state.accounts = Accounts.memory()
         if snapshot.shared.url:

@@ -62,7 +62,7 @@ class Worker:
         self._name = name
         self.sync = None if file is None else self._sync(file, name)
         self._following: asyncio.Task[None] | None = None
-        self._recording = Recording(self.state, name)
+        self._recording = Recording(self.state, name, None if file is None else file.table)
         self._servers: list[asyncio.Server] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()

@@ -69,6 +69,8 @@ class ConfigFile(Struct, eq=False):
     """What the command line says instead."""
     taken: Callable[[], None] = lambda: None
     """Called when what was read anew is served."""
+    table: Path | None = None
+    """Where all workers of this start count what is taken; None: the one there is counts for itself."""
 
 
 class Sync(Standing):
