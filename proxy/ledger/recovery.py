@@ -80,9 +80,9 @@ def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished]:
     for _ in range(_TRIES):
         names = listed(own)
         before = max((sequence_of(name) for name in names if _is_settled(own / name)), default=-1)
-        # What the reader carries is written before it deletes: if neither has changed when all is read, nothing is missing.
-        carried = stored_open(folder)
-        unfinished = Unfinished(parse_open(carried).get(worker))
+        # What the reader carries is written before it deletes. Read behind the list, it has what the list lacks; and what
+        # the list has is either read, or gone when its turn comes.
+        unfinished = Unfinished(parse_open(stored_open(folder)).get(worker))
         unfinished.forget(before)
         try:
             for name in names:
@@ -91,8 +91,7 @@ def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished]:
                         unfinished.see(body, sequence_of(name))
         except FileNotFoundError:
             continue
-        if set(names) <= set(listed(own)) and stored_open(folder) == carried:
-            return names, unfinished
+        return names, unfinished
     raise OSError(errno.EBUSY, f"the spool of worker {worker} does not hold still")
 
 

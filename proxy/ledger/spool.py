@@ -175,24 +175,16 @@ class Spool:
         raise Full
 
     def _another(self, vital: bool) -> bool:
+        tight = self._tight
         try:
             with self._making:
-                new, self._next = self._next or self._make(vital=self._tight), None
+                new, self._next = self._next or self._make(vital=tight), None
         except OSError as error:
             self._be_tight(error)
-            # It was not known to be tight: now it is, and the emergency room may help.
-            return vital and self._another_vital()
+            # If that was not known, the emergency room may still help.
+            return vital and not tight and self._another(vital)
         self._go_on(new)
         self._bell.set()
-        return True
-
-    def _another_vital(self) -> bool:
-        try:
-            with self._making:
-                new, self._next = self._next or self._make(vital=True), None
-        except OSError:
-            return False
-        self._go_on(new)
         return True
 
     def _go_on(self, new: Segment) -> None:

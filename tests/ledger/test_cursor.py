@@ -107,6 +107,20 @@ def test_a_seal_is_enough_though_the_file_was_not_cut(tmp_path: Path) -> None:
     assert cursor.finished == [NAMES[0]]
 
 
+def test_damage_to_the_segment_in_use_waits_until_it_is_closed(tmp_path: Path) -> None:
+    """Until then it could be a record that is being copied."""
+    words = bytearray(segment(FRAMES[:10], closed=False))
+    words[PLACES[4] + 20] ^= 1
+    cursor = Cursor(put(tmp_path, bytes(words), segment([], closed=False)), {})
+    assert read(cursor) == BODIES[:4]
+    assert read(cursor) == []
+    assert cursor.bad == 0
+    (tmp_path / NAMES[1]).write_bytes(segment(FRAMES[10:11], closed=False))
+    assert read(cursor) == BODIES[5:11]
+    assert cursor.bad == 1
+    cursor.close()
+
+
 @pytest.mark.parametrize("torn", [0, 3, 8, 12, 16, 40])
 def test_a_torn_tail_of_a_dead_worker_is_no_damage(tmp_path: Path, torn: int) -> None:
     first = segment(FRAMES[:10], closed=False, tail=FRAMES[10][:torn].ljust(500, b"\0"))
