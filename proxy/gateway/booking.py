@@ -8,13 +8,13 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from proxy.core import clock, lines, prices
+from proxy.core import clock, lines
 from proxy.core.log import logger
 from proxy.gateway import charging
 from proxy.gateway.attempt import CUT
 from proxy.gateway.charging import UNKNOWN
 from proxy.gateway.exchange import new_request_id
-from proxy.ledger.records import Charged, End, Progress, Start, Tokens, Try, frame
+from proxy.ledger.records import Charged, End, Progress, Start, Try, frame
 from proxy.ledger.spool import Full
 
 if TYPE_CHECKING:
@@ -40,12 +40,14 @@ class Entry:
     """What the ledger learns of one request."""
 
     __slots__ = (
+        "_asked",
         "_came",
         "_exchange",
         "_seen",
         "_seen_at",
         "_snapshot",
         "_spool",
+        "_upstream_model",
         "attempt",
         "rid",
         "spent",
@@ -61,7 +63,10 @@ class Entry:
         self._seen_at = 0.0
         self.rid = f"{new_request_id()}:{exchange.id}" if exchange.named else exchange.id
         """Of its own, also where clients name several requests alike: each of them is charged."""
+        self._asked = lines.name(exchange.model[:_LONGEST])
+        self._upstream_model = ""
         self.attempt: Attempt | None = None
+        """The last one."""
         self.tries: list[Try] | None = None
         """Those that failed."""
         self.spent = 0
@@ -76,8 +81,8 @@ class Entry:
         endpoint = exchange.endpoint
         key = exchange.key
         tokens = charging.prompt(exchange)
-        price = deployment.price or charging.price_of(candidate, self._snapshot)
         hold, asked = exchange.hold, exchange.reserve
+        upstream_model = self._upstream_model = lines.name(candidate.upstream_model[:_LONGEST])
         self._append(
             Start(
                 self.rid,
@@ -88,13 +93,13 @@ class Entry:
                 endpoint.operation,
                 endpoint.dialect,
                 exchange.stream,
-                lines.name(exchange.model[:_LONGEST]),
+                self._asked,
                 candidate.model.name,
                 deployment.id,
                 deployment.provider.name,
-                lines.name(candidate.upstream_model[:_LONGEST]),
+                upstream_model,
                 asked.worst or asked.likely,
-                UNKNOWN if price is None else prices.cost(price, Tokens(tokens)),
+                charging.cost_of(candidate, self._snapshot, tokens),
                 tokens,
                 () if hold is None else cast("tuple[Charged, ...]", hold.charges),
             )
@@ -147,12 +152,12 @@ class Entry:
         last = self.attempt
         if last is not None:
             candidate = last.candidate
-            model = candidate.model.name
             deployment = candidate.deployment.id
             provider = candidate.deployment.provider.name
-            upstream_model = lines.name(candidate.upstream_model[:_LONGEST])
+            upstream_model = self._upstream_model
         tries: tuple[Try, ...] = () if self.tries is None else tuple(self.tries)
         if attempt is not None:
+            model = attempt.candidate.model.name
             relay = attempt.relay
             if attempt.connected_at:
                 connect = (attempt.connected_at - attempt.started) * 1000
@@ -173,7 +178,7 @@ class Entry:
                 endpoint.operation,
                 endpoint.dialect,
                 exchange.stream,
-                lines.name(exchange.model[:_LONGEST]),
+                self._asked,
                 model,
                 deployment,
                 provider,
@@ -214,7 +219,7 @@ class Entry:
             candidate.deployment.id,
             candidate.deployment.provider.name,
             "" if candidate.credential is None else candidate.credential.id,
-            lines.name(candidate.upstream_model[:_LONGEST]),
+            self._upstream_model,
             candidate.dialect,
             attempt.gate.status if connected else 0,
             outcome,

@@ -125,6 +125,16 @@ def bill(exchange: Exchange, attempt: Attempt, outcome: str, snapshot: Snapshot)
     return Bill(tokens, ESTIMATED, charged, estimate, UNKNOWN)
 
 
+def cost_of(candidate: Candidate, snapshot: Snapshot, tokens: int) -> int:
+    """Of a prompt of so many tokens, in micro-dollars; UNKNOWN."""
+    price = candidate.deployment.price or price_of(candidate, snapshot) or snapshot.price_unknown
+    if price is None:
+        return UNKNOWN
+    if price.above:
+        return prices.cost(price, Tokens(tokens))
+    return int(price.request + tokens * price.input + 0.5)
+
+
 def spent_for_nothing(attempt: Attempt, snapshot: Snapshot) -> int:
     """What a provider charges for an attempt that failed before the client saw anything of it."""
     gate = attempt.gate if attempt.connected_at else None

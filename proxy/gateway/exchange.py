@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from time import time_ns
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.core.clock import now
 from proxy.core.model import VirtualKey
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
     from proxy.dialects import ir
+    from proxy.ledger.spool import Spool
     from proxy.limits.accounts import Hold
 
 Headers = list[tuple[bytes, bytes]]
@@ -130,6 +131,12 @@ class Witness(Protocol):
 
     def whole(self, body: bytes) -> None:
         """All of an answer."""
+
+    def watch(self, relay: Any) -> None:
+        """A `gateway.relay.Relay` is about to begin."""
+
+    def keep(self, rid: str, spool: Spool) -> None:
+        """It is over, and called this in the ledger."""
 
 
 class Exchange:

@@ -20,6 +20,7 @@ from proxy.core.log import logger
 from proxy.gateway import charging
 from proxy.gateway.attempt import End
 from proxy.gateway.booking import Entry
+from proxy.gateway.capture import Capture
 from proxy.gateway.exchange import NOTHING
 from proxy.gateway.lingering import Lingering
 from proxy.gateway.relay import OUTCOMES, EventRelay
@@ -56,6 +57,7 @@ class Meter:
     """One a request; `settle` is called exactly once, whatever happened."""
 
     __slots__ = (
+        "_rid",
         "attempt",
         "attempts",
         "bill",
@@ -93,6 +95,8 @@ class Meter:
         self.snapshot: Snapshot = state.snapshot
         self.entry: Entry | None = None
         """None: nothing of it is recorded, or not yet."""
+        self._rid = ""
+        """What it is called in the ledger, once it is there."""
         self.queued = -1.0
         """Seconds until something was sent."""
         self.waiting: Attempt | None = None
@@ -110,6 +114,9 @@ class Meter:
             exchange.endpoint.route, "true" if exchange.stream else "false"
         )
         self.inflight.value += 1
+        logging = self.snapshot.logging
+        if logging.detailed and self.state.contents is not None:
+            exchange.witness = Capture(exchange, logging.max_content)
 
     def begin(self, attempt: Attempt) -> None:
         """An attempt is about to be sent, and somebody has to know."""
@@ -312,6 +319,7 @@ class Meter:
                 exchange.bytes_out + more,
             )
             state.streams.discard(self)
+            self._rid = entry.rid
         hold = exchange.hold
         if hold is not None and state.accounts is not None:
             self._give_back(bill)
@@ -381,6 +389,8 @@ class Meter:
                 self.state.metrics.empty_responses.child(provider, "no_usage").inc()
             if attempt.translation is not None:
                 self._count_loss(attempt.translation)
+        if exchange.witness is not None and self._rid and self.state.contents is not None:
+            exchange.witness.keep(self._rid, self.state.contents)
         if self.snapshot.logging.requests:
             self._log(now, status, ttft, overhead, bill, provider, target, upstream_model)
 

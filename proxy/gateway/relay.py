@@ -270,18 +270,21 @@ class Relay:
 class BytesRelay(Relay):
     """A body that is no event stream: audio, or a JSON array that grows. Forwarded as it comes."""
 
-    __slots__ = ("tail",)
+    __slots__ = ("seen", "tail")
 
     def __init__(
         self, exchange: Exchange, attempt: Attempt, client: ClientConnection, write_timeout: float
     ) -> None:
         super().__init__(exchange, attempt, client, write_timeout)
+        self.seen: Callable[[bytes], None] | None = None
         self.tail = b""
 
     def body(self, data: bytes) -> None:
         """One read, one write."""
         self.last_read = monotonic()
         self.tail = data[-64:]
+        if self.seen is not None:
+            self.seen(data)
         self.exchange.bytes_out += len(data)
         self.transport.write(self.exchange.frame(data))
 

@@ -55,6 +55,8 @@ async def respond(
         make = TranslatingRelay
     relay: Relay = make(exchange, attempt, client, write_timeout)
     attempt.relay = relay
+    if exchange.witness is not None:
+        exchange.witness.watch(relay)
     relay.begin(headers)
     if not relay.done.done():
         await relay.done
