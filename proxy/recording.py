@@ -98,7 +98,9 @@ class Recording:
         state.spool = Spool(
             folder, self._name, size=settings.size, sync=settings.sync, spare=content
         )
-        state.contents = Spool(content, self._name, size=CONTENT_SIZE, sync=CONTENT_SYNC)
+        state.contents = Spool(
+            content, self._name, size=CONTENT_SIZE, sync=CONTENT_SYNC, emergency=0
+        )
         return host
 
     def _count_in(self, table: Path) -> Accounts:
