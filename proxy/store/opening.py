@@ -78,21 +78,25 @@ def without_password(url: str) -> str:
     return f"{shown}?{'&'.join(options)}" if options else shown
 
 
-_WHOLE = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 def check(values: tuple[Any, ...]) -> None:
     """Raises ValueError for what only one of the databases would take, before either sees it."""
     for value in values:
-        if isinstance(value, str):
+        # A row of the ledger has some fifty numbers: their type is asked for, which is quicker than `isinstance`.
+        kind = type(value)
+        if kind is int or (kind is not str and kind is not float and isinstance(value, int)):
+            if not _LEAST <= value <= _MOST:
+                raise ValueError("a number of more than 64 bits cannot be stored")
+        elif kind is float:
+            if not isfinite(value):
+                raise ValueError("a number that is none, or has no end, cannot be stored")
+        elif isinstance(value, str):
             if "\0" in value:
                 raise ValueError("a text with a NUL character cannot be stored")
             if not value.isascii():
                 value.encode()  # a lone surrogate is no UTF-8
-        elif isinstance(value, int) and value not in _WHOLE:
-            raise ValueError("a number of more than 64 bits cannot be stored")
-        elif isinstance(value, float) and not isfinite(value):
-            raise ValueError("a number that is none, or has no end, cannot be stored")
 
 
 class Transaction:
