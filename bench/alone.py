@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import soak, store
+from bench import ledger, soak, store
 
 if TYPE_CHECKING:
     import argparse
@@ -26,10 +26,18 @@ def _store(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: S
 
 
 def _soak(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say) -> list[Figure]:
+    if options.ledger or options.outage is not None:
+        books = ledger.scaled(
+            ledger.QUICK if options.quick else ledger.Plan(),
+            options.minutes, options.rate, options.seed, options.outage,
+        )  # fmt: skip
+        return ledger.measure(books, options.postgres, options.valkey, say)
     plan = soak.QUICK if options.quick else soak.Plan()
     return soak.measure(soak.scaled(plan, options.minutes), upstream, cores, say)
 
 
+ZERO = frozenset({"ledger_wrong"})
+"""Figures that have to be 0."""
 GROUPS: Mapping[str, Group] = {"store": _store, "soak": _soak}
 
 

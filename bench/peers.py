@@ -61,7 +61,7 @@ def simulator(cores: Cores) -> Iterator[Upstream]:
     """Headrace's own simulated provider, on a free port."""
     command = [sys.executable, "-m", "proxy", "simulate", "--port", "0"]
     with workdir() as folder, running(command, folder, cores.simulator) as process:
-        address = _listening_line(process, folder / "log")
+        address = listening_line(process, folder / "log")
         yield Upstream(address.hostname or "127.0.0.1", address.port or 0)
 
 
@@ -282,7 +282,8 @@ def _wait(answers: Callable[[], bool], process: subprocess.Popen[bytes], folder:
         time.sleep(0.05)
 
 
-def _listening_line(process: subprocess.Popen[bytes], log: Path) -> SplitResult:
+def listening_line(process: subprocess.Popen[bytes], log: Path) -> SplitResult:
+    """The address a process says it listens on, once it has said so."""
     deadline = time.monotonic() + START_S
     while True:
         for line in log.read_text(errors="replace").splitlines(keepends=True):
