@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -23,8 +24,9 @@ from proxy.control.admin import body, openapi
 from proxy.control.admin.access import Permission
 from proxy.control.admin.app import AdminApp, Response
 from proxy.control.admin.routes import all_routes
-from proxy.control.admin.web import Answer, Problem, Request, Route
+from proxy.control.admin.web import Answer, Problem, Request, Route, Stream
 from proxy.core.log import logger
+from proxy.store.base import StoreDown
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
@@ -39,6 +41,8 @@ OPEN = frozenset({"/health/live", "/health/ready", "/livez", "/readyz"})
 _PERMISSIONS = {**dict.fromkeys(OPEN, Permission.PUBLIC), "/metrics": Permission.METRICS}
 BODY_SECONDS = 30.0
 """For a whole body to arrive."""
+STALL = 60.0
+"""Seconds for a client to take the next piece of a long answer."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -83,9 +87,35 @@ def admin_server(app: AdminApp) -> web.Server:
 
     async def handle(request: BaseRequest) -> web.StreamResponse:
         status, headers, content = await answer(app, request)
+        if not isinstance(content, bytes):
+            return await _streamed(
+                request, web.StreamResponse(status=status, headers=headers), content
+            )
         return web.Response(status=status, headers=headers, body=content)
 
     return web.Server(handle, access_log=None, auto_decompress=False, logger=_http)
+
+
+async def _streamed(
+    request: BaseRequest, response: web.StreamResponse, pieces: Stream
+) -> web.StreamResponse:
+    async with aclosing(pieces):
+        await response.prepare(request)
+        if request.method != "HEAD":
+            try:
+                async for piece in pieces:
+                    async with asyncio.timeout(STALL):
+                        await response.write(piece)
+            except ConnectionError:
+                raise
+            except Exception as error:
+                what = error if isinstance(error, StoreDown) else type(error).__name__
+                logger.warning("an answer of the admin API was cut: %s", what)
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError from None
+        await response.write_eof()
+    return response
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -253,6 +253,10 @@ class ClientConnection(RequestHandler):
             self.transport.write(self._reject(ref, self._request_line()))
         self.answered += 1
 
+    async def taken(self) -> None:
+        """When the client has taken enough of what was written. Raises ConnectionError when it is gone."""
+        await self._drain_helper()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.flow is not None:

@@ -13,7 +13,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 from proxy.core.errors import ProxyError
 from proxy.core.log import logger
 from proxy.dialects.render import render_error
-from proxy.gateway import body, pipeline
+from proxy.gateway import beside, body, pipeline
 from proxy.gateway.connection import ClientConnection
 from proxy.gateway.endpoints import allowed, family_of, match
 from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
@@ -28,14 +28,12 @@ if TYPE_CHECKING:
 Page = Callable[[], tuple[int, str, bytes]]
 """() to (status, content type, body)."""
 
-Aside = Callable[["BaseRequest", str], Awaitable[tuple[int, Mapping[str, str], bytes]] | None]
+Aside = Callable[["BaseRequest", str], Awaitable[beside.Answer] | None]
 """(request, its path) to an answer that is on its way (status, headers, body), or None for what is not its own."""
 
 _HOST = re.compile(r"[A-Za-z0-9._-]*(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.%]+\](?::[0-9]{1,5})?")
 _VERSIONS = (HttpVersion10, HttpVersion11)
 TIMING = "x-headrace-timing"
-_RENDERED = frozenset({"x-request-id", "cache-control", "x-content-type-options"})
-"""Headers that `render_response` sends by itself."""
 _MAX_HEAD = 64 * 1024
 _FLUSH = 0.5
 """Seconds for those who were cut to be told."""
@@ -109,12 +107,12 @@ class Gateway:
         if self.aside is not None:
             answer = self.aside(request, path)
             if answer is not None:
-                return await self._beside(request, transport, answer)
+                return await self._beside(request, client, answer)
         found = match(request.method, path)
         if found is None:
             answer = None if self.beyond is None else self.beyond(request, path)
             if answer is not None:
-                return await self._beside(request, transport, answer)
+                return await self._beside(request, client, answer)
             transport.write(_nothing(path, close=not request.content.is_eof()))
             return request.content.is_eof() and request.keep_alive
         exchange = Exchange(request, transport, found[0], found[1], query, client.received_at)
@@ -168,28 +166,14 @@ class Gateway:
         return keep_alive
 
     async def _beside(
-        self,
-        request: BaseRequest,
-        transport: asyncio.Transport,
-        answer: Awaitable[tuple[int, Mapping[str, str], bytes]],
+        self, request: BaseRequest, client: ClientConnection, answer: Awaitable[beside.Answer]
     ) -> bool:
-        status, headers, content = await answer
+        made = await answer
         keep_alive = request.keep_alive and not self._state.draining
         if not request.content.is_eof():
             await body.linger(request.content)
             keep_alive = False
-        rest = {name: value for name, value in headers.items() if name not in _RENDERED}
-        response = render_response(
-            status,
-            [(name.encode(), value.encode("latin-1")) for name, value in rest.items()],
-            content,
-            headers["x-request-id"],
-            close=not keep_alive,
-        )
-        if status in (204, 304):
-            response = response.replace(b"content-length: 0\r\n", b"", 1)  # RFC 9110, 8.6
-        transport.write(response if request.method != "HEAD" else response[: -len(content) or None])
-        return keep_alive
+        return await beside.send(made, request, client, keep_alive=keep_alive)
 
 
 def _nothing(path: str, *, close: bool) -> bytes:

@@ -6,7 +6,7 @@ goes wrong is a problem (RFC 9457) with a fixed text; an exception is logged and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,9 @@ from proxy.store.base import StoreDown
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services
-    from proxy.control.admin.web import Request, Route
+    from proxy.control.admin.web import Request, Route, Stream
 
-Response = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], "bytes | Stream"]
 """Status, headers (names in lower case), body."""
 
 ALWAYS: Mapping[str, str] = {
@@ -103,7 +103,7 @@ def _response(request: Request, answer: Answer) -> Response:
     if content is None:
         return answer.status, headers, b""
     headers["content-type"] = answer.kind
-    body = content if isinstance(content, bytes) else orjson.dumps(content)
+    body = content if isinstance(content, bytes | AsyncGenerator) else orjson.dumps(content)
     return answer.status, headers, body
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from proxy.control.admin.shapes import PARENT
+from proxy.control.admin.usage_schemas import SCHEMAS
 from proxy.core.config.fields import Section
 from proxy.core.config.stored import SECTIONS, SETTINGS
 from proxy.core.records import Kind
@@ -81,7 +82,7 @@ def components() -> dict[str, Schema]:
         "additionalProperties": True,
     }
     found |= _of_kind(Kind.SETTING, setting)
-    return found | _OTHERS
+    return found | _OTHERS | SCHEMAS
 
 
 def _of_kind(kind: Kind, section: Schema) -> dict[str, Schema]:

@@ -1,4 +1,4 @@
-"""How this installation is: its workers, its store, its providers, one model, where it logs.
+"""How this installation is: its workers, its store, its providers, one model.
 
 All but the workers is read from memory.
 """
@@ -200,18 +200,6 @@ def _provider(row: Row, tokens: int, services: Services) -> dict[str, Any]:
     }
 
 
-async def logs(request: Request, services: Services) -> Answer:
-    """Requests are logged, and not kept where they could be asked for: an empty page, and where to look instead."""
-    logging = services.state.snapshot.logging
-    place = "standard error" if logging.file is None else f"the file {logging.file}"
-    note = (
-        f"Requests are written to {place}, one line each; they are not kept in the database."
-        if logging.requests
-        else "Requests are not logged: logging.requests is false."
-    )
-    return Answer({"items": [], "next": None, "note": note})
-
-
 _STATUS: Mapping[str, Any] = {"type": "object"}
 
 ROUTES: tuple[Route, ...] = (
@@ -249,15 +237,6 @@ ROUTES: tuple[Route, ...] = (
         model,
         "How one model is.",
         aliases=("/admin/health/models/{model:path}",),
-        tag="status",
-    ),
-    Route(
-        "GET",
-        "/admin/logs",
-        Permission.READ,
-        logs,
-        "Where requests are logged.",
-        aliases=("/api/logs",),
         tag="status",
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 JSON = "application/json; charset=utf-8"
 PROBLEM = "application/problem+json; charset=utf-8"
+
+Stream = AsyncGenerator[bytes, None]
+"""A body of any length, in pieces; each is asked for when the client has taken the one before."""
 
 
 class Request(Struct, eq=False):
@@ -48,7 +51,11 @@ class Request(Struct, eq=False):
 
 
 class Answer(Struct, eq=False):
-    """What a handler returns. `content` is encoded as JSON unless it is bytes; None is no body."""
+    """What a handler returns. `content` is encoded as JSON unless it is bytes or a Stream; None is no body.
+
+    A Stream that raises after its first piece cuts the connection: that is how a client learns that something is
+    missing. What can be refused has to be refused before.
+    """
 
     content: Any = None
     status: int = 200

@@ -39,6 +39,14 @@ class Filters(Struct, frozen=True):
     cause: str | None = None
     status: int | None = None
     """HTTP."""
+    statuses: tuple[int, int] | None = None
+    """From, and before: (400, 500)."""
+    stream: bool | None = None
+    rid: str | None = None
+    min_cost: int | None = None
+    """Micro-dollars billed, at least; what is unknown is not."""
+    whose: str | None = None
+    """A team, beside what is asked for: who asks may see its requests alone."""
     failed: bool = False
     """Only those with a status of 400 or more."""
     open: bool = False
@@ -131,7 +139,7 @@ _ENTRY: Final = ", ".join(Entry.__struct_fields__)
 _ATTEMPT: Final = ", ".join(Attempt.__struct_fields__)
 _EQUAL: Final = (
     "key_id", "key", "team", "owner", "route", "operation", "asked", "model", "deployment", "provider",
-    "outcome", "cause", "status",
+    "outcome", "cause", "status", "rid",
 )  # fmt: skip
 _ALL: Final = Filters()
 
@@ -192,6 +200,16 @@ async def one(session: Session, rid: str) -> Whole | None:
     return Whole(Entry(*rows[0]), tuple(Attempt(*row) for row in tries), request, response)
 
 
+_COMPARED: Final = {
+    "since": "at >= {}",
+    "until": "at < {}",
+    "min_cost": "cost >= {}",
+    "stream": "stream = {}",
+    "whose": "team = {}",
+    **{name: f"{name} = {{}}" for name in _EQUAL},
+}
+
+
 def _where(filters: Filters, after: After | None) -> tuple[str, list[Any]]:
     terms: list[str] = []
     values: list[Any] = []
@@ -203,18 +221,16 @@ def _where(filters: Filters, after: After | None) -> tuple[str, list[Any]]:
 
     if after is not None:
         term("(at, rid) < ({}, {})", *after)
-    if filters.since is not None:
-        term("at >= {}", filters.since)
-    if filters.until is not None:
-        term("at < {}", filters.until)
-    for name in _EQUAL:
+    for name, text in _COMPARED.items():
         value = getattr(filters, name)
         if value is not None:
-            term(name + " = {}", value)
+            term(text, int(value) if isinstance(value, bool) else value)
+    if filters.statuses is not None:
+        term("status >= {} AND status < {}", *filters.statuses)
     # As the partial indexes have it, word by word: SQLite finds them by their text.
-    if filters.failed or (filters.status or 0) >= 400:
+    if filters.failed or max(filters.status or 0, (filters.statuses or (0,))[0]) >= 400:
         term("status >= 400")
-    if filters.team:
+    if filters.team or filters.whose:
         term("team <> ''")
     if filters.open:
         term("phase < 3")

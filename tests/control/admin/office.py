@@ -83,14 +83,14 @@ def problem(said: Said) -> tuple[int, str, list[str]]:
 
 @asynccontextmanager
 async def open_office(
-    path: Path, store: str = "", *, sealing: bool = True, **sections: Any
+    path: Path, database: str = "", *, sealing: bool = True, **sections: Any
 ) -> AsyncIterator[Office]:
     """One worker's admin API, on 127.0.0.1. The file can be written anew: `path/headrace.yaml`."""
     file = path / "headrace.yaml"
     content = {
         "admin": {"token": TOKEN},
         "store": {
-            "url": store or f"sqlite:///{path}/headrace.db",
+            "url": database or f"sqlite:///{path}/headrace.db",
             "snapshot": f"{path}/headrace.snapshot",
         },
         "secrets": {"keys": [MASTER] if sealing else []},

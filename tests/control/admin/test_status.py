@@ -205,24 +205,3 @@ def test_the_longest_wildcard_that_fits_is_the_one() -> None:
         served.wildcards[0][1],
     )
     assert named(served, "x") is None
-
-
-@pytest.mark.parametrize(
-    ("logging", "says"),
-    [
-        ({}, "standard error"),
-        ({"file": "/tmp/headrace-test.log"}, "the file /tmp/headrace-test.log"),
-        ({"requests": False}, "logging.requests is false"),
-    ],
-)
-@pytest.mark.parametrize("path", ["/admin/logs", "/api/logs"])
-async def test_an_empty_page_says_where_to_look(
-    tmp_path: Path, logging: dict[str, Any], says: str, path: str
-) -> None:
-    async with open_foreign(tmp_path, logging=logging) as desk:
-        content = (await desk.owner("GET", path)).json
-        stranger = await desk.ask("GET", path)
-
-    assert (content["items"], content["next"]) == ([], None)
-    assert says in content["note"]
-    assert stranger.status == 401
