@@ -20,8 +20,8 @@ from proxy.limits.scripts import Script
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-LATE = 0.01
-"""Seconds."""
+STEPS = 5
+"""Of a deadline."""
 
 Word = str | bytes | int
 
@@ -36,19 +36,19 @@ class Failed(Exception):
 
 @asynccontextmanager
 async def in_time(seconds: float) -> AsyncIterator[None]:
-    """Raises TimeoutError, as `asyncio.timeout` does. But a loop that was late by itself, having had no processor, gets
-    half as long again to see what has come meanwhile: that is no fault of the server."""
+    """Raises TimeoutError, as `asyncio.timeout` does, but counts in steps: the time in which this loop itself was busy,
+    or had no processor, is one step at most. A burst of requests would else look like a server that is away."""
     loop = asyncio.get_running_loop()
-    due = loop.time() + seconds
-    timer = loop.call_at(due, lambda: over(False))
+    left = STEPS
+    timer = loop.call_later(seconds / STEPS, lambda: step())
 
-    def over(again: bool) -> None:
-        nonlocal timer
-        now = loop.time()
-        if again or now - due < LATE:
-            limit.reschedule(now)
+    def step() -> None:
+        nonlocal left, timer
+        left -= 1
+        if left:
+            timer = loop.call_later(seconds / STEPS, step)
         else:
-            timer = loop.call_later(seconds / 2, lambda: over(True))
+            limit.reschedule(loop.time())
 
     try:
         async with asyncio.timeout(None) as limit:

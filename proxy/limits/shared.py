@@ -23,7 +23,7 @@ from proxy.limits import lending, tending
 from proxy.limits.accounts import Accounts, Share, Short, What
 from proxy.limits.breaker import Breaker, Circuit
 from proxy.limits.lending import Terms, Want
-from proxy.limits.link import Failed, Link, in_time
+from proxy.limits.link import Failed, Link
 from proxy.limits.scripts import BEAT
 from proxy.limits.tending import Known
 
@@ -96,7 +96,7 @@ class Shares:
     async def fetch(self, short: Short) -> bool:
         """Lease what is missing, with at least a slice. True: admit again. False: there is none, for `short.wait` seconds.
 
-        Takes `settings.timeout` seconds at most. Who asks for a subject that is being asked for waits for the same
+        Takes `settings.timeout` seconds at most, and once as long if the server was busy with others. Who asks for a subject that is being asked for waits for the same
         answer, and what is asked in one turn of the loop goes out together.
         """
         if not self._up:
@@ -121,12 +121,8 @@ class Shares:
         asking = known.asking
         if asking is None:
             asking = self._begin(known, None)
-        try:
-            async with in_time(self._timeout):
-                await asyncio.wait({asking})
-        except TimeoutError:
-            self._failed(Failed("no answer in time", timeout=True))
-            return True
+        # What is sent has its deadline there, and whoever stops waiting must not stop it for the others.
+        await asyncio.wait({asking})
         now, refusal = monotonic(), known.refusals.get(what)
         if refusal is None or now >= refusal.until:
             return True
@@ -272,7 +268,7 @@ class Shares:
             away = monotonic() - self._down_since
             logger.warning("shared limits: the server answers again, after %.1f s", away)
         elif not self._met:
-            logger.info("shared limits: held with %d other hosts", hosts - 1)
+            logger.info("shared limits: the server answers; hosts: %d", hosts)
         self._met = True
 
     def _failed(self, failed: Failed, times: int = 1) -> None:
