@@ -68,6 +68,8 @@ keys:
 LOOK = 0.5
 """Seconds between two looks at how much is booked."""
 DRAIN_S = 300.0
+MOST_SAID = 50
+"""Lines."""
 
 
 class Plan(Struct, frozen=True):
@@ -135,7 +137,7 @@ def measure(plan: Plan, postgres: str | None, valkey: str | None, say: Say) -> l
     for line in said:
         if '"error"' in line and "ended unexpectedly" not in line:
             say(f"LOG {line[:300]}")
-    for line in wrong[:50]:
+    for line in wrong[:MOST_SAID]:
         say(f"WRONG {line}")
     return [*_figures(plan, crowd, run), *figures, Figure("ledger_wrong", "WRONG", len(wrong), "")]
 

@@ -33,6 +33,8 @@ PRICES = Fraction(3), Fraction(3, 4), Fraction(25, 2), Fraction(173, 10)
 """Micro-dollars a token: prompt, cached, completion, reasoning."""
 AFTER = 3 * SECOND
 """For so long after a worker was killed a client may notice it."""
+BLIND = 5 * SECOND
+"""For so long after a server of shared limits came back strict budgets may be refused."""
 COLUMNS = (
     "rid, phase, outcome, key_id, input, cache_read, output, reasoning, source, cost, status, cause"
 )
@@ -217,14 +219,17 @@ def _amounts(id: str, usage: Usage, row: Row, wrong: list[str]) -> None:
 
 
 def _failures(
-    asked: Iterable[Asked],
+    asked: Sequence[Asked],
     tries: Mapping[str, list[Served]],
-    acts: Iterable[Act],
+    acts: Sequence[Act],
     wrong: list[str],
 ) -> Counter[str]:
     """What became of requests that clients did not get whole, and whose doing it was."""
+    cache = [(act.at - SECOND, act.until + BLIND) for act in acts if act.name.endswith(" cache")]
     kills = sorted(act.at for act in acts if act.name == "kill worker")
     ends = sorted(act.at for act in acts if act.name == "end worker")
+    # A server that has just started gives strict budgets nothing until it was told what they are.
+    start = asked[0].began + BLIND if cache else 0
     classes: Counter[str] = Counter()
     for one in asked:
         if one.fate == OK:
@@ -239,6 +244,12 @@ def _failures(
         elif one.fate == CUT and not found and one.said == "after 0 bytes" and _during(ends, one):
             # A worker that leaves closes connections that are idle; this one was asked on in the same instant.
             name = "sent on a connection that was being closed"
+        elif (
+            one.said.startswith("503")
+            and '"state_unavailable"' in one.said
+            and (one.began < start or any(at <= one.began <= until for at, until in cache))
+        ):
+            name = "a strict budget, and no server of shared limits"
         else:
             name = "without a reason"
             wrong.append(
