@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import ledger, soak, store
+from bench import accounts, ledger, soak, store
 
 if TYPE_CHECKING:
     import argparse
@@ -36,9 +36,18 @@ def _soak(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Sa
     return soak.measure(soak.scaled(plan, options.minutes), upstream, cores, say)
 
 
+def _accounts(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    plan = accounts.QUICK if options.quick else accounts.Plan()
+    return accounts.measure(
+        accounts.scaled(plan, options.rounds, options.seconds), upstream, cores, say
+    )
+
+
 ZERO = frozenset({"ledger_wrong"})
 """Figures that have to be 0."""
-GROUPS: Mapping[str, Group] = {"store": _store, "soak": _soak}
+GROUPS: Mapping[str, Group] = {"store": _store, "soak": _soak, "accounts": _accounts}
 
 
 def table(figures: Sequence[Figure], facts: Mapping[str, str]) -> str:

@@ -45,6 +45,8 @@ class Load(Struct, frozen=True):
     body_bytes: int = 250
     hold: list[int] = []
     pid: int | None = None
+    apart: list[int] = []
+    """Processes of its tree that are no part of what is measured; their CPU time is told by itself."""
     cores: list[int] = []
 
 
@@ -76,6 +78,7 @@ class Outcome(Struct, frozen=True):
     cpu_us: float = 0.0
     others_cpu_us: float = 0.0
     load_cpu_us: float = 0.0
+    apart_cpu_us: float = 0.0
     memory_before_kb: int = 0
     memory_after_kb: int = 0
     latency: Latency = Latency()
@@ -92,6 +95,7 @@ class Usage(NamedTuple):
     measured_ns: int
     core_ns: int
     load_ns: int
+    apart_ns: int
     memory_kb: int
 
 
@@ -141,12 +145,14 @@ class Crowd:
 
     def usage(self) -> Usage:
         pids = machine.tree(self.load.pid) if self.load.pid else []
+        pids = [pid for pid in pids if pid not in self.load.apart]
         memory = machine.memory_kb(pids)
         return Usage(
             at_ns=monotonic_ns(),
             measured_ns=machine.cpu_ns(pids),
             core_ns=machine.busy_ns(self.load.cores),
             load_ns=machine.cpu_ns([os.getpid()]),
+            apart_ns=machine.cpu_ns(self.load.apart),
             memory_kb=memory,
         )
 
@@ -164,6 +170,7 @@ class Crowd:
             cpu_us=measured_ns / 1e3,
             others_cpu_us=max(others_ns, 0) / 1e3,
             load_cpu_us=(after.load_ns - before.load_ns) / 1e3,
+            apart_cpu_us=(after.apart_ns - before.apart_ns) / 1e3,
             memory_before_kb=before.memory_kb,
             memory_after_kb=after.memory_kb,
             latency=latency(tally.latency),

@@ -55,6 +55,13 @@ def pin(cores: frozenset[int]) -> Callable[[], None]:
     return set_affinity
 
 
+def move(pid: int, cores: frozenset[int]) -> None:
+    """The same for a process that runs, with the threads it has."""
+    if cores:
+        for thread in (PROC / str(pid) / "task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
+
+
 def raise_file_limit() -> None:
     """As many open files as we may have: a held stream takes two in the measured process."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -75,6 +82,18 @@ def tree(pid: int) -> list[int]:
     found = [pid]
     for member in found:
         found.extend(children.get(member, []))
+    return found
+
+
+def named(name: str, pids: Iterable[int]) -> list[int]:
+    """Those of these processes that call themselves so (15 characters at most)."""
+    found = []
+    for pid in pids:
+        try:
+            if (PROC / str(pid) / "comm").read_text() == f"{name}\n":
+                found.append(pid)
+        except OSError:  # gone meanwhile
+            continue
     return found
 
 

@@ -90,6 +90,7 @@ def run(load: Load, peer: Peer, cores: Cores) -> Outcome:
         path=peer.path,
         key=peer.key,
         pid=peer.pid,
+        apart=list(peer.apart),
         cores=sorted(cores.measured),
     )
     try:

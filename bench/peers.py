@@ -44,6 +44,8 @@ class Peer(Struct, frozen=True):
     pid: int | None = None
     key: str = KEY
     path: str = PATH
+    apart: tuple[int, ...] = ()
+    """Processes that it started and that are not what is measured."""
 
 
 class Upstream(Struct, frozen=True):
