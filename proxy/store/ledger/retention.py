@@ -1,13 +1,17 @@
 """What is too old goes: in slices, each a short transaction of its own, so that nobody waits for it.
 
-On PostgreSQL a slice begins with a lock that belongs to its transaction: of several hosts one cleans at a time, and none
-has to be elected. SQLite is one host's.
+A slice begins where the one before it ended. PostgreSQL leaves what is deleted where it was until it vacuums, and would
+pass over all of it again and again.
+
+On PostgreSQL a slice also begins with a lock that belongs to its transaction: of several hosts one cleans at a time, and
+none has to be elected. SQLite is one host's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+import math
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from proxy.store.base import Session, Store
 
 SLICE: Final = 500
-"""Rows of the largest table that one transaction deletes."""
+"""Rows of the table that one transaction deletes, but for those of one moment, which go together."""
 AGAIN: Final = 86400.0
 """Seconds a row stays after it was booked, however old its request: as long as it is there, a second delivery of the
 same record is known as one."""
@@ -38,63 +42,96 @@ _ALONE: Final = {
     "postgresql": "SELECT 1 WHERE pg_try_advisory_xact_lock(7243392108412)",
 }
 
-_OLD_REQUESTS: Final = (
-    "(SELECT rid FROM requests WHERE at < $1 AND booked < $2 ORDER BY at, rid LIMIT $3)"
+
+class Job(Struct, frozen=True):
+    """What is deleted of one table, by one column that has an index. $1: from, $2: before."""
+
+    last: str
+    """The last one of a slice, if there are so many. $3: how many are passed over."""
+    deletes: tuple[str, ...]
+    whole: bool = False
+    """The column has whole numbers, else floats."""
+
+
+REQUESTS: Final = Job(
+    "SELECT at FROM requests WHERE at >= $1 AND at < $2 ORDER BY at LIMIT 1 OFFSET $3",
+    (
+        # $3: those booked later stay.
+        "DELETE FROM attempts WHERE rid IN"
+        " (SELECT rid FROM requests WHERE at >= $1 AND at < $2 AND booked < $3)",
+        "DELETE FROM requests WHERE at >= $1 AND at < $2 AND booked < $3",
+    ),
 )
-_ATTEMPTS: Final = " ".join(("DELETE FROM attempts WHERE rid IN", _OLD_REQUESTS))
-_REQUESTS: Final = " ".join(("DELETE FROM requests WHERE rid IN", _OLD_REQUESTS))
-_CONTENTS: Final = "DELETE FROM contents WHERE rid IN (SELECT rid FROM contents WHERE at < $1 ORDER BY at LIMIT $2)"
-_ADJUSTMENTS: Final = (
-    "DELETE FROM adjustments WHERE rid IN"
-    " (SELECT rid FROM adjustments WHERE at < $1 ORDER BY at LIMIT $2)"
+CONTENTS: Final = Job(
+    "SELECT at FROM contents WHERE at >= $1 AND at < $2 ORDER BY at LIMIT 1 OFFSET $3",
+    ("DELETE FROM contents WHERE at >= $1 AND at < $2",),
 )
-_COUNTERS: Final = """
-DELETE FROM counters WHERE ends > 0 AND ends < $1 AND (subject, "window", host) IN
-  (SELECT subject, "window", host FROM counters WHERE ends > 0 AND ends < $1 ORDER BY ends LIMIT $2)
-"""
-_STATISTICS: Final = """
-DELETE FROM statistics WHERE span = $1 AND bucket < $2 AND bucket =
-  (SELECT min(bucket) FROM statistics WHERE span = $1)
-"""
+ADJUSTMENTS: Final = Job(
+    "SELECT at FROM adjustments WHERE at >= $1 AND at < $2 ORDER BY at LIMIT 1 OFFSET $3",
+    ("DELETE FROM adjustments WHERE at >= $1 AND at < $2",),
+)
+COUNTERS: Final = Job(
+    # Windows that never end have 0.
+    "SELECT ends FROM counters WHERE ends > 0 AND ends >= $1 AND ends < $2"
+    " ORDER BY ends LIMIT 1 OFFSET $3",
+    ("DELETE FROM counters WHERE ends > 0 AND ends >= $1 AND ends < $2",),
+    whole=True,
+)
+STATISTICS: Final = {
+    span: Job(
+        f"SELECT bucket FROM statistics WHERE span = {span:d} AND bucket >= $1 AND bucket < $2"  # noqa: S608 - ours
+        " ORDER BY bucket LIMIT 1 OFFSET $3",
+        (f"DELETE FROM statistics WHERE span = {span:d} AND bucket >= $1 AND bucket < $2",),  # noqa: S608 - ours
+        whole=True,
+    )
+    for span in (MINUTE, HOUR)
+}
 
 
 async def clean(store: Store, keep: Keep) -> int:
     """Delete what is older; how many rows. Ends early when another host is at it. Raises StoreDown."""
     moment = now()
-    requests, content = moment - keep.requests, moment - min(keep.content, keep.requests)
-    again = moment - AGAIN
-    old = min(requests, again)
-    jobs: tuple[tuple[tuple[str, ...], tuple[Any, ...]], ...] = (
-        ((_CONTENTS,), (content, SLICE)),
-        ((_ATTEMPTS, _REQUESTS), (requests, again, SLICE)),
-        ((_STATISTICS,), (MINUTE, moment - KEEP_MINUTES)),
-        ((_STATISTICS,), (HOUR, moment - keep.statistics)),
-        ((_COUNTERS,), (old, SLICE)),
-        ((_ADJUSTMENTS,), (old, SLICE)),
+    requests, again = moment - keep.requests, moment - AGAIN
+    jobs: tuple[tuple[Job, float, tuple[float, ...]], ...] = (
+        (CONTENTS, moment - min(keep.content, keep.requests), ()),
+        (REQUESTS, requests, (again,)),
+        (STATISTICS[MINUTE], moment - KEEP_MINUTES, ()),
+        (STATISTICS[HOUR], moment - keep.statistics, ()),
+        (COUNTERS, min(requests, again), ()),
+        (ADJUSTMENTS, min(requests, again), ()),
     )
     deleted = 0
-    for statements, values in jobs:
-        # Of what is kept for ever nothing is older than -infinity, which no database is asked about.
-        while float("-inf") not in values:
+    for job, old, values in jobs:
+        if math.isinf(old):
+            continue
+        low: float | None = 0
+        while low is not None:
             began = monotonic()
-            count = await _slice(store, statements, values)
-            if count is None:
+            done = await _slice(store, job, low, old, values)
+            if done is None:
                 return deleted
-            if not count:
-                break
+            count, low = done
             deleted += count
             # At most half of the time is spent on this.
             await asyncio.sleep(monotonic() - began)
     return deleted
 
 
-async def _slice(store: Store, statements: tuple[str, ...], values: tuple[Any, ...]) -> int | None:
-    """None: another host cleans."""
+async def _slice(
+    store: Store, job: Job, low: float, old: float, values: tuple[float, ...]
+) -> tuple[int, float | None] | None:
+    """How many rows, and where the next one begins (None: nowhere). None: another host cleans."""
+    low, old = (int(low), int(old)) if job.whole else (float(low), float(old))
     async with store.transaction() as session:
         if not await session.fetch(_ALONE[store.backend]):
             return None
-        return sum([await _delete(session, sql, values) for sql in statements])
+        last = await session.fetch(job.last, low, old, SLICE - 1, timeout=ADMIN_TIMEOUT)
+        high: float = old
+        if last:
+            high = last[0][0] + 1 if job.whole else math.nextafter(last[0][0], math.inf)
+        count = sum([await _delete(session, sql, low, high, *values) for sql in job.deletes])
+    return count, (high if last else None)
 
 
-async def _delete(session: Session, sql: str, values: tuple[Any, ...]) -> int:
+async def _delete(session: Session, sql: str, *values: float) -> int:
     return await session.execute(sql, *values, timeout=ADMIN_TIMEOUT)
