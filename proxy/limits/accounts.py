@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from proxy.core import periods
 from proxy.core.clock import monotonic, now
+from proxy.core.model import Quota
 from proxy.limits import leases, shares, windows
 from proxy.limits.holds import Hold, Part
 from proxy.limits.leases import Grant, Lease
@@ -221,21 +223,32 @@ class Accounts:
             quota.start if quota else 0,
         )
 
-    def reset(self, subject: Subject) -> tuple[Charge, Used]:
-        """Forget what its quota counts in this window, on all hosts: where, and how much it was, for the ledger to book
-        the opposite. Raises ValueError where there is no quota."""
-        if subject.quota is None:
-            raise ValueError(f"{subject.id} has no quota")
-        window = periods.of_quota(subject.quota, now())
+    def reset(
+        self, subject: Subject, what: Literal["quota", "budget"] = "quota"
+    ) -> tuple[Charge, Used]:
+        """Forget what its quota, or its budget, counts in this window, on all hosts: where, and how much it was, for the
+        ledger to book the opposite. Raises ValueError where there is none."""
+        limit = subject.quota if what == "quota" else subject.budget
+        if limit is None:
+            raise ValueError(f"{subject.id} has no {what}")
+        wall = now()
+        window = (
+            periods.of_quota(limit, wall)
+            if isinstance(limit, Quota)
+            else periods.of_budget(limit, wall)
+        )
         charge = Charge(subject.id, window.start, window.ends)
         words = self._table.words
-        requests = tokens = 0
+        used = _NOTHING
         with _Window(self._table, charge) as at:
             if at >= 0:
-                requests = windows.total(words, at, windows.REQUESTS)
-                tokens = windows.total(words, at, windows.TOKENS)
-                windows.add(words, at, -requests, -tokens, 0)
-        return charge, Used(tokens, 0, requests)
+                requests, tokens, micro = (
+                    windows.total(words, at, kind)
+                    for kind in (windows.REQUESTS, windows.TOKENS, windows.MICRO)
+                )
+                used = Used(tokens, 0, requests) if what == "quota" else Used(0, micro, 0)
+                windows.add(words, at, -used.requests, -used.tokens, -used.micro)
+        return charge, used
 
     def close(self) -> None:
         """Give back what this worker holds. Holds that are settled later change nothing."""
@@ -265,12 +278,12 @@ class Accounts:
         """Add to the share: requests (`rpm`), tokens (`tpm`), slots (`concurrency`) or micro-dollars (`budget`).
 
         `until` (of `core.clock.monotonic`) is when it ends; with some left, the later end holds for all of it. An amount
-        of 0 prolongs. Raises KeyError for what is not shared.
+        of 0 prolongs. Of rates it is asked for nothing: they end by themselves. Raises KeyError for what is not shared.
         """
         kind, moment = shares.KINDS[what], int(monotonic() * NANO)
         place = self._taking.enter(subject)
         if place is not None:
-            shares.grant(self._table.words, place.at, kind, amount, int(until * NANO), moment)
+            shares.grant(self._table.words, place, kind, amount, int(until * NANO), moment)
             self._table.leave(place.lock)
 
     def share(self, subject: Subject) -> Share:
@@ -279,7 +292,7 @@ class Accounts:
         if slot < 0:
             return Share()
         words = self._table.words
-        return Share(*(shares.left(words, slot, kind, moment) for kind in range(4)))
+        return Share(*(shares.left(words, slot, subject, kind, moment) for kind in range(4)))
 
     def give_back(self, subject: Subject, what: What, amount: int) -> int:
         """Take this much out of the share, or what is left and neither in use nor reserved, if that is less; how much it
@@ -290,7 +303,9 @@ class Accounts:
             return 0
         try:
             words = self._table.words
-            free = shares.left(words, place.at, kind, moment) - self._taking.in_use(place, kind)
+            free = shares.left(words, place.at, subject, kind, moment) - self._taking.in_use(
+                place, kind
+            )
             amount = max(min(amount, free), 0)
             shares.spend(words, place.at, kind, amount, moment)
             return amount
@@ -319,7 +334,7 @@ class Accounts:
         if place is None:
             return False
         try:
-            return leases.end(self._table.words, place.at, number, grants, monotonic())
+            return leases.end(self._table.words, place, number, grants, monotonic())
         finally:
             self._table.leave(place.lock)
 

@@ -5,7 +5,7 @@
 --
 -- KEYS  1 hash: host -> "<holds> <number of its last word> <microseconds of its end, 0: never>";
 --         "" -> held by nobody in here any more; "?" -> when somebody was last refused
--- ARGV  1 host   2 number of this word   3 limit   4 holds, -1: what it said before   5 wanted besides   6 the slice: as much,
+-- ARGV  1 host   2 number of this word   3 limit   4 holds, "": what it said before   5 wanted besides   6 the slice: as much,
 --       or if it is more a twentieth   7 of what is free (1) or of the limit (0)   8 seconds until its words are void, 0: never
 --       9 held by others, as the caller knows from elsewhere   10 held by itself, as the others know from there
 --       11 whether to give anything now   12 unix time at which all of this is over, 0: after 8
@@ -14,6 +14,7 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local host, number = ARGV[1], tonumber(ARGV[2])
+-- Less than nothing is held where what all hosts had spent was forgiven.
 local limit, holds, wanted = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local others, past, refused, known = 0, 0, 0, false
@@ -25,11 +26,11 @@ for i = 1, #all, 2 do
   elseif field == '?' then
     refused = tonumber(value)
   else
-    local held, last, over = string.match(value, '^(%d+) (%d+) (%d+)$')
+    local held, last, over = string.match(value, '^(%-?%d+) (%d+) (%d+)$')
     if field == host then
       if tonumber(last) >= number then return { -1, tonumber(last) } end
       known = true
-      if holds < 0 then holds = tonumber(held) end
+      holds = holds or tonumber(held)
     elseif over ~= '0' and tonumber(over) <= now then
       redis.call('HDEL', KEYS[1], field)
     else
@@ -38,10 +39,10 @@ for i = 1, #all, 2 do
   end
 end
 
-holds = math.max(holds, 0)
+holds = holds or 0
 local before = past
 if not known then past = math.max(0, past - tonumber(ARGV[10])) end
-past = math.max(past, tonumber(ARGV[9]) - others)
+if others >= 0 then past = math.max(past, tonumber(ARGV[9]) - others) end
 if past ~= before then redis.call('HSET', KEYS[1], '', string.format('%.0f', past)) end
 
 local given = 0

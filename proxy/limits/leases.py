@@ -35,8 +35,8 @@ class Lease(Struct, frozen=True, gc=False):
     """Requests and tokens that were used beyond what was leased."""
     inflight: int
     reserved: int
-    spent: int
-    """Micro-dollars of the window, on this host; -1: nobody knows yet."""
+    spent: int | None
+    """Micro-dollars of the window, on this host; None: nobody knows yet. Less than 0 where the budget was reset."""
     elsewhere: int
     """The same on all other hosts, as far as the database said."""
     window: Window | None
@@ -48,8 +48,8 @@ class Grant(Struct, frozen=True, gc=False):
 
     what: What
     amount: int
-    until: float
-    """Seconds of the monotonic clock."""
+    until: float = 0.0
+    """Seconds of the monotonic clock; of rates, the end of what is owed: what there is ends by itself."""
 
 
 def begin(
@@ -72,31 +72,32 @@ def begin(
         return None
     number = max(wall, last + 1)
     words[at] = number << 1 | 1
-    left = [shares.left(words, place.at, kind, moment) for kind in range(4)]
+    left = [shares.left(words, place.at, place.subject, kind, moment) for kind in range(4)]
     owed = [0, 0]
     for kind in (shares.REQUESTS, shares.TOKENS):
         if left[kind] < 0:
             owed[kind], left[kind] = -left[kind], 0
-            shares.spend(words, place.at, kind, -owed[kind], moment)
-    spent = elsewhere = 0
+            shares.end(words, place.at, kind)
+    spent: int | None = 0
+    elsewhere = 0
     if window is not None:
         of = place.entry + windows.MICRO
-        spent = words[of + windows.OWN] + words[of + windows.BEFORE] if known else -1
+        spent = words[of + windows.OWN] + words[of + windows.BEFORE] if known else None
         elsewhere = words[of + windows.ELSEWHERE]
     return Lease(number, Share(*left), Share(*owed), *used, spent, elsewhere, window)
 
 
 def end(
-    words: memoryview[int], slot: int, number: int, grants: Sequence[Grant], moment: float
+    words: memoryview[int], place: Place, number: int, grants: Sequence[Grant], moment: float
 ) -> bool:
     """Under the lock of the slot. False: another word has begun since, and nothing was granted."""
-    at = slot + TICKET
+    at = place.at + TICKET
     if words[at] != number << 1 | 1:
         return False
     words[at] -= 1
     for grant in grants:
         kind = shares.KINDS[grant.what]
-        shares.grant(words, slot, kind, grant.amount, int(grant.until * NANO), int(moment * NANO))
+        shares.grant(words, place, kind, grant.amount, int(grant.until * NANO), int(moment * NANO))
     return True
 
 

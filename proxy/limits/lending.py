@@ -22,8 +22,6 @@ from proxy.limits.terms import Share, What
 if TYPE_CHECKING:
     from proxy.limits.subjects import Subject
 
-RATES_LAST = 10.0
-"""Seconds for which requests and tokens are kept that were leased ahead of need."""
 SLOTS_LAST = 5
 """Seconds after which the slots of a host that is not heard of are free."""
 OWED_LAST = 60.0
@@ -162,17 +160,17 @@ def _money(
     assert window is not None
     left = lease.left.micro - returned
     unspent = max(left, lease.reserved)
-    known = lease.spent >= 0
+    spent = lease.spent
     missing = 0
     if want is not None:
-        missing = max(left + want.least - (unspent if known else left), 0)
+        missing = max(left + want.least - (left if spent is None else unspent), 0)
     cap = round(budget.usd * 1e6)
     # A budget that is not strict is open while nobody can say what is left of it.
     gives = terms.settled or not budget.strict
     call = link.call(
         HOLD, key(terms.prefix, subject.id, f"budget:{window.start}"), terms.host, lease.number,
-        cap, lease.spent + unspent if known else -1, missing, 0, 1, 0,
-        lease.elsewhere, max(lease.spent, 0), int(gives), window.ends + DAY if window.ends else 0,
+        cap, "" if spent is None else spent + unspent, missing, 0, 1, 0,
+        lease.elsewhere, max(spent or 0, 0), int(gives), window.ends + DAY if window.ends else 0,
     )  # fmt: skip
     ends = window.ends - now() if window.ends else _FOREVER
     until = monotonic() + ends
@@ -182,16 +180,14 @@ def _money(
         wait = inf
     else:
         wait = 0.0 if lease.reserved else (ends if window.ends else inf)
-    return [_held("budget", call, missing, unspent - left if known else 0, until, wait)]
+    return [_held("budget", call, missing, 0 if spent is None else unspent - left, until, wait)]
 
 
 def _rate(what: What, call: asyncio.Future[list[int]], least: int, owed: int) -> Word:
-    until = monotonic() + RATES_LAST
-
     def accept(answer: list[int]) -> tuple[list[Grant], float | None]:
         given, wait = answer
         if given:
-            return [Grant(what, given, until)], None
+            return [Grant(what, given)], None
         return [], max(wait / 1e6, 0.001) if least else None
 
     undo = [Grant(what, -owed, monotonic() + OWED_LAST)] if owed else []

@@ -108,7 +108,7 @@ class Shares:
         known = self._known.get(subject.digest)
         if known is None or known.subject is not subject:
             known = self._meet(subject)
-        now = known.used = monotonic()
+        now = known.used = known.fetched = monotonic()
         refusal = known.refusals.get(what)
         if refusal is not None and now < refusal.until and short.amount >= refusal.amount:
             short.wait = refusal.wait(now)
@@ -154,14 +154,15 @@ class Shares:
         self, known: Known, wants: dict[What, Want], spare: tending.Spare | None
     ) -> None:
         subject, accounts = known.subject, self._accounts
+        now = monotonic()
         lease = accounts.lease(subject, 4 * self._timeout)
         if lease is None:
             if wants:
                 await self._wait_for_others(subject)
             return
-        fill = spare is None or spare.rates
+        fill = spare is None or (spare.rates and now - known.fetched < tending.FILLS)
         back = Share() if spare is None else tending.take_back(accounts, subject, lease, spare)
-        now = known.spoken = monotonic()
+        known.spoken = now
         terms = Terms(self._prefix, self._host, now >= self._settled, now < self._lost)
         words = lending.speak(self._link, terms, subject, lease, wants, back, fill)
         outcome = await lending.hear(words)

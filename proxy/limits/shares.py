@@ -1,6 +1,6 @@
 """The part of a shared limit that is leased to this host, in a slot: four amounts, each with its end.
 
-Requests and tokens are used up as they are taken, slots are in use, money is used up when it is settled. Which host has
+Requests and tokens are used up as they are taken, and by time; slots are in use, money is used up when it is settled. Which host has
 how much, and where it comes from, is no matter of this module (`shared.py`).
 """
 
@@ -13,22 +13,35 @@ from proxy.limits.terms import Short, Used, What
 
 if TYPE_CHECKING:
     from proxy.limits.holds import Place
+    from proxy.limits.subjects import Subject
 
 REQUESTS, TOKENS, SLOTS, MICRO = range(4)
 KINDS: dict[What, int] = {"rpm": REQUESTS, "tpm": TOKENS, "concurrency": SLOTS, "budget": MICRO}
 MINUTE = 60 * NANO
+GRACE = NANO // 10
+"""For which what was leased is there to the last: until who asked for it has come to take it."""
 _WHAT: tuple[What, ...] = ("rpm", "tpm", "concurrency", "budget")
 
 
-def left(words: memoryview[int], slot: int, kind: int, moment: int) -> int:
-    """Nothing after its end."""
+def left(words: memoryview[int], slot: int, subject: Subject, kind: int, moment: int) -> int:
+    """Nothing after its end, and before that no more of a rate than the time up to its end allows."""
     at = slot + SHARES + kind
-    return words[at] if words[at + 4] > moment else 0
+    time = words[at + 4] - moment
+    if time <= 0:
+        return 0
+    amount = words[at]
+    if kind > TOKENS or amount <= 0:
+        return amount
+    return min(amount, time * _rate(subject, kind) // MINUTE)
+
+
+def _rate(subject: Subject, kind: int) -> int:
+    return subject.rpm if kind == REQUESTS else subject.tpm
 
 
 def need(words: memoryview[int], place: Place, kind: int, amount: int, moment: int) -> None:
     """Raises Short."""
-    missing = amount - left(words, place.at, kind, moment)
+    missing = amount - left(words, place.at, place.subject, kind, moment)
     if missing > 0:
         raise Short(place.subject, _WHAT[kind], missing)
 
@@ -40,6 +53,12 @@ def spend(words: memoryview[int], slot: int, kind: int, amount: int, moment: int
         words[at] -= amount
 
 
+def end(words: memoryview[int], slot: int, kind: int) -> None:
+    """Nothing is left of it, nor owed."""
+    at = slot + SHARES + kind
+    words[at] = words[at + 4] = 0
+
+
 def owe(words: memoryview[int], slot: int, kind: int, amount: int, moment: int) -> None:
     """Use what was not leased: less than nothing may be left, for a minute."""
     at = slot + SHARES + kind
@@ -49,16 +68,21 @@ def owe(words: memoryview[int], slot: int, kind: int, amount: int, moment: int) 
 
 
 def grant(
-    words: memoryview[int], slot: int, kind: int, amount: int, until: int, moment: int
+    words: memoryview[int], place: Place, kind: int, amount: int, until: int, moment: int
 ) -> None:
-    """More of it, to the later of both ends."""
-    at = slot + SHARES + kind
-    if words[at + 4] > moment:
-        words[at] += amount
-        words[at + 4] = max(words[at + 4], until)
+    """More of it, to the later of both ends; of a rate, to where the time that it takes at that rate comes to an end.
+
+    What was leased of a rate and is not used is there again on the server after just that time. If it were kept here for
+    longer, all hosts together could take more in one instant than the burst.
+    """
+    at = place.at + SHARES + kind
+    ends = words[at + 4] > moment
+    words[at] = words[at] + amount if ends else amount
+    if kind > TOKENS or amount < 0:
+        words[at + 4] = max(words[at + 4], until) if ends else until
     else:
-        words[at] = amount
-        words[at + 4] = until
+        time = -(-amount * MINUTE // _rate(place.subject, kind))
+        words[at + 4] = (words[at + 4] if ends else moment + GRACE) + time
 
 
 def correct(words: memoryview[int], place: Place, asked: int, used: Used, moment: int) -> None:

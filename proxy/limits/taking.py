@@ -246,7 +246,8 @@ class Taking:
             elif ask.likely > 0:
                 shares.need(words, place, shares.MICRO, reserved + 1, moment)
                 micro = min(
-                    ask.likely, shares.left(words, place.at, shares.MICRO, moment) - reserved
+                    ask.likely,
+                    shares.left(words, place.at, subject, shares.MICRO, moment) - reserved,
                 )
         tokens = max(ask.tokens, 0) if subject.tpm else 0
         if subject.rpm:

@@ -18,6 +18,8 @@ IDLE = 8.0
 """Seconds without a change after which all that is not in use is given back: before rates end by themselves."""
 FORGET = 60.0
 """Seconds after which one that has nothing is forgotten."""
+FILLS = 2.0
+"""Seconds after a request had to wait in which rates are leased ahead of need. Then the next one waits, if there is one."""
 SAYS = 2.0
 """Seconds between two words about what is held: three fit into the time after which slots are lost."""
 PATIENCE: dict[What, float] = {"rpm": 1.0, "tpm": 1.0, "concurrency": 0.05, "budget": 1.0}
@@ -57,6 +59,8 @@ class Known(Struct, eq=False):
     subject: Subject
     used: float = 0.0
     """When a request last came for it, as far as known."""
+    fetched: float = 0.0
+    """When one last had to wait."""
     spoken: float = 0.0
     """When the server last heard of it from this worker; 0: it may know nothing."""
     share: Share | None = None
@@ -94,10 +98,14 @@ def look(accounts: Accounts, known: Known, now: float) -> Spare | None:
         return ALL if due else None
     spare = -1 if not subject.concurrency else 0 if known.pressed else slice_of(subject.concurrency)
     low = (
-        2 * share.requests < slice_of(subject.rpm) * bool(subject.rpm)
-        or 2 * share.tokens < slice_of(subject.tpm) * bool(subject.tpm)
-    ) and not any(
-        what in known.refusals and now < known.refusals[what].until for what in ("rpm", "tpm")
+        now - known.fetched < FILLS
+        and (
+            2 * share.requests < slice_of(subject.rpm) * bool(subject.rpm)
+            or 2 * share.tokens < slice_of(subject.tpm) * bool(subject.tpm)
+        )
+        and not any(
+            what in known.refusals and now < known.refusals[what].until for what in ("rpm", "tpm")
+        )
     )
     if low or (due and (held or known.pressed)):
         return Spare(True, spare, not known.pressed)

@@ -221,6 +221,28 @@ async def test_what_was_spent_by_hosts_that_are_gone_is_not_given_again(link: Li
     assert await other.say(40, elsewhere=40, own=20) == 40
 
 
+async def test_what_a_host_does_not_know_of_itself_is_as_it_was(link: Link) -> None:
+    host, other = Host(link, "a", 100), Host(link, "b", 100)
+    await host.say(60)
+
+    assert await link.call(HOLD, "t:held", "a", 2, 100, "", 10, 0, 1, 0, 0, 0, 1, 0) == [10, 0]
+
+    assert await other.say(31) == 0
+    assert await other.say(30) == 30
+
+
+async def test_what_all_hosts_had_spent_can_be_forgiven_by_one(link: Link) -> None:
+    host, other = Host(link, "a", 100), Host(link, "b", 100)
+    await host.say(10)
+    await other.say(90)
+
+    host.holds = -90
+    await host.say()
+
+    assert await other.say(100) == 100
+    assert await other.say(1) == 0
+
+
 # hosts
 
 

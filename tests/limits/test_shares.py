@@ -93,14 +93,36 @@ def test_a_share_that_has_ended_is_empty(accounts: Accounts, hands: Hands) -> No
 
 
 def test_grants_add_up_to_the_later_end(accounts: Accounts, hands: Hands) -> None:
-    one = limited(rpm=60)
-    accounts.grant(one, "rpm", 5, 1_010.0)
-    accounts.grant(one, "rpm", 5, 1_005.0)
-    accounts.grant(one, "rpm", 0, 1_020.0)
+    one = limited(concurrency=100)
+    accounts.grant(one, "concurrency", 5, 1_010.0)
+    accounts.grant(one, "concurrency", 5, 1_005.0)
+    accounts.grant(one, "concurrency", 0, 1_020.0)
 
     hands.advance(19.0)
 
+    assert accounts.share(one).slots == 10
+
+
+def test_what_is_not_used_of_a_rate_is_gone_when_it_is_there_again_for_all(
+    accounts: Accounts, hands: Hands
+) -> None:
+    one = limited(rpm=600, tpm=6_000)
+    accounts.grant(one, "rpm", 30, UNTIL)
+    accounts.grant(one, "tpm", 1_000, UNTIL)
+    hold = accounts.admit((one,), Ask(tokens=1_000))
+    hands.advance(1.1)
+    assert accounts.share(one).requests == 20
+    hands.advance(1.0)
     assert accounts.share(one).requests == 10
+
+    # Of an estimate that was too high the same is given back.
+    accounts.settle(hold, Used(tokens=100))
+    assert accounts.share(one).tokens == 800
+    accounts.grant(one, "rpm", 30, UNTIL)
+    assert accounts.share(one).requests == 40
+
+    hands.advance(10.0)
+    assert accounts.share(one) == Share()
 
 
 def test_a_strict_budget_needs_the_worst(accounts: Accounts) -> None:
