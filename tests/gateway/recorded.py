@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,12 +64,8 @@ class Ledger:
 
 
 @asynccontextmanager
-async def recording(snapshot: Snapshot, folder: Path) -> AsyncIterator[tuple[Served, Ledger]]:
-    """A gateway that serves `snapshot`, and its ledger."""
-    ledger = await asyncio.to_thread(Ledger, folder)
-    try:
-        async with serving(snapshot) as served:
-            served.state.spool, served.state.contents = ledger.spool, ledger.contents
-            yield served, ledger
-    finally:
-        await asyncio.to_thread(ledger.close)
+async def recording(snapshot: Snapshot, ledger: Ledger) -> AsyncIterator[Served]:
+    """A gateway that serves `snapshot` and writes down what it serves."""
+    async with serving(snapshot) as served:
+        served.state.spool, served.state.contents = ledger.spool, ledger.contents
+        yield served

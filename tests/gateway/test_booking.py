@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from proxy.ledger.records import Tokens
 from proxy.ledger.spool import Spool
 from proxy.limits.accounts import Accounts
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
-from tests.gateway.recorded import recording
+from tests.gateway.recorded import Ledger, recording
 from tests.gateway.rig import Rig
 from tests.gateway.served import (
     CHUNK,
@@ -29,7 +29,6 @@ from tests.gateway.served import (
     STREAM,
     STREAMED,
     Provider,
-    Served,
     chunk,
     virtual_key,
     whole,
@@ -175,10 +174,10 @@ async def test_a_whole_answer_is_booked_before_it_is_written() -> None:
     assert told == [0]
 
 
-async def test_who_reads_the_end_of_an_answer_finds_it_on_the_disk(tmp_path: Path) -> None:
+async def test_who_reads_the_end_of_an_answer_finds_it_on_the_disk(ledger: Ledger) -> None:
     async with (
         scripted(Provider(whole(), STREAMED)) as url,
-        recording(priced(url), tmp_path) as (served, ledger),
+        recording(priced(url), ledger) as served,
     ):
         for body, last in ((BODY, COMPLETION[-20:]), (STREAMING, b"[DONE]")):
             client = await served.client()
@@ -191,10 +190,10 @@ async def test_who_reads_the_end_of_an_answer_finds_it_on_the_disk(tmp_path: Pat
 # --- what is in it ---
 
 
-async def test_a_request_is_recorded_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+async def test_a_request_is_recorded_with_all_that_is_known_of_it(ledger: Ledger) -> None:
     async with scripted(Provider(whole())) as url:
         settings = replace(priced(url), keys=virtual_key("sk-1"))
-        async with recording(settings, tmp_path) as (served, ledger):
+        async with recording(settings, ledger) as served:
             await served.ask(
                 raw("POST", CHAT, BODY, "Authorization: Bearer sk-1", "User-Agent: test/1")
             )
@@ -221,10 +220,10 @@ async def test_a_request_is_recorded_with_all_that_is_known_of_it(tmp_path: Path
     assert 0 <= tried.connect_ms <= tried.ttft_ms <= tried.total_ms <= end.total_ms
 
 
-async def test_clients_who_name_their_requests_alike_are_charged_for_each(tmp_path: Path) -> None:
+async def test_clients_who_name_their_requests_alike_are_charged_for_each(ledger: Ledger) -> None:
     async with (
         scripted(Provider(whole())) as url,
-        recording(priced(url), tmp_path) as (served, ledger),
+        recording(priced(url), ledger) as served,
     ):
         for _ in range(3):
             answer = await served.ask(raw("POST", CHAT, BODY, "X-Request-Id: mine"))
@@ -237,10 +236,10 @@ async def test_clients_who_name_their_requests_alike_are_charged_for_each(tmp_pa
     assert rids == {start.rid for start in ledger.starts}
 
 
-async def test_what_comes_from_outside_is_cut_and_can_be_written(tmp_path: Path) -> None:
+async def test_what_comes_from_outside_is_cut_and_can_be_written(ledger: Ledger) -> None:
     async with (
         scripted(Provider(whole())) as url,
-        recording(priced(url), tmp_path) as (served, ledger),
+        recording(priced(url), ledger) as served,
     ):
         field = b"user-agent: \xff\xfe sk-proj-abcdefghijklmnop " + b"x" * 4000 + b"\r\n"
         data = raw("POST", CHAT, BODY).replace(
@@ -254,13 +253,13 @@ async def test_what_comes_from_outside_is_cut_and_can_be_written(tmp_path: Path)
 
 
 async def test_attempts_that_failed_are_recorded_beside_the_one_that_answered(
-    tmp_path: Path,
+    ledger: Ledger,
 ) -> None:
     async with (
         scripted(Provider(whole(b"{}", 500))) as bad,
         scripted(Provider(whole(b"{}", 503))) as worse,
         scripted(Provider(whole())) as good,
-        recording(priced(bad, worse, good), tmp_path) as (served, ledger),
+        recording(priced(bad, worse, good), ledger) as served,
     ):
         await served.ask(raw("POST", CHAT, BODY))
         end = await ledger.end()
@@ -276,7 +275,7 @@ async def test_attempts_that_failed_are_recorded_beside_the_one_that_answered(
     assert (end.outcome, end.cause) == ("ok", "")
 
 
-async def test_an_attempt_cut_after_content_costs_nobody_knows_what(tmp_path: Path) -> None:
+async def test_an_attempt_cut_after_content_costs_nobody_knows_what(ledger: Ledger) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(whole()[:-20])
@@ -285,7 +284,7 @@ async def test_an_attempt_cut_after_content_costs_nobody_knows_what(tmp_path: Pa
     async with (
         scripted(script) as bad,
         scripted(Provider(whole())) as good,
-        recording(priced(bad, good), tmp_path) as (served, ledger),
+        recording(priced(bad, good), ledger) as served,
     ):
         await served.ask(raw("POST", CHAT, BODY))
         end = await ledger.end()
@@ -295,12 +294,12 @@ async def test_an_attempt_cut_after_content_costs_nobody_knows_what(tmp_path: Pa
 
 
 async def test_what_a_request_uses_is_given_back_to_limits_before_its_end_is_written(
-    tmp_path: Path,
+    ledger: Ledger,
 ) -> None:
     async with scripted(Provider(STREAMED)) as url:
         [(digest, key)] = virtual_key("sk-1").items()
         settings = replace(priced(url), keys={digest: replace(key, id="k1", concurrency=1)})
-        async with recording(settings, tmp_path) as (served, ledger):
+        async with recording(settings, ledger) as served:
             served.state.accounts = Accounts.memory()
             for _ in range(20):
                 client = await served.client()
@@ -313,13 +312,6 @@ async def test_what_a_request_uses_is_given_back_to_limits_before_its_end_is_wri
 
 # --- once, however it ends ---
 
-Ask = Callable[[Served], Coroutine[Any, Any, None]]
-
-
-async def asked(served: Served, body: bytes = BODY, path: str = CHAT) -> None:
-    await served.ask(raw("POST", path, body))
-
-
 async def begun(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A provider that begins a stream and says no more."""
     await reader.readuntil(b"\r\n\r\n")
@@ -327,7 +319,7 @@ async def begun(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     await reader.read()
 
 
-async def test_a_client_that_leaves_before_an_answer(tmp_path: Path) -> None:
+async def test_a_client_that_leaves_before_an_answer(ledger: Ledger) -> None:
     sent = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -335,7 +327,7 @@ async def test_a_client_that_leaves_before_an_answer(tmp_path: Path) -> None:
         sent.set()
         await reader.read()
 
-    async with scripted(script) as url, recording(priced(url), tmp_path) as (served, ledger):
+    async with scripted(script) as url, recording(priced(url), ledger) as served:
         client = await served.client()
         client.send(raw("POST", CHAT, BODY))
         await sent.wait()
@@ -349,8 +341,8 @@ async def test_a_client_that_leaves_before_an_answer(tmp_path: Path) -> None:
     assert end.cost == end.estimate == ledger.starts[0].likely
 
 
-async def test_a_client_that_leaves_in_the_middle(tmp_path: Path) -> None:
-    async with scripted(begun) as url, recording(priced(url), tmp_path) as (served, ledger):
+async def test_a_client_that_leaves_in_the_middle(ledger: Ledger) -> None:
+    async with scripted(begun) as url, recording(priced(url), ledger) as served:
         client = await served.client()
         client.send(raw("POST", CHAT, STREAMING))
         await client.reader.readuntil(b"hello")
@@ -373,7 +365,7 @@ async def test_a_client_that_leaves_in_the_middle(tmp_path: Path) -> None:
     ids=["cut", "error", "malformed"],
 )
 async def test_a_stream_that_a_provider_breaks_off(
-    rest: bytes, outcome: str, cause: Cause, tmp_path: Path
+    rest: bytes, outcome: str, cause: Cause, ledger: Ledger
 ) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -383,7 +375,7 @@ async def test_a_stream_that_a_provider_breaks_off(
         writer.close()
 
     seen = asyncio.Event()
-    async with scripted(script) as url, recording(priced(url), tmp_path) as (served, ledger):
+    async with scripted(script) as url, recording(priced(url), ledger) as served:
         client = await served.client()
         client.send(raw("POST", CHAT, STREAMING))
         await client.reader.readuntil(b"hello")
@@ -405,21 +397,21 @@ async def test_a_stream_that_a_provider_breaks_off(
     ],
     ids=["idle", "deadline"],
 )
-async def test_a_stream_that_takes_too_long(limits: Timeouts, cause: Cause, tmp_path: Path) -> None:
+async def test_a_stream_that_takes_too_long(limits: Timeouts, cause: Cause, ledger: Ledger) -> None:
     async with (
         scripted(begun) as url,
-        recording(priced(url, timeouts=limits), tmp_path) as (served, ledger),
+        recording(priced(url, timeouts=limits), ledger) as served,
     ):
-        await asked(served, STREAMING)
+        await served.ask(raw("POST", CHAT, STREAMING))
         end = await ledger.end()
 
     assert (end.outcome, end.cause) == ("truncated", cause)
 
 
-async def test_a_request_that_nobody_could_serve(tmp_path: Path) -> None:
+async def test_a_request_that_nobody_could_serve(ledger: Ledger) -> None:
     async with (
         scripted(Provider(whole(b"{}", 500))) as url,
-        recording(priced(url), tmp_path) as (served, ledger),
+        recording(priced(url), ledger) as served,
     ):
         answer = await served.ask(raw("POST", CHAT, BODY))
         end = await ledger.end()
@@ -430,11 +422,11 @@ async def test_a_request_that_nobody_could_serve(tmp_path: Path) -> None:
     assert end.tries[-1].outcome == "final_error"
 
 
-async def test_a_request_that_the_provider_refuses(tmp_path: Path) -> None:
+async def test_a_request_that_the_provider_refuses(ledger: Ledger) -> None:
     refusal = b'{"error":{"message":"too long","code":"context_length_exceeded"}}'
     async with (
         scripted(Provider(whole(refusal, 400))) as url,
-        recording(priced(url), tmp_path) as (served, ledger),
+        recording(priced(url), ledger) as served,
     ):
         answer = await served.ask(raw("POST", CHAT, BODY))
         end = await ledger.end()
@@ -442,11 +434,11 @@ async def test_a_request_that_the_provider_refuses(tmp_path: Path) -> None:
     assert (end.status, end.outcome, end.cost) == (answer.status, "refused", 0)
 
 
-async def test_a_request_that_was_never_sent_has_an_end_alone(tmp_path: Path) -> None:
+async def test_a_request_that_was_never_sent_has_an_end_alone(ledger: Ledger) -> None:
     [(digest, key)] = virtual_key("sk-1").items()
     async with scripted(Provider(whole())) as url:
         settings = replace(priced(url), keys={digest: replace(key, id="k", rpm=1)})
-        async with recording(settings, tmp_path) as (served, ledger):
+        async with recording(settings, ledger) as served:
             served.state.accounts = Accounts.memory()
             for _ in range(2):
                 await served.ask(raw("POST", CHAT, BODY, "Authorization: Bearer sk-1"))
@@ -470,18 +462,18 @@ async def test_a_request_that_was_never_sent_has_an_end_alone(tmp_path: Path) ->
     ],
     ids=["models", "no model", "no json", "no route", "no key"],
 )
-async def test_what_reaches_no_model_is_not_recorded(request_: bytes, tmp_path: Path) -> None:
+async def test_what_reaches_no_model_is_not_recorded(request_: bytes, ledger: Ledger) -> None:
     settings = priced("http://127.0.0.1:9")
     if b"wrong" in request_:
         settings = replace(settings, keys=virtual_key("sk-1"), require_auth=True)
-    async with recording(settings, tmp_path) as (served, ledger):
+    async with recording(settings, ledger) as served:
         await served.ask(request_)
         assert ledger.records == []
 
 
-async def test_a_count_of_our_own_is_free(tmp_path: Path) -> None:
+async def test_a_count_of_our_own_is_free(ledger: Ledger) -> None:
     place = provider(dialects={"openai.chat": ""})
-    async with recording(snapshot(place, price=PRICE), tmp_path) as (served, ledger):
+    async with recording(snapshot(place, price=PRICE), ledger) as served:
         body = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
         answer = await served.ask(raw("POST", "/v1/messages/count_tokens", body))
         end = await ledger.end()
@@ -490,8 +482,8 @@ async def test_a_count_of_our_own_is_free(tmp_path: Path) -> None:
     assert (end.status, end.outcome, end.cost, end.source) == (200, "ok", 0, "none")
 
 
-async def test_a_worker_that_leaves_ends_what_it_had_begun(tmp_path: Path) -> None:
-    async with scripted(begun) as url, recording(priced(url), tmp_path) as (served, ledger):
+async def test_a_worker_that_leaves_ends_what_it_had_begun(ledger: Ledger) -> None:
+    async with scripted(begun) as url, recording(priced(url), ledger) as served:
         client = await served.client()
         client.send(raw("POST", CHAT, STREAMING))
         await client.reader.readuntil(b"hello")
@@ -502,22 +494,28 @@ async def test_a_worker_that_leaves_ends_what_it_had_begun(tmp_path: Path) -> No
     assert (end.status, end.outcome, end.cost) == (200, "truncated", 0)
 
 
-async def test_where_there_is_no_room_the_request_is_served(tmp_path: Path) -> None:
+async def test_where_there_is_no_room_the_request_is_served(ledger: Ledger, no_room: Spool) -> None:
     async with (
         scripted(Provider(whole())) as url,
-        recording(priced(url), tmp_path / "other") as (served, _),
+        recording(priced(url), ledger) as served,
     ):
-        spool = served.state.spool = Spool(tmp_path, "0", size=0, emergency=0)
+        served.state.spool = no_room
         answer = await served.ask(raw("POST", CHAT, BODY))
         assert answer.status == 200
-        assert (spool.written, spool.dropped) == (0, 2)
-        spool.close()
+        assert (no_room.written, no_room.dropped) == (0, 2)
+
+
+@pytest.fixture
+def no_room(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool(tmp_path / "full", "0", size=0, emergency=0)
+    yield spool
+    spool.close()
 
 
 # --- in between ---
 
 
-async def test_the_progress_of_a_stream_is_written_down_now_and_then(tmp_path: Path) -> None:
+async def test_the_progress_of_a_stream_is_written_down_now_and_then(ledger: Ledger) -> None:
     more = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -527,7 +525,7 @@ async def test_the_progress_of_a_stream_is_written_down_now_and_then(tmp_path: P
         text = CHUNK.replace(b"hello", b"x" * booking.LEAP)
         writer.write(chunk(text) + chunk(FINISH) + b"0\r\n\r\n")
 
-    async with scripted(script) as url, recording(priced(url), tmp_path) as (served, ledger):
+    async with scripted(script) as url, recording(priced(url), ledger) as served:
         client = await served.client()
         client.send(raw("POST", CHAT, STREAMING))
         await client.reader.readuntil(b"hello")
@@ -549,7 +547,7 @@ async def test_the_progress_of_a_stream_is_written_down_now_and_then(tmp_path: P
         assert not served.state.streams
 
 
-async def test_much_of_an_answer_is_progress_at_once(tmp_path: Path) -> None:
+async def test_much_of_an_answer_is_progress_at_once(ledger: Ledger) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(STREAM + chunk(CHUNK))
@@ -557,7 +555,7 @@ async def test_much_of_an_answer_is_progress_at_once(tmp_path: Path) -> None:
             writer.write(chunk(CHUNK.replace(b"hello", b"x" * 40_000)))
         await reader.read()
 
-    async with scripted(script) as url, recording(priced(url), tmp_path) as (served, ledger):
+    async with scripted(script) as url, recording(priced(url), ledger) as served:
         client = await served.client()
         client.send(raw("POST", CHAT, STREAMING))
         await client.reader.readexactly(booking.LEAP + 20_000)
