@@ -293,6 +293,23 @@ def test_a_quota_is_reset_on_all_hosts(accounts: Accounts, hands: Hands) -> None
 def test_there_is_no_quota_to_reset(accounts: Accounts) -> None:
     with pytest.raises(ValueError, match="key:a has no quota"):
         accounts.reset(limited(rpm=1))
+    with pytest.raises(ValueError, match="key:a has no budget"):
+        accounts.reset(limited(rpm=1), "budget")
+
+
+def test_a_budget_is_reset_and_its_quota_is_not(accounts: Accounts, hands: Hands) -> None:
+    one = limited(budget=Budget(1.0, "day"), quota=Quota(requests=3, tokens=1000))
+    accounts.settle(accounts.admit((one,), Ask(tokens=10)), Used(10, 7))
+    hold = accounts.admit((one,), Ask(tokens=10, likely=5))
+    accounts.learn(hold.charges[0], None, Used(5, 3, 1))
+
+    charge, was = accounts.reset(one, "budget")
+
+    assert (charge, was) == (hold.charges[0], Used(tokens=0, micro=10, requests=0))
+    view = accounts.view(one)
+    assert (view.spent, view.reserved, view.quota_requests) == (0, 5, 2)
+    accounts.charge([charge], was)
+    assert accounts.view(one).spent == 10
 
 
 # --- the end -------------------------------------------------------------------------------------------------------

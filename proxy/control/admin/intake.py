@@ -32,7 +32,7 @@ def create(
     kind: Kind, body: Mapping[str, Any], place: str = "", at: int = 0
 ) -> list[tuple[Edit, str]]:
     """A new object, and what comes along with it; each with its place in the body. `at`: edits before these."""
-    fields = settable(body)
+    fields = settable(body, kind)
     name = _text(fields, "name") if kind not in PARENT else ""
     parent = _text(fields, PARENT[kind]) if kind in PARENT else ""
     inside: list[tuple[Edit, str]] = []
@@ -70,7 +70,7 @@ def update(
     if_match: int | None = None,
 ) -> Edit:
     """Other fields for an object. It stays where it belongs."""
-    fields = settable(body)
+    fields = settable(body, kind)
     name: str | None = None
     if kind in PARENT:
         _stay(kind, target, _text(fields, PARENT[kind]), seen)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import orjson
 from msgspec import Struct
 
-from proxy.control.admin import changes, infile, intake, paging
+from proxy.control.admin import changes, infile, intake, paging, usage
 from proxy.control.admin.access import Permission, may_touch
 from proxy.control.admin.body import fields
 from proxy.control.admin.draft import NEEDS
@@ -162,13 +162,22 @@ async def show_one(resource: Resource, request: Request, services: Services) -> 
             return Answer(of_model)
     if found is None or (resource.kind is Kind.KEY and not is_visible(request, found)):
         raise missing(resource.kind, target)
+    more: dict[str, Any] = {}
+    if resource.kind is Kind.KEY:
+        more["usage"] = await usage.of_key_called(_account(found), found.name, services.state)
     if isinstance(found, FileObject):
-        return Answer(of_file(found))
+        return Answer(of_file(found) | more)
     headers = {"etag": f'"{found.revision}"'}
     given = [text.strip().removeprefix("W/") for text in _none_match(request).split(",")]
-    if headers["etag"] in given or "*" in given:
+    # What a key has used is no part of its revision.
+    if (headers["etag"] in given or "*" in given) and more.get("usage") is None:
         return Answer(None, 304, headers)
-    return Answer(shape(found, seen, services.sync.vault), headers=headers)
+    return Answer(shape(found, seen, services.sync.vault) | more, headers=headers)
+
+
+def _account(key: Thing) -> str:
+    """The id under which a virtual key is counted: of one in the file, its name."""
+    return key.name if isinstance(key, FileObject) else str(key.id)
 
 
 def _none_match(request: Request) -> str:

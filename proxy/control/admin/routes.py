@@ -17,8 +17,10 @@ from proxy.control.admin import (
     logs,
     operations,
     resources,
+    statistics,
     status,
     tokens,
+    usage,
     users,
 )
 from proxy.control.admin.compat import (
@@ -26,9 +28,9 @@ from proxy.control.admin.compat import (
     db_objects,
     groups,
     proxy_keys,
-    statistics,
     upkeep,
 )
+from proxy.control.admin.compat import statistics as compat_statistics
 from proxy.control.admin.web import Route
 
 MODULES = (
@@ -45,6 +47,8 @@ MODULES = (
     logs,
     log_export,
     statistics,
+    usage,
+    compat_statistics,
     upkeep,
     groups,
     proxy_keys,

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from proxy.control.admin.shapes import PARENT
-from proxy.control.admin.usage_schemas import SCHEMAS
+from proxy.control.admin.usage_schemas import SCHEMAS, USAGE, of
 from proxy.core.config.fields import Section
 from proxy.core.config.stored import SECTIONS, SETTINGS
 from proxy.core.records import Kind
@@ -53,6 +53,11 @@ _SHOWN: dict[str, Schema] = {
     "set": {"type": "boolean", "description": "It has secrets."},
     "last4": TEXT,
     "warnings": {"type": "array", "items": TEXT},
+}
+_USED: Schema = {
+    **of(USAGE),
+    "type": ["object", "null"],
+    "description": "Of a key that is limited, when it is shown by itself.",
 }
 _WORKER: dict[str, Schema] = {
     "host": TEXT,
@@ -118,7 +123,7 @@ def _of_kind(kind: Kind, section: Schema) -> dict[str, Schema]:
     one: Schema = {
         "type": "object",
         "title": str(kind).capitalize(),
-        "properties": above | _SHOWN,
+        "properties": above | _SHOWN | ({"usage": _USED} if kind is Kind.KEY else {}),
         "required": ["id", "kind", "source", "read_only", *above],
         "additionalProperties": True,
     }

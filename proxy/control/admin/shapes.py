@@ -107,10 +107,11 @@ def _key(record: Record) -> dict[str, Any]:
     return shown
 
 
-def settable(body: Mapping[str, Any]) -> dict[str, Any]:
+def settable(body: Mapping[str, Any], kind: str = "") -> dict[str, Any]:
     """A body without what nobody sets. (None of that is a mapping: one is a name of the writer's own, and refused.)"""
     return {
         name: value
         for name, value in body.items()
-        if name not in READ_ONLY or isinstance(value, dict)
+        if (name not in READ_ONLY or isinstance(value, dict))
+        and not (name == "usage" and kind == Kind.KEY)
     }

@@ -63,6 +63,71 @@ _CONTENT: Final[Schema] = {
     "description": "For those who may `configure`; null where it is not kept.",
 }
 
+_TIMES: Final[Schema] = {
+    **of({"count": WHOLE, **dict.fromkeys(("mean", "p50", "p90", "p95", "p99"), NUMBER)}),
+    "type": ["object", "null"],
+    "description": "Seconds; null: there was none.",
+}
+_DIMENSIONS: Final = ("model", "provider", "deployment", "key_id", "key", "team")
+_TOKENS: Final = ("input", "cache_read", "cache_write", "output", "reasoning", "total")
+_SUMS: Final = {
+    "start": {"type": "integer", "description": "Unix time; 0: the whole time asked for."},
+    **dict.fromkeys(_DIMENSIONS, TEXT),
+    **dict.fromkeys(("requests", "succeeded", "failed", "client_gone", "refused"), WHOLE),
+    "success_rate": PERHAPS,
+    "tokens": of(dict.fromkeys(_TOKENS, WHOLE)),
+    "cost": PERHAPS,
+    "cost_micro": COUNT,
+    "cost_upstream_micro": WHOLE,
+    "unknown_cost": {"type": "integer", "description": "Requests whose cost is not known."},
+    "estimated": {"type": "integer", "description": "Requests whose usage nobody reported."},
+    "ttft": _TIMES,
+    "latency": _TIMES,
+}
+_WINDOW: Final = {"start": COUNT, "ends": COUNT}
+_BUDGET: Final[Schema] = {
+    **of(
+        {
+            "limit": NUMBER,
+            "spent": NUMBER,
+            "spent_micro": WHOLE,
+            "reserved": NUMBER,
+            "remaining": NUMBER,
+            "strict": {"type": "boolean"},
+            **_WINDOW,
+        }
+    ),
+    "type": ["object", "null"],
+    "description": "US dollars.",
+}
+_QUOTA: Final[Schema] = {
+    **of(
+        {
+            "requests": WHOLE,
+            "limit_requests": COUNT,
+            "tokens": WHOLE,
+            "limit_tokens": COUNT,
+            **_WINDOW,
+        }
+    ),
+    "type": ["object", "null"],
+}
+USAGE: Final = {"inflight": WHOLE, "budget": _BUDGET}
+_LIMITED: Final[Schema] = of(
+    {
+        "scope": TEXT,
+        "name": TEXT,
+        "id": TEXT,
+        "rpm": COUNT,
+        "tpm": COUNT,
+        "concurrency": COUNT,
+        **USAGE,
+        "quota": _QUOTA,
+    }
+)
+_SCOPES: Final = ("credential", "deployment", "key", "model", "team")
+_USAGE_PAGE: Final = page(_LIMITED)
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "log_page": page(of(_LOGGED), "items"),
     "log_entry": of(
@@ -73,4 +138,35 @@ SCHEMAS: Final[dict[str, Schema]] = {
         },
         ("content",),
     ),
+    "statistics": of(
+        {
+            "since": NUMBER,
+            "until": NUMBER,
+            "span": WHOLE,
+            "group_by": {"type": "array", "items": TEXT},
+            "data": {"type": "array", "items": of(_SUMS, _DIMENSIONS)},
+        }
+    ),
+    "usage_page": {
+        **_USAGE_PAGE,
+        "properties": {
+            **_USAGE_PAGE["properties"],
+            "known": {
+                "type": "boolean",
+                "description": "Whether what was used before the last start has been read.",
+            },
+        },
+    },
+    "usage_reset": {
+        "type": "object",
+        "description": "Exactly one: its name, or its id.",
+        "properties": {
+            **{name: {"type": "string", "minLength": 1} for name in _SCOPES},
+            "global": {"const": True},
+        },
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    },
+    "usage_reset_done": of({"before": _LIMITED, "now": _LIMITED}),
 }

@@ -6,11 +6,13 @@ and key. So a question costs what it covers, however many requests there were.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from proxy.core.clock import now
 from proxy.store.base import ADMIN_TIMEOUT
 from proxy.store.ledger.buckets import TOTAL, TTFT, percentile
 
@@ -21,6 +23,10 @@ MINUTE: Final = 60
 HOUR: Final = 3600
 KEEP_MINUTES: Final = 2 * 86400.0
 """Seconds rows of a minute are kept."""
+MOST: Final = 2_000
+"""Rows of one answer."""
+_TURN: Final = 50
+"""Rows made between two turns of the loop."""
 
 DIMENSIONS: Final = ("model", "provider", "deployment", "key_id", "key", "team")
 COUNTED: Final = (
@@ -83,12 +89,14 @@ async def figures(
     span: int = HOUR,
     group_by: Sequence[str] = (),
     filters: Mapping[str, str] | None = None,
+    limit: int = MOST,
 ) -> list[Figures]:
     """Of requests that came from `since` and before `until`, in spans of so many seconds: 0 is one span for all, others
     are multiples of 60, or of 3600 for what is older than two days.
 
-    Times are rounded to what is counted: hours where the span is a multiple of one, or is 0 and more than six hours are
-    asked for; else minutes. Groups and filters are of DIMENSIONS. Ordered by time, then by group.
+    Times are rounded to what is counted: hours where the span is a multiple of one, or is 0 and more than six hours or
+    what is older than two days is asked for; else minutes. Groups and filters are of DIMENSIONS. Ordered by time, then
+    by group; the first `limit`.
     Raises StoreDown, ValueError.
     """
     filters = filters or {}
@@ -97,29 +105,29 @@ async def figures(
         raise ValueError(f"there is no dimension {min(strange)}; there are {', '.join(DIMENSIONS)}")
     if span < 0 or span % MINUTE:
         raise ValueError("a span is a multiple of 60 seconds, or 0")
-    counted = _counted(span, until - since)
-    values: list[Any] = [
-        counted,
-        int(since // counted * counted),
-        int(-(-until // counted) * counted),
-    ]
+    values: list[Any] = [*bounds(span, since, until)]
     where = ["span = $1", "bucket >= $2", "bucket < $3"]
     for name, value in filters.items():
         values.append(value)
         where.append(f"{name} = ${len(values)}")
     start = f"bucket - bucket % {span:d}" if span else "0"
     keys = ", ".join(str(number) for number in range(1, len(group_by) + 2))
+    values.append(limit)
     sql = " ".join(
         (
             "SELECT",
             ", ".join((start, *group_by, _SUMS)),
             "FROM statistics WHERE",
             " AND ".join(where),
-            f"GROUP BY {keys} ORDER BY {keys}",
+            f"GROUP BY {keys} ORDER BY {keys} LIMIT ${len(values)}",
         )
     )
-    rows = await session.fetch(sql, *values, timeout=ADMIN_TIMEOUT)
-    return [_figures(row, group_by) for row in rows]
+    found = []
+    for number, row in enumerate(await session.fetch(sql, *values, timeout=ADMIN_TIMEOUT), 1):
+        found.append(_figures(row, group_by))
+        if number % _TURN == 0:
+            await asyncio.sleep(0)
+    return found
 
 
 # PostgreSQL adds whole numbers up to decimals.
@@ -132,10 +140,14 @@ _SUMS: Final = ", ".join(
 )
 
 
-def _counted(span: int, seconds: float) -> int:
+def bounds(span: int, since: float, until: float) -> tuple[int, int, int]:
+    """What is counted of it: 60 or 3600, and the times rounded to that."""
     if span:
-        return MINUTE if span % HOUR else HOUR
-    return MINUTE if seconds <= 6 * HOUR else HOUR
+        counted = MINUTE if span % HOUR else HOUR
+    else:
+        short = until - since <= 6 * HOUR and since >= now() - KEEP_MINUTES
+        counted = MINUTE if short else HOUR
+    return counted, int(since // counted * counted), int(-(-until // counted) * counted)
 
 
 def _figures(row: Row, group_by: Sequence[str]) -> Figures:
