@@ -16,7 +16,7 @@ import uvloop
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from proxy import __version__
-from proxy.control import exposition, health
+from proxy.control import exposition, gauges, health
 from proxy.core import redact, tasks
 from proxy.core.errors import ProxyError
 from proxy.core.metrics import Metrics
@@ -283,6 +283,7 @@ def watch(state: State, pool: UpstreamPool) -> None:
     """Gauges that are read at scrape, not kept while requests run."""
     live, metrics = state.live, state.metrics
     health.watch(metrics, live)
+    gauges.watch(metrics, state)
     metrics.target_inflight.watch(
         lambda: [((id,), target.inflight) for id, target in live.deployments.items()]
     )

@@ -375,6 +375,34 @@ class Metrics:
             ("provider",),
         )
 
+        # --- limits and the ledger -----------------------------------------------------------------------
+        self.quota_used = gauge(
+            "headrace_quota_used_ratio",
+            "How much of its quota a deployment or credential has used, as this worker's host knows.",
+            ("target", "kind"),
+            rule=Rule.MAX,
+        )
+        self.quota_reset = gauge(
+            "headrace_quota_reset_timestamp_seconds",
+            "Unix time at which the quota of a deployment or credential begins anew.",
+            ("target",),
+            rule=Rule.MAX,
+        )
+        self.spool_records = counter(
+            "headrace_spool_records_total",
+            "Records of requests, written to the disk or, for want of room, dropped.",
+            ("state",),
+            cap=2,
+        )
+        self.spool_bytes = counter(
+            "headrace_spool_bytes_total", "Bytes of records written to the disk."
+        )
+        self.spool_full = gauge(
+            "headrace_spool_full",
+            "1 while there is no room for more records, of any worker.",
+            rule=Rule.MAX,
+        )
+
         # --- configuration -------------------------------------------------------------------------------
         self.store_up = gauge(
             "headrace_store_up",
