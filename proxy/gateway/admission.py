@@ -44,19 +44,8 @@ _SHARES = 8
 
 async def admit(exchange: Exchange, plan: Plan, state: State) -> None:
     """Raises ProxyError: limit, budget, no_state, bad_req (price_unknown, max_tokens_required)."""
-    snapshot = state.snapshot
-    key = exchange.key
-    if snapshot.ledger.on_full == "refuse" and state.spool is not None and state.spool.full:
+    if state.snapshot.ledger.on_full == "refuse" and state.spool is not None and state.spool.full:
         raise unrecorded()
-    if (
-        plan.model.limits is None
-        and snapshot.limits is None
-        and (
-            key is None
-            or not (key.rpm or key.tpm or key.concurrency or key.budget is not None or key.team)
-        )
-    ):
-        return
     subjects = subjects_of(exchange, plan.model, state)
     if not subjects:
         return

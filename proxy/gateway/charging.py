@@ -40,6 +40,7 @@ _WHOLE = 400
 _SMALL = 2048
 """Bytes of a request that are not worth looking into: a picture does not fit."""
 _MAX_PRICES = 512
+"""Names that one wildcard matched, for which it is remembered."""
 
 
 class Bill(Struct, frozen=True, gc=False):
@@ -62,37 +63,23 @@ NOTHING = Bill(Tokens(), NONE, 0, UNKNOWN, 0)
 def price_of(candidate: Candidate, snapshot: Snapshot) -> Price | None:
     """What its provider charges; None: nobody knows."""
     price = candidate.deployment.price
-    if price is None and candidate.slot.pattern:
-        return _matched.of(candidate, snapshot)
-    return price
-
-
-class _Matched:
-    """Prices of what wildcards matched, remembered as long as the configuration's prices are the same."""
-
-    __slots__ = ("_found", "_known")
-
-    def __init__(self) -> None:
-        self._known: object = None
-        self._found: dict[tuple[str, str], Price | None] = {}
-
-    def of(self, candidate: Candidate, snapshot: Snapshot) -> Price | None:
-        found = self._found
-        if self._known is not snapshot.prices or len(found) >= _MAX_PRICES:
-            self._known = snapshot.prices
-            found.clear()
-        key = candidate.deployment.id, candidate.upstream_model
-        try:
-            return found[key]
-        except KeyError:
-            pass
-        slot = candidate.slot
-        matched = candidate.upstream_model[len(slot.upstream_model) :]
-        price = found[key] = slot.price(matched, snapshot)
+    slot = candidate.slot
+    if price is not None or not slot.pattern:
         return price
-
-
-_matched = _Matched()
+    # What a wildcard matched: remembered as long as the configuration's prices are the same.
+    known = slot.prices
+    name = candidate.upstream_model
+    try:
+        prices, price = known[name]
+        if prices is snapshot.prices:
+            return price
+    except KeyError:
+        pass
+    if len(known) >= _MAX_PRICES:
+        known.clear()
+    price = slot.price(name[len(slot.upstream_model) :], snapshot)
+    known[name] = snapshot.prices, price
+    return price
 
 
 def bill(exchange: Exchange, attempt: Attempt, outcome: str, snapshot: Snapshot) -> Bill:

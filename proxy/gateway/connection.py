@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOO_LARGE = ("too large", "Got more than", "Too many headers")
 """How aiohttp says that a line, a field or their number exceeds its limits."""
+_NOBODY: Any = None
+"""In the place of what aiohttp's types ask for and its code does without."""
 PROBE_PAUSE = 0.05
 """Seconds between the two writes that tell a vanished client from a half-closed one."""
 
@@ -102,7 +104,7 @@ class ClientConnection(RequestHandler):
             manager,
             loop=loop,
             keepalive_timeout=keepalive,
-            access_log=cast("Any", None),
+            access_log=_NOBODY,
             max_line_size=8190,
             max_field_size=8190,
             max_headers=100,
@@ -201,7 +203,12 @@ class ClientConnection(RequestHandler):
                 self._malformed(message.status, message.message)
                 break
             request = BaseRequest(
-                message, payload, self, cast("Any", None), cast("Any", self._task_handler), loop
+                message,
+                payload,
+                self,
+                _NOBODY,
+                self._task_handler,
+                loop,  # type: ignore[arg-type]
             )
             self._request_in_progress = True
             self._current_request = request
@@ -215,7 +222,7 @@ class ClientConnection(RequestHandler):
             finally:
                 self._request_in_progress = False
                 self._current_request = None
-                request._task = cast("Any", None)  # the cycle from task to request and back
+                request._task = _NOBODY  # the cycle from task to request and back
                 self.answered += 1
                 if self._handler_waiter is not None:
                     self._handler_waiter.set_result(None)

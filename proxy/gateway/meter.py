@@ -74,6 +74,7 @@ class Meter:
         "relay",
         "snapshot",
         "state",
+        "status",
         "waited",
         "waiting",
     )
@@ -103,6 +104,8 @@ class Meter:
         """What the client did not wait for."""
         self.bill: Bill | None = None
         """Once it is known, it stays."""
+        self.status = 0
+        """What the client saw, once there is a bill; 499 when it was gone."""
         self.lingering: Lingering | None = None
         self.left_at = 0.0
 
@@ -295,6 +298,12 @@ class Meter:
             bill = charging.bill(exchange, attempt, outcome, self.snapshot)
         self.bill = bill
         self.outcome = outcome
+        if outcome == "client_gone":
+            status = 499
+        else:
+            seen = self.attempt
+            status = exchange.status or (499 if seen is None else seen.gate.status)
+        self.status = status
         entry = self.entry
         if entry is None and state.spool is not None and self.model:
             entry = Entry(exchange, state.spool, self.snapshot)
@@ -309,7 +318,7 @@ class Meter:
                 attempt,
                 self.attempts,
                 self.model,
-                self._status(outcome),
+                status,
                 outcome,
                 self.cause,
                 now,
@@ -338,11 +347,6 @@ class Meter:
             state.answers.add(key, self.model, bill.tokens.output)
             state.costs.add(key, self.model, cost)
 
-    def _status(self, outcome: str) -> int:
-        if outcome == "client_gone":
-            return 499
-        return self.exchange.status or (499 if self.attempt is None else self.attempt.gate.status)
-
     def _settle(self, now: float) -> None:
         exchange = self.exchange
         relay = self.relay
@@ -363,7 +367,7 @@ class Meter:
         bill = self.bill
         if bill is None:
             bill = self._close(self.outcome if relay is None else OUTCOMES[relay.reason], now)
-        status = self._status(self.outcome)
+        status = self.status
         truncated = relay is not None and self.outcome in ("truncated", "upstream_error")
         bundle = self.state.metrics.exchange(
             exchange.endpoint.route, model, provider, exchange.stream

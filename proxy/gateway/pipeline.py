@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import coroutine
 from typing import TYPE_CHECKING
 
 from proxy.core.clock import monotonic
@@ -16,6 +17,8 @@ from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange, Headers
     from proxy.gateway.throttle import Throttle
@@ -49,7 +52,17 @@ async def serve(
         meter.ready(client.received_at)
         plan = _plan(exchange, state)
         meter.model = plan.model.name
-        if state.accounts is not None:
+        key = exchange.key
+        # Looked at here: for most requests there is nothing to call for.
+        if state.accounts is not None and (
+            plan.model.limits is not None
+            or snapshot.limits is not None
+            or snapshot.ledger.on_full == "refuse"
+            or (
+                key is not None
+                and (key.rpm or key.tpm or key.concurrency or key.budget is not None or key.team)
+            )
+        ):
             await admission.admit(exchange, plan, state)
         if exchange.endpoint.operation == "count_tokens" and all(
             map(counting.cannot, plan.dialects)
@@ -121,7 +134,7 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
         return
     exchange.body = await body.read(request, exchange.transport, state.snapshot.server)
     # One turn of the loop reads what follows the request: nothing, or the end of a client that left at once.
-    await asyncio.sleep(0)
+    await _turn()
     if client.half_closed:
         await client.confirm_client()
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -145,6 +158,12 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
         # Two readers of a key given twice could see two requests; a rule and the provider must see one.
         restricted = exchange.key is not None and exchange.key.models != ("*",)
         exchange.must_reemit = restricted or exchange.envelope.duplicates
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """What `asyncio.sleep(0)` does, in half the calls."""
+    yield
 
 
 _SIMPLE = frozenset({"text/plain", "multipart/form-data", "application/x-www-form-urlencoded"})

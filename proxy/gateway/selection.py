@@ -32,6 +32,7 @@ class Slot:
         "limited",
         "pattern",
         "pool",
+        "prices",
         "state",
         "upstream_model",
         "weight",
@@ -53,6 +54,8 @@ class Slot:
         self.pattern = deployment.model.endswith("*")
         self.upstream_model = deployment.model[:-1] if self.pattern else deployment.model
         """Before a `*`, when there is one: what the wildcard matched follows."""
+        self.prices: dict[str, tuple[object, Price | None]] = {}
+        """What has been found for names that it matched, and the prices by which (`charging.price_of`)."""
 
     def usable(self, now: float) -> bool:
         """Its circuit lets a request through, no limit of ours is known to be met, and a credential is free."""
