@@ -1,0 +1,275 @@
+"""What an answer used, and what of that is charged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import orjson
+import pytest
+from msgspec.structs import replace
+
+from proxy.core import prices
+from proxy.core.model import Deployment, Model, Price, Snapshot
+from proxy.core.model import Ledger as Settings
+from proxy.gateway.charging import prompt
+from proxy.ledger.records import End, Tokens
+from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
+from tests.gateway.recorded import Ledger, recording
+from tests.gateway.served import STREAM, Provider, chunk, whole
+from tests.line.harness import read_request, scripted
+
+PRICE = Price(input=2.5, cached=1.25, output=10.0)
+CLAUDE = Price(input=3.0, cached=0.3, cache_write=3.75, output=15.0, cache_write_1h=6.0)
+GEMINI = Price(
+    input=1.25, cached=0.31, output=10.0, above=((200_000, Price(input=2.5, output=15.0)),)
+)
+HI = [{"role": "user", "content": "hi"}]
+
+
+def message(usage: Mapping[str, object]) -> bytes:
+    content = [{"type": "text", "text": "hello"}]
+    return orjson.dumps(
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": content,
+            "stop_reason": "end_turn",
+            "usage": usage,
+        }
+    )
+
+
+def completion(usage: Mapping[str, object]) -> bytes:
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "hello"},
+        "finish_reason": "stop",
+    }
+    return orjson.dumps({"id": "c", "choices": [choice], "usage": usage})
+
+
+def generated(usage: Mapping[str, object]) -> bytes:
+    candidate = {"content": {"parts": [{"text": "hello"}]}, "finishReason": "STOP"}
+    return orjson.dumps({"candidates": [candidate], "usageMetadata": usage})
+
+
+async def charged(
+    ledger: Ledger,
+    answer: bytes,
+    path: str = CHAT,
+    price: Price | None = PRICE,
+    settings: Settings | None = None,
+    unknown: Price | None = None,
+) -> End:
+    """The end of one request that is answered so."""
+    body = orjson.dumps({"model": "m", "max_tokens": 9, "messages": HI, "contents": []})
+    async with scripted(Provider(answer)) as url:
+        known = replace(
+            snapshot(provider(url), price=price),
+            ledger=settings or Settings(),
+            price_unknown=unknown,
+        )
+        async with recording(known, ledger) as served:
+            await served.ask(raw("POST", path, body))
+            return await ledger.end()
+
+
+@pytest.mark.parametrize(
+    ("path", "price", "body", "tokens", "micro"),
+    [
+        pytest.param(
+            CHAT,
+            PRICE,
+            completion(
+                {
+                    "prompt_tokens": 1117,
+                    "completion_tokens": 46,
+                    "total_tokens": 1163,
+                    "prompt_tokens_details": {"cached_tokens": 1024},
+                    "completion_tokens_details": {"reasoning_tokens": 40},
+                }
+            ),
+            Tokens(93, 1024, 0, 46, 40),
+            1973,  # 93 x 2.5 + 1024 x 1.25 + 46 x 10 = 1972.5
+            id="openai counts what is cached in the prompt",
+        ),
+        pytest.param(
+            "/v1/messages",
+            CLAUDE,
+            message(
+                {
+                    "input_tokens": 10,
+                    "cache_read_input_tokens": 2000,
+                    "cache_creation_input_tokens": 500,
+                    "cache_creation": {"ephemeral_1h_input_tokens": 100},
+                    "output_tokens": 20,
+                }
+            ),
+            Tokens(10, 2000, 500, 20, 0, 0, 0, 0, 0.0, 100),
+            3030,  # 10 x 3 + 2000 x 0.3 + 400 x 3.75 + 100 x 6 + 20 x 15
+            id="anthropic counts it beside the prompt",
+        ),
+        pytest.param(
+            "/v1beta/models/m:generateContent",
+            GEMINI,
+            generated(
+                {
+                    "promptTokenCount": 300_000,
+                    "candidatesTokenCount": 10,
+                    "thoughtsTokenCount": 30,
+                    "totalTokenCount": 300_040,
+                }
+            ),
+            Tokens(300_000, 0, 0, 40, 30),
+            750_600,  # 300,000 x 2.5 + 40 x 15, all of it at the price of long prompts
+            id="google counts thoughts beside the answer, and has a price for long prompts",
+        ),
+    ],
+)
+async def test_what_is_reported_is_charged_to_the_microdollar(
+    path: str, price: Price, body: bytes, tokens: Tokens, micro: int, ledger: Ledger
+) -> None:
+    end = await charged(ledger, whole(body), path, price)
+
+    assert (end.tokens, end.source) == (tokens, "reported")
+    assert (end.cost, end.estimate, end.cost_upstream) == (micro, -1, micro)
+
+
+async def test_what_is_not_reported_is_estimated_and_charged(ledger: Ledger) -> None:
+    answer = completion({}).replace(b"hello", b"word " * 400)
+    end = await charged(ledger, whole(answer))
+
+    assert end.source == "estimated"
+    assert 300 < end.tokens.output < 600
+    assert end.tokens.input == ledger.starts[0].prompt
+    assert end.cost == end.estimate == end.cost_upstream == prices.cost(PRICE, end.tokens)
+
+
+async def test_a_price_that_nobody_knows_is_not_nothing(ledger: Ledger) -> None:
+    end = await charged(
+        ledger, whole(completion({"prompt_tokens": 5, "completion_tokens": 1})), price=None
+    )
+
+    assert (end.cost, end.cost_upstream, end.source) == (-1, -1, "reported")
+    assert ledger.starts[0].likely == -1
+
+
+async def test_the_client_may_be_charged_a_price_instead(ledger: Ledger) -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+    end = await charged(
+        ledger, whole(completion(usage)), price=None, unknown=Price(input=1, output=2)
+    )
+
+    assert (end.cost, end.cost_upstream) == (7, -1)
+
+
+async def test_of_a_wildcard_what_it_matched_has_its_price(ledger: Ledger) -> None:
+    async with scripted(Provider(whole())) as url:
+        place = provider(url)
+        deployment = Deployment("w/*/0:p", place, "*")
+        known = Snapshot(
+            providers={"p": place},
+            wildcards=(("w/", Model("w/*", ((deployment,),))),),
+            prices={"one": Price(input=1.0), "two": Price(input=2.0)},
+        )
+        async with recording(known, ledger) as served:
+            for name in ("w/one", "w/two", "w/one", "w/other"):
+                await served.ask(raw("POST", CHAT, orjson.dumps({"model": name, "messages": HI})))
+
+    assert [end.cost for end in ledger.ends] == [7, 14, 7, -1]
+    assert [end.upstream_model for end in ledger.ends] == ["one", "two", "one", "other"]
+
+
+START = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":100,'
+    b'"cache_read_input_tokens":50,"output_tokens":1}}}\n\n'
+)
+DELTA = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+    b'"text":"words and words and words"}}\n\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "charges"),
+    [(Settings(), False), (Settings(failed="estimate"), True)],
+    ids=["free", "estimate"],
+)
+async def test_a_failed_answer_is_free_unless_it_is_wanted_otherwise(
+    settings: Settings, charges: bool, ledger: Ledger
+) -> None:
+    broken = STREAM + chunk(START) + chunk(DELTA) * 5
+    body = orjson.dumps({"model": "m", "max_tokens": 9, "stream": True, "messages": HI})
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(broken)
+
+    async with scripted(script) as url:
+        known = replace(snapshot(provider(url), price=CLAUDE), ledger=settings)
+        async with recording(known, ledger) as served:
+            await served.ask(raw("POST", "/v1/messages", body))
+            end = await ledger.end()
+            wasted = served.state.metrics.wasted_cost.child("m", "p", "truncated").value
+
+    # What the provider said of the prompt is believed; what it said of the answer was only the beginning.
+    assert (end.tokens.input, end.tokens.cache_read) == (100, 50)
+    assert end.tokens.output > 5
+    assert (end.outcome, end.source, end.estimate) == (
+        "truncated",
+        "estimated",
+        prices.cost(CLAUDE, end.tokens),
+    )
+    assert end.cost == (end.estimate if charges else 0)
+    assert end.cost_upstream == -1
+    assert wasted == pytest.approx(0 if charges else end.estimate / 1e6)
+
+
+@pytest.mark.parametrize(("policy", "source"), [("cancel", "reported"), ("estimate", "estimated")])
+async def test_of_a_client_that_left_the_report_so_far_is_charged_at_least(
+    policy: str, source: str, ledger: Ledger
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM + chunk(START) + chunk(DELTA) * 5)
+        await reader.read()
+
+    body = orjson.dumps({"model": "m", "max_tokens": 9, "stream": True, "messages": HI})
+    async with scripted(script) as url:
+        known = snapshot(provider(url), price=CLAUDE)
+        known = replace(known, ledger=Settings(client_gone=policy))
+        async with recording(known, ledger) as served:
+            client = await served.client()
+            client.send(raw("POST", "/v1/messages", body))
+            await client.reader.readuntil(b'words"')
+            client.reset()
+            end = await ledger.end()
+
+    assert (end.outcome, end.source) == ("client_gone", source)
+    assert (end.tokens.output == 1) is (policy == "cancel")
+    assert end.cost == prices.cost(CLAUDE, end.tokens)
+
+
+@pytest.mark.parametrize("words", [10, 5_000])
+async def test_a_prompt_is_estimated_by_its_size(words: int) -> None:
+    text = "word " * words
+    one = exchange(raw("POST", CHAT, orjson.dumps({"model": "m", "messages": [text]})))
+
+    assert words <= prompt(one) <= 2 * words + 20
+
+
+async def test_a_picture_is_not_taken_for_text() -> None:
+    url = "data:image/png;base64," + "iVBORw0KGgo" * 5_000
+    image = {"type": "image_url", "image_url": {"url": url}}
+    body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": [image]}]})
+
+    assert prompt(exchange(raw("POST", CHAT, body))) < 5_000
+
+
+async def test_a_tenth_of_a_dollar_is_no_float(ledger: Ledger) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    end = await charged(ledger, whole(completion(usage)), price=Price(input=0.1, output=0.2))
+
+    assert end.cost == 1  # 0.5, rounded half up
+    assert isinstance(end.cost, int)
