@@ -15,7 +15,7 @@ from proxy.core.clock import now
 
 if TYPE_CHECKING:
     from proxy.core.metrics import Metrics
-    from proxy.core.model import Model, Snapshot
+    from proxy.core.model import Model, Quota, Snapshot
     from proxy.core.series import Counter, Family
     from proxy.state.live import Live
     from proxy.state.state import State
@@ -75,6 +75,9 @@ class Row(Struct, frozen=True, eq=False):
     """1 healthy, 0.5 degraded, 0 out."""
     opened: int
     """How often it was taken out."""
+    quota: Quota | None
+    cost: int | None = None
+    """Micro-dollars, where that is known."""
 
     @property
     def failed(self) -> int:
@@ -90,6 +93,8 @@ class Total(Struct, frozen=True):
     selections: int
     mean: float | None
     """Seconds until the first content; None while there was none."""
+    cost: int | None
+    """Micro-dollars, as far as known; None: it is of none."""
 
     @property
     def success_rate(self) -> float | None:
@@ -148,6 +153,7 @@ def _rows(
                 waits=times,
                 health=1.0 if seen is None else seen.health,
                 opened=0 if seen is None else seen.opened,
+                quota=one.quota,
             )
 
 
@@ -198,7 +204,15 @@ def total(some: Iterable[Row]) -> Total:
         inflight=sum(row.inflight for row in some),
         selections=sum(row.selections for row in some),
         mean=sum(row.wait for row in some) / times if times else None,
+        cost=_cost(some),
     )
+
+
+def _cost(some: Iterable[Row]) -> int | None:
+    """Of those that were asked for anything; 0 where none was."""
+    costs = [row.cost for row in some if row.selections or row.cost is None]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known or not costs else None
 
 
 def _read(family: Family[Counter]) -> Counts:

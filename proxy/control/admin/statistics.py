@@ -160,7 +160,7 @@ def _wrong(*faults: Fault) -> Problem:
 
 
 _TIME = {"type": "number", "minimum": 0, "maximum": _LATEST, "description": "Unix time."}
-_TEXT = {"type": "string", "maxLength": 1000}
+_TEXT = {"type": "string"}
 
 ROUTES: tuple[Route, ...] = (
     Route(

@@ -195,8 +195,8 @@ def _provider(row: Row, tokens: int, services: Services) -> dict[str, Any]:
         "requests": row.requests,
         "tokens": tokens,
         "inflight": row.inflight,
-        "limit_requests": None,
-        "limit_tokens": None,
+        "limit_requests": (row.quota.requests or None) if row.quota is not None else None,
+        "limit_tokens": (row.quota.tokens or None) if row.quota is not None else None,
     }
 
 

@@ -31,6 +31,7 @@ from proxy.limits.subjects import (
     of_key,
     of_model,
     of_team,
+    subject,
 )
 from proxy.limits.terms import Used
 
@@ -38,9 +39,10 @@ if TYPE_CHECKING:
     from proxy.control.admin.paging import Key
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
-    from proxy.core.model import Snapshot, VirtualKey
+    from proxy.core.model import Quota, Snapshot, VirtualKey
     from proxy.limits.accounts import Accounts
     from proxy.limits.subjects import Subject
+    from proxy.limits.terms import View
     from proxy.state.state import State
 
 SCOPES: Final = ("credential", "deployment", "global", "key", "model", "team")
@@ -173,15 +175,27 @@ def shown(subject: Subject, state: State) -> dict[str, Any]:
             **_window(periods.of_budget(budget, moment)),
         }
     if quota is not None:
-        requests, tokens = (0, 0) if view is None else (view.quota_requests, view.quota_tokens)
-        shown["quota"] = {
-            "requests": requests,
-            "limit_requests": quota.requests or None,
-            "tokens": tokens,
-            "limit_tokens": quota.tokens or None,
-            **_window(periods.of_quota(quota, moment)),
-        }
+        shown["quota"] = _quota(quota, view)
     return shown
+
+
+def _quota(quota: Quota, view: View | None) -> dict[str, int | None]:
+    requests, tokens = (0, 0) if view is None else (view.quota_requests, view.quota_tokens)
+    return {
+        "requests": requests,
+        "limit_requests": quota.requests or None,
+        "tokens": tokens,
+        "limit_tokens": quota.tokens or None,
+        **_window(periods.of_quota(quota, now())),
+    }
+
+
+def of_quota(deployment: str, quota: Quota | None, state: State) -> dict[str, Any] | None:
+    """What a deployment has used of its quota, in the window that runs; None where it has none."""
+    one = subject("deployment", deployment, deployment, None, quota)
+    if one is None or quota is None:
+        return None
+    return _quota(quota, None if state.accounts is None else state.accounts.view(one))
 
 
 def _window(window: periods.Window) -> dict[str, int | None]:

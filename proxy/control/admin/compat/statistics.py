@@ -1,19 +1,21 @@
-"""Statistics of this worker, in the shapes AiRouter and AI API Gateway have for them.
+"""Statistics in the shapes AiRouter and AI API Gateway have for them.
 
-What is not known is null, never 0: cost, limits, and averages of what never happened. Several workers count each for
-itself; `/metrics` adds them up.
+They are of all workers and hosts where requests are booked in a database, of this worker where they are not: `scope`
+says which. What is not known is null, never 0: costs, limits, and averages of what never happened.
 """
 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from proxy.control import health
-from proxy.control.admin import figures
+from proxy.control.admin import figures, usage
 from proxy.control.admin.access import Permission
 from proxy.control.admin.compat.spelled import moment
+from proxy.control.admin.counting import Counted, counted
+from proxy.control.admin.logs import dollars
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.clock import now
@@ -23,32 +25,53 @@ if TYPE_CHECKING:
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
 
-SCOPE = "worker"
-
 
 async def quotas(request: Request, services: Services) -> Answer:
-    """Model to provider to what was used of it since the last reset; there are no limits yet."""
-    used = figures.tokens(services.state.metrics, services.marks)
-    since = moment(services.marks.since)
+    """Model to provider to what was used of it.
+
+    Where each of its deployments has a quota: in the window that runs, of that quota. Else since the last reset.
+    """
+    found = await counted(request, services)
+    pairs: dict[str, dict[str, list[Row]]] = {}
+    for row in found.rows:
+        pairs.setdefault(row.model, {}).setdefault(row.provider, []).append(row)
     content: dict[str, dict[str, dict[str, Any]]] = {}
-    async for row in turns(figures.rows(services.state, services.marks)):
-        providers = content.setdefault(row.model, {})
-        before = providers.get(row.provider, {"requests": 0})["requests"]
-        providers[row.provider] = {
-            "requests": before + row.requests,
-            "tokens": used.get((row.model, row.provider), 0),
-            "last_reset": since,
-            "limit_requests": None,
-            "limit_tokens": None,
-        }
+    for model, providers in pairs.items():
+        content[model] = {}
+        async for provider, rows in turns(providers.items()):
+            content[model][provider] = _in_quota(rows, services) or {
+                "requests": sum(row.requests for row in rows),
+                "tokens": found.tokens.get((model, provider), 0),
+                "last_reset": moment(found.since),
+                "limit_requests": None,
+                "limit_tokens": None,
+            }
     return Answer(content)
+
+
+def _in_quota(rows: Sequence[Row], services: Services) -> dict[str, Any] | None:
+    """Of these deployments together; None where one has no quota."""
+    used = [usage.of_quota(row.id, row.quota, services.state) for row in rows]
+    known = [one for one in used if one is not None]
+    if len(known) < len(used):
+        return None
+    return {
+        "requests": sum(one["requests"] for one in known),
+        "tokens": sum(one["tokens"] for one in known),
+        "last_reset": moment(min(one["start"] or 0 for one in known)),
+        **{
+            name: None if None in (limits := [one[name] for one in known]) else sum(limits)
+            for name in ("limit_requests", "limit_tokens")
+        },
+    }
 
 
 async def routing(request: Request, services: Services) -> Answer:
     """Requests, and how each model and each of its providers did."""
-    used = figures.tokens(services.state.metrics, services.marks)
+    found = await counted(request, services)
+    used = found.tokens
     by_model: dict[str, list[Row]] = {}
-    async for row in turns(figures.rows(services.state, services.marks)):
+    async for row in turns(found.rows):
         by_model.setdefault(row.model, []).append(row)
     models = {
         name: {
@@ -65,18 +88,18 @@ async def routing(request: Request, services: Services) -> Answer:
         }
         for name, some in by_model.items()
     }
-    requests = figures.requests(services.state.metrics, services.marks)
-    stats = {**requests, "cost": None, "models": models}
+    stats = {**found.requests, "cost": found.cost, "models": models}
     return Answer(
-        {**_heading(services), "use_database": services.sync.store is not None, "stats": stats}
+        {**_heading(found), "use_database": services.sync.store is not None, "stats": stats}
     )
 
 
 async def overview(request: Request, services: Services) -> Answer:
     """How many providers are well, and how each did."""
+    found = await counted(request, services)
     states = figures.providers(services.state)
     by_provider: dict[str, list[Row]] = {}
-    async for row in turns(figures.rows(services.state, services.marks)):
+    async for row in turns(found.rows):
         by_provider.setdefault(row.provider, []).append(row)
     tally = Tally(each["status"] for each in states.values())
     healths = [row.health for rows in by_provider.values() for row in rows]
@@ -87,7 +110,7 @@ async def overview(request: Request, services: Services) -> Answer:
     }
     return Answer(
         {
-            **_heading(services),
+            **_heading(found),
             "total_providers": len(states),
             **{f"{name}_providers": tally[name] for name in names},
             "average_score": round(sum(healths) / len(healths), 4) if healths else None,
@@ -106,14 +129,15 @@ async def performance(request: Request, services: Services) -> Answer:
     states = figures.providers(services.state)
     if name not in states:
         raise Problem(404, "not_found", "There is no such provider in use.")
+    found = await counted(request, services)
     by_model: dict[str, list[Row]] = {}
-    async for row in turns(figures.rows(services.state, services.marks)):
+    async for row in turns(found.rows):
         if row.provider == name:
             by_model.setdefault(row.model, []).append(row)
-    used = figures.tokens(services.state.metrics, services.marks)
+    used = found.tokens
     return Answer(
         {
-            **_heading(services),
+            **_heading(found),
             "provider_name": name,
             "status": states[name]["status"],
             "keys": states[name]["keys"],
@@ -134,8 +158,9 @@ async def performance(request: Request, services: Services) -> Answer:
 async def balancing(request: Request, services: Services) -> Answer:
     """Who was chosen, model by model; `?model_name=` for one of them."""
     wanted = request.query.get("model_name")
+    found = await counted(request, services)
     models: dict[str, dict[str, Any]] = {}
-    async for row in turns(figures.rows(services.state, services.marks)):
+    async for row in turns(found.rows):
         if wanted is None or row.model == wanted:
             one = models.setdefault(
                 row.model, {"strategy": row.strategy, "selections": 0, "deployments": []}
@@ -149,11 +174,11 @@ async def balancing(request: Request, services: Services) -> Answer:
             chosen = each["selections"]
             choice["share"] = round(choice["selections"] / chosen, 4) if chosen else None
     strategies = Tally(each["strategy"] for each in models.values())
-    return Answer({**_heading(services), "strategies": dict(strategies), "models": models})
+    return Answer({**_heading(found), "strategies": dict(strategies), "models": models})
 
 
-def _heading(services: Services) -> dict[str, Any]:
-    return {"timestamp": now(), "scope": SCOPE, "since": moment(services.marks.since)}
+def _heading(found: Counted) -> dict[str, Any]:
+    return {"timestamp": now(), "scope": found.scope, "since": moment(found.since)}
 
 
 def _figures(rows: Iterable[Row]) -> dict[str, Any]:
@@ -167,7 +192,7 @@ def _figures(rows: Iterable[Row]) -> dict[str, Any]:
         "average_ttft_seconds": None if total.mean is None else round(total.mean, 6),
         "inflight": total.inflight,
         "selections": total.selections,
-        "cost": None,
+        "cost": dollars(total.cost),
     }
 
 

@@ -1,4 +1,4 @@
-"""Statistics in the shapes of two other gateways: what was counted, null for what is not known."""
+"""Statistics in the shapes of two other gateways: of one worker where nothing is booked, null for what is not known."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ PLACES = [
     "/v1/providers/from-file/performance",
     "/v1/load-balancing/statistics",
 ]
+NOTHING = {"path": ""}
+"""Is booked."""
 PROVIDERS: dict[str, Any] = {
     name: {"base_url": f"https://{name}.example.com", "credentials": [f"sk-of-{name}-0001"]}
     for name in ("from-file", "second", "unused")
@@ -40,7 +42,7 @@ MODELS: dict[str, Any] = {
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """Three good answers and a bad one of the first provider, two bad ones of the second, which is out."""
-    async with open_foreign(tmp_path, providers=PROVIDERS, models=MODELS) as one:
+    async with open_foreign(tmp_path, providers=PROVIDERS, models=MODELS, ledger=NOTHING) as one:
         state = one.services.state
         first, second = deployments(one)
         tried(state, first, "ok", 3)
@@ -88,7 +90,7 @@ async def test_what_was_used_by_model_and_provider(desk: Desk) -> None:
 async def test_deployments_of_one_provider_are_added(tmp_path: Path) -> None:
     twice = [{"provider": "second", "model": name} for name in ("one", "other")]
     async with open_foreign(
-        tmp_path, providers=PROVIDERS, models={"filed": {"deployments": twice}}
+        tmp_path, providers=PROVIDERS, models={"filed": {"deployments": twice}}, ledger=NOTHING
     ) as desk:
         state = desk.services.state
         for deployment, times in zip(deployments(desk), (2, 3), strict=True):
