@@ -25,10 +25,10 @@ from proxy.core import log
 from proxy.core.log import logger
 
 RESPAWN_MIN, RESPAWN_MAX = 0.1, 10.0
-STABLE = 60.0
-"""Seconds after which a worker that dies is replaced at once again."""
+STABLE = 10.0
+"""Seconds after which a worker that dies is replaced at once again: starting it costs a tenth of that at most."""
 LOOK = 0.05
-"""Seconds between two looks, during a pause, whether all are to leave."""
+"""Seconds between two looks, during a pause, whether somebody else has died, or all are to leave."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 TAKEN = signal.SIGUSR1
 
@@ -54,7 +54,7 @@ def supervise(
     running: dict[int, tuple[str, float]] = {}
     ends: list[int] = []
     """The signals that told all to leave."""
-    pause = RESPAWN_MIN
+    absent = _Absent()
     life = os.pipe()
 
     def forward(number: int, _frame: object) -> None:
@@ -69,24 +69,72 @@ def supervise(
     signal.signal(TAKEN, lambda _number, _frame: reload())
     for name in (*map(str, range(workers)), *beside):
         _start(name, serve, running, ends, life)
-    while running:
-        pid, status = os.wait()
-        name, started = running.pop(pid)
-        if name not in beside:
-            died(name)
+    while running or absent.due:
         if ends:
-            if not _workers(running, beside):
-                _tell(running, signal.SIGTERM)
-            continue
-        logger.error("worker %s ended unexpectedly (status %d); starting another", name, status)
-        pause = RESPAWN_MIN if monotonic() - started > STABLE else min(pause * 2, RESPAWN_MAX)
-        until = monotonic() + pause
-        while not ends and monotonic() < until:
-            sleep(LOOK)
-        _start(name, serve, running, ends, life)
+            absent.due.clear()
+            _end(running, beside)
+        ended = _ended(wait=bool(running and not absent.due))
+        if ended is not None:
+            pid, status = ended
+            name, started = running.pop(pid)
+            if name not in beside:
+                died(name)
+            if not ends:
+                logger.error(
+                    "worker %s ended unexpectedly (status %d); starting another", name, status
+                )
+                absent.add(name, status, monotonic() - started)
+        for name in absent.take():
+            _start(name, serve, running, ends, life)
     for end in life:
         os.close(end)
     return 0
+
+
+def _end(running: dict[int, tuple[str, float]], beside: Sequence[str]) -> None:
+    """Tell those beside the workers to leave, once all workers have."""
+    if not _workers(running, beside):
+        _tell(running, signal.SIGTERM)
+
+
+class _Absent:
+    """Those that have died and are not replaced yet: each has a pause of its own, which nobody else waits for."""
+
+    def __init__(self) -> None:
+        self.due: dict[str, float] = {}
+        """Name to when it is started anew."""
+        self._pauses: dict[str, float] = {}
+
+    def add(self, name: str, status: int, lived: float) -> None:
+        if status == 0:
+            pause = 0.0  # it was told to leave
+        elif lived > STABLE:
+            pause = RESPAWN_MIN
+        else:
+            pause = min(max(self._pauses.get(name, 0.0) * 2, RESPAWN_MIN), RESPAWN_MAX)
+        self._pauses[name] = pause
+        self.due[name] = monotonic() + pause
+
+    def take(self) -> list[str]:
+        now = monotonic()
+        names = [name for name, at in self.due.items() if now >= at]
+        for name in names:
+            del self.due[name]
+        return names
+
+
+def _ended(*, wait: bool) -> tuple[int, int] | None:
+    """(process, status) of a child that has ended; None: none has for a moment."""
+    if wait:
+        return os.wait()
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:  # all of them are to be started
+        pid = status = 0
+    if pid:
+        return pid, status
+    sleep(LOOK)
+    return None
 
 
 def taken(supervisor: int) -> None:

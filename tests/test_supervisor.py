@@ -6,6 +6,8 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,3 +231,95 @@ def test_workers_do_not_outlive_their_supervisor(supervised: Supervised) -> None
 
     # Else they would hold the port, and nobody could start another.
     wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+PAUSING = """
+import os, signal, sys
+from proxy import supervisor
+
+supervisor.RESPAWN_MIN = supervisor.RESPAWN_MAX = 600.0
+
+def serve(name, ready):
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    ready()
+    print("up", name, os.getpid(), flush=True)
+    while True:
+        signal.pause()
+
+def died(name):
+    print("died", name, 0, flush=True)
+
+sys.exit(supervisor.supervise(2, serve, lambda: None, beside=("ship",), died=died))
+"""
+
+
+class Pausing:
+    """A supervisor that waits ten minutes before it replaces anybody; its processes do nothing."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PAUSING],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=Path(__file__).resolve().parents[1],
+        )
+        self.pids: dict[str, int] = {}
+        for _ in range(3):
+            what, name, pid = self.line()
+            assert what == "up"
+            self.pids[name] = int(pid)
+
+    def line(self) -> list[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().split()
+
+    def kill(self, name: str) -> None:
+        os.kill(self.pids[name], signal.SIGKILL)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def pausing() -> Iterator[Pausing]:
+    one = Pausing()
+    yield one
+    one.close()
+
+
+def test_what_a_dead_worker_left_is_settled_while_another_is_not_replaced_yet(
+    pausing: Pausing,
+) -> None:
+    pausing.kill("0")
+    assert pausing.line()[:2] == ["died", "0"]
+
+    pausing.kill("1")
+
+    assert pausing.line()[:2] == ["died", "1"]
+
+
+def test_all_leave_though_no_worker_runs_at_that_moment(pausing: Pausing) -> None:
+    for name in ("0", "1"):
+        pausing.kill(name)
+        assert pausing.line()[:2] == ["died", name]
+
+    pausing.process.terminate()
+
+    assert pausing.process.wait(PATIENCE) == 0
+    assert not Path(f"/proc/{pausing.pids['ship']}").exists()
+
+
+def test_a_worker_that_was_told_to_leave_is_replaced_while_another_is_not(
+    pausing: Pausing,
+) -> None:
+    pausing.kill("0")
+    assert pausing.line()[:2] == ["died", "0"]
+
+    os.kill(pausing.pids["1"], signal.SIGTERM)
+
+    assert pausing.line()[:2] == ["died", "1"]
+    assert pausing.line()[:2] == ["up", "1"]
