@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from proxy.core import model, surfaces
 from proxy.state import usage
-from proxy.state.prices import price_of
+from proxy.state.prices import load, price_of
 
 if TYPE_CHECKING:
     # Only for its types: the data path imports this module, and must not bring pydantic with it.
@@ -343,4 +343,8 @@ def _price(
 ) -> model.Price | None:
     """Of a wildcard what the deployment itself says: the rest depends on what it matched."""
     own = usage.price(item.price)
-    return own if "*" in upstream else price_of(prices, provider, upstream, own)
+    if "*" not in upstream:
+        return price_of(prices, provider, upstream, own)
+    if own is None:
+        load()  # what it matches is looked up while a request waits
+    return own

@@ -430,3 +430,22 @@ def test_the_list_is_not_loaded_before_it_is_asked() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=False)
 
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("upstream", ["gpt-4o", "*"])
+def test_the_list_is_loaded_while_a_configuration_is_compiled(upstream: str) -> None:
+    code = f"""
+import sys
+from proxy.core.config.schema import Config
+from proxy.state.snapshot import compile_snapshot
+deployments = [{{"provider": "p", "model": "{upstream}"}}]
+compile_snapshot(Config.model_validate({{
+    "providers": {{"p": {{"base_url": "http://p.test", "dialects": ["openai.chat"], "credentials": ["x"]}}}},
+    "models": {{"*": {{"deployments": deployments}}}},
+}}))
+sys.exit("genai_prices.data" not in sys.modules)
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+
+    assert done.returncode == 0
