@@ -161,7 +161,7 @@ class End(Struct, frozen=True, array_like=True, tag="E", gc=False):
 
 
 class Adjust(Struct, frozen=True, array_like=True, tag="A", gc=False):
-    """A counter is changed by hand: a quota was reset."""
+    """A counter is changed by hand: a quota or a budget was reset."""
 
     rid: str
     at: float

@@ -7,9 +7,12 @@
 
     resources, batch, operations    objects one by one, many at once, switched and rotated
     login, users, tokens            people and programs, with people (rows), sessions, passwords, lockout
-    status, figures, audit          how things are, what was counted, who changed what
+    status, figures, audit          how things are, what this worker counted, who changed what
+    logs, log_export, statistics    what was requested, one by one and summed up
+    usage                           who is limited, and what each has taken
+    counting                        what pages of statistics count, of the fleet or of this worker
     export, importing               everything as one document
-    openapi, schemas                all of it described
+    openapi, schemas, usage_schemas    all of it described
 
     changes    every write of configuration objects: edits -> draft -> records
     draft      what edits make of the objects                ground     what has to be so before
