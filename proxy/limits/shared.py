@@ -111,7 +111,7 @@ class Shares:
         now = known.used = known.fetched = monotonic()
         refusal = known.refusals.get(what)
         if refusal is not None and now < refusal.until and short.amount >= refusal.amount:
-            short.wait = refusal.wait(now)
+            self._refuse(short, refusal.wait(now), now)
             return False
         want = known.wants.get(what)
         if want is None:
@@ -126,10 +126,13 @@ class Shares:
         now, refusal = monotonic(), known.refusals.get(what)
         if refusal is None or now >= refusal.until:
             return True
-        if what == "budget" and _strict(subject) and now < self._settled:
-            short.what = "blind"
-        short.wait = refusal.wait(now)
+        self._refuse(short, refusal.wait(now), now)
         return False
+
+    def _refuse(self, short: Short, wait: float, now: float) -> None:
+        short.wait = wait
+        if short.what == "budget" and _strict(short.subject) and now < self._settled:
+            short.what = "blind"
 
     def _meet(self, subject: Subject) -> Known:
         if len(self._known) >= tending.MOST:

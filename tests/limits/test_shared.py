@@ -295,6 +295,18 @@ async def test_a_server_that_forgot_what_was_leased_gives_no_money_until_it_was_
     assert await a.takes(who, 1, DIME) == []
 
 
+async def test_whoever_asks_again_meanwhile_is_not_told_that_the_budget_is_used_up(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "SETTLES", 86_400.0)
+    (a,) = await hosts.start("a")
+    who = of(Limits(budget=Budget(1.0, "total", strict=True)))
+
+    for _ in range(2):
+        with pytest.raises(Refused, match="blind"):
+            await a.take(who, DIME)
+
+
 async def test_while_nobody_knows_what_was_spent_strict_budgets_are_refused(
     hosts: Hosts, tmp_path: Path
 ) -> None:
