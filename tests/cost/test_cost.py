@@ -97,6 +97,26 @@ def test_the_hot_path_stays_within_its_budget(sim: Simulator, tmp_path: Path) ->
     _hold(measured)
 
 
+def test_what_is_written_down_of_a_request_stays_within_its_budget(
+    sim: Simulator, tmp_path: Path
+) -> None:
+    prices = {"sim*": {"input": 1.0, "output": 2.0}}
+    content = config(sim.url, ledger={"path": str(tmp_path / "ledger")}, prices=prices)
+    worker = Counted(content, tmp_path)
+    try:
+        with socket.create_connection(("127.0.0.1", worker.port)) as connection:
+            measured = {
+                "calls per recorded request": _per_request(worker, connection),
+                "calls per recorded token": _per_token(worker, connection),
+            }
+    finally:
+        worker.stop()
+    segments = list((tmp_path / "ledger" / "spool" / "0").glob("*.wal"))
+    assert segments  # it was written down
+
+    _hold(measured)
+
+
 @pytest.mark.parametrize("dialect", ["anthropic.messages", "gemini.generate", "openai.responses"])
 def test_a_translated_token_stays_within_its_budget(
     dialect: str, sim: Simulator, tmp_path: Path
