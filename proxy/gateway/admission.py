@@ -9,6 +9,7 @@ Where nothing is limited none of this costs more than looking whether it is.
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -72,19 +73,24 @@ def subjects_of(exchange: Exchange, model: Model, state: State) -> list[Subject]
     key = exchange.key
     found = []
     if key is not None:
-        found.append(of(key, lambda: of_key(key)))
+        one = of(key, of_key)
+        if one is not None:
+            found.append(one)
         limits = snapshot.teams.get(key.team) if key.team else None
         if limits is not None:
-            found.append(
-                _of_limits(limits, "team", key.team, lambda: of_team(key.team, limits), state)
-            )
+            one = _of_limits(limits, "team", key.team, partial(of_team, key.team), state)
+            if one is not None:
+                found.append(one)
     if model.limits is not None:
-        found.append(of(model, lambda: of_model(model)))
-    if snapshot.limits is not None:
-        found.append(
-            _of_limits(snapshot.limits, "global", "global", lambda: of_everything(snapshot), state)
-        )
-    return [one for one in found if one is not None]
+        one = of(model, of_model)
+        if one is not None:
+            found.append(one)
+    limits = snapshot.limits
+    if limits is not None:
+        one = _of_limits(limits, "global", "global", lambda _: of_everything(snapshot), state)
+        if one is not None:
+            found.append(one)
+    return found
 
 
 async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: State) -> Step | None:
@@ -96,9 +102,9 @@ async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: Sta
     if accounts is None:
         return None
     of, deployment, credential = state.subjects.of, candidate.deployment, candidate.credential
-    found = [of(deployment, lambda: of_deployment(deployment))]
+    found = [of(deployment, of_deployment)]
     if credential is not None:
-        found.append(of(credential, lambda: of_credential(credential)))
+        found.append(of(credential, of_credential))
     subjects = tuple(one for one in found if one is not None)
     if not subjects:
         return None
@@ -153,42 +159,40 @@ async def _fetched(refused: Refused | Short, take: Callable[[], T], state: State
 
 
 def _of_limits(
-    limits: Limits, kind: str, name: str, make: Callable[[], Subject | None], state: State
+    limits: Limits, kind: str, name: str, make: Callable[[Limits], Subject | None], state: State
 ) -> Subject | None:
     """Teams that are limited alike may share one record; their subjects are theirs alone."""
     one = state.subjects.of(limits, make)
-    return one if one is None or (one.kind, one.name) == (kind, name) else make()
+    return one if one is None or (one.kind, one.name) == (kind, name) else make(limits)
 
 
 def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state: State) -> Ask:
     """What the request may take, as far as one of these counts it."""
     tokens = money = strict = False
     for one in subjects:
-        if one.budget is not None:
+        budget = one.budget
+        if budget is not None:
             money = True
-            strict = strict or one.budget.strict
+            strict = strict or budget.strict
         elif one.tpm or one.quota is not None:
             tokens = True
     if not money and (not tokens or exchange.reserve is not NOTHING):
         return exchange.reserve
     found = estimating.tariff(plan.route, plan.matched, state.snapshot)
-    pair = exchange.key.id if exchange.key is not None else "", plan.model.name
+    key_id, model = exchange.key.id if exchange.key is not None else "", plan.model.name
+    usual = state.answers.p95(key_id, model)
+    spends = state.costs.p95(key_id, model) if money else None
     asked = estimating.ask(
         exchange,
         found,
         money=money,
         strict=strict,
-        usual=_beyond(state.answers.p95(*pair)),
-        spends=_beyond(state.costs.p95(*pair)),
+        usual=0 if usual is None else usual + usual // 2,
+        spends=0 if spends is None else spends + spends // 2,
     )
     if exchange.reserve is NOTHING or money:
         exchange.reserve = asked
     return asked
-
-
-def _beyond(p95: int | None) -> int:
-    """What requests like it hardly ever exceed; 0: not known."""
-    return 0 if p95 is None else p95 + p95 // 2
 
 
 def _check_spool(subjects: Sequence[Subject], state: State) -> None:
@@ -196,9 +200,9 @@ def _check_spool(subjects: Sequence[Subject], state: State) -> None:
     spool = state.spool
     if (
         spool is not None
+        and spool.full
         and state.snapshot.ledger.on_full == "auto"
         and any(one.budget is not None and one.budget.strict for one in subjects)
-        and spool.full
     ):
         raise unrecorded()
 

@@ -202,14 +202,8 @@ class ClientConnection(RequestHandler):
             if not isinstance(message, RawRequestMessage):
                 self._malformed(message.status, message.message)
                 break
-            request = BaseRequest(
-                message,
-                payload,
-                self,
-                _NOBODY,
-                self._task_handler,
-                loop,  # type: ignore[arg-type]
-            )
+            task: Any = self._task_handler
+            request = BaseRequest(message, payload, self, _NOBODY, task, loop)
             self._request_in_progress = True
             self._current_request = request
             try:

@@ -96,22 +96,24 @@ class Hold(Struct, eq=False, gc=False):
     @property
     def requests(self) -> Standing | None:
         """Of the tightest subject with `rpm` among those of `admit`, as it was then; None without one."""
-        standings = (
-            standing_of_requests(part.place, part.requests, part.moment)
-            for part in self.parts
-            if part.shown and part.requests
-        )
-        return min(standings, key=_remaining, default=None)
+        found = None
+        for part in self.parts:
+            if part.requests and part.shown:
+                one = standing_of_requests(part.place, part.requests, part.moment)
+                if found is None or one.remaining < found.remaining:
+                    found = one
+        return found
 
     @property
     def tokens(self) -> Standing | None:
         """The same with `tpm`."""
-        standings = (
-            standing_of_tokens(part.place, part.tokens, part.moment)
-            for part in self.parts
-            if part.shown and part.tokens
-        )
-        return min(standings, key=_remaining, default=None)
+        found = None
+        for part in self.parts:
+            if part.tokens and part.shown:
+                one = standing_of_tokens(part.place, part.tokens, part.moment)
+                if found is None or one.remaining < found.remaining:
+                    found = one
+        return found
 
     def book(self) -> None:
         """Work out `charges` anew."""
@@ -134,7 +136,3 @@ def standing_of_tokens(place: Place, arrival: int, moment: int) -> Standing:
     ahead = max(arrival - moment, 0)
     left = max(MINUTE - ahead, 0) * place.subject.tpm // MINUTE
     return Standing(place.subject.tpm, left, ahead / NANO)
-
-
-def _remaining(standing: Standing) -> int:
-    return standing.remaining

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from proxy.core.model import Limits
 if TYPE_CHECKING:
     from proxy.core.model import Budget, Credential, Deployment, Model, Quota, Snapshot, VirtualKey
 
+T = TypeVar("T")
 NONE = Limits()
 
 
@@ -102,14 +103,14 @@ class Subjects:
     def __init__(self) -> None:
         self._known: dict[int, tuple[object, Subject | None]] = {}
 
-    def of(self, thing: object, make: Callable[[], Subject | None]) -> Subject | None:
+    def of(self, thing: T, make: Callable[[T], Subject | None]) -> Subject | None:
         """The subject of a record."""
         known = self._known.get(id(thing))
         if known is not None and known[0] is thing:
             return known[1]
         if len(self._known) > 20_000:
             self._known.clear()
-        made = make()
+        made = make(thing)
         self._known[id(thing)] = thing, made
         return made
 

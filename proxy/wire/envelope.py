@@ -8,7 +8,7 @@ last value as soon as the envelope is written out again: what a rule has read is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -126,6 +126,18 @@ class Envelope:
             return _decode_integer(value)
         except ValueError:
             return None
+
+    def integers(self, names: Sequence[str]) -> list[int]:
+        """Those of these that are whole numbers."""
+        fields, found = self._fields, []
+        for name in names:
+            value = fields.get(name)
+            if value is not None:
+                try:
+                    found.append(_decode_integer(value))
+                except ValueError:
+                    continue
+        return found
 
     def flag(self, name: str) -> bool:
         """Whether the value is `true`."""

@@ -136,7 +136,7 @@ def test_tokens_are_estimated_only_where_they_are_limited(
 def test_a_subject_is_made_once_for_each_record() -> None:
     subjects, record, made = Subjects(), object(), []
 
-    def make() -> Subject | None:
+    def make(_: object) -> Subject | None:
         made.append(1)
         return subject("key", "a", "a", Limits(rpm=1))
 
@@ -148,7 +148,7 @@ def test_a_subject_is_made_once_for_each_record() -> None:
 def test_that_there_is_no_subject_is_remembered_too() -> None:
     subjects, record, made = Subjects(), object(), []
 
-    def make() -> Subject | None:
+    def make(_: object) -> Subject | None:
         made.append(1)
         return None
 
@@ -162,6 +162,6 @@ def test_what_is_remembered_is_bounded() -> None:
     records = [object() for _ in range(20_005)]
 
     for record in records:
-        subjects.of(record, lambda: None)
+        subjects.of(record, lambda _: None)
 
     assert len(subjects._known) <= 20_002

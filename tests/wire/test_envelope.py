@@ -301,3 +301,9 @@ def test_overrides_win_and_none_removes() -> None:
     envelope.merge_overrides({"temperature": 1, "user": None, "absent": None, "n": 2})
 
     assert json.loads(envelope.encode()) == {"temperature": 1, "n": 2}
+
+
+def test_whole_numbers_are_picked_out_of_several_fields() -> None:
+    envelope = Envelope.parse(b'{"a": 3, "b": "4", "c": 1.5, "d": null, "e": -7}')
+
+    assert envelope.integers(("e", "a", "b", "c", "d", "f")) == [-7, 3]
