@@ -14,7 +14,7 @@ from proxy.ledger.records import Tokens
 from proxy.limits.accounts import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from proxy.core.model import Price, Snapshot
     from proxy.gateway.exchange import Exchange
@@ -29,6 +29,17 @@ _LONG = 8_000
 """Tokens of what is made by those who write no text, each: pictures, speech."""
 
 
+class Bounds(Struct, frozen=True, gc=False):
+    """What one deployment makes of the limits of an answer; by the name of the field, 0 is none."""
+
+    forced: tuple[tuple[str, int], ...]
+    """In the place of what the client says."""
+    default: tuple[tuple[str, int], ...]
+    """Where it says nothing, not even null."""
+    named: int
+    """What we name in its place when it gave no limit; 0: none."""
+
+
 class Tariff(Struct, frozen=True, gc=False):
     """What a route may cost. Prices are nowhere below any of those meant; None: one of them is not known."""
 
@@ -36,8 +47,8 @@ class Tariff(Struct, frozen=True, gc=False):
     """Of the model's own deployments."""
     every: Price | None
     """Of its fallbacks too."""
-    limits: tuple[tuple[int | None, int | None], ...]
-    """(whatever the client says, where it says nothing): limits of an answer that deployments set."""
+    limits: tuple[Bounds, ...]
+    """Limits of an answer that deployments set, each combination once."""
     usual: int
     """The limit of an answer where nobody set one."""
     known: tuple[object, object]
@@ -47,9 +58,10 @@ class Tariff(Struct, frozen=True, gc=False):
 def tariff(route: Route, matched: str, snapshot: Snapshot) -> Tariff:
     """Worked out once for each route, and each name that a wildcard of it matched."""
     found: Tariff | None = route.tariffs.get(matched)
-    known = snapshot.prices, snapshot.price_unknown
-    if found is not None and found.known[0] is known[0] and found.known[1] is known[1]:
-        return found
+    if found is not None:
+        by_name, unknown = found.known
+        if by_name is snapshot.prices and unknown is snapshot.price_unknown:
+            return found
     if len(route.tariffs) >= _MAX_TARIFFS:
         route.tariffs.clear()
     own = [(slot, matched) for slot in route.slots]
@@ -59,7 +71,7 @@ def tariff(route: Route, matched: str, snapshot: Snapshot) -> Tariff:
         _ceiling(every, snapshot),
         tuple({_limits(slot) for slot, _ in every}),
         max((slot.deployment.max_tokens for slot in route.slots), default=MAX_TOKENS),
-        known,
+        (snapshot.prices, snapshot.price_unknown),
     )
     route.tariffs[matched] = found
     return found
@@ -81,12 +93,13 @@ def _ceiling(slots: Iterable[tuple[Slot, str]], snapshot: Snapshot) -> Price | N
     return prices.ceiling(slot.price(matched, snapshot) or unknown for slot, matched in slots)
 
 
-def _limits(slot: Slot) -> tuple[int | None, int | None]:
+def _limits(slot: Slot) -> Bounds:
     deployment = slot.deployment
-    default = sizing.limit_in(deployment.param_defaults)
-    if default is None and slot.dialect in _DEMANDING:
-        default = deployment.max_tokens
-    return sizing.limit_in(deployment.param_overrides), default
+    return Bounds(
+        sizing.limits_in(deployment.param_overrides),
+        sizing.limits_in(deployment.param_defaults),
+        deployment.max_tokens if slot.dialect in _DEMANDING else 0,
+    )
 
 
 def ask(
@@ -105,7 +118,11 @@ def ask(
     Raises ProxyError bad_req: price_unknown, max_tokens_required.
     """
     size = sizing.size(exchange, strict=strict)
-    output = _output(exchange, size, found, usual)
+    output = 0
+    if exchange.endpoint.operation in sizing.WRITES:
+        output = (size.limit or found.usual) * size.answers
+        if 0 < usual < output:
+            output = usual
     if not money or exchange.endpoint.operation in sizing.FREE:
         return Ask(size.prompt + output)
     if found.own is None or found.every is None:
@@ -115,22 +132,17 @@ def ask(
             code="price_unknown",
             param="model",
         )
-    likely = prices.cost(found.own, Tokens(input=size.prompt, output=output))
+    own = found.own
+    if own.above:
+        likely = prices.cost(own, Tokens(input=size.prompt, output=output))
+    else:
+        likely = int(own.request + size.prompt * own.input + output * own.output + 0.5)
     if spends:
         likely = min(likely, spends)
     worst = 0
     if strict:
         worst = prices.worst(found.every, size.most, _most(exchange, size, found))
     return Ask(size.prompt + output, likely, worst)
-
-
-def _output(exchange: Exchange, size: Size, found: Tariff, usual: int) -> int:
-    """Tokens of the answer, probably."""
-    operation = exchange.endpoint.operation
-    if operation not in sizing.WRITES:
-        return 0
-    most = (size.limit or found.usual) * size.answers
-    return min(most, usual) if usual else most
 
 
 def _most(exchange: Exchange, size: Size, found: Tariff) -> int:
@@ -140,10 +152,11 @@ def _most(exchange: Exchange, size: Size, found: Tariff) -> int:
         return _LONG * size.answers + len(exchange.body)
     if operation not in sizing.WRITES:
         return 0
+    given = sizing.limits(exchange)
     most = 0
-    for forced, default in found.limits:
-        limit = forced or size.limit or default
-        if limit is None:
+    for bounds in found.limits:
+        limit = _limit(given, bounds)
+        if not limit:
             raise ProxyError(
                 "bad_req",
                 "This API key has a strict budget: say how long the answer may be.",
@@ -152,6 +165,17 @@ def _most(exchange: Exchange, size: Size, found: Tariff) -> int:
             )
         most = max(most, limit)
     return most * size.answers
+
+
+def _limit(given: Mapping[str, int | None], bounds: Bounds) -> int:
+    """The largest that is in the body as the provider gets it, as nobody knows which of several it takes; 0: none."""
+    body: dict[str, int | None] = {**dict(bounds.default), **given, **dict(bounds.forced)}
+    largest = 0
+    for limit in body.values():
+        if limit is None:
+            return 0
+        largest = max(largest, limit)
+    return largest or bounds.named
 
 
 _MADE = frozenset({"images", "speech", "transcriptions", "translations"})

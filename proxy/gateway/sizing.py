@@ -143,11 +143,9 @@ def _inline(body: bytes) -> list[tuple[int, int]]:
 
 def _largest(envelope: Envelope, names: tuple[str, ...]) -> int | None:
     largest = None
-    for name in names:
-        if name in envelope:
-            value = envelope.integer(name)
-            if value is not None and 0 < value <= _MOST and value > (largest or 0):
-                largest = value
+    for value in envelope.integers(names):
+        if 0 < value <= _MOST and value > (largest or 0):
+            largest = value
     return largest
 
 
@@ -175,10 +173,48 @@ def _greatest(settings: Mapping[str, msgspec.Raw], names: tuple[str, ...]) -> in
     return largest
 
 
-def limit_in(params: Mapping[str, object]) -> int | None:
-    """The limit of an answer among parameters of the configuration."""
-    settings = next((params[name] for name in GEMINI if name in params), None)
-    found = [params.get(name) for name in LIMITS]
-    if isinstance(settings, dict):
-        found += [settings.get(name) for name in _GEMINI_LIMITS]
-    return max((value for value in found if isinstance(value, int) and value > 0), default=None)
+def limits(exchange: Exchange) -> Mapping[str, int | None]:
+    """By the name of their field, the limits of an answer that the client wrote down: 0 where it says there is none (null),
+    None where that is no limit anybody can rely on. Gemini's are in an object, whose name it is."""
+    envelope = exchange.envelope
+    if envelope is None:
+        return {}
+    if exchange.endpoint.family != "gemini":
+        return {name: _reliable(envelope.raw(name)) for name in LIMITS if name in envelope}
+    found: dict[str, int | None] = {}
+    for outer in GEMINI:
+        raw = envelope.raw(outer)
+        if raw is None:
+            continue
+        try:
+            settings = _decode_map(raw)
+        except ValueError:
+            settings = {}
+        inner = [_reliable(settings[name]) for name in _GEMINI_LIMITS if name in settings]
+        found[outer] = None if None in inner else max(map(int, filter(None, inner)), default=0)
+    return found
+
+
+def _reliable(raw: bytes | msgspec.Raw | None) -> int | None:
+    if raw is None or raw == b"null":
+        return 0
+    try:
+        value = _decode_integer(raw)
+    except ValueError:
+        return None
+    return value if 0 < value <= _MOST else None
+
+
+def limits_in(params: Mapping[str, object]) -> tuple[tuple[str, int], ...]:
+    """The same among parameters of the configuration: all that are set, 0 where what is there is no limit."""
+    found = [(name, _positive(params[name])) for name in LIMITS if name in params]
+    for outer in GEMINI:
+        if outer in params:
+            settings = params[outer]
+            inner = settings if isinstance(settings, dict) else {}
+            found.append((outer, max(_positive(inner.get(name)) for name in _GEMINI_LIMITS)))
+    return tuple(found)
+
+
+def _positive(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

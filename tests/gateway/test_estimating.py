@@ -165,6 +165,49 @@ async def test_a_limit_of_the_configuration_will_do() -> None:
     assert more == 4999 * 4
 
 
+@pytest.mark.parametrize("value", [None, 0, -1, 1e5, "1e5", 99_999_999])
+async def test_a_limit_of_the_configuration_is_none_where_the_client_sent_something_else(
+    value: object,
+) -> None:
+    found = of(priced((HERE, CHEAP), param_defaults={"max_tokens": 50}))
+
+    assert code(found, max_tokens=value) == "max_tokens_required"
+
+
+async def test_of_several_limits_that_are_sent_the_largest_counts() -> None:
+    found = of(priced((HERE, CHEAP), param_overrides={"max_tokens": 5}))
+    more = asked(found, max_completion_tokens=5005).worst - asked(found, max_tokens=9999).worst
+
+    assert more == pytest.approx(5000 * 4, abs=20)
+    assert code(found, max_tokens=1, max_completion_tokens=1e6) == "max_tokens_required"
+    assert asked(found, max_tokens=1e6).worst == pytest.approx(asked(found).worst, abs=60)
+
+
+async def test_a_limit_that_the_configuration_takes_out_is_none() -> None:
+    found = of(priced((HERE, CHEAP), param_overrides={"max_tokens": None}))
+
+    assert code(found, max_tokens=5) == "max_tokens_required"
+
+
+async def test_gemini_takes_settings_of_the_configuration_as_a_whole() -> None:
+    settings = {"generationConfig": {"maxOutputTokens": 50}}
+    path = "/v1beta/models/m:generateContent"
+    given = of(priced((HERE, CHEAP), param_defaults=settings), dialect="gemini.generate")
+    forced = of(priced((HERE, CHEAP), param_overrides=settings), dialect="gemini.generate")
+
+    assert asked(given, path=path).worst > 0
+    assert code(given, path=path, generationConfig={}) == "max_tokens_required"
+    assert asked(forced, path=path, generationConfig={}).worst > 0
+    assert (
+        code(
+            forced,
+            path=path,
+            generation_config={"maxOutputTokens": 9, "max_output_tokens": 1e6},
+        )
+        == "max_tokens_required"
+    )
+
+
 async def test_where_we_name_a_limit_the_client_need_not() -> None:
     speaks = provider("http://p.invalid", dialects={"anthropic.messages": "/v1/messages"})
 

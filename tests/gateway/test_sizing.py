@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.gateway.exchange import Exchange
-from proxy.gateway.sizing import Size, limit_in, size
+from proxy.gateway.sizing import Size, limits_in, size
 from proxy.wire.envelope import Envelope
 from tests.gateway.asked import CHAT, exchange, raw
 
@@ -164,14 +164,20 @@ async def test_any_bytes_have_a_size(noise: bytes, mark: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "limit"),
+    ("params", "limits"),
     [
-        ({}, None),
-        ({"max_tokens": 5, "max_completion_tokens": 9}, 9),
-        ({"generationConfig": {"maxOutputTokens": 4}}, 4),
-        ({"generationConfig": None, "max_tokens": None}, None),
-        ({"max_tokens": "5"}, None),
+        ({}, ()),
+        (
+            {"max_tokens": 5, "max_completion_tokens": 9},
+            (("max_completion_tokens", 9), ("max_tokens", 5)),
+        ),
+        ({"generationConfig": {"maxOutputTokens": 4}}, (("generationConfig", 4),)),
+        (
+            {"generationConfig": None, "max_tokens": None},
+            (("max_tokens", 0), ("generationConfig", 0)),
+        ),
+        ({"max_tokens": "5"}, (("max_tokens", 0),)),
     ],
 )
-def test_the_limit_of_a_configuration(params: dict[str, Any], limit: int | None) -> None:
-    assert limit_in(params) == limit
+def test_the_limits_of_a_configuration(params: dict[str, Any], limits: object) -> None:
+    assert limits_in(params) == limits
