@@ -65,6 +65,10 @@ keys:
   - {{name: strict, key: {strict}, models: ["*"], concurrency: 100000, budget: {{usd: 1000000, period: total, strict: true}}}}
   - {{name: soft, key: {soft}, models: ["*"], concurrency: 100000, tpm: 100000000000, budget: {{usd: 1000000, period: total}}}}
 """
+LATE = 2.0
+"""Seconds after its end by which a request should be booked."""
+REMARKABLE = ("Traceback", "put aside", "cannot be", "lost", "damaged")
+"""Of what the gateway says: what none of these acts should lead to."""
 LOOK = 0.5
 """Seconds between two looks at how much is booked."""
 DRAIN_S = 300.0
@@ -88,7 +92,7 @@ class Plan(Struct, frozen=True):
     seed: int = 1
 
 
-QUICK = Plan(minutes=0.35, rate=100.0, every=2.0, pause=4.0)
+QUICK = Plan(minutes=0.45, rate=60.0, every=2.0, pause=1.5)
 
 
 class Run:
@@ -101,6 +105,8 @@ class Run:
         """Requests that were over and not booked, at most."""
         self.age = 0.0
         """Seconds for which the oldest of them had been over, at most."""
+        self.late = 0
+        """When it was last seen to be more than LATE behind: CLOCK_MONOTONIC in nanoseconds."""
         self.drained = 0.0
         """Seconds from the last request's end (and the last act's) until everything was booked."""
 
@@ -135,7 +141,7 @@ def measure(plan: Plan, postgres: str | None, valkey: str | None, say: Say) -> l
         said = (folder / "log").read_text(errors="replace").splitlines()
     wrong, figures = audit(crowd.asked, run.served, run.acts, books)
     for line in said:
-        if '"error"' in line and "ended unexpectedly" not in line:
+        if any(word in line for word in REMARKABLE):
             say(f"LOG {line[:300]}")
     for line in wrong[:MOST_SAID]:
         say(f"WRONG {line}")
@@ -192,7 +198,7 @@ async def _run(
             acting = asyncio.ensure_future(_outage(stage, plan.outage))
         else:
             acting = asyncio.ensure_future(stage.run(seconds, plan.every))
-        await crowd.run(plan.rate, seconds)
+        await crowd.run(plan.rate, seconds, acting)
         await acting
         await stage.settle()
         await crowd.end()
@@ -236,7 +242,10 @@ async def _look(url: str, crowd: Crowd, run: Run, say: Say) -> None:
             lag = len(crowd.finished) - done
             if lag > 0:
                 run.lag = max(run.lag, lag)
-                run.age = max(run.age, (monotonic_ns() - crowd.finished[done]) / SECOND)
+                age = (monotonic_ns() - crowd.finished[done]) / SECOND
+                run.age = max(run.age, age)
+                if age > LATE:
+                    run.late = monotonic_ns()
             if monotonic() - said > 10.0:
                 said = monotonic()
                 fates = ", ".join(f"{number:,} {fate}" for fate, number in crowd.fates.items())
@@ -275,6 +284,16 @@ def _figures(plan: Plan, crowd: Crowd, run: Run) -> list[Figure]:
         *(
             Figure(f"ledger_act_{name.replace(' ', '_')}", name, number, "times")
             for name, number in sorted(acts.items())
+        ),
+        *(
+            Figure(
+                "ledger_caught_up",
+                "until what waited was booked",
+                max(run.late - one.until, 0) / SECOND,
+                "s",
+            )
+            for one in run.acts
+            if one.name == "lose database"
         ),
         Figure("ledger_drained", "until everything was booked", run.drained, "s"),
         Figure("ledger_lag", "behind, at most", run.lag, "requests"),

@@ -152,14 +152,15 @@ class Stage:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         due = loop.time() + every
-        order: list[str] = []
-        while due < end:
-            await asyncio.sleep(due - loop.time())
+        names = list(self._names())
+        order = self._random.sample(names, len(names))
+        first = True
+        while due < end or first:
+            await asyncio.sleep(max(due - loop.time(), 0.0))
             due += every
             if not order:
-                names = list(self._names())
-                order = self._random.sample(names, len(names)) if not self.acts else []
-                order = order or [self._random.choice(names)]
+                first = False
+                order = [self._random.choice(names)]
             # What is away cannot be sent away again.
             name = next((one for one in order if ACTS[one].whom not in self._away), None)
             if name is not None:

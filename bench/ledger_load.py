@@ -165,12 +165,12 @@ class Crowd:
         self._aborts = 0
         self._connecting: set[asyncio.Task[None]] = set()
 
-    async def run(self, rate: float, seconds: float) -> None:
-        """Send; when it returns the last one has been sent."""
+    async def run(self, rate: float, seconds: float, acting: asyncio.Future[None]) -> None:
+        """Send, for so long and until `acting` is done; when it returns the last one has been sent."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         sent = 0
-        while (elapsed := loop.time() - began) < seconds:
+        while (elapsed := loop.time() - began) < seconds or not acting.done():
             while sent < elapsed * rate:
                 if len(self.busy) + len(self._connecting) >= MOST:
                     self.held_back += 1
