@@ -40,7 +40,7 @@ HISTOGRAMS: Final = (
 )
 
 
-class Times(Struct, frozen=True):
+class Times(Struct, frozen=True, gc=False):
     """Seconds."""
 
     count: int
@@ -51,7 +51,7 @@ class Times(Struct, frozen=True):
     p99: float
 
 
-class Figures(Struct, frozen=True):
+class Figures(Struct, frozen=True, gc=False):
     """Sums of one group in one span."""
 
     bucket: int
