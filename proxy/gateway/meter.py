@@ -344,8 +344,11 @@ class Meter:
         accounts.settle(hold, Used(bill.tokens.total, cost, requests))
         if bill.source == charging.REPORTED and exchange.reserve is not NOTHING:
             key = exchange.key.id if exchange.key is not None else ""
-            state.answers.add(key, self.model, bill.tokens.output)
-            state.costs.add(key, self.model, cost)
+            tokens, money = hold.counts
+            if tokens:
+                state.answers.add(key, self.model, bill.tokens.output)
+            if money:
+                state.costs.add(key, self.model, cost)
 
     def _settle(self, now: float) -> None:
         exchange = self.exchange

@@ -183,6 +183,7 @@ class Content(Struct, frozen=True, array_like=True, tag="C", gc=False):
 Record = Union[Start, Progress, End, Adjust, Content]  # noqa: UP007 - msgspec wants one
 
 _encoder = msgspec.msgpack.Encoder()
+_encode = _encoder.encode
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Record)
 
 
@@ -196,7 +197,10 @@ def encode(record: Record) -> bytes:
 
 def frame(record: Record) -> bytes:
     """The bytes of one record in a spool, but for the mark."""
-    body = encode(record)
+    try:
+        body = _encode(record)
+    except UnicodeEncodeError:
+        body = encode(record)
     return HEAD.pack(len(body), zlib.crc32(body)) + body
 
 

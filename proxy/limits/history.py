@@ -19,11 +19,13 @@ _BUCKETS = 4 * 63
 class History:
     """Of one worker. The pair that was used longest ago makes room for a new one."""
 
-    __slots__ = ("_known", "_pairs")
+    __slots__ = ("_known", "_last", "_pairs")
 
     def __init__(self, pairs: int = PAIRS) -> None:
         self._pairs = pairs
         self._known: OrderedDict[tuple[str, str], _Sketch] = OrderedDict()
+        self._last: _Sketch | None = None
+        """Of the pair that was used last."""
 
     def add(self, key_id: str, model: str, value: int) -> None:
         """One request came to this: micro-dollars (or tokens, in a history of its own)."""
@@ -33,8 +35,9 @@ class History:
             if len(self._known) >= self._pairs:
                 self._known.popitem(last=False)
             sketch = self._known[pair] = _Sketch()
-        else:
+        elif self._last is not sketch:
             self._known.move_to_end(pair)
+        self._last = sketch
         sketch.add(value)
 
     def p95(self, key_id: str, model: str) -> int | None:
@@ -46,7 +49,7 @@ class History:
 class _Sketch:
     """Counts by size, and a mark at the bucket of the p95, which moves as they change."""
 
-    __slots__ = ("_above", "_count", "_counts", "_fades", "_mark")
+    __slots__ = ("_above", "_count", "_counts", "_fades", "_mark", "p95")
 
     def __init__(self) -> None:
         self._counts = bytearray(_BUCKETS)
@@ -55,26 +58,30 @@ class _Sketch:
         self._mark = 0
         self._above = 0
         """Samples in buckets above the mark: at most a twentieth, and with those of the mark more."""
+        self.p95: int | None = None
+        """Rounded up to the edge of its bucket; None while there are too few samples."""
 
     def add(self, value: int) -> None:
         bucket = _bucket(value)
-        counts = self._counts
+        counts, mark = self._counts, self._mark
         counts[bucket] += 1
         self._count += 1
-        if bucket > self._mark:
+        if bucket > mark:
             self._above += 1
         if self._count > _MOST:
             self._fade()
-        while self._above * 20 > self._count:
-            self._mark += 1
-            self._above -= counts[self._mark]
-        while self._mark and (self._above + counts[self._mark]) * 20 <= self._count:
-            self._above += counts[self._mark]
-            self._mark -= 1
-
-    @property
-    def p95(self) -> int | None:
-        return _edge(self._mark) if self._count >= LEAST else None
+            counts, mark = self._counts, self._mark
+        count, above = self._count, self._above
+        while above * 20 > count:
+            mark += 1
+            above -= counts[mark]
+        while mark and (above + counts[mark]) * 20 <= count:
+            above += counts[mark]
+            mark -= 1
+        self._above = above
+        if mark != self._mark or self.p95 is None:
+            self._mark = mark
+            self.p95 = _edge(mark) if count >= LEAST else None
 
     def _fade(self) -> None:
         # Up and down by turns: a single sample stays for a while, and not for ever.

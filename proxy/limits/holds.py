@@ -115,6 +115,18 @@ class Hold(Struct, eq=False, gc=False):
                     found = one
         return found
 
+    @property
+    def counts(self) -> tuple[bool, bool]:
+        """Whether somebody counts its tokens, and its money."""
+        tokens = money = False
+        for part in self.parts:
+            subject = part.place.subject
+            if subject.tpm or subject.quota is not None:
+                tokens = True
+            if subject.budget is not None:
+                money = True
+        return tokens, money
+
     def book(self) -> None:
         """Work out `charges` anew."""
         parts = self.parts

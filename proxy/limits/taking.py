@@ -90,13 +90,14 @@ class Taking:
             if subject.budget is None and subject.quota is None:
                 return None
             raise Refused(subject, "blind", _CROWDED_WAIT)
+        words = self._words
         try:
-            if subject.budget is not None or subject.quota is not None:
-                self._turn(place, wall)
             micro = counted = requests = tokens = 0
             if subject.quota is not None:
+                self._turn(place, wall)
                 counted = self._quota(place, ask, wall)
-            words = self._words
+            elif subject.budget is not None and not self._there(place.window, place.entry, wall):
+                self._turn(place, wall)
             if self.shared:
                 micro = self._draw(place, ask, moment)
             else:
@@ -151,7 +152,7 @@ class Taking:
         requests = tokens = late = 0
         what = "rpm"
         if place.gap:
-            gap = self._gap(place)
+            gap = place.gap if self.factor == 1.0 else self._gap(place)
             requests = words[at + REQUESTS]
             if self.blind:
                 requests = max(requests, self.since + place.slack + gap - SLICE)
@@ -197,7 +198,8 @@ class Taking:
         assert window is not None
         if budget.strict and (self.blind or not self.table.known):
             raise Refused(subject, "blind", 0.0)
-        left = place.cap - windows.total(self._words, place.entry, windows.MICRO)
+        words, at = self._words, place.entry + windows.MICRO
+        left = place.cap - words[at] - words[at + windows.BEFORE] - words[at + windows.ELSEWHERE]
         free = left - self._sum(place, 1)
         if budget.strict:
             if ask.worst <= free:
@@ -206,8 +208,9 @@ class Taking:
                 raise Refused(subject, "budget", inf)
             fits = ask.worst <= left
         else:
-            if free > 0 or (free == 0 and ask.likely <= 0):
-                return min(max(ask.likely, 0), free)
+            likely = ask.likely
+            if free > 0 or (free == 0 and likely <= 0):
+                return (likely if likely > 0 else 0) if likely < free else free
             fits = left > 0
         raise Refused(subject, "budget", 0.0 if fits else _until(window, wall))
 
@@ -269,10 +272,12 @@ class Taking:
             if self._memory[place.byte : place.end] != place.digest:
                 return
             here = place.inflight
-            if words[here] > 0:
-                words[here] -= 1
+            held = words[here]
+            if held > 0:
+                words[here] = held - 1
             if part.micro:
-                words[here + columns] = max(words[here + columns] - part.micro, 0)
+                left = words[here + columns] - part.micro
+                words[here + columns] = left if left > 0 else 0
             if part.counted:
                 words[here + 2 * columns] = max(words[here + 2 * columns] - part.counted, 0)
             for charge in part.charges:
@@ -280,7 +285,9 @@ class Taking:
                 if words[at] != charge.window or words[at + 1] != charge.ends:
                     at = windows.find(words, place.at, charge.window, charge.ends)
                 if at >= 0:
-                    windows.add(words, at, used.requests, used.tokens, used.micro)
+                    words[at + windows.REQUESTS] += used.requests
+                    words[at + windows.TOKENS] += used.tokens
+                    words[at + windows.MICRO] += used.micro
             if part.drawn:
                 shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
                 return
@@ -324,9 +331,8 @@ class Taking:
     def _sum(self, place: Place, kind: int) -> int:
         """Over all columns: in flight, micro-dollars reserved, tokens reserved."""
         columns = self._columns
-        if columns == 1:
-            return self._words[place.at + COLUMNS + kind]
-        return sum(self._row(self._memory, (place.at + COLUMNS + kind * columns) * 8))
+        at = place.at + COLUMNS + kind * columns
+        return self._words[at] if columns == 1 else sum(self._row(self._memory, at * 8))
 
     def _turn(self, place: Place, wall: float) -> None:
         """See to it that the slot has the windows of now, and `place` knows where."""
