@@ -83,7 +83,7 @@ class Recording:
             await self._shares.close()
         for spool in (state.spool, state.contents):
             if spool is not None:
-                spool.close()
+                await asyncio.to_thread(spool.close)  # waits for the disk
         if state.accounts is not None:
             state.accounts.close()
         state.spool = state.contents = state.accounts = state.shares = None
