@@ -6,15 +6,16 @@ Nothing here awaits, and nothing here can fail a request: what cannot be recorde
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from proxy.core import clock, lines
 from proxy.core.log import logger
+from proxy.core.model import VirtualKey
 from proxy.gateway import charging
 from proxy.gateway.attempt import CUT
 from proxy.gateway.charging import UNKNOWN
 from proxy.gateway.exchange import new_request_id
-from proxy.ledger.records import Charged, End, Progress, Start, Try, frame
+from proxy.ledger.records import End, Progress, Start, Try, frame
 from proxy.ledger.spool import Full
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ LEAP = 256 * 1024
 """Bytes of its answer after which it is at once."""
 NEVER = -1.0
 _LONGEST = lines.QUEUED
+NOBODY = VirtualKey("", b"")
+"""In the place of a key, where none is asked for."""
+_NONE: tuple[Try, ...] = ()
 _TRIED = {"ok": "ok", "client_gone": "cancelled"}
 """Outcomes of a request that are no failures, to the outcome of its last attempt."""
 
@@ -79,7 +83,7 @@ class Entry:
         candidate = attempt.candidate
         deployment = candidate.deployment
         endpoint = exchange.endpoint
-        key = exchange.key
+        key = exchange.key or NOBODY
         tokens = charging.prompt(exchange)
         hold, asked = exchange.hold, exchange.reserve
         upstream_model = self._upstream_model = lines.name(candidate.upstream_model[:_LONGEST])
@@ -88,7 +92,10 @@ class Entry:
                 self.rid,
                 self._came,
                 number,
-                *(("", "", "", "") if key is None else (key.id, key.name, key.team, key.owner)),
+                key.id,
+                key.name,
+                key.team,
+                key.owner,
                 endpoint.route,
                 endpoint.operation,
                 endpoint.dialect,
@@ -101,8 +108,9 @@ class Entry:
                 asked.worst or asked.likely,
                 charging.cost_of(candidate, self._snapshot, tokens),
                 tokens,
-                () if hold is None else cast("tuple[Charged, ...]", hold.charges),
-            )
+                () if hold is None else hold.charges,  # type: ignore[arg-type] # laid out alike
+            ),
+            False,
         )
 
     def failed(self, attempt: Attempt, number: int, outcome: str, cause: str) -> int:
@@ -124,7 +132,7 @@ class Entry:
         self._seen, self._seen_at = written, now
         if not self._spool.tight:
             tokens, cost = charging.so_far(self._exchange, attempt, self._snapshot)
-            self._append(Progress(self.rid, clock.now(), tokens, cost))
+            self._append(Progress(self.rid, clock.now(), tokens, cost), False)
 
     def end(
         self,
@@ -145,7 +153,7 @@ class Entry:
         exchange = self._exchange
         endpoint = exchange.endpoint
         request = exchange.request
-        key = exchange.key
+        key = exchange.key or NOBODY
         hold = exchange.hold
         deployment = provider = upstream_model = finish = ""
         connect = NEVER
@@ -155,7 +163,7 @@ class Entry:
             deployment = candidate.deployment.id
             provider = candidate.deployment.provider.name
             upstream_model = self._upstream_model
-        tries: tuple[Try, ...] = () if self.tries is None else tuple(self.tries)
+        failed, tries = self.tries, _NONE
         if attempt is not None:
             model = attempt.candidate.model.name
             relay = attempt.relay
@@ -168,12 +176,15 @@ class Entry:
             elif relay is not None and relay.reason in CUT:
                 cut = CUT[relay.reason].value
             cause = cut
-            tries = (*tries, self._try(attempt, number, tried, cut, bill.spent, now))
+            tries = (self._try(attempt, number, tried, cut, bill.spent, now),)
         self._append(
             End(
                 self.rid,
                 self._came,
-                *(("", "", "", "") if key is None else (key.id, key.name, key.team, key.owner)),
+                key.id,
+                key.name,
+                key.team,
+                key.owner,
                 endpoint.route,
                 endpoint.operation,
                 endpoint.dialect,
@@ -196,15 +207,15 @@ class Entry:
                 bill.source,
                 bill.cost,
                 bill.estimate,
-                _plus(self.spent, bill.spent),
+                bill.spent if not self.spent else _plus(self.spent, bill.spent),
                 len(exchange.body),
                 written,
                 request.remote or "",
                 lines.name(request.headers.get("User-Agent", "")[:_LONGEST]),
-                tries,
-                () if hold is None or not number else cast("tuple[Charged, ...]", hold.charges),
+                tries if failed is None else (*failed, *tries),
+                () if hold is None or not number else hold.charges,  # type: ignore[arg-type]
             ),
-            vital=True,
+            True,
         )
 
     def _try(
@@ -231,7 +242,7 @@ class Entry:
             cost,
         )
 
-    def _append(self, record: Record, *, vital: bool = False) -> None:
+    def _append(self, record: Record, vital: bool) -> None:
         try:
             self._spool.append(frame(record), vital=vital)
         except Full:
