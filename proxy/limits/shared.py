@@ -25,7 +25,7 @@ from proxy.limits.breaker import Breaker, Circuit
 from proxy.limits.lending import Terms, Want
 from proxy.limits.link import Failed, Link
 from proxy.limits.scripts import BEAT
-from proxy.limits.tending import Known
+from proxy.limits.tending import Known, Refusal, is_strict
 
 if TYPE_CHECKING:
     from proxy.limits.subjects import Subject
@@ -102,7 +102,7 @@ class Shares:
         if not self._up:
             return True
         subject, what = short.subject, short.what
-        if what == "budget" and _strict(subject) and not self._accounts.known:
+        if what == "budget" and is_strict(subject) and not self._accounts.known:
             short.what = "blind"
             return False
         known = self._known.get(subject.digest)
@@ -111,8 +111,7 @@ class Shares:
         now = known.used = known.fetched = monotonic()
         refusal = known.refusals.get(what)
         if refusal is not None and now < refusal.until and short.amount >= refusal.amount:
-            self._refuse(short, refusal.wait(now), now)
-            return False
+            return _refused(short, refusal, now)
         want = known.wants.get(what)
         if want is None:
             known.wants[what] = Want(short.amount, short.amount)
@@ -126,13 +125,7 @@ class Shares:
         now, refusal = monotonic(), known.refusals.get(what)
         if refusal is None or now >= refusal.until:
             return True
-        self._refuse(short, refusal.wait(now), now)
-        return False
-
-    def _refuse(self, short: Short, wait: float, now: float) -> None:
-        short.wait = wait
-        if short.what == "budget" and _strict(short.subject) and now < self._settled:
-            short.what = "blind"
+        return _refused(short, refusal, now)
 
     def _meet(self, subject: Subject) -> Known:
         if len(self._known) >= tending.MOST:
@@ -180,7 +173,7 @@ class Shares:
         if outcome.pressed and not known.pressed:
             known.spoken = 0.0  # others wait for what may be spared: say at once how much that is
         known.pressed = outcome.pressed
-        known.hear(outcome.refused, wants, monotonic())
+        known.hear(outcome.refused, wants, monotonic(), settled=now >= self._settled)
         known.share = accounts.share(subject)
 
     async def _wait_for_others(self, subject: Subject) -> None:
@@ -319,5 +312,9 @@ class Shares:
             self._begin(known, spare)
 
 
-def _strict(subject: Subject) -> bool:
-    return subject.budget is not None and subject.budget.strict
+def _refused(short: Short, refusal: Refusal, now: float) -> bool:
+    """False, and why."""
+    short.wait = refusal.wait(now)
+    if refusal.blind:
+        short.what = "blind"
+    return False

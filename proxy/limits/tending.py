@@ -47,6 +47,8 @@ class Refusal(Struct, frozen=True):
     """It need not be asked again before."""
     ends: float
     """When it would be granted; 0: nobody knows."""
+    blind: bool = False
+    """Only because it was not known yet what hosts hold."""
 
     def wait(self, now: float) -> float:
         """Seconds, as `Refused` has them."""
@@ -71,14 +73,23 @@ class Known(Struct, eq=False):
     refusals: dict[What, Refusal] = {}
     asking: asyncio.Task[None] | None = None
 
-    def hear(self, refused: Mapping[What, float], wants: Mapping[What, Want], now: float) -> None:
-        """Remember what was refused."""
+    def hear(
+        self,
+        refused: Mapping[What, float],
+        wants: Mapping[What, Want],
+        now: float,
+        *,
+        settled: bool,
+    ) -> None:
+        """Remember what was refused. `settled`: it was known what hosts hold."""
         for what in wants:
             self.refusals.pop(what, None)
         for what, wait in refused.items():
             amount = wants[what].least if what in wants else 1
             believed = min(wait or 1.0, PATIENCE[what])
-            self.refusals[what] = Refusal(amount, now + believed, now + wait if wait else 0.0)
+            blind = what == "budget" and is_strict(self.subject) and not settled
+            ends = now + wait if wait else 0.0
+            self.refusals[what] = Refusal(amount, now + believed, ends, blind)
 
 
 def look(accounts: Accounts, known: Known, now: float) -> Spare | None:
@@ -125,3 +136,8 @@ def take_back(accounts: Accounts, subject: Subject, lease: Lease, spare: Spare) 
     if not spare.budget and left.micro > 0:
         micro = accounts.give_back(subject, "budget", left.micro)
     return Share(requests, tokens, slots, micro)
+
+
+def is_strict(subject: Subject) -> bool:
+    """Whether its budget is."""
+    return subject.budget is not None and subject.budget.strict

@@ -305,6 +305,10 @@ async def test_whoever_asks_again_meanwhile_is_not_told_that_the_budget_is_used_
     for _ in range(2):
         with pytest.raises(Refused, match="blind"):
             await a.take(who, DIME)
+    # Nor in the moment after it, while that refusal is remembered.
+    a.shares._settled = 0.0
+    with pytest.raises(Refused, match="blind"):
+        await a.take(who, DIME)
 
 
 async def test_while_nobody_knows_what_was_spent_strict_budgets_are_refused(
