@@ -21,6 +21,8 @@ from tests.line.harness import ROOT, Simulator, config, request
 BUDGET = Path(__file__).with_name("budget.json")
 TOLERANCE = 0.05
 REQUESTS = 50
+WARM = 25
+"""Requests after which it is known what they usually come to (`limits.history`)."""
 SHORT, LONG = 20, 120
 
 
@@ -117,6 +119,27 @@ def test_what_is_written_down_of_a_request_stays_within_its_budget(
     _hold(measured)
 
 
+LIMITS = {"rpm": 10**8, "concurrency": 1000, "budget": {"usd": 10**6, "period": "day"}}
+PRICE = {"input": 1, "output": 2}
+
+
+def test_limits_and_a_budget_stay_within_their_budget(sim: Simulator, tmp_path: Path) -> None:
+    content = config(sim.url, ledger={"path": str(tmp_path / "ledger")})
+    content["models"]["sim*"]["deployments"][0]["price"] = PRICE
+    content["keys"][0] |= LIMITS
+    worker = Counted(content, tmp_path)
+    try:
+        with socket.create_connection(("127.0.0.1", worker.port)) as connection:
+            measured = {
+                "calls per limited request": _per_request(worker, connection),
+                "calls per limited token": _per_token(worker, connection),
+            }
+    finally:
+        worker.stop()
+
+    _hold(measured)
+
+
 @pytest.mark.parametrize("dialect", ["anthropic.messages", "gemini.generate", "openai.responses"])
 def test_a_translated_token_stays_within_its_budget(
     dialect: str, sim: Simulator, tmp_path: Path
@@ -143,7 +166,7 @@ def _hold(measured: dict[str, float]) -> None:
 
 
 def _per_request(worker: Counted, connection: Any) -> float:
-    for _ in range(5):
+    for _ in range(WARM):
         ask(connection, "sim-n4", stream=False)
     before = worker.calls()
     for _ in range(REQUESTS):
