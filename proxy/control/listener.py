@@ -113,7 +113,7 @@ async def _streamed(
                 logger.warning("an answer of the admin API was cut: %s", what)
                 if request.transport is not None:
                     request.transport.abort()
-                raise ConnectionResetError from None
+                return response
         await response.write_eof()
     return response
 
