@@ -13,11 +13,10 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.core import clock, log
+from proxy.core import log
 from proxy.core.errors import Cause, ProxyError, UpstreamError
-from proxy.core.lines import RequestLine
 from proxy.core.log import logger
-from proxy.gateway import charging
+from proxy.gateway import charging, tally
 from proxy.gateway.attempt import End
 from proxy.gateway.booking import Entry
 from proxy.gateway.capture import Capture
@@ -27,7 +26,7 @@ from proxy.gateway.relay import OUTCOMES, EventRelay
 from proxy.limits.accounts import Used
 
 if TYPE_CHECKING:
-    from proxy.core.metrics import Attempts, Bundle
+    from proxy.core.metrics import Attempts
     from proxy.core.model import Snapshot
     from proxy.core.series import Gauge
     from proxy.gateway.attempt import Attempt
@@ -35,11 +34,7 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange, Headers
     from proxy.gateway.plan import Step
     from proxy.gateway.relay import Relay
-    from proxy.gateway.translation import Translation
     from proxy.state.state import State
-
-_REPORTS = frozenset({"chat", "completions", "responses", "embeddings", "messages", "generate"})
-"""Operations whose answers should say what they used."""
 
 _UNSERVED = frozenset({"rejected", "refused", "failed"})
 """Outcomes of a request that no provider has answered."""
@@ -142,9 +137,8 @@ class Meter:
         outcome = "final_error" if step.candidate is None else step.kind
         self._count(attempt, outcome, self.cause)
         if self.entry is not None:
-            self._wasted(
-                attempt, self.entry.failed(attempt, self.attempts, outcome, self.cause), self.cause
-            )
+            cost = self.entry.failed(attempt, self.attempts, outcome, self.cause)
+            tally.wasted(self.state.metrics, attempt, cost, self.cause)
         provider = attempt.candidate.deployment.provider.name
         if error.cause in _ALERTS:
             self._alert(attempt, error.cause)
@@ -249,7 +243,10 @@ class Meter:
 
     def over(self, outcome: str = "", more: int = 0) -> None:
         if self.bill is None:
-            self._close(outcome or self.outcome, monotonic(), more)
+            try:
+                self._close(outcome or self.outcome, monotonic(), more)
+            except Exception:  # an answer is not lost with its record
+                logger.exception("request %s could not be booked", self.exchange.id)
 
     def linger(self) -> bool:
         attempt = self.attempt or self.waiting
@@ -384,108 +381,20 @@ class Meter:
             response_bytes=exchange.bytes_out,
         )
         if isinstance(relay, EventRelay):
-            self._count_stream(bundle, relay, provider)
+            tally.stream(self.state.metrics, bundle, relay, provider)
         if bill.source != charging.NONE:
-            self._count_usage(bundle, bill)
+            tally.usage(bundle, bill)
         if attempt is not None:
-            if (
-                self.outcome == "ok"
-                and bill.source != charging.REPORTED
-                and exchange.endpoint.operation in _REPORTS
-            ):
-                self.state.metrics.empty_responses.child(provider, "no_usage").inc()
-            if attempt.translation is not None:
-                self._count_loss(attempt.translation)
+            tally.answer(self.state.metrics, attempt, bill, self.outcome)
         if exchange.witness is not None and self._rid and self.state.contents is not None:
             exchange.witness.keep(self._rid, self.state.contents)
         if self.snapshot.logging.requests:
-            self._log(now, status, ttft, overhead, bill, provider, target, upstream_model)
-
-    def _count_stream(self, bundle: Bundle, relay: EventRelay, provider: str) -> None:
-        events = relay.event_count
-        spread = relay.last_content - relay.first_content
-        if relay.reason is End.MALFORMED:
-            self.state.metrics.malformed_chunks.child(provider, "mid_stream").inc()
-        bundle.finish_stream(
-            str(relay.reason),
-            max_gap=relay.max_gap if events > 1 else None,
-            inter_token=spread / (events - 1) if events > 1 else None,
-        )
-
-    def _count_usage(self, bundle: Bundle, bill: Bill) -> None:
-        tokens, estimated = bill.tokens, bill.source == charging.ESTIMATED
-        bundle.count_tokens(
-            tokens.input,
-            tokens.output,
-            cached_input=tokens.cache_read,
-            cache_write=tokens.cache_write,
-            reasoning=tokens.reasoning,
-            estimated=estimated,
-        )
-        if bill.cost > 0:
-            bundle.count_cost(bill.cost, estimated=estimated)
-        elif bill.estimate > 0 and self.attempt is not None:
-            self._wasted(self.attempt, bill.estimate, self.outcome)
-
-    def _wasted(self, attempt: Attempt, micro: int, reason: str) -> None:
-        """What a provider probably charges, and nobody pays."""
-        if micro > 0:
-            candidate = attempt.candidate
-            provider = candidate.deployment.provider.name
-            wasted = self.state.metrics.wasted_cost
-            wasted.child(candidate.model.name, provider, reason).inc(micro / 1e6)
-
-    def _count_loss(self, translation: Translation) -> None:
-        """What the translation left out, each feature once an exchange."""
-        dropped = self.state.metrics.translation_dropped
-        for feature in set(translation.loss.names.values()):
-            dropped.child(translation.client.name, translation.provider.name, feature).inc()
-
-    def _log(
-        self,
-        now: float,
-        status: int,
-        ttft: float | None,
-        overhead: float,
-        bill: Bill,
-        provider: str,
-        target: str,
-        upstream_model: str,
-    ) -> None:
-        exchange = self.exchange
-        request = exchange.request
-        line = RequestLine(
-            time=clock.now(),
-            request_id=exchange.id,
-            method=exchange.endpoint.method,
-            route=exchange.endpoint.route,
-            status=status,
-            outcome=self.outcome,
-            stream=exchange.stream,
-            dialect=exchange.endpoint.dialect,
-            model=exchange.model,
-            upstream_model=upstream_model,
-            provider=provider,
-            deployment=target,
-            key=exchange.key.name if exchange.key is not None else "",
-            total_ms=(now - exchange.started) * 1000,
-            ttft_ms=None if ttft is None else ttft * 1000,
-            overhead_ms=overhead * 1000,
-            attempts=self.attempts,
-            cause=self.cause,
-            bytes_in=len(exchange.body),
-            bytes_out=exchange.bytes_out,
-            client=request.remote or "",
-            user_agent=request.headers.get("User-Agent", ""),
-        )
-        if bill.source != charging.NONE:
-            tokens = bill.tokens
-            line.input_tokens = tokens.input
-            line.cached_tokens = tokens.cache_read
-            line.cache_write_tokens = tokens.cache_write
-            line.output_tokens = tokens.output
-            line.reasoning_tokens = tokens.reasoning
-            line.usage_source = bill.source
-            if bill.cost >= 0:
-                line.cost = bill.cost / 1e6
-        log.request(line)
+            line = tally.line(exchange, bill)
+            line.status, line.outcome, line.cause = status, self.outcome, self.cause
+            line.upstream_model, line.provider, line.deployment = upstream_model, provider, target
+            line.total_ms = (now - exchange.started) * 1000
+            line.overhead_ms = overhead * 1000
+            if ttft is not None:
+                line.ttft_ms = ttft * 1000
+            line.attempts = self.attempts
+            log.request(line)
