@@ -20,7 +20,7 @@ from proxy.store.base import ADMIN_TIMEOUT
 from proxy.store.ledger.statistics import HOUR, KEEP_MINUTES, MINUTE
 
 if TYPE_CHECKING:
-    from proxy.store.base import Session, Store
+    from proxy.store.base import Store
 
 SLICE: Final = 500
 """Rows of the table that one transaction deletes, but for those of one moment, which go together."""
@@ -48,40 +48,40 @@ class Job(Struct, frozen=True):
 
     last: str
     """The last one of a slice, if there are so many. $3: how many are passed over."""
-    deletes: tuple[str, ...]
+    delete: str
+    also: str = ""
+    """For each of what `delete` returned."""
     whole: bool = False
     """The column has whole numbers, else floats."""
 
 
 REQUESTS: Final = Job(
     "SELECT at FROM requests WHERE at >= $1 AND at < $2 ORDER BY at LIMIT 1 OFFSET $3",
-    (
-        # $3: those booked later stay.
-        "DELETE FROM attempts WHERE rid IN"
-        " (SELECT rid FROM requests WHERE at >= $1 AND at < $2 AND booked < $3)",
-        "DELETE FROM requests WHERE at >= $1 AND at < $2 AND booked < $3",
-    ),
+    # $3: those booked later stay.
+    "DELETE FROM requests WHERE at >= $1 AND at < $2 AND booked < $3 RETURNING rid",
+    # One by one: to plan a join the server would look for the smallest id there is, past all that was deleted.
+    "DELETE FROM attempts WHERE rid = $1 RETURNING rid",
 )
 CONTENTS: Final = Job(
     "SELECT at FROM contents WHERE at >= $1 AND at < $2 ORDER BY at LIMIT 1 OFFSET $3",
-    ("DELETE FROM contents WHERE at >= $1 AND at < $2",),
+    "DELETE FROM contents WHERE at >= $1 AND at < $2 RETURNING rid",
 )
 ADJUSTMENTS: Final = Job(
     "SELECT at FROM adjustments WHERE at >= $1 AND at < $2 ORDER BY at LIMIT 1 OFFSET $3",
-    ("DELETE FROM adjustments WHERE at >= $1 AND at < $2",),
+    "DELETE FROM adjustments WHERE at >= $1 AND at < $2 RETURNING rid",
 )
 COUNTERS: Final = Job(
     # Windows that never end have 0.
     "SELECT ends FROM counters WHERE ends > 0 AND ends >= $1 AND ends < $2"
     " ORDER BY ends LIMIT 1 OFFSET $3",
-    ("DELETE FROM counters WHERE ends > 0 AND ends >= $1 AND ends < $2",),
+    "DELETE FROM counters WHERE ends > 0 AND ends >= $1 AND ends < $2 RETURNING 1",
     whole=True,
 )
 STATISTICS: Final = {
     span: Job(
         f"SELECT bucket FROM statistics WHERE span = {span:d} AND bucket >= $1 AND bucket < $2"  # noqa: S608 - ours
         " ORDER BY bucket LIMIT 1 OFFSET $3",
-        (f"DELETE FROM statistics WHERE span = {span:d} AND bucket >= $1 AND bucket < $2",),  # noqa: S608 - ours
+        f"DELETE FROM statistics WHERE span = {span:d} AND bucket >= $1 AND bucket < $2 RETURNING 1",  # noqa: S608 - ours
         whole=True,
     )
     for span in (MINUTE, HOUR)
@@ -129,9 +129,8 @@ async def _slice(
         high: float = old
         if last:
             high = last[0][0] + 1 if job.whole else math.nextafter(last[0][0], math.inf)
-        count = sum([await _delete(session, sql, low, high, *values) for sql in job.deletes])
+        gone = await session.fetch(job.delete, low, high, *values, timeout=ADMIN_TIMEOUT)
+        count = len(gone)
+        if job.also and gone:
+            count += len(await session.each(job.also, gone, timeout=ADMIN_TIMEOUT))
     return count, (high if last else None)
-
-
-async def _delete(session: Session, sql: str, *values: float) -> int:
-    return await session.execute(sql, *values, timeout=ADMIN_TIMEOUT)
