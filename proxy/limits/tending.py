@@ -79,7 +79,7 @@ class Known(Struct, eq=False):
         wants: Mapping[What, Want],
         now: float,
         *,
-        settled: bool,
+        settled: bool = True,
     ) -> None:
         """Remember what was refused. `settled`: it was known what hosts hold."""
         for what in wants:
