@@ -398,3 +398,5 @@ class Meter:
                 line.ttft_ms = ttft * 1000
             line.attempts = self.attempts
             log.request(line)
+        # Else it and the exchange would hold each other, and all of a request would wait for the garbage collector.
+        exchange.books = exchange.witness = None
