@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,9 @@ from msgspec.structs import replace
 from proxy.core.errors import Cause
 from proxy.core.model import Price, Snapshot, Timeouts
 from proxy.gateway import booking
+from proxy.gateway.attempt import Attempt
+from proxy.gateway.exchange import Exchange
+from proxy.gateway.meter import Meter
 from proxy.ledger.records import Tokens
 from proxy.ledger.spool import Spool
 from proxy.limits.accounts import Accounts
@@ -187,6 +191,25 @@ async def test_who_reads_the_end_of_an_answer_finds_it_on_the_disk(ledger: Ledge
             client.close()
 
 
+@pytest.mark.parametrize("body", [BODY, STREAMING])
+async def test_nothing_of_it_is_left_to_the_garbage_collector(body: bytes, ledger: Ledger) -> None:
+    def alive() -> list[object]:
+        return [one for one in gc.get_objects() if isinstance(one, Exchange | Meter | Attempt)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with (
+            scripted(Provider(STREAMED if body is STREAMING else whole())) as url,
+            recording(priced(url), ledger) as served,
+        ):
+            await served.ask(raw("POST", CHAT, body))
+            await ledger.end()
+            await until(lambda: not alive())
+    finally:
+        gc.enable()
+
+
 # --- what is in it ---
 
 
@@ -311,6 +334,7 @@ async def test_what_a_request_uses_is_given_back_to_limits_before_its_end_is_wri
 
 
 # --- once, however it ends ---
+
 
 async def begun(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A provider that begins a stream and says no more."""
