@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from proxy.core.model import Limits, Model
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.plan import Candidate, Plan, Step
-    from proxy.limits.accounts import Ask
+    from proxy.limits.accounts import Ask, Charge
     from proxy.limits.subjects import Subject
     from proxy.state.state import State
 
@@ -58,7 +58,7 @@ async def admit(exchange: Exchange, plan: Plan, state: State) -> None:
         hold = accounts.admit(subjects, asked)
     except (Refused, Short) as refused:
         try:
-            hold = await _fetched(refused, lambda: accounts.admit(subjects, asked), state)
+            hold = await _fetched(refused, partial(accounts.admit, subjects, asked), state)
         except Refused as final:
             raise _turned_away(exchange, final, state) from None
     exchange.hold = hold
@@ -116,7 +116,7 @@ async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: Sta
         accounts.add(hold, subjects, asked)
     except (Refused, Short) as refused:
         try:
-            await _fetched(refused, lambda: accounts.add(hold, subjects, asked), state)
+            await _fetched(refused, partial(accounts.add, hold, subjects, asked), state)
         except Refused as final:
             _count(final, state)
             plan.ended(candidate)
@@ -125,12 +125,16 @@ async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: Sta
     return None
 
 
-def leave(exchange: Exchange, candidate: Candidate, state: State, *, sent: bool) -> None:
-    """A deployment that was entered gave no answer. What was `sent` to it counts as a request of its."""
+def leave(
+    exchange: Exchange, candidate: Candidate, state: State, *, sent: bool
+) -> tuple[Charge, ...]:
+    """A deployment that was entered gave no answer. What was `sent` to it counts as a request of its, in these windows."""
     accounts, hold = state.accounts, exchange.hold
     if accounts is not None and hold is not None and candidate.subjects:
-        accounts.drop(hold, candidate.subjects, 1 if sent else 0)
+        charges = accounts.drop(hold, candidate.subjects, 1 if sent else 0)
         candidate.subjects = ()
+        return charges
+    return ()
 
 
 def ended(exchange: Exchange, state: State, *, dispatched: bool) -> None:

@@ -61,7 +61,9 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
         assert attempt.error is not None
         plan.ended(candidate)
         if candidate.subjects:
-            admission.leave(exchange, candidate, meter.state, sent=attempt.error.sent)
+            charges = admission.leave(exchange, candidate, meter.state, sent=attempt.error.sent)
+            if charges and meter.entry is not None:
+                meter.entry.requested(charges)
         step = plan.failed(candidate, attempt.error, now)
         meter.failed(attempt, step)
         candidate, delay = _next(step)

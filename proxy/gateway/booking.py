@@ -15,16 +15,19 @@ from proxy.gateway import charging
 from proxy.gateway.attempt import CUT
 from proxy.gateway.charging import UNKNOWN
 from proxy.gateway.exchange import new_request_id
-from proxy.ledger.records import End, Progress, Start, Try, frame
+from proxy.ledger.records import Adjust, Charged, End, Progress, Start, Try, frame
 from proxy.ledger.spool import Full
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proxy.core.model import Snapshot
     from proxy.gateway.attempt import Attempt
     from proxy.gateway.charging import Bill
     from proxy.gateway.exchange import Exchange
     from proxy.ledger.records import Record
     from proxy.ledger.spool import Spool
+    from proxy.limits.accounts import Charge
     from proxy.state.state import State
 
 PAUSE = 5.0
@@ -121,6 +124,12 @@ class Entry:
         self.tries.append(self._try(attempt, number, outcome, cause, cost, attempt.answered_at))
         self.spent = _plus(self.spent, cost)
         return cost
+
+    def requested(self, charges: Iterable[Charge]) -> None:
+        """A request was counted in these windows by an attempt that failed: no other record says so."""
+        for charge in charges:
+            where = Charged(charge.subject, charge.window, charge.ends)
+            self._append(Adjust(new_request_id(), clock.now(), where, 1, 0, 0), vital=True)
 
     def progress(self, attempt: Attempt, now: float) -> None:
         """A stream goes on: written down now and then."""

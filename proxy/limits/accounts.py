@@ -114,20 +114,24 @@ class Accounts:
             hold.parts += self._take(subjects, ask, False)
             hold.book()
 
-    def drop(self, hold: Hold, subjects: Sequence[Subject], requests: int = 0) -> None:
+    def drop(
+        self, hold: Hold, subjects: Sequence[Subject], requests: int = 0
+    ) -> tuple[Charge, ...]:
         """Take these subjects out of a hold and give back what they have: the deployment was tried, and did nothing.
 
-        `requests` 1: it had been sent to, so its rates and quotas keep one request, without tokens or money.
+        `requests` 1: it had been sent to, so its rates and quotas keep one request, without tokens or money. Where that
+        was counted is returned, for the ledger: `charges` of the hold say nothing of it any more.
         """
         if hold.settled or self._closed:
-            return
+            return ()
         dropped = {subject.digest for subject in subjects}
         used = Used(requests=requests)
-        for part in reversed(hold.parts):
-            if part.place.digest in dropped:
-                self._taking.give(part, used)
+        gone = [part for part in hold.parts if part.place.digest in dropped]
+        for part in reversed(gone):
+            self._taking.give(part, used)
         hold.parts = [part for part in hold.parts if part.place.digest not in dropped]
         hold.book()
+        return tuple(charge for part in gone for charge in part.charges) if requests else ()
 
     def settle(self, hold: Hold, used: Used) -> None:
         """Once for each hold; again does nothing."""

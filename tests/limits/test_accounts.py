@@ -132,7 +132,8 @@ def test_a_deployment_that_was_sent_to_keeps_the_request(accounts: Accounts) -> 
     hold = accounts.admit((KEY,), ASK)
     for _ in range(2):
         accounts.add(hold, (DEPLOYMENT,), ASK)
-        accounts.drop(hold, (DEPLOYMENT,), requests=1)
+        charges = accounts.drop(hold, (DEPLOYMENT,), requests=1)
+        assert [charge.subject for charge in charges] == [DEPLOYMENT.id]
 
     with pytest.raises(Refused, match="rpm"):
         accounts.add(hold, (DEPLOYMENT,), ASK)
