@@ -37,6 +37,9 @@ pytestmark = [
 ]
 
 PATIENCE = 20.0
+KILLS = 6
+DEAREST = 30
+"""Micro-dollars of one request."""
 MONEY = {"budget": {"usd": 1000, "period": "month"}}
 
 
@@ -186,7 +189,7 @@ async def test_nothing_is_lost_and_nothing_counts_twice_while_workers_are_killed
 
         clients = [asyncio.ensure_future(client(number)) for number in range(8)]
         chance = random.Random(5)
-        for _ in range(6):
+        for _ in range(KILLS):
             wanted = len(seen) + chance.randrange(10, 60)
             await one.until(lambda wanted=wanted: len(seen) >= wanted and one.pids())
             os.kill(chance.choice(one.pids()), signal.SIGKILL)
@@ -211,7 +214,7 @@ async def test_nothing_is_lost_and_nothing_counts_twice_while_workers_are_killed
         assert len(set(mine)) == len(mine)
         assert sum(rid.endswith(":the-same") for rid in rows) >= seen.count("the-same")
         unknown = one.rows("SELECT count(*) FROM requests WHERE outcome = 'unknown'")[0][0]
-        assert len(seen) + unknown <= len(rows) <= len(seen) + 8 * 6
+        assert len(seen) + unknown <= len(rows) <= len(seen) + 8 * KILLS
 
 
 def _agree(one: Gateway, subjects: tuple[Subject | None, ...]) -> bool:
@@ -223,7 +226,13 @@ def _agree(one: Gateway, subjects: tuple[Subject | None, ...]) -> bool:
             "SELECT sum(requests), sum(micro) FROM counters WHERE subject = ?", subject.id
         )[0]
         view = one.view(subject)
-        if counted != log or (view.inflight, view.reserved, view.spent) != (0, 0, log[1]):
+        # Who dies between writing an end and counting it leaves the memory short of that one.
+        short = log[1] - view.spent
+        if (
+            counted != log
+            or (view.inflight, view.reserved) != (0, 0)
+            or not 0 <= short <= KILLS * DEAREST
+        ):
             return False
     return True
 
