@@ -33,6 +33,8 @@ PRICES = Fraction(3), Fraction(3, 4), Fraction(25, 2), Fraction(173, 10)
 """Micro-dollars a token: prompt, cached, completion, reasoning."""
 AFTER = 3 * SECOND
 """For so long after a worker was killed a client may notice it."""
+DRAIN = 30 * SECOND
+"""As long as a worker may take to leave (`server.drain`)."""
 BLIND = 5 * SECOND
 """For so long after a server of shared limits came back strict budgets may be refused."""
 COLUMNS = (
@@ -241,8 +243,13 @@ def _failures(
             name = "the provider's connection was reset"
         elif one.fate == CUT and _during(kills, one):
             name = "its worker was killed"
-        elif one.fate == CUT and not found and one.said == "after 0 bytes" and _during(ends, one):
-            # A worker that leaves closes connections that are idle; this one was asked on in the same instant.
+        elif (
+            one.fate == CUT
+            and not found
+            and one.said == "after 0 bytes"
+            and _during(ends, one, DRAIN)
+        ):
+            # A worker that leaves closes connections that are idle; on this one a request had come that it had not read.
             name = "sent on a connection that was being closed"
         elif (
             one.said.startswith("503")
@@ -259,10 +266,10 @@ def _failures(
     return classes
 
 
-def _during(times: Sequence[int], one: Asked) -> bool:
+def _during(times: Sequence[int], one: Asked, after: int = AFTER) -> bool:
     """Whether one of them fell into it, or just before it."""
     number = bisect_right(times, one.ended)
-    return bool(number) and one.ended - times[number - 1] <= AFTER
+    return bool(number) and one.ended - times[number - 1] <= after
 
 
 def _sums(books: Books, wrong: list[str]) -> None:
