@@ -54,7 +54,7 @@ def test_where_there_is_none_nothing_is_shown() -> None:
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    one = Spool(tmp_path, "0", size=1 << 16, segment=1 << 16, emergency=0)
+    one = Spool(tmp_path, "0", size=1 << 18, segment=1 << 16, emergency=0)
     yield one
     one.close()
 
