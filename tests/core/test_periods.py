@@ -8,7 +8,7 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.core import periods
@@ -166,7 +166,7 @@ HOURS = st.none() | st.lists(st.integers(0, 23), min_size=1, max_size=3)
 WEEKDAYS = st.none() | st.lists(st.integers(0, 6), min_size=4, max_size=6)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_windows_are_those_of_somebody_who_watches_the_clock(data: st.DataObject) -> None:
     tz = data.draw(st.sampled_from(ZONES))
@@ -188,6 +188,7 @@ def test_windows_are_those_of_somebody_who_watches_the_clock(data: st.DataObject
             for w in new
         )
     ]
+    assume(len(fires) > 1)  # ten days may have but one of few weekdays
     nows = st.integers(fires[0], fires[-1] - 1)
     for now in data.draw(st.lists(nows | st.sampled_from(fires[:-1]), min_size=1, max_size=8)):
         found = of_quota(Quota(cron=cron, tz=tz), now)
