@@ -280,7 +280,10 @@ async def test_c13_ten_megabytes_in_one_event(tmp_path: Path, name: str) -> None
         assert size == sum(map(len, parts())) > 10 << 20
         assert found == expected.hexdigest()
         assert proxy.metric("headrace_stream_terminations_total", reason="done") == 1
-        assert proxy.metric("headrace_tokens_total", type="output", source="reported") == (name != "chat") * 6
+        assert (
+            proxy.metric("headrace_tokens_total", type="output", source="reported")
+            == (name != "chat") * 6
+        )
 
 
 @pytest.fixture(scope="module")
