@@ -335,6 +335,8 @@ async def scripted(script: Script) -> AsyncIterator[str]:
             await script(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            pass  # by us, below: asyncio's server would log it with its traceback
         finally:
             tasks.discard(task)
             writer.close()

@@ -284,6 +284,7 @@ async def test_the_account_of_the_configuration_is_an_owner(own: Desk) -> None:
 @pytest.mark.parametrize(
     ("name", "password"),
     [("root", "wrong"), ("root", ""), ("root", HASHED), ("root", WEAK), ("admin", PASSWORD)],
+    ids=["wrong", "empty", "its hash", "a weak hash", "another name"],
 )
 async def test_only_with_its_password(own: Desk, name: str, password: str) -> None:
     assert (await own.login(name, password)).status == 401
