@@ -6,6 +6,7 @@ blocked loop. Time in which the machine let nobody run is not counted, or a busy
 
     the loop's thread used CPU time        that CPU time counts (it was computing)
     it used none and could have run        nothing counts (it was starved)
+    it used none and waited for the disk   nothing counts (how long that takes is the machine's affair)
     it used none and was asleep            the time counts (it was in a blocking call), but never more for one look
                                            than a look should take: a late watcher has been starved itself
 """
@@ -137,16 +138,16 @@ class Patient:
             return min(elapsed, LOOK_AT_MOST)
         if spent > elapsed * COMPUTING:
             return spent
-        return spent if self._runnable() else min(elapsed, LOOK_AT_MOST)
+        return spent if self._kept_waiting() else min(elapsed, LOOK_AT_MOST)
 
     def _used(self) -> float:
         return 0.0 if self._clock is None else time.clock_gettime(self._clock)
 
-    def _runnable(self) -> bool:
-        """It would run if the machine let it."""
+    def _kept_waiting(self) -> bool:
+        """It would run if the machine, or its disk, let it."""
         try:
             with open(self._stat, "rb") as stat:
-                return stat.read().rpartition(b")")[2].split(maxsplit=1)[0] == b"R"
+                return stat.read().rpartition(b")")[2].split(maxsplit=1)[0] in {b"R", b"D"}
         except OSError:
             return False
 
