@@ -57,6 +57,8 @@ class Steer(Struct, frozen=True, eq=False):
     """The fault stops after so many requests; 0 is never."""
     after: int = 0
     """Requests answered well before the fault begins."""
+    lasts: float = 0.0
+    """Seconds from the first request until the fault stops; 0 is never."""
     at: int = -1
     """Tokens before a fault in mid-stream; negative is half."""
     cut: int = -1
@@ -84,6 +86,7 @@ _VALUES: tuple[tuple[re.Pattern[str], str, Callable[[str], Any]], ...] = (
     (re.compile(r"k(\d{1,9})"), "cut", int),
     (re.compile(r"split(\d{1,9})"), "split", int),
     (re.compile(r"rounds(\d{1,4})"), "rounds", int),
+    (re.compile(r"for(\d{1,6}(?:\.\d+)?)"), "lasts", float),
 )
 
 _FLAGS: dict[str, tuple[str, Any]] = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from proxy.core.clock import monotonic
 from proxy.simulator.faults import FAULTS
 from proxy.simulator.grammar import Steer, parse
 from proxy.simulator.http import field
@@ -29,12 +30,14 @@ def _steering(text: str) -> tuple[Steer, Steer]:
 class World:
     """One simulator's memory."""
 
-    __slots__ = ("attempts", "connections", "ledger", "serial", "store", "transports")
+    __slots__ = ("attempts", "began", "connections", "ledger", "serial", "store", "transports")
 
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.attempts: dict[str, int] = {}
         """Requests seen for each steering text with a counted fault."""
+        self.began: dict[str, float] = {}
+        """When the first request came, for each steering text whose fault ends with time: monotonic seconds."""
         self.store: dict[str, bytes] = {}
         self.serial = 0
         self.connections = 0
@@ -44,11 +47,14 @@ class World:
         """Forget everything but what is going on right now."""
         self.ledger.reset()
         self.attempts.clear()
+        self.began.clear()
         self.store.clear()
 
     def steer(self, text: str) -> Steer:
         """How to answer this time: a counted fault begins and stops."""
         steer, calm = _steering(text)
+        if steer.lasts and monotonic() - self.began.setdefault(text, monotonic()) >= steer.lasts:
+            return calm
         if not (steer.times or steer.after):
             return steer
         attempt = self.attempts[text] = self.attempts.get(text, 0) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.core.clock import Hands
 from proxy.simulator.ledger import Exchange
 from proxy.simulator.world import World, early_model, steering_header
 
@@ -16,6 +17,21 @@ def test_a_counted_fault_is_counted_for_each_text() -> None:
 
     assert first == ["503", "", ""]
     assert other == "503"
+
+
+def test_a_fault_ends_with_time_from_the_first_request(hands: Hands) -> None:
+    world = World()
+    hands.advance(100)
+
+    assert world.steer("sim-503-for60").fault == "503"
+    hands.advance(59.9)
+    assert world.steer("sim-503-for60").fault == "503"
+    assert world.steer("sim-503-for60-idb").fault == "503"
+    hands.advance(0.1)
+    assert world.steer("sim-503-for60").fault == ""
+    assert world.steer("sim-503-for60-idb").fault == "503"
+    world.reset()
+    assert world.steer("sim-503-for60").fault == "503"
 
 
 def test_a_reset_begins_the_count_again() -> None:
