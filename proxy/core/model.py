@@ -244,6 +244,8 @@ class Deployment(Struct, frozen=True, eq=False):
     quota: Quota | None = None
     price: Price | None = None
     """None: unknown, which is not the same as nothing. Of a wildcard: what the configuration says for all of it."""
+    prefills: bool = False
+    """A request may end with the beginning of its answer, and the answer is the rest."""
 
 
 class Model(Struct, frozen=True, eq=False):
@@ -262,6 +264,8 @@ class Model(Struct, frozen=True, eq=False):
     """What it is for: `chat`, `completion`, `embedding`, `image`, `audio`, `rerank`; empty: nobody said."""
     description: str = ""
     limits: Limits | None = None
+    continuation: tuple[str, ...] = ()
+    """Ways to go on elsewhere with a stream that broke off, the first first: `match`, `anchor`, `prefill`."""
 
 
 class VirtualKey(Struct, frozen=True, eq=False, gc=False):

@@ -300,6 +300,7 @@ def _model(
         type=block.type or "",
         description=block.description or "",
         limits=usage.limits(block),
+        continuation=tuple(dict.fromkeys(block.continuation)),
     )
 
 
@@ -332,6 +333,7 @@ def _deployment(
         limits=usage.limits(item),
         quota=usage.quota(item.quota),
         price=price,
+        prefills="prefill" in item.continuation,
     )
 
 

@@ -55,6 +55,13 @@ def some(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def ladder(value: object) -> object:
+    """`none`, one way, or several in order."""
+    if isinstance(value, str):
+        return [] if lower(value) == "none" else [lower(value)]
+    return value
+
+
 def _dialects(value: object) -> object:
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return {name: surfaces.DIALECTS.get(name, "") for name in value}
@@ -171,6 +178,26 @@ Prefer = Annotated[
     list[str],
     BeforeValidator(some),
     WithJsonSchema({"type": "array", "items": _TARGETS}),
+]
+_WAYS = {"enum": ["match", "anchor", "prefill"]}
+Ladder = Annotated[
+    list[Literal["match", "anchor", "prefill"]],
+    BeforeValidator(ladder),
+    WithJsonSchema(
+        {"anyOf": [{"enum": ["none", *_WAYS["enum"]]}, {"type": "array", "items": _WAYS}]}
+    ),
+]
+Abilities = Annotated[
+    list[Literal["prefill"]],
+    BeforeValidator(ladder),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["none", "prefill"]},
+                {"type": "array", "items": {"enum": ["prefill"]}},
+            ]
+        }
+    ),
 ]
 Cron = Annotated[str, AfterValidator(values.cron)]
 BudgetCron = Annotated[str, AfterValidator(values.budget_cron)]

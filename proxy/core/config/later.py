@@ -20,11 +20,10 @@ LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
     ("server",): {"name": ()},
     ("health",): {"probe": (), "interval": (300,), "mask_above": ()},
     ("providers", "*"): {"fields": (), "key_strategy": ()},
-    ("models", "*"): {"hedge": (), "continuation": ("none",), "echo_alias": (False,)},
+    ("models", "*"): {"hedge": (), "echo_alias": (False,)},
     ("models", "*", "deployments", "*"): {
         "max_context": (),
         "health_check": ("auto",),
-        "continuation": ("none",),
     },
 }
 """Where each is written, and what else than `_OFF` means that it is not used."""

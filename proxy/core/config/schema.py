@@ -13,9 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from proxy.core import model, surfaces
 from proxy.core.config.fields import (
+    Abilities,
     Dialects,
     Duration,
     Hidden,
+    Ladder,
     Limit,
     LimitOf,
     MaxTokens,
@@ -494,6 +496,10 @@ class Deployment(Section):
     )
     max_tokens: MaxTokens = Field(default=None, description="As in defaults.")
     prefer: Prefer | None = Field(default=None, description="As in its provider.")
+    continuation: Abilities = Field(
+        default_factory=list,
+        description="prefill: it goes on with an answer that a request ends with. none: it does not.",
+    )
     rpm: LimitOf = Field(default=None, description="Requests a minute.")
     tpm: LimitOf = Field(default=None, description="Tokens a minute.")
     concurrency: LimitOf = Field(default=None, description="Requests at once.")
@@ -525,6 +531,10 @@ class Model(Section):
     max_tokens: MaxTokens = Field(default=None, description="As in defaults.")
     strict: bool = Field(
         default=False, description="true: what a translation would leave out is an error instead."
+    )
+    continuation: Ladder = Field(
+        default_factory=list,
+        description="How a stream that breaks off goes on elsewhere, tried in order: match, anchor, prefill; or none.",
     )
     type: Annotated[ModelType | None, BeforeValidator(lower)] = Field(
         default=None,
