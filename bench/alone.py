@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import accounts, ledger, soak, store
+from bench import accounts, failover, ledger, soak, store
 
 if TYPE_CHECKING:
     import argparse
@@ -45,9 +45,22 @@ def _accounts(
     )
 
 
-ZERO = frozenset({"ledger_wrong"})
+def _failover(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    return failover.measure(
+        failover.QUICK if options.quick else failover.Plan(), upstream, cores, say
+    )
+
+
+ZERO = frozenset({"ledger_wrong", "failover_failed"})
 """Figures that have to be 0."""
-GROUPS: Mapping[str, Group] = {"store": _store, "soak": _soak, "accounts": _accounts}
+GROUPS: Mapping[str, Group] = {
+    "store": _store,
+    "soak": _soak,
+    "accounts": _accounts,
+    "failover": _failover,
+}
 
 
 def table(figures: Sequence[Figure], facts: Mapping[str, str]) -> str:
