@@ -184,9 +184,7 @@ async def test_an_unknown_coding_is_refused(coding: str) -> None:
     assert "x" * 33 not in error.message
 
 
-@pytest.mark.parametrize(
-    "content", [PLAIN, gzipped(PLAIN)[:-1], gzipped(PLAIN)[:12], b"\x1f\x8b"]
-)
+@pytest.mark.parametrize("content", [PLAIN, gzipped(PLAIN)[:-1], gzipped(PLAIN)[:12], b"\x1f\x8b"])
 async def test_a_broken_coding_is_refused(content: bytes) -> None:
     assert (await refused(coded("gzip", content))).ref == "bad_enc"
 
