@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench import machine
-from bench.accounts import LIMITS, QUICK, SETTINGS, WAYS, figures, scaled
+from bench.accounts import LINES, QUICK, WAYS, figures, scaled, settings_of
 from bench.peers import ROOT
 from proxy.core.config import parse
 
@@ -19,26 +19,24 @@ from proxy.core.config import parse
 def test_a_difference_is_of_the_least_and_the_median_of_those_within_rounds() -> None:
     costs = {name: [10.0, 12.0, 30.0] for name in WAYS} | {"ledger": [21.0, 19.0, 33.0]}
 
-    found = {one.name: one.value for one in figures("request", costs, {"ledger": [5.0, 4.0]})}
+    found = {one.name: one.value for one in figures("request", costs)}
 
     assert found["request_ledger"] == 19.0
     assert found["request_ledger_off"] == 9.0
     assert found["request_ledger_off_p50"] == 7.0
     assert found["request_limits_off"] == 0.0
-    assert found["request_ledger_ship"] == 4.0
 
 
 def test_only_the_ledger_and_the_limits_differ() -> None:
-    def made(*, limits: str, ledger: str) -> dict[str, Any]:
-        text = SETTINGS.format(
-            port=1, admin=2, workers=1, folder="/f", ledger=ledger, upstream="http://u",
-            key="sk-bench-0123456789", limits=limits,
-        )  # fmt: skip
+    def made(name: str) -> dict[str, Any]:
+        text = settings_of(WAYS[name], Path("/f"), Path("/l"), "http://u", 1)
         assert parse(text).config.providers
         content: dict[str, Any] = yaml.safe_load(text)
         return content
 
-    with_all, without = made(limits=LIMITS, ledger="/l"), made(limits="", ledger="")
+    with_all, without = made("limits"), made("off")
+    with_all["admin"].pop("port")
+    without["admin"].pop("port")  # a free one each
     (key,) = with_all.pop("keys")
     (plain,) = without.pop("keys")
 
@@ -85,4 +83,5 @@ def test_a_quick_run_measures_every_way(tmp_path: Path) -> None:
         one["name"]: one["value"] for one in msgspec.json.decode(file.read_bytes())["figures"]
     }
     assert all(values[f"{what}_{name}"] > 0 for what in QUICK.loads for name in WAYS)
-    assert values["request_limits_ship"] > 0
+    assert all(values[f"line_{name}"] > 0 for name in LINES)
+    assert values["limits_ship"] > 0

@@ -1,0 +1,228 @@
+"""What limits, budgets and the ledger cost a request in one thread of one process, without a socket.
+
+Everything between a request that has been read and the write of its answer is the real line (`gateway.pipeline.serve`); the
+client's connection and the provider's are objects that remember nothing and answer at once. Its time is that of the
+thread, which neighbours disturb far less than that of a process with sockets, so a change of half a microsecond shows.
+What the kernel does for a socket, and the threads of the ledger and of the log, are not in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from bench.load import Load, request_bytes
+from bench.peers import KEY
+from proxy.core.config import parse
+from proxy.core.metrics import Metrics
+from proxy.gateway import pipeline
+from proxy.gateway.endpoints import match
+from proxy.gateway.exchange import Exchange
+from proxy.gateway.throttle import Throttle
+from proxy.ledger.spool import Spool
+from proxy.limits.accounts import Accounts
+from proxy.state.live import Live
+from proxy.state.snapshot import compile_snapshot
+from proxy.state.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from proxy.core.model import Provider, Snapshot
+
+MODEL = "sim-n16"
+HEAD, _, BODY = request_bytes(Load(model=MODEL, key=KEY)).partition(b"\r\n\r\n")
+"""The request of the other measurements."""
+ANSWER = msgspec.json.encode(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": " ".join(["word"] * 16)},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 60, "completion_tokens": 16, "total_tokens": 76},
+    }
+)
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
+BATCH = 50
+"""Requests of one way in turn."""
+WARM = 5
+"""Batches before anything counts."""
+
+
+class _Request:
+    """As much of a request of aiohttp's as the line looks at; its body is here."""
+
+    version = (1, 1)
+    keep_alive = True
+    method = "POST"
+    remote = "127.0.0.1"
+
+    def __init__(self) -> None:
+        lines = [line.partition(b": ") for line in HEAD.split(b"\r\n")[1:]]
+        self.raw_headers = tuple((name, value) for name, _, value in lines)
+        self.headers = CIMultiDictProxy(
+            CIMultiDict((name.decode(), value.decode()) for name, value in self.raw_headers)
+        )
+        self.content = self
+
+    def is_eof(self) -> bool:
+        return True
+
+    def read_nowait(self) -> bytes:
+        return BODY
+
+
+class _Client:
+    """A client that takes everything."""
+
+    half_closed = False
+    writing_paused = False
+    received_at = 0.0
+    flow = None
+    transport = None
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written = data
+
+
+class _Provider:
+    """A provider, the pool of its connections and the one connection it has: it answers while it is asked."""
+
+    conversations = None
+    served = 1
+    consumer = None
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.heads: dict[object, tuple[bytes, bytes]] = {}
+
+    def of(self, _provider: Provider) -> _Provider:
+        return self
+
+    async def connect(
+        self, _timeout: float, *, fresh: bool = False
+    ) -> tuple[_Provider, Callable[[], None]]:
+        return self, _nothing
+
+    def exchange(self, _head: bytes, _body: bytes, gate: Any, release: Callable[[], None]) -> None:
+        gate.head(200, HEADERS)
+        gate.body(ANSWER)
+        gate.end()
+        release()
+
+    def hold(self) -> None:
+        """Nothing more comes."""
+
+    unhold = cancel = hold
+
+
+def _nothing() -> None:
+    pass
+
+
+class Line:
+    """One configuration, ready to serve."""
+
+    def __init__(self, snapshot: Snapshot, folder: Path | None, stack: ExitStack) -> None:
+        """With a `folder` requests are recorded there, and limits are counted in a file of it."""
+        metrics = Metrics("0", version="0", aiohttp="0")
+        state = self.state = State(snapshot, Live(), metrics)
+        state.use(snapshot)
+        if folder is None:
+            state.accounts = Accounts.memory()
+        else:
+            state.spool = stack.enter_context(closing(Spool(folder, "0", size=1 << 34)))
+            state.accounts = Accounts.open(folder / "limits.shm", 0, 1)
+            state.accounts.learned()
+        stack.callback(state.accounts.close)
+        found = match("POST", "/v1/chat/completions")
+        assert found is not None
+        self._endpoint, self._params = found
+        self._request: Any = _Request()
+        self._client: Any = _Client()
+        (provider,) = snapshot.providers.values()
+        self._pool: Any = _Provider(provider)
+        self._throttle = Throttle()
+
+    def once(self) -> None:
+        """One request. It never waits, so it is done when this returns, but for the turns it gives the loop."""
+        client = self._client
+        client.received_at = time.monotonic()
+        exchange = Exchange(
+            self._request, client, self._endpoint, self._params, "", client.received_at
+        )
+        call = pipeline.serve(exchange, client, self.state, self._pool, self._throttle)
+        try:
+            while True:
+                call.send(None)
+        except StopIteration:
+            pass
+        if exchange.status != 200:
+            raise RuntimeError(f"the line answered {exchange.status}: {client.written[-300:]!r}")
+
+    def batch(self) -> float:
+        """Microseconds of this thread a request, over a few of them."""
+        before = time.thread_time_ns()
+        for _ in range(BATCH):
+            self.once()
+        return (time.thread_time_ns() - before) / 1e3 / BATCH
+
+
+def measure(
+    settings: Mapping[str, str], recorded: frozenset[str], folder: Path, batches: int
+) -> dict[str, list[float]]:
+    """Microseconds a request in each batch, by name. All take turns, a few milliseconds each, so that what the machine does
+    meanwhile is the same for all of them.
+
+    `settings`: configurations as text, by name; `recorded`: those of them with a ledger, below `folder`.
+    """
+    with ExitStack() as stack:
+        return asyncio.run(_measure(settings, recorded, folder, batches, stack))
+
+
+async def _measure(
+    settings: Mapping[str, str],
+    recorded: frozenset[str],
+    folder: Path,
+    batches: int,
+    stack: ExitStack,
+) -> dict[str, list[float]]:
+    lines: dict[str, Line] = {}
+    for name, text in settings.items():
+        own = folder / name if name in recorded else None
+        if own is not None:
+            own.mkdir()
+        lines[name] = Line(compile_snapshot(parse(text).config), own, stack)
+    costs: dict[str, list[float]] = {name: [] for name in lines}
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        for turn in range(-WARM, batches):
+            for name, line in lines.items():
+                await asyncio.sleep(0)  # timers that were cancelled are forgotten now
+                cost = line.batch()
+                if turn >= 0:
+                    costs[name].append(cost)
+            gc.collect(0)
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    return costs
