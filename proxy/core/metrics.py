@@ -289,6 +289,11 @@ class Metrics:
             "Successful answers without content or without usage.",
             ("provider", "reason"),
         )
+        self.odd_usage = counter(
+            "headrace_odd_usage_total",
+            "Answers whose usage, as their provider reports it, cannot be true, or not all of it.",
+            ("provider", "reason"),
+        )
         self.cost = counter(
             "headrace_cost_usd_total",
             "US dollars charged to clients.",

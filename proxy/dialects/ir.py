@@ -37,8 +37,10 @@ class Usage(Struct, frozen=True):
     cache_write: int = 0
     output: int = 0
     reasoning: int = 0
-    suspect: bool = False
-    """The provider's figures were negative, absurd or contradicted each other, and have been corrected."""
+    suspect: Literal["", "absurd", "torn", "large"] = ""
+    """What is odd about the provider's figures. `absurd`: one was none that can be counted (negative, a fraction, a word,
+    beyond `usage.ABSURD`), and is 0 here; `torn`: a part was larger than what it is a part of, and has been cut to it;
+    `large`: to be believed only by who knows the request."""
     images: int = 0
     seconds: float = 0.0
     """Audio that is charged by its length."""

@@ -123,9 +123,7 @@ class PlainTap:
     @property
     def usage(self) -> Usage | None:
         usage = reports.openai(self._report, self._images)
-        if usage is None and self._seconds:
-            return Usage(seconds=self._seconds)
-        return usage
+        return reports.heard(self._seconds) if usage is None else usage
 
     def complete(self) -> bool:
         return self._done
@@ -185,7 +183,7 @@ class PlainTap:
         self._done = True
         # Cohere keeps its tokens elsewhere.
         self._report = found.usage if found.meta is None else found.meta.tokens
-        self._seconds = found.duration or 0.0
+        self._seconds = found.duration or 0.0  # of a recording, said beside its text
         return CONTENT | FINISH
 
     def _odd_body(self, raw: bytes) -> int:

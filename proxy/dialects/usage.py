@@ -2,7 +2,8 @@
 
 OpenAI's and Google's prompt counts include the cached tokens, Anthropic's does not; Google counts thoughts beside the
 answer, OpenAI inside it, and some who speak OpenAI's dialect do as Google does. Where a total is given it settles
-which. No figure is believed beyond reason: a negative or absurd one is 0, and the report is marked.
+which. A negative or absurd figure is 0 here, and the report is marked; so is one that has to be compared with the
+request and the answer before it is believed (`gateway.plausibility`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from msgspec import Meta, Raw, Struct
 from proxy.dialects.base import Usage
 
 ABSURD = 10**9
+USUAL = 500_000
+"""Tokens of a prompt, or of an answer, up to which nobody has to look."""
+USUAL_SECONDS = 86_400.0
+USUAL_IMAGES = 64
 
 _decode = msgspec.json.Decoder().decode
 
-Count = Annotated[int, Meta(ge=0, le=ABSURD)]
+Count = Annotated[int, Meta(ge=0, le=USUAL)]
 
 
 class _PromptDetails(Struct, gc=False):
@@ -38,7 +43,7 @@ class _Common(Struct, forbid_unknown_fields=True, gc=False):
 
     prompt_tokens: Count
     completion_tokens: Count
-    total_tokens: Count
+    total_tokens: int
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
 
@@ -51,11 +56,11 @@ _NO_OUTPUT_DETAILS = _OutputDetails()
 class Report:
     """One usage object, read with suspicion."""
 
-    __slots__ = ("fields", "suspect")
+    __slots__ = ("absurd", "fields")
 
     def __init__(self, fields: dict[str, object]) -> None:
         self.fields = fields
-        self.suspect = False
+        self.absurd = False
 
     @classmethod
     def read(cls, raw: Raw | bytes) -> Report | None:
@@ -85,7 +90,7 @@ class Report:
             return 0
         inner = Report(fields)
         found = inner.count(*names)
-        self.suspect |= inner.suspect
+        self.absurd |= inner.absurd
         return found
 
     def details(self, groups: tuple[str, ...], *names: str) -> int:
@@ -102,16 +107,30 @@ class Report:
             return 0
         chosen = [Report(m) for m in members if isinstance(m, dict) and m.get(kind) == of]
         found = sum(member.count(count) for member in chosen)
-        self.suspect |= any(member.suspect for member in chosen)
+        self.absurd |= any(member.absurd for member in chosen)
         return found
+
+    def seconds(self) -> float:
+        """Of audio that was heard or said; 0 where nothing says so."""
+        value = self.fields.get("seconds")
+        if value is None:
+            return 0.0
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and 0 <= value <= ABSURD:  # type: ignore[operator]
+            return float(value)  # type: ignore[arg-type]
+        self.absurd = True
+        return 0.0
 
     def _sane(self, value: object) -> int:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= ABSURD:
             return value
-        self.suspect = True
+        self.absurd = True
         return 0
+
+
+_NO_REPORT = Report({})
 
 
 def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
@@ -122,7 +141,7 @@ def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
             return common
     report = Report.read(raw)
     if report is None:
-        return Usage(images=images) if images else None
+        return _disjoint(_NO_REPORT, 0, 0, 0, 0, 0, images=images) if images else None
     prompt = report.count("prompt_tokens", "input_tokens")
     output = report.count("completion_tokens", "output_tokens")
     total = report.count("total_tokens")
@@ -293,14 +312,14 @@ def _disjoint(
     audio_output: int = 0,
     written_1h: int = 0,
 ) -> Usage:
-    seconds = report.fields.get("seconds")
-    suspect = (
-        report.suspect
-        or cached + written > prompt
+    seconds = report.seconds()
+    torn = (
+        cached + written > prompt
         or written_1h > written
         or audio_input > prompt
         or max(reasoning, audio_output) > output
     )
+    large = max(prompt, output) > USUAL or images > USUAL_IMAGES or seconds > USUAL_SECONDS
     cached = min(cached, prompt)
     written = min(written, prompt - cached)
     uncached = prompt - cached - written
@@ -310,15 +329,15 @@ def _disjoint(
         cache_write=written,
         output=output,
         reasoning=min(reasoning, output),
-        suspect=suspect,
+        suspect="absurd" if report.absurd else "torn" if torn else "large" if large else "",
         images=images,
-        seconds=_seconds(seconds),
+        seconds=seconds,
         audio_input=min(audio_input, uncached),
         audio_output=min(audio_output, output),
         cache_write_1h=min(written_1h, written),
     )
 
 
-def _seconds(value: object) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value <= ABSURD else 0.0  # type: ignore[arg-type, operator]
+def heard(duration: float) -> Usage | None:
+    """What a recording took, by its length alone; None where that is 0."""
+    return _disjoint(Report({"seconds": duration}), 0, 0, 0, 0, 0) if duration else None

@@ -1,9 +1,9 @@
 """From what an answer used to what is charged for it.
 
-What the provider reported is charged, whatever became of the answer. Where it reported nothing, or not to the end, what
-was probably used is estimated, and the configuration says whether that is charged or only written down: an answer
-that came whole always, one that the client left by `ledger.client_gone`, one that the provider broke off by
-`ledger.failed`.
+What the provider reported is charged, whatever became of the answer. Where it reported nothing, not to the end, or what
+cannot be true (`plausibility.py`), what was probably used is estimated, and the configuration says whether that is
+charged or only written down: an answer that came whole always, one that the client left by `ledger.client_gone`, one
+that the provider broke off by `ledger.failed`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core import prices
 from proxy.gateway import sizing
 from proxy.gateway.answer import Kind
+from proxy.gateway.plausibility import BELIEVED, Doubt, answers, doubt, received
 from proxy.gateway.relay import EventRelay
 from proxy.ledger.records import Tokens
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.plan import Candidate
 
-REPORTED, ESTIMATED, NONE = "reported", "estimated", "none"
+REPORTED, ESTIMATED, SUSPECT, NONE = "reported", "estimated", "suspect", "none"
 UNKNOWN = prices.UNKNOWN
 
 _BYTES = 4.0
@@ -37,6 +39,8 @@ _ENVELOPE: Mapping[str, int] = {"openai": 320, "anthropic": 130, "gemini": 350}
 """Bytes around the text of one event, about."""
 _WHOLE = 400
 """Bytes around the text of a whole answer, about."""
+_SECOND = 16_000
+"""Bytes of a second of a recording, about: 128 kbit/s."""
 _SMALL = 2048
 """Bytes of a request that are not worth looking into: a picture does not fit."""
 _MAX_PRICES = 512
@@ -48,13 +52,15 @@ class Bill(Struct, frozen=True, gc=False):
 
     tokens: Tokens
     source: str
-    """REPORTED, ESTIMATED or NONE."""
+    """REPORTED, ESTIMATED, SUSPECT (as ESTIMATED, because what was reported cannot be true), or NONE."""
     cost: int
     """Charged to the client."""
     estimate: int
     """What was probably used, where nothing was reported; UNKNOWN: nothing had to be estimated."""
     spent: int
     """What the provider will charge for the attempt that answered."""
+    doubt: Doubt | None = None
+    """What is odd about what was reported."""
 
 
 NOTHING = Bill(Tokens(), NONE, 0, UNKNOWN, 0)
@@ -91,25 +97,33 @@ def bill(exchange: Exchange, attempt: Attempt, outcome: str, snapshot: Snapshot)
     price = snapshot.price_unknown if own is None else own
     gate = attempt.gate if attempt.connected_at else None
     usage = None if gate is None else gate.tap.usage
-    if usage is not None and (outcome == "ok" or attempt.gate.tap.complete()):
+    odd = None
+    whole = usage is not None and (outcome == "ok" or attempt.gate.tap.complete())
+    if usage is not None and (usage.suspect or not usage.output or not usage.input):
+        odd = doubt(usage, exchange, attempt, whole=whole)
+        if odd not in BELIEVED:
+            usage = None
+    if usage is not None and whole and odd is not Doubt.MISSING:
         cost = UNKNOWN if price is None else prices.cost(price, usage)
-        return Bill(_tokens(usage), REPORTED, cost, UNKNOWN, cost if own is not None else UNKNOWN)
+        spent = cost if own is not None else UNKNOWN
+        return Bill(_tokens(usage), REPORTED, cost, UNKNOWN, spent, odd)
     if gate is None:
         return NOTHING  # it was not sent
+    source = ESTIMATED if odd in BELIEVED else SUSPECT
     tokens = estimated(exchange, attempt, usage)
     estimate = UNKNOWN if price is None else prices.cost(price, tokens)
     spent = UNKNOWN if own is None else estimate
-    if outcome == "ok":
-        return Bill(tokens, ESTIMATED, estimate, estimate, spent)
+    if outcome == "ok" or whole:
+        return Bill(tokens, source, estimate, estimate, spent, odd)
     if outcome == "client_gone":
         if snapshot.ledger.client_gone != "cancel":
-            return Bill(tokens, ESTIMATED, estimate, estimate, spent)
+            return Bill(tokens, source, estimate, estimate, spent, odd)
         if usage is not None:
             cost = UNKNOWN if price is None else prices.cost(price, usage)
-            return Bill(_tokens(usage), REPORTED, cost, estimate, spent)
-        return Bill(tokens, ESTIMATED, 0, estimate, spent)
+            return Bill(_tokens(usage), REPORTED, cost, estimate, spent, odd)
+        return Bill(tokens, source, 0, estimate, spent, odd)
     charged = estimate if snapshot.ledger.failed == "estimate" else 0
-    return Bill(tokens, ESTIMATED, charged, estimate, UNKNOWN)
+    return Bill(tokens, source, charged, estimate, UNKNOWN, odd)
 
 
 def cost_of(candidate: Candidate, snapshot: Snapshot, tokens: int) -> int:
@@ -127,7 +141,7 @@ def spent_for_nothing(attempt: Attempt, snapshot: Snapshot) -> int:
     gate = attempt.gate if attempt.connected_at else None
     if gate is None or not 200 <= gate.status < 300:
         return 0
-    usage = gate.tap.usage
+    usage = _believed(attempt)
     if usage is not None:
         return prices.cost(price_of(attempt.candidate, snapshot), usage)
     return UNKNOWN if gate.received else 0
@@ -136,7 +150,7 @@ def spent_for_nothing(attempt: Attempt, snapshot: Snapshot) -> int:
 def so_far(exchange: Exchange, attempt: Attempt, snapshot: Snapshot) -> tuple[Tokens, int]:
     """(tokens, micro-dollars) of an answer that goes on."""
     price = price_of(attempt.candidate, snapshot) or snapshot.price_unknown
-    tokens = estimated(exchange, attempt, attempt.gate.tap.usage)
+    tokens = estimated(exchange, attempt, _believed(attempt))
     return tokens, prices.cost(price, tokens)
 
 
@@ -152,22 +166,22 @@ def estimated(exchange: Exchange, attempt: Attempt, usage: Usage | None) -> Toke
     """What an answer used that was not, or not wholly, reported. What was reported of the prompt is believed."""
     output = _output(exchange, attempt)
     if usage is None:
-        return Tokens(input=prompt(exchange), output=output)
+        operation, came = exchange.endpoint.operation, received(exchange, attempt)
+        images = answers(exchange) if operation == "images" and came else 0
+        seconds = len(exchange.body) / _SECOND if operation in sizing.HEARD else 0.0
+        return Tokens(prompt(exchange), 0, 0, output, images=images, seconds=seconds)
     told = _tokens(usage)
-    if output <= told.output:
-        return told
-    return Tokens(
-        told.input,
-        told.cache_read,
-        told.cache_write,
-        output,
-        told.reasoning,
-        told.audio_input,
-        told.audio_output,
-        told.images,
-        told.seconds,
-        told.cache_write_1h,
-    )
+    if not told.total - told.output:
+        told = replace(told, input=prompt(exchange))
+    return replace(told, output=output) if output > told.output else told
+
+
+def _believed(attempt: Attempt) -> Usage | None:
+    """What an attempt that is not over reports, as far as it can be true."""
+    usage = attempt.gate.tap.usage
+    if usage is not None and usage.suspect:
+        return usage if doubt(usage, attempt.exchange, attempt) in BELIEVED else None
+    return usage
 
 
 def _output(exchange: Exchange, attempt: Attempt) -> int:

@@ -22,6 +22,7 @@ from proxy.gateway.booking import Entry
 from proxy.gateway.capture import Capture
 from proxy.gateway.exchange import NOTHING
 from proxy.gateway.lingering import Lingering
+from proxy.gateway.plausibility import CHARGED
 from proxy.gateway.relay import OUTCOMES, EventRelay
 from proxy.limits.accounts import Used
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from proxy.gateway.charging import Bill
     from proxy.gateway.exchange import Exchange, Headers
     from proxy.gateway.plan import Step
+    from proxy.gateway.plausibility import Doubt
     from proxy.gateway.relay import Relay
     from proxy.state.state import State
 
@@ -152,6 +154,12 @@ class Meter:
         deployment = attempt.candidate.deployment.id
         if self.state.alert(f"{deployment}:{cause}"):
             logger.warning("deployment %s: %s (%s)", deployment, _ALERTS[cause], cause)
+
+    def _odd(self, deployment: str, doubt: Doubt) -> None:
+        if self.state.alert(f"{deployment}:usage:{doubt}"):
+            logger.warning(
+                "deployment %s: odd usage is reported (%s): %s", deployment, doubt, CHARGED[doubt]
+            )
 
     def answered(self, attempt: Attempt) -> None:
         """An attempt's gate opened."""
@@ -386,6 +394,8 @@ class Meter:
             tally.usage(bundle, bill)
         if attempt is not None:
             tally.answer(self.state.metrics, attempt, bill, self.outcome)
+            if bill.doubt is not None:
+                self._odd(target, bill.doubt)
         if exchange.witness is not None and self._rid and self.state.contents is not None:
             exchange.witness.keep(self._rid, self.state.contents)
         if self.snapshot.logging.requests:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WRITES = frozenset({"chat", "completions", "responses", "messages", "generate"})
 """Operations whose answer is text, as long as somebody says or it likes."""
+HEARD = frozenset({"transcriptions", "translations"})
+"""Operations that listen to a recording."""
 FREE = frozenset({"count_tokens", "stored", "models", "model"})
 """Operations that use no tokens."""
 

@@ -35,7 +35,7 @@ def stream(metrics: Metrics, bundle: Bundle, relay: EventRelay, provider: str) -
 
 def usage(bundle: Bundle, bill: Bill) -> None:
     """Tokens, and what the client is charged for them."""
-    tokens, estimated = bill.tokens, bill.source == charging.ESTIMATED
+    tokens, estimated = bill.tokens, bill.source != charging.REPORTED
     bundle.count_tokens(
         tokens.input,
         tokens.output,
@@ -49,9 +49,12 @@ def usage(bundle: Bundle, bill: Bill) -> None:
 
 
 def answer(metrics: Metrics, attempt: Attempt, bill: Bill, outcome: str) -> None:
-    """What an answer lacked: a report, a charge, or what its translation left out."""
+    """What an answer lacked: a report, a true one, a charge, or what its translation left out."""
+    if bill.doubt is not None:
+        metrics.odd_usage.child(attempt.candidate.deployment.provider.name, bill.doubt).inc()
     if bill.source != charging.REPORTED:
-        if outcome == "ok" and attempt.exchange.endpoint.operation in _REPORTS:
+        silent = outcome == "ok" and bill.doubt is None
+        if silent and attempt.exchange.endpoint.operation in _REPORTS:
             provider = attempt.candidate.deployment.provider.name
             metrics.empty_responses.child(provider, "no_usage").inc()
         if bill.cost == 0:

@@ -58,7 +58,7 @@ def test_flags_are_single_bits_and_content_is_the_least() -> None:
 
 
 def test_usage_has_nothing_unless_reported() -> None:
-    assert Usage() == Usage(0, 0, 0, 0, 0, suspect=False, images=0, seconds=0.0)
+    assert Usage() == Usage(0, 0, 0, 0, 0, suspect="", images=0, seconds=0.0)
 
 
 KEYS = [

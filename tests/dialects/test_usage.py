@@ -43,7 +43,7 @@ def openai(**report: Any) -> Usage | None:
         ({"total_tokens": 12}, Usage(12)),
         ({"prompt_tokens_details": None, "prompt_tokens": 1}, Usage(1)),
         ({"type": "duration", "seconds": 2.5}, Usage(seconds=2.5)),
-        ({"seconds": -1, "x": 1}, Usage()),
+        ({"seconds": -1, "x": 1}, Usage(suspect="absurd")),
         (
             {
                 "prompt_tokens": 90,
@@ -118,25 +118,74 @@ def test_a_total_that_explains_nothing_is_not_believed() -> None:
 def test_an_absurd_count_is_nothing_and_marked(absurd: object) -> None:
     found = openai(prompt_tokens=absurd, completion_tokens=4)
 
-    assert found == Usage(0, 0, 0, 4, suspect=True)
+    assert found == Usage(0, 0, 0, 4, suspect="absurd")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"prompt_tokens": 500_001, "completion_tokens": 1, "total_tokens": 500_002},
+        {"prompt_tokens": 1, "completion_tokens": 500_001, "total_tokens": 500_002},
+        {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 500_003},
+        {"prompt_tokens": 1, "completion_tokens": 1, "seconds": 86_401},
+    ],
+)
+def test_what_is_unusually_large_is_marked(report: dict[str, int]) -> None:
+    found = openai(**report)
+
+    assert found is not None
+    assert found.suspect == "large"
+
+
+def test_so_are_more_images_than_usual() -> None:
+    found = usage.openai(b"null", images=65)
+
+    assert found == Usage(images=65, suspect="large")
+
+
+def test_what_is_large_and_in_order_is_not_marked() -> None:
+    found = openai(prompt_tokens=500_000, completion_tokens=500_000, total_tokens=1_000_000)
+
+    assert found == Usage(500_000, 0, 0, 500_000)
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [
+        (0.0, None),
+        (8.5, Usage(seconds=8.5)),
+        (90_000.0, Usage(seconds=90_000.0, suspect="large")),
+        (-8.5, Usage(suspect="absurd")),
+        (1e300, Usage(suspect="absurd")),
+    ],
+)
+def test_a_recording_is_as_long_as_it_is_said_to_be(
+    duration: float, expected: Usage | None
+) -> None:
+    assert usage.heard(duration) == expected
+
+
+@pytest.mark.parametrize("seconds", [-1, "9", True, 1e300])
+def test_absurd_seconds_are_nothing_and_marked(seconds: object) -> None:
+    assert openai(seconds=seconds) == Usage(suspect="absurd")
 
 
 def test_an_absurd_detail_is_marked_too() -> None:
     found = openai(prompt_tokens=5, prompt_tokens_details={"cached_tokens": -3})
 
-    assert found == Usage(5, suspect=True)
+    assert found == Usage(5, suspect="absurd")
 
 
 def test_more_cached_than_asked_is_kept_to_what_was_asked() -> None:
     found = openai(prompt_tokens=29, prompt_tokens_details={"cached_tokens": 157})
 
-    assert found == Usage(0, 29, suspect=True)
+    assert found == Usage(0, 29, suspect="torn")
 
 
 def test_more_reasoning_than_answer_is_kept_to_the_answer() -> None:
     found = openai(completion_tokens=4, completion_tokens_details={"reasoning_tokens": 9})
 
-    assert found == Usage(0, 0, 0, 4, 4, suspect=True)
+    assert found == Usage(0, 0, 0, 4, 4, suspect="torn")
 
 
 @pytest.mark.parametrize("raw", [b"null", b"{}", b"[]", b"", b"{", b"3", b"[" * 100_000])
@@ -150,8 +199,8 @@ def test_more_audio_than_tokens_is_kept_to_the_tokens() -> None:
     heard = openai(prompt_tokens=4, prompt_tokens_details={"audio_tokens": 9})
     said = openai(completion_tokens=4, completion_tokens_details={"audio_tokens": 9})
 
-    assert heard == Usage(4, suspect=True, audio_input=4)
-    assert said == Usage(0, 0, 0, 4, suspect=True, audio_output=4)
+    assert heard == Usage(4, suspect="torn", audio_input=4)
+    assert said == Usage(0, 0, 0, 4, suspect="torn", audio_output=4)
 
 
 def test_images_are_counted_even_without_a_report() -> None:
@@ -189,7 +238,7 @@ def test_anthropic_tells_what_is_cached_for_an_hour() -> None:
     expected = Usage(10, 0, 50, 7, cache_write_1h=30)
     assert anthropic(start, {"output_tokens": 7}) == anthropic(start, silent) == expected
     assert anthropic({**start, "cache_creation_input_tokens": 9}) == Usage(
-        10, 0, 9, 1, suspect=True, cache_write_1h=9
+        10, 0, 9, 1, suspect="torn", cache_write_1h=9
     )
 
 
@@ -209,7 +258,7 @@ def test_anthropic_tells_what_is_cached_for_an_hour() -> None:
             {"output_tokens": 9, "input_tokens": 3, "cache_read_input_tokens": 107},
             Usage(3, 107, 0, 9),
         ),
-        ({"output_tokens": -9}, Usage(10, 100, 0, 0, suspect=True)),
+        ({"output_tokens": -9}, Usage(10, 100, 0, 0, suspect="absurd")),
     ],
 )
 def test_the_last_report_wins_in_what_it_states(delta: object, expected: Usage) -> None:
@@ -249,7 +298,7 @@ def test_a_report_at_the_end_alone_is_enough() -> None:
                 "promptTokenCount": 5,
                 "promptTokensDetails": [7, {"modality": "AUDIO", "tokenCount": -1}],
             },
-            Usage(5, suspect=True),
+            Usage(5, suspect="absurd"),
         ),
         ({"promptTokenCount": 5, "promptTokensDetails": "AUDIO"}, Usage(5)),
         ({"promptTokenCount": 50, "toolUsePromptTokenCount": 30}, Usage(80)),
@@ -319,6 +368,7 @@ def test_parts_are_disjoint_and_sane_whatever_is_reported(
             assert 0 <= found.audio_output <= found.output
             assert 0 <= found.cache_write_1h <= found.cache_write
             assert 0 <= found.seconds <= usage.ABSURD
+            assert found.suspect or max(*parts, found.images, found.seconds) <= usage.USUAL
 
 
 @pytest.mark.parametrize(
@@ -337,7 +387,7 @@ def test_parts_are_disjoint_and_sane_whatever_is_reported(
             },
             Usage(3, 0, 6, 4, cache_write_1h=4),
         ),
-        ({"inputTokens": -3, "outputTokens": 4}, Usage(0, 0, 0, 4, suspect=True)),
+        ({"inputTokens": -3, "outputTokens": 4}, Usage(0, 0, 0, 4, suspect="absurd")),
         ({"totalTokens": 4}, None),
         ({}, None),
     ],

@@ -9,7 +9,8 @@ import pytest
 
 from proxy.core.metrics import Metrics
 from proxy.gateway import tally
-from proxy.gateway.charging import ESTIMATED, NOTHING, REPORTED, Bill
+from proxy.gateway.charging import ESTIMATED, NOTHING, REPORTED, SUSPECT, Bill
+from proxy.gateway.plausibility import Doubt
 from proxy.ledger.records import Tokens
 from tests.gateway.asked import CHAT, exchange, raw
 
@@ -62,6 +63,17 @@ async def test_what_an_answer_lacks_is_counted(
 
     assert counted.empty_responses.child("p", "no_usage").value == unreported
     assert counted.wasted_cost.child("m", "p", outcome).value == pytest.approx(wasted)
+
+
+async def test_a_report_that_cannot_be_true_is_counted_as_one_and_as_an_estimate() -> None:
+    counted, bill = metrics(), Bill(TOKENS, SUSPECT, 2500, 2500, 2500, Doubt.OUTPUT)
+    tally.usage(counted.exchange(CHAT, "m", "p", False), bill)
+    tally.answer(counted, attempt(), bill, "ok")
+
+    assert counted.odd_usage.child("p", "output").value == 1
+    assert counted.empty_responses.child("p", "no_usage").value == 0
+    assert counted.tokens.child("m", "p", "input", ESTIMATED).value == 7
+    assert counted.cost.child("m", "p", ESTIMATED).value == pytest.approx(0.0025)
 
 
 async def test_nobody_expects_a_report_of_speech() -> None:
