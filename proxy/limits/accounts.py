@@ -22,7 +22,7 @@ from proxy.limits import leases, shares, windows
 from proxy.limits.holds import Hold, Part
 from proxy.limits.leases import Grant, Lease
 from proxy.limits.subjects import Subject, digest_of
-from proxy.limits.table import COLUMNS, NANO, Table
+from proxy.limits.table import BOOKED, COLUMNS, NANO, Table
 from proxy.limits.taking import Taking
 from proxy.limits.terms import (
     Ask,
@@ -133,14 +133,15 @@ class Accounts:
         hold.book()
         return tuple(charge for part in gone for charge in part.charges) if requests else ()
 
-    def settle(self, hold: Hold, used: Used) -> None:
-        """Once for each hold; again does nothing."""
+    def settle(self, hold: Hold, used: Used, position: int = 0) -> None:
+        """Once for each hold; again does nothing. `position` is that of its end in the ledger (`Spool.position`), if that is
+        written: with it, whatever instant this process is killed in, `charge` finds out what is missing."""
         if hold.settled or self._closed:
             return
         hold.settled = True
         give = self._taking.give
         for part in hold.parts:
-            give(part, used)
+            give(part, used, position)
 
     def _take(self, subjects: Sequence[Subject], ask: Ask, shown: bool) -> list[Part]:
         take = self._taking.take
@@ -168,18 +169,50 @@ class Accounts:
         """What a dead worker held is free again; how many slots it had. By the supervisor, before another takes its place."""
         return self._table.clear(column)
 
-    def charge(self, charges: Sequence[Charge], used: Used, came: float | None = None) -> None:
+    def charge(
+        self,
+        charges: Sequence[Charge],
+        used: Used,
+        came: float | None = None,
+        column: int = 0,
+        position: int = 0,
+    ) -> None:
         """Book what a dead worker could not: recovery does.
+
+        `position` is where the ledger of the worker that had this column says so: what it had counted up to there is passed
+        over. Told in the order of positions, it is counted once, however often it is told; 0: each time.
 
         `came` is when the request came (Unix time). What came before `created` is learned from the database instead,
         and not booked here; None: neither is what is charged while nothing is `known`.
         """
         if not self.known and (came is None or came < self.created):
             return
+        table, before, place = self._table, "", position
+        amounts = used.requests, used.tokens, used.micro
+        if column >= table.columns:
+            position = 0  # of workers there were before: nothing in here is theirs
         for charge in charges:
-            with _Window(self._table, charge) as at:
+            if not position:
+                with _Window(table, charge) as at:
+                    if at >= 0:
+                        windows.add(table.words, at, *amounts)
+                continue
+            place = place + 1 if charge.subject == before else position
+            before = charge.subject
+            if self._booked(charge, column) >= place:
+                continue
+            window = _Window(table, charge)
+            with window as at:
                 if at >= 0:
-                    windows.add(self._table.words, at, used.requests, used.tokens, used.micro)
+                    booked = window.slot + COLUMNS + BOOKED * table.columns + column
+                    windows.settle(
+                        table.memory, table.words, window.slot, at, column, booked, place, amounts
+                    )
+
+    def _booked(self, charge: Charge, column: int) -> int:
+        table = self._table
+        slot = table.find(digest_of(charge.subject))
+        return table.words[slot + COLUMNS + BOOKED * table.columns + column] if slot >= 0 else 0
 
     def learn(self, charge: Charge, own: Used | None, elsewhere: Used) -> None:
         """What the database says of one window. Again changes nothing.
@@ -353,12 +386,13 @@ class Accounts:
 class _Window:
     """The word of the window of a charge, locked; -1: it has ended and is gone, or there is no room."""
 
-    __slots__ = ("_charge", "_lock", "_table")
+    __slots__ = ("_charge", "_lock", "_table", "slot")
 
     def __init__(self, table: Table, charge: Charge) -> None:
         self._table = table
         self._charge = charge
         self._lock = -1
+        self.slot = -1
 
     def __enter__(self) -> int:
         table, charge, wall = self._table, self._charge, now()
@@ -371,6 +405,8 @@ class _Window:
             self._lock = table.lock_of(slot)
             table.enter(self._lock)
             if table.memory[slot * 8 : slot * 8 + 16] == digest:
+                table.mend(slot)
+                self.slot = slot
                 break
             table.leave(self._lock)
             self._lock = -1

@@ -36,6 +36,7 @@ class Place:
         "rated",
         "slack",
         "subject",
+        "whole",
         "window",
     )
 
@@ -43,11 +44,13 @@ class Place:
         self.subject = subject
         self.digest = subject.digest
         self.at = at
-        self.byte = at * 8
+        self.byte = at * 8 - 8
         self.end = at * 8 + 16
+        self.whole = bytes(8) + subject.digest
+        """What is there while the slot is its own, and nobody has died in it."""
         self.lock = table.lock_of(at)
         self.inflight = at + COLUMNS + column
-        """And after as many words as there are columns, micro-dollars reserved; then tokens."""
+        """And after as many words as there are columns, micro-dollars reserved; then tokens; then what is booked."""
         self.gap = -(-MINUTE // subject.rpm) if subject.rpm else 0
         """Nanoseconds between requests at the rate; rounded up, so never more than the limit."""
         self.slack = self.gap * (subject.burst - 1)

@@ -5,11 +5,12 @@
 A subject may lie in either of two sets, which its digest names; a set has 16 ways, filled from the first on. A slot is
 words of eight bytes, so that each is written whole or not at all, whatever becomes of the writer:
 
-    digest (2) | arrival of requests, of tokens | 3 windows of counts | shares | ticket | inflight, micro, tokens of each
-    column
+    undo (5) | digest (2) | arrival of requests, of tokens | 3 windows of counts | shares | ticket | inflight, micro, tokens,
+    booked of each column
 
 Times are nanoseconds of the monotonic clock. Columns belong to one worker each; all else is written under the lock of
-its set: a byte range of the file, which the kernel frees when its owner dies. Finding a place for a new subject has a
+its set: a byte range of the file, which the kernel frees when its owner dies. What a request used is several words, of
+which the first who comes after such a death takes back what was written (`mend`). Finding a place for a new subject has a
 lock of its own. With one worker the lock of everything is kept from one operation to the next, until a process that
 is no worker (`column` None) asks for it, so that it costs nothing.
 """
@@ -30,6 +31,9 @@ from proxy.limits.boot import boot_id
 SETS = 1 << 14
 WAYS = 16
 
+UNDO = 5
+"""Words before the digest, at which a slot is said to be: which window is being added to and by which column, the three
+counts as they were, and the position that `booked` will have. The last is zero but while that goes on."""
 REQUESTS, TOKENS = 2, 3
 """Words of a slot: theoretical arrival times."""
 COUNTS, WINDOWS, WINDOW = 4, 3, 11
@@ -39,12 +43,14 @@ SHARES = COUNTS + WINDOWS * WINDOW
 TICKET = SHARES + 8
 """Who speaks with the server of shared limits (`leases.py`)."""
 COLUMNS = TICKET + 1
-"""inflight, micro-dollars reserved, tokens reserved: a word for each column, kind after kind."""
+"""inflight, micro-dollars reserved, tokens reserved, booked: a word for each column, kind after kind."""
+BOOKED = 3
+"""That kind: the position in the ledger (`ledger.segments.position`) of the last end that was counted here."""
 
 NANO = 1_000_000_000
 
 _MAGIC = b"HEADLIMS"
-_VERSION = 1
+_VERSION = 2
 _PAGE = 4096
 _MOST_COLUMNS = 1 << 16
 _SHAPE = struct.Struct("<8sIIIII")
@@ -74,7 +80,7 @@ class Table:
 
     def _measure(self, columns: int) -> None:
         self.columns = columns
-        self.slot = -(-(COLUMNS + 3 * columns) // 8) * 8
+        self.slot = -(-(UNDO + COLUMNS + 4 * columns) // 8) * 8
         """Words of one slot."""
         self._first = (_PAGE + SETS) // 8
         self._size = (self._first + SETS * WAYS * self.slot) * 8
@@ -188,6 +194,8 @@ class Table:
         """Whether nothing in a slot matters any more: it would start the same from zeros."""
         words = self.words
         moment, wall = int(monotonic() * NANO), now()
+        if words[at - 1]:
+            return False
         if max(words[at + REQUESTS], words[at + TOKENS]) > moment:
             return False
         if any(words[at + COLUMNS : at + COLUMNS + 3 * self.columns]):
@@ -205,8 +213,8 @@ class Table:
 
     def _name(self, at: int, digest: bytes) -> None:
         """From zeros; the name comes last, so that who dies here leaves a free slot."""
-        byte = at * 8
-        self.memory[byte : byte + self.slot * 8] = bytes(self.slot * 8)
+        byte, size = at * 8, (self.slot - UNDO) * 8
+        self.memory[byte : byte + size] = bytes(size)
         self.memory[byte : byte + 16] = digest
 
     def _prepare(self, number: int) -> bool:
@@ -230,12 +238,27 @@ class Table:
     def _slots(self, number: int) -> range:
         size = WAYS * self.slot
         start = self._first + number * size
-        return range(start, start + size, self.slot)
+        return range(start + UNDO, start + size, self.slot)
 
     # --- all of it ---------------------------------------------------------------------------------------------
 
+    def mend(self, at: int) -> bool:
+        """Take back what a worker that died had begun to add to the counts of a slot, unless it was done but for saying so.
+        Under the lock. False: there was nothing."""
+        words = self.words
+        position = words[at - 1]
+        if not position:
+            return False
+        window, column = divmod(words[at - UNDO], _MOST_COLUMNS)
+        if words[at + COLUMNS + BOOKED * self.columns + column] != position:
+            for word in range(3):
+                words[window + 2 + word] = words[at - UNDO + 1 + word]
+        words[at - 1] = 0
+        return True
+
     def clear(self, column: int) -> int:
-        """Zeros in one column of every slot; how many requests it had in flight."""
+        """Zeros in one column of every slot; how many requests it had in flight. What is booked stays: the next worker's
+        positions are behind it."""
         words, columns, held = self.words, self.columns, 0
         if column >= columns:
             return 0
@@ -246,6 +269,7 @@ class Table:
             self.enter(lock)
             try:
                 for at in slots:
+                    self.mend(at)
                     place = at + COLUMNS + column
                     held += words[place]
                     words[place] = words[place + columns] = words[place + 2 * columns] = 0
@@ -345,8 +369,9 @@ class Table:
             if not self.memory[_PAGE + number]:
                 continue
             for at in self._slots(number):
+                self.mend(at)
                 words[at + REQUESTS] = words[at + TOKENS] = 0
-                for word in range(at + SHARES, at + self.slot):
+                for word in range(at + SHARES, at + self.slot - UNDO):
                     words[word] = 0
                 for window in range(at + COUNTS, at + SHARES, WINDOW):
                     for word in range(window + 2, window + 5):

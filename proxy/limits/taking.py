@@ -14,7 +14,7 @@ from proxy.core import periods
 from proxy.core.clock import monotonic
 from proxy.limits import shares, windows
 from proxy.limits.holds import MINUTE, Part, Place, standing_of_requests, standing_of_tokens
-from proxy.limits.table import COLUMNS, NANO, REQUESTS, TOKENS
+from proxy.limits.table import BOOKED, COLUMNS, NANO, REQUESTS, TOKENS
 from proxy.limits.terms import Ask, Charge, Refused, Used
 
 if TYPE_CHECKING:
@@ -72,11 +72,15 @@ class Taking:
             place = self.place(subject)
         while place is not None:
             self.table.enter(place.lock)
-            if self._memory[place.byte : place.end] == place.digest:
+            if self._memory[place.byte : place.end] == place.whole or self._mended(place):
                 return place
             self.table.leave(place.lock)  # it was idle, and another has taken the place
             place = self.place(subject)
         return None
+
+    def _mended(self, place: Place) -> bool:
+        """Whether the slot is its own, now that what a dead worker left there is put in order."""
+        return self.table.mend(place.at) and self._memory[place.byte : place.end] == place.whole
 
     # --- take --------------------------------------------------------------------------------------------------
 
@@ -264,14 +268,34 @@ class Taking:
 
     # --- give back ---------------------------------------------------------------------------------------------
 
-    def give(self, part: Part, used: Used) -> None:
-        """The estimate becomes what was used; with no requests, as if it had never been."""
+    def give(self, part: Part, used: Used, position: int = 0) -> None:
+        """The estimate becomes what was used; with no requests, as if it had never been.
+
+        `position` is where the ledger says so, for recovery to know that it is counted; 0: nowhere. Counted first and given
+        back then, so that there never is room that there is not.
+        """
         place, words, columns = part.place, self._words, self._columns
         self.table.enter(place.lock)
         try:
-            if self._memory[place.byte : place.end] != place.digest:
+            if self._memory[place.byte : place.end] != place.whole and not self._mended(place):
                 return
-            here = place.inflight
+            here, step = place.inflight, 1 if position else 0
+            for charge in part.charges:
+                at = place.entry
+                if words[at] != charge.window or words[at + 1] != charge.ends:
+                    at = windows.find(words, place.at, charge.window, charge.ends)
+                if at >= 0:
+                    windows.settle(
+                        self._memory,
+                        words,
+                        place.at,
+                        at,
+                        self._column,
+                        here + BOOKED * columns,
+                        position,
+                        (used.requests, used.tokens, used.micro),
+                    )
+                position += step
             held = words[here]
             if held > 0:
                 words[here] = held - 1
@@ -280,14 +304,6 @@ class Taking:
                 words[here + columns] = left if left > 0 else 0
             if part.counted:
                 words[here + 2 * columns] = max(words[here + 2 * columns] - part.counted, 0)
-            for charge in part.charges:
-                at = place.entry
-                if words[at] != charge.window or words[at + 1] != charge.ends:
-                    at = windows.find(words, place.at, charge.window, charge.ends)
-                if at >= 0:
-                    words[at + windows.REQUESTS] += used.requests
-                    words[at + windows.TOKENS] += used.tokens
-                    words[at + windows.MICRO] += used.micro
             if part.drawn:
                 shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
                 return

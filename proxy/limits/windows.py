@@ -9,11 +9,21 @@ usage that comes late. All zeros is the window of all time, with nothing in it.
 
 from __future__ import annotations
 
-from proxy.limits.table import COUNTS, SHARES, WINDOW
+import struct
+from typing import TYPE_CHECKING
+
+from proxy.limits.table import COUNTS, SHARES, UNDO, WINDOW
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 REQUESTS, TOKENS, MICRO = 2, 3, 4
 OWN, BEFORE, ELSEWHERE = 0, 3, 6
 """To be added to one of those three."""
+
+_counts = struct.Struct("3q").unpack_from
+_set_counts = struct.Struct("3q").pack_into
+_set_undo = struct.Struct("5q").pack_into
 
 
 def find(words: memoryview[int], slot: int, start: int, ends: int) -> int:
@@ -50,6 +60,31 @@ def add(words: memoryview[int], at: int, requests: int, tokens: int, micro: int)
         words[at + TOKENS] += tokens
     if micro:
         words[at + MICRO] += micro
+
+
+def settle(
+    memory: mmap,
+    words: memoryview[int],
+    slot: int,
+    at: int,
+    column: int,
+    booked: int,
+    position: int,
+    used: tuple[int, int, int],
+) -> None:
+    """Add requests, tokens and micro-dollars, and say at the word `booked` that this is done: all of it, or nothing, in
+    whatever instant this process is killed (`Table.mend`). Under the lock of the slot.
+
+    Words are written one after the other, each whole; `column` is whose `booked` it is. `position` 0: it is only added.
+    """
+    if not position:
+        add(words, at, *used)
+        return
+    requests, tokens, micro = _counts(memory, (at + REQUESTS) * 8)
+    _set_undo(memory, (slot - UNDO) * 8, at << 16 | column, requests, tokens, micro, position)
+    _set_counts(memory, (at + REQUESTS) * 8, requests + used[0], tokens + used[1], micro + used[2])
+    words[booked] = position
+    words[slot - 1] = 0
 
 
 def total(words: memoryview[int], at: int, what: int) -> int:
