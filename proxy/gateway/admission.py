@@ -1,7 +1,7 @@
 """Whether a request may begin, and whether it may go to a deployment: what those who are limited can still take.
 
     admit -> key, team, model and the whole installation; what is held is in `exchange.hold` until it is settled
-    enter -> the deployment and the credential that were chosen; a refusal moves the request on
+    enter -> the deployment and the credential that were chosen, and a fallback's model; a refusal moves the request on
     leave -> they gave no answer
 
 Where nothing is limited none of this costs more than looking whether it is.
@@ -94,7 +94,7 @@ def subjects_of(exchange: Exchange, model: Model, state: State) -> list[Subject]
 
 
 async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: State) -> Step | None:
-    """Ask for room at a deployment and its credential, before anything is sent; None: there is.
+    """Ask for room at a deployment, its credential, and a model nobody asked for, before anything is sent; None: there is.
 
     Else what to do next; the candidate has been given back.
     """
@@ -105,6 +105,8 @@ async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: Sta
     found = [of(deployment, of_deployment)]
     if credential is not None:
         found.append(of(credential, of_credential))
+    if candidate.model is not plan.model:
+        found.append(of(candidate.model, of_model))  # asked for by nobody: a fallback
     subjects = tuple(one for one in found if one is not None)
     if not subjects:
         return None

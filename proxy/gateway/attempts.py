@@ -29,7 +29,8 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
         if delay > 0:
             await _pause(plan, candidate, delay)
             meter.paused(delay)
-        if candidate.slot.limited:
+        model = candidate.model
+        if candidate.slot.limited or (model is not plan.model and model.limits is not None):
             try:
                 step = await admission.enter(exchange, plan, candidate, meter.state)
             except BaseException:

@@ -152,9 +152,13 @@ class Plan:
         """A limit of ours is met: the deployment was not asked, and nothing is held against it."""
         self._now = now
         wait = refused.wait or MOMENT
-        held = candidate.held if refused.subject.kind == "credential" else None
-        (held or candidate.state).room.fill(refused.what, wait, now)
-        self._search.full(candidate.slot, held, (refused.what, now + wait))
+        met, whose = (refused.what, now + wait), refused.subject.kind
+        if whose == "model":
+            self._search.shut(met)
+        else:
+            held = candidate.held if whose == "credential" else None
+            (held or candidate.state).room.fill(refused.what, wait, now)
+            self._search.full(candidate.slot, held, met)
         candidate.state.used -= 1
         candidate.held.used -= 1
         move = self._search.next(candidate.slot, Cause.FULL, RULES[Cause.FULL], now)

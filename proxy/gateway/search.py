@@ -92,6 +92,12 @@ class Search:
             self._full.append(held)
             self._refused.append(held)
 
+    def shut(self, met: Met) -> None:
+        """A limit of ours keeps this request from the model it has come to, whose deployments have room for who asks for
+        them by its name."""
+        self.met.append(met)
+        self._failed += self.route.slots
+
     def limits(self, now: float) -> list[Met]:
         """The limits of ours that are in the way of this request: those it met, and those that others met."""
         met = list(self.met)

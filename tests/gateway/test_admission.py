@@ -27,7 +27,7 @@ from proxy.core.secret import Secret
 from proxy.core.virtual_key import digest
 from proxy.ledger.spool import Full, Spool
 from proxy.limits.accounts import Accounts
-from proxy.limits.subjects import Subject, of_deployment, of_key
+from proxy.limits.subjects import Subject, of_deployment, of_key, of_model
 from tests.gateway.asked import CHAT, PEPPER, provider, raw, snapshot
 from tests.gateway.served import (
     CHUNK,
@@ -399,6 +399,88 @@ async def test_a_model_whose_deployments_are_full_goes_to_its_fallback() -> None
                 assert (await served.ask(raw("POST", CHAT, orjson.dumps(BODY)))).status == 200
 
     assert (len(here.requests), len(there.requests)) == (1, 2)
+
+
+def falling_back(broken: str, *others: str, limits: Limits) -> Snapshot:
+    """A model that is out, and its fallbacks: `a`, which has these limits, and `b`."""
+    settings = snapshot(provider(broken), price=PRICE)
+    found = {"m": replace(settings.models["m"], fallbacks=("a", "b"))}
+    for name, url, its in zip("ab", others, (limits, None), strict=True):
+        second = snapshot(provider(url, f"p{name}"), name=name, price=PRICE)
+        found[name] = replace(second.models[name], limits=its)
+    return replace(settings, models=found)
+
+
+async def test_a_fallback_has_the_limits_of_its_name() -> None:
+    here, there = Provider(whole()), Provider(whole())
+    async with (
+        scripted(Provider(whole(b"{}", 503))) as broken,
+        scripted(here) as url,
+        scripted(there) as other,
+        limited(falling_back(broken, url, other, limits=Limits(rpm=1, tpm=9**9))) as served,
+    ):
+        for _ in range(3):
+            assert (await served.ask(raw("POST", CHAT, orjson.dumps(BODY)))).status == 200
+        refused = await served.ask(raw("POST", CHAT, orjson.dumps({**BODY, "model": "a"})))
+
+        assert (len(here.requests), len(there.requests)) == (1, 2)
+        assert refused.status == 429  # one limit, whichever way a request comes
+        assert rejections(served, "model", "rpm") == 3
+
+
+async def test_a_fallback_that_is_full_for_one_request_is_not_for_who_asks_for_it() -> None:
+    here, there = Provider(whole()), Provider(whole())
+    limits = Limits(tpm=2000)
+    async with (
+        scripted(Provider(whole(b"{}", 503))) as broken,
+        scripted(here) as url,
+        scripted(there) as other,
+        limited(falling_back(broken, url, other, limits=limits)) as served,
+    ):
+        small = {**BODY, "model": "a", "max_tokens": 9}
+        for body in (small, {**BODY, "max_tokens": 1990}, small):
+            assert (await served.ask(raw("POST", CHAT, orjson.dumps(body)))).status == 200
+
+        assert (len(here.requests), len(there.requests)) == (2, 1)
+        assert rejections(served, "model", "tpm") == 1
+
+
+async def test_what_came_as_a_fallback_is_spent_of_its_budget_and_nothing_is_held() -> None:
+    budget = Limits(concurrency=1, budget=Budget(0.000_018))
+    here, there = Provider(whole()), Provider(whole())
+    async with (
+        scripted(Provider(whole(b"{}", 503))) as broken,
+        scripted(here) as url,
+        scripted(there) as other,
+        limited(falling_back(broken, url, other, limits=budget)) as served,
+    ):
+        for _ in range(3):
+            body = orjson.dumps({**BODY, "max_tokens": 2})
+            assert (await served.ask(raw("POST", CHAT, body))).status == 200
+
+        subject = of_model(served.state.snapshot.models["a"])
+        assert subject is not None
+        assert served.state.accounts is not None
+        view = served.state.accounts.view(subject)
+        assert (view.inflight, view.reserved) == (0, 0)
+        assert view.spent == 9 * len(here.requests) == 18
+        assert len(there.requests) == 1
+
+
+async def test_a_fallback_that_failed_keeps_no_slot_of_its_name() -> None:
+    here, there = Provider(whole(b"{}", 503)), Provider(STREAM + chunk(CHUNK))
+    async with (
+        scripted(Provider(whole(b"{}", 503))) as broken,
+        scripted(here) as url,
+        scripted(there) as other,
+        limited(falling_back(broken, url, other, limits=Limits(concurrency=1))) as served,
+    ):
+        client = await served.client()
+        client.send(raw("POST", CHAT, orjson.dumps({**BODY, "stream": True})))
+        await client.head()
+
+        assert here.requests
+        assert inflight(served, of_model(served.state.snapshot.models["a"])) == 0
 
 
 async def only(limits: Limits | None = None, quota: Quota | None = None) -> list[Answer]:
