@@ -217,6 +217,15 @@ ERRORS: Mapping[str, Row] = {
         "timeout_error",
         google_status="DEADLINE_EXCEEDED",
     ),
+    "late": Row(
+        504,
+        "timeout_error",
+        "deadline_exceeded",
+        "No provider can answer within the time that the request gives.",
+        "timeout_error",
+        google_status="DEADLINE_EXCEEDED",
+        retry=False,
+    ),
 }
 
 
@@ -258,6 +267,8 @@ class Cause(StrEnum):
     TIMEOUT_TTFT = "timeout_ttft"
     TIMEOUT_IDLE = "timeout_idle"
     TIMEOUT_TOTAL = "timeout_total"
+    DEADLINE = "client_deadline"
+    """The client's time was over, which says nothing of the provider."""
     RATE_LIMIT = "http_429"
     AUTH = "http_401"
     QUOTA = "http_402"

@@ -252,6 +252,20 @@ class Metrics:
             ("scope", "kind"),
             cap=64,
         )
+        self.deadline_exceeded = counter(
+            "headrace_deadline_exceeded_total",
+            "Requests that could not be answered within the time their client gave.",
+            ("model", "stage"),
+        )
+        self.cache_requests = counter(
+            "headrace_cache_requests_total",
+            "Requests for which an answer that is kept was looked for.",
+            ("result",),
+            cap=8,
+        )
+        self.coalesced = counter(
+            "headrace_coalesced_total", "Requests that were given the answer of another one.", cap=8
+        )
         self.shed = counter(
             "headrace_shed_total", "Requests refused because of overload.", ("reason",), cap=64
         )

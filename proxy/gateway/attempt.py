@@ -28,6 +28,11 @@ CONNECT_WITH_ALTERNATIVES = 2.0
 """Seconds to connect while another candidate is left."""
 
 
+_WAITS = frozenset({Cause.TIMEOUT_CONNECT, Cause.TIMEOUT_TTFT, Cause.POOL})
+_TICK = 0.002
+"""Timers may be this much too early."""
+
+
 class End(StrEnum):
     """How a response ended; the closed label set of `headrace_stream_terminations_total`."""
 
@@ -38,6 +43,7 @@ class End(StrEnum):
     CLIENT_GONE = "client_gone"
     ERROR_EVENT = "error_event"
     DEADLINE = "deadline"
+    CLIENT_DEADLINE = "client_deadline"
     MALFORMED = "malformed"
     RESTART = "restart"
 
@@ -125,9 +131,18 @@ class Attempt:
                 self.error = self.translate()
         except UpstreamError as error:
             self.error = error
-        if self.error is not None and self.translation is not None:
-            self.error.foreign = not self.translation.verbatim
         self.answered_at = monotonic()
+        if self.error is not None:
+            if self.translation is not None:
+                self.error.foreign = not self.translation.verbatim
+            deadline = self.exchange.deadline
+            if (
+                deadline is not None
+                and self.error.cause in _WAITS
+                and deadline.at - self.answered_at < _TICK
+            ):
+                # Who waited no longer, to keep to the client's time, has nothing against the provider.
+                self.error.cause = Cause.DEADLINE
         return self.error is None
 
     def _prepare(self) -> None:
@@ -145,14 +160,21 @@ class Attempt:
         candidate, translation = self.candidate, self.translation
         if translation is None or candidate.dialect != CONVERSATION:
             return
-        limits = Limits(self._connect_limit(eager), self._limit(ttft_limit))
+        limits = Limits(self._connect_limit(eager), self._in_time(self._limit(ttft_limit)))
         opened = await conversations.take(candidate.credential, candidate.upstream_model, limits)
         self.spent = monotonic() - self.started
         translation.converse(opened)
 
     def _connect_limit(self, eager: bool) -> float:
         connect = self.candidate.deployment.timeouts.connect
-        return connect if eager else min(connect, CONNECT_WITH_ALTERNATIVES)
+        return self._in_time(connect if eager else min(connect, CONNECT_WITH_ALTERNATIVES))
+
+    def _in_time(self, limit: float) -> float:
+        """Or less, when the client does not wait so long."""
+        deadline = self.exchange.deadline
+        if deadline is None:
+            return limit
+        return min(limit, max(deadline.left(monotonic()), _TICK))
 
     def _limit(self, ttft_limit: float) -> float:
         """Seconds until there must be an answer, or the first of it."""
@@ -209,7 +231,10 @@ class Attempt:
             release()
             raise
         whole = translation is not None and not endpoint.stream
-        timer = loop.call_later(self._limit(ttft_limit) - self.spent, gate.expire)
+        limit = self._limit(ttft_limit) - self.spent
+        timer = loop.call_later(
+            limit if exchange.deadline is None else self._in_time(limit), gate.expire
+        )
         pulse = None
         if whole and exchange.stream and translation is not None:
             pulse = Pulse(exchange, translation, loop)

@@ -23,6 +23,7 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
     Raises ProxyError (nothing left to try: whose fault, and when to come back) or UpstreamError (a provider's
     refusal of this very request, to be passed on).
     """
+    plan.deadline = exchange.deadline
     candidate = plan.first(monotonic())
     delay = plan.pause
     while True:

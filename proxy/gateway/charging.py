@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.plan import Candidate
 
+_LEFT = frozenset({"client_gone", "deadline"})
+"""Outcomes of answers that their client did not want to the end."""
 REPORTED, ESTIMATED, SUSPECT, NONE = "reported", "estimated", "suspect", "none"
 UNKNOWN = prices.UNKNOWN
 
@@ -115,7 +117,7 @@ def bill(exchange: Exchange, attempt: Attempt, outcome: str, snapshot: Snapshot)
     spent = UNKNOWN if own is None else estimate
     if outcome == "ok" or whole:
         return Bill(tokens, source, estimate, estimate, spent, odd)
-    if outcome == "client_gone":
+    if outcome in _LEFT:
         if snapshot.ledger.client_gone != "cancel":
             return Bill(tokens, source, estimate, estimate, spent, odd)
         if usage is not None:

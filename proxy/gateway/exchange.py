@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
     from proxy.dialects import ir
+    from proxy.gateway.deadline import Deadline
     from proxy.ledger.spool import Spool
     from proxy.limits.accounts import Hold
 
@@ -149,6 +150,7 @@ class Exchange:
         "bytes_out",
         "chunked",
         "client_address",
+        "deadline",
         "endpoint",
         "envelope",
         "exempt",
@@ -206,6 +208,8 @@ class Exchange:
         """A rule read the body: what goes upstream must be what that rule saw, not the bytes that came."""
         self.model = params.get("model", "")
         self.stream = bool(endpoint.stream)
+        self.deadline: Deadline | None = None
+        """None: the request gives none."""
         self.key: VirtualKey | None = None
         self.hold: Hold | None = None
         """What was admitted of it; None: nothing that serves it is limited."""

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _UNSERVED = frozenset({"rejected", "refused", "failed"})
 """Outcomes of a request that no provider has answered."""
 
+_BROKEN = frozenset({"truncated", "upstream_error", "deadline"})
+"""Outcomes of streams that ended before they were complete."""
+
 _ALERTS = {
     Cause.AUTH: "the provider refuses the credential",
     Cause.QUOTA: "the provider's account is out of quota",
@@ -210,6 +213,10 @@ class Meter:
             self.outcome = "failed"
 
     def passed_on(self, error: UpstreamError) -> None:
+        elif error.ref == "late":
+            self.outcome = "failed"
+            stage = "waiting" if self.attempts else "queued"
+            metrics.deadline_exceeded.child(self.model, stage).inc()
         """The provider refused the request itself."""
         self.outcome = "refused"
         self.cause = str(error.cause)
@@ -376,7 +383,9 @@ class Meter:
         if bill is None:
             bill = self._close(self.outcome if relay is None else OUTCOMES[relay.reason], now)
         status = self.status
-        truncated = relay is not None and self.outcome in ("truncated", "upstream_error")
+        truncated = relay is not None and self.outcome in _BROKEN
+        if truncated and self.outcome == "deadline":
+            self.state.metrics.deadline_exceeded.child(self.model, "relay").inc()
         bundle = self.state.metrics.exchange(
             exchange.endpoint.route, model, provider, exchange.stream
         )

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from proxy.core.clock import monotonic
 from proxy.core.errors import ProxyError, UpstreamError
 from proxy.core.log import logger
-from proxy.gateway import admission, attempts, body, counting, models, response, routing
+from proxy.gateway import (
+    admission,
+    attempts,
+    body,
+    counting,
+    deadline,
+    models,
+    response,
+    routing,
+)
 from proxy.gateway.auth import authenticate, check
 from proxy.gateway.endpoints import Body
 from proxy.gateway.meter import Meter
@@ -191,3 +200,5 @@ def _models(exchange: Exchange, state: State) -> bytes:
     if exchange.endpoint.operation == "models":
         return models.listing(state.snapshot, exchange.key, family)
     return models.one(state.snapshot, exchange.key, family, exchange.model)
+    if not request.headers.keys().isdisjoint(deadline.HEADERS):
+        exchange.deadline = deadline.read(request.headers, exchange.started)

@@ -6,11 +6,13 @@ candidate that was handed out, by `first` or in a `Step`, counts as in flight un
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
+from proxy.gateway.deadline import late
 from proxy.gateway.search import Search, last_resort, nobody
 from proxy.gateway.verdict import (
     MOMENT,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from proxy.core.model import Credential, Deployment, Model
+    from proxy.gateway.deadline import Deadline
+    from proxy.gateway.hints import Hints
     from proxy.gateway.selection import Kind, Move, Route, Slot
     from proxy.limits.accounts import Refused
     from proxy.limits.subjects import Subject
@@ -82,6 +86,7 @@ class Plan:
         "_search",
         "_slot",
         "attempts",
+        "deadline",
         "matched",
         "model",
         "pause",
@@ -92,6 +97,8 @@ class Plan:
         self.model = route.model
         """The model that was asked for; a candidate's own may be a fallback."""
         self.pause = 0.0
+        self.deadline: Deadline | None = None
+        """Of the client; None: it gives none."""
         self.attempts: list[Attempt] = []
         self._alternatives: bool | None = None
         self._causes: list[Cause] = []
@@ -107,7 +114,7 @@ class Plan:
         self._slot: Slot | None = None
 
     def first(self, now: float) -> Candidate:
-        """Raises ProxyError (no_up, limit, up_auth, up_spent) when there is nobody to ask."""
+        """Raises ProxyError (no_up, limit, up_auth, up_spent, late) when there is nobody to ask."""
         self._now = now
         route = self.route
         route.budget.deposit(now, route.model.retry.budget)
@@ -122,6 +129,7 @@ class Plan:
             return self._begin(sole, now)
         move = self._search.first(now)
         if move is None:
+            and self.deadline is None
             move = last_resort(route, now)
             if move is None:
                 raise nobody(route, now, self._search.limits(now))
@@ -130,6 +138,11 @@ class Plan:
         return self._begin(move, now + move.delay)
 
     def failed(self, candidate: Candidate, error: UpstreamError, now: float) -> Step:
+        deadline = self.deadline
+        if deadline is not None and deadline.end < inf:
+            move = self._search.in_time(move, deadline, now)
+            if move is None:
+                raise late(deadline)
         """The attempt failed before the client saw anything of it."""
         self._now = now
         self._error = error
@@ -145,6 +158,12 @@ class Plan:
             return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
         word = self._word(now)
         if move is not None:
+        if self.deadline is not None:
+            if move is not None:
+                move = self._search.in_time(move, self.deadline, now)
+                cause = cause if move is not None else Cause.DEADLINE
+            if cause is Cause.DEADLINE:
+                return Step(None, 0.0, late(self.deadline), "stop")
             word = without_retry(word, self.attempts)
         return Step(None, 0.0, word, "stop")
 
@@ -166,6 +185,10 @@ class Plan:
             return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
         return Step(None, 0.0, self._word(now), "stop")
 
+        if self.deadline is not None and move is not None:
+            move = self._search.in_time(move, self.deadline, now)
+            if move is None:
+                return Step(None, 0.0, late(self.deadline), "stop")
     def succeeded(self, candidate: Candidate, now: float, ttft: float | None) -> None:
         """The first content, or the whole body, is here."""
         state = candidate.state
@@ -214,7 +237,13 @@ class Plan:
             return limit
         p95 = candidate.state.latency.p95
         adaptive = _TTFT_MAX if p95 is None else max(_TTFT_FACTOR * p95, _TTFT_MIN)
-        return min(adaptive, _TTFT_MAX, limit)
+        limit = min(adaptive, _TTFT_MAX, limit)
+        deadline = self.deadline
+        if deadline is not None and not self._search.alternatives(
+            candidate.slot, self._now, deadline, limit
+        ):
+            return candidate.deployment.timeouts.ttft  # nobody could take over by then
+        return limit
 
     # --- what comes of a failure ---
 

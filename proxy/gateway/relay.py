@@ -36,6 +36,7 @@ BROKEN = {
     End.TRUNCATED: ("upstream_truncated", "The provider ended the stream before it was complete."),
     End.STALLED: ("upstream_idle_timeout", "The provider stopped sending before the end."),
     End.DEADLINE: ("stream_limit", "The stream exceeded its time limit."),
+    End.CLIENT_DEADLINE: ("deadline_exceeded", "The time that the request gave is over."),
     End.RESTART: ("gateway_restart", "The gateway is restarting and could not wait longer."),
     End.MALFORMED: ("upstream_bad_response", "The provider sent something that is no event."),
 }
@@ -50,6 +51,7 @@ OUTCOMES = {
     End.CLIENT_GONE: "client_gone",
     End.ERROR_EVENT: "upstream_error",
     End.DEADLINE: "truncated",
+    End.CLIENT_DEADLINE: "deadline",
     End.MALFORMED: "upstream_error",
     End.RESTART: "truncated",
 }
@@ -69,7 +71,9 @@ class Relay:
         "first_written",
         "gate",
         "last_read",
+        "limit",
         "loop",
+        "overdue",
         "paused_at",
         "paused_size",
         "reason",
@@ -101,6 +105,11 @@ class Relay:
         self.stalled = False
         """The client was there but took nothing for too long."""
         self.started = self.last_read = self.first_written = monotonic()
+        self.limit, self.overdue = self.started + self.timeouts.total, End.DEADLINE
+        """When the whole of it is overdue, and what it is then."""
+        deadline = exchange.deadline
+        if deadline is not None and deadline.end < self.limit:
+            self.limit, self.overdue = deadline.end, End.CLIENT_DEADLINE
 
     # Consumer
 
@@ -234,8 +243,7 @@ class Relay:
     def due(self, now: float) -> tuple[float, End]:
         """When this response is overdue unless something happens, and what it is then."""
         idle = self.last_read + self.timeouts.idle
-        total = self.started + self.timeouts.total
-        return (idle, End.STALLED) if idle < total else (total, End.DEADLINE)
+        return (idle, End.STALLED) if idle < self.limit else (self.limit, self.overdue)
 
     def _arm(self, delay: float) -> None:
         if self.timer is not None:
@@ -533,8 +541,7 @@ class EventRelay(Relay):
             self.last_event + timeouts.event,
             self.last_content + timeouts.content,
         )
-        total = self.started + timeouts.total
-        return (quiet, End.STALLED) if quiet < total else (total, End.DEADLINE)
+        return (quiet, End.STALLED) if quiet < self.limit else (self.limit, self.overdue)
 
 
 def _first_boundary(data: bytes) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from proxy.limits.accounts import What
+    from proxy.gateway.deadline import Deadline
 
 Met = tuple["What", float]
 """A limit of ours, and the monotonic time at which there is room again: inf is never."""
@@ -35,6 +36,8 @@ class Search:
     __slots__ = (
         "_again",
         "_explicit",
+        "_deadline",
+        "_deferred",
         "_failed",
         "_full",
         "_pending",
@@ -65,6 +68,9 @@ class Search:
         self._waits = 0
         self._explicit = False
         """A provider refused the content: only models named for this case may see it."""
+        self._deadline: Deadline | None = None
+        self._deferred: list[Move] = []
+        """What would usually be too late for the client: for when nothing else is left."""
 
     def first(self, now: float) -> Move | None:
         """Where to begin. None: everything is out."""
@@ -121,6 +127,8 @@ class Search:
             move = self._wait(now)
         if move is None and rule.fallback:
             self._narrow(cause)
+            if move is None and self._deferred:
+                move = self._overdue(now)
             move = self._fallback(now)
         if move is None and rule.sibling:
             move = self._wait(now)
@@ -128,10 +136,50 @@ class Search:
             move.kind = "retry"
         return move
 
-    def alternatives(self, current: Slot | None, now: float) -> bool:
-        """Somebody other than `current` could take over."""
+    def in_time(self, move: Move, deadline: Deadline, now: float) -> Move | None:
+        """`move`, or what is to be tried in its place; None: nobody can answer in time any more.
+
+        One that usually would not comes after all who would, and before another model.
+        """
+        self._deadline = deadline
+        found: Move | None = move
+        while found is not None:
+            while found is not None and not deadline.meets(found.slot.state, now, found.delay):
+                self._deferred.append(found)
+                self._failed.append(found.slot)
+                found = self._pick(now)
+            found = found or self._overdue(now)
+            if found is not None:
+                return found
+            found = self._fallback(now)
+        return None
+
+    def _overdue(self, now: float) -> Move | None:
+        deadline = self._deadline
+        assert deadline is not None
+        while self._deferred:
+            move = self._deferred.pop(0)
+            slot, (_, held) = move.slot, move.key
+            if (
+                slot in self.route.slots
+                and slot.state.until <= now
+                and held.until <= now + move.delay
+                and deadline.holds(slot.state, now, move.delay)
+            ):
+                return move
+        return None
+
+    def alternatives(
+        self, current: Slot | None, now: float, deadline: Deadline | None = None, delay: float = 0.0
+    ) -> bool:
+        """Somebody other than `current` could take over; with `deadline`, in time, and after `delay` seconds."""
         for slot in self.route.slots:
-            if slot is not current and slot not in self._failed and slot.usable(now):
+            if (
+                slot is not current
+                and slot not in self._failed
+                and slot.usable(now)
+                and (deadline is None or deadline.holds(slot.state, now, delay))
+            ):
                 return True
         return self._fallback_ready(now)
 

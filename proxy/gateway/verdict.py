@@ -56,6 +56,8 @@ RULES: Mapping[Cause, Rule] = {
     Cause.TIMEOUT_IDLE: _SLOW,
     # The time of the whole answer is used up: there is none left for another try, nor proof of a fault.
     Cause.TIMEOUT_TOTAL: Rule(harm=0.5, sibling=False, fallback=False),
+    # Nor is there time of the client's. What it asked for too little time for is nobody's fault.
+    Cause.DEADLINE: _FINAL,
     Cause.RATE_LIMIT: Rule(key=True),
     Cause.AUTH: Rule(key=True),
     Cause.QUOTA: Rule(key=True),

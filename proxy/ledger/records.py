@@ -133,7 +133,7 @@ class End(Struct, frozen=True, array_like=True, tag="E", gc=False):
     upstream_model: str
     status: int
     outcome: str
-    """`ok`, `truncated`, `client_gone`, `upstream_error`, `rejected`, `refused`, `failed`, `unknown` (its worker died)."""
+    """`ok`, `truncated`, `client_gone`, `deadline` (the client's), `upstream_error`, `rejected`, `refused`, `failed`, `unknown` (its worker died)."""
     cause: str
     finish: str
     """Why the answer ended, in the provider's word."""

@@ -234,3 +234,15 @@ class Latency:
         """None while there are too few samples."""
         count = len(self._ordered)
         return self._ordered[int(count * 0.95)] if count >= _LATENCY_SAMPLES_MIN else None
+    def exceeded(self, now: float, seconds: float) -> None:
+        """It was given up after so long: how long it would have taken is not known."""
+        self.value = max(seconds, self.estimate(now))
+        self._at = now
+
+    def usual(self, now: float) -> float:
+        """The median, fading as the average does; 0 while there are too few samples to tell."""
+        count = len(self._ordered)
+        if count < _LATENCY_SAMPLES_MIN:
+            return 0.0
+        return min(self._ordered[count // 2], self.estimate(now))
+

@@ -25,6 +25,7 @@ from proxy.upstream.resolver import VettingResolver, sockets
 KEEPALIVE = 15.0
 """Seconds an idle connection stays pooled: below every known provider's own limit."""
 DNS_TTL = 60
+_MAX_TIMEOUTS = 64
 _MAX_ANSWER = 1024 * 1024
 """Bytes of an answer to `ask`."""
 
@@ -111,7 +112,8 @@ class Upstream:
         limit = self._timeouts.get(timeout)
         if limit is None:
             limit = aiohttp.ClientTimeout(connect=timeout, ceil_threshold=3600)
-            self._timeouts[timeout] = limit
+            if len(self._timeouts) < _MAX_TIMEOUTS:  # clients with deadlines make ever new ones
+                self._timeouts[timeout] = limit
         self.busy += 1
         try:
             while True:

@@ -204,7 +204,13 @@ async def test_a_mistake_of_ours_gives_the_candidate_back() -> None:
 
 
 def test_every_end_that_is_the_providers_doing_has_a_cause() -> None:
-    ours = {End.DONE, End.FINISH_NO_DONE, End.CLIENT_GONE, End.RESTART}
+    ours = {
+        End.DONE,
+        End.FINISH_NO_DONE,
+        End.CLIENT_DEADLINE,
+        End.CLIENT_GONE,
+        End.RESTART,
+    }
 
     assert set(CUT) == set(End) - ours
 

@@ -31,6 +31,7 @@ OUTCOMES: Final = {
     "failed": "failed",
     "unknown": "failed",
     "client_gone": "client_gone",
+    "deadline": "client_gone",
 }
 """What a request counts as, by its outcome. Those that are not here were refused: they count as requests alone."""
 
