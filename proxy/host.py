@@ -18,7 +18,7 @@ from proxy.core.log import logger
 from proxy.core.process import rename
 from proxy.ledger.folder import TABLE, Lock
 from proxy.ledger.recovery import recover
-from proxy.limits.accounts import Accounts, Charge, Used
+from proxy.limits.accounts import Accounts, Charge, Used, column_of
 
 if TYPE_CHECKING:
     from proxy.control.sync import ConfigFile
@@ -65,7 +65,7 @@ class Host:
             with self._accounts() as accounts:
                 # In this order, or a budget would have room for a moment that it has not.
                 self._end(name, accounts)
-                accounts.clear(int(name))
+                accounts.clear(column_of(name, self._columns))
         except OSError as error:
             logger.error("what worker %s left cannot be settled: %s", name, error.strerror)
 
@@ -88,9 +88,12 @@ class Host:
         return closing(Accounts.open(self._folder / TABLE, None, self._columns))
 
     def _end(self, name: str, accounts: Accounts) -> None:
-        def settled(end: End) -> None:
+        column = column_of(name, self._columns)
+
+        def settled(end: End, position: int) -> None:
             charges = tuple(Charge(one.subject, one.window, one.ends) for one in end.charges)
-            accounts.charge(charges, Used(end.tokens.total, max(end.cost, 0)), end.at)
+            used = Used(end.tokens.total, max(end.cost, 0))
+            accounts.charge(charges, used, end.at, column, position)
 
         ended = recover(self._folder, name, settled)
         if ended:

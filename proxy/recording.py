@@ -18,7 +18,7 @@ from proxy.core.log import logger
 from proxy.gateway import booking
 from proxy.ledger.folder import CONTENT, TABLE, Lock, host_id
 from proxy.ledger.spool import Spool
-from proxy.limits.accounts import Accounts
+from proxy.limits.accounts import Accounts, column_of
 
 if TYPE_CHECKING:
     from proxy.core.model import Snapshot
@@ -105,8 +105,7 @@ class Recording:
 
     def _count_in(self, table: Path) -> Accounts:
         workers = self._state.snapshot.server.workers
-        column = int(self._name) % workers if self._name.isdecimal() else 0
-        return Accounts.open(table, column, workers)
+        return Accounts.open(table, column_of(self._name, workers), workers)
 
     def _go(self, work: Coroutine[None, None, None], name: str) -> None:
         self._running.append(tasks.spawn(work, name=name))

@@ -205,6 +205,11 @@ def _end(path: Path, begin: int, is_open: bool) -> int:
 
 def bodies(folder: Path, name: str, until: int | None = None) -> Iterator[bytes]:
     """Of every whole frame of one segment, as far as `until`; damage is stepped over. Raises FileNotFoundError."""
+    return (body for body, _ in frames(folder, name, until))
+
+
+def frames(folder: Path, name: str, until: int | None = None) -> Iterator[tuple[bytes, int]]:
+    """The same, and where each frame ends."""
     mark = mark_of(name)
     assert mark is not None
     data = (folder / name).read_bytes()[:until]
@@ -212,7 +217,7 @@ def bodies(folder: Path, name: str, until: int | None = None) -> Iterator[bytes]
     while at >= 0:
         found, end = look(data, at, mark)
         if found is Found.WHOLE:
-            yield data[at + FRAME.size : end]
+            yield data[at + FRAME.size : end], end
             at = end
         elif found is Found.SEAL:
             return

@@ -3,24 +3,30 @@
 Its records are read from where an earlier recovery stopped, together with what the reader of the spool carried over from
 segments that are gone. The ends are written as one new segment, which appears whole or not at all: killed in the middle,
 it is done again from the beginning, and done twice it finds nothing.
+
+Live counters are told of these ends, and of those the worker wrote last: it may have died before it counted the last
+one. Whoever counts knows by the position of each whether that is done. The segment is sealed when it is.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+import msgspec
 
 from proxy.core.log import logger
-from proxy.ledger.cursor import bodies
+from proxy.ledger.cursor import frames
 from proxy.ledger.reading import parse_open, stored_open
-from proxy.ledger.records import End, Progress, Start, Tokens, Try, frame
+from proxy.ledger.records import End, Progress, Start, Tokens, Try, frame, parse
 from proxy.ledger.room import NO_SPACE, release
 from proxy.ledger.segments import (
     FIRST,
     FRAME,
+    MARK,
     SETTLED,
     Found,
     Segment,
@@ -28,6 +34,7 @@ from proxy.ledger.segments import (
     listed,
     look,
     mark_of,
+    position,
     seal,
     sequence_of,
     sync_folder,
@@ -35,7 +42,8 @@ from proxy.ledger.segments import (
 )
 from proxy.ledger.unfinished import Unfinished
 
-Settled = Callable[[End], None]
+Settled = Callable[[End, int], None]
+"""An end, and its position (`segments.position`)."""
 
 _TRIES: Final = 100
 """Looks at a spool from which a reader deletes meanwhile."""
@@ -44,8 +52,8 @@ _TRIES: Final = 100
 def recover(folder: Path, worker: str, settled: Settled | None = None) -> int:
     """Write an `End` with outcome `unknown` for every request of this (dead) worker that has none; how many.
 
-    It is charged with its last `Progress`, or with its prompt alone. `settled` is told each, so that live counters learn of
-    it. Blocks. Called by the supervisor before another worker takes the place, and for every worker at the start.
+    It is charged with its last `Progress`, or with its prompt alone. `settled` is told each, and before that those of the
+    segment that was written last, all in the order of their positions: some of them it may have been told before. Blocks. Called by the supervisor before another worker takes the place, and for every worker at the start.
 
     Raises OSError. When there is no room for the ends, not even in the emergency room, that is logged, and 0: the next
     recovery finds them.
@@ -53,29 +61,33 @@ def recover(folder: Path, worker: str, settled: Settled | None = None) -> int:
     own = folder / "spool" / worker
     for left in own.glob("*.new") if own.is_dir() else ():
         left.unlink(missing_ok=True)
-    names, unfinished = _unfinished(folder, worker)
+    names, unfinished, last = _unfinished(folder, worker)
+    if settled is not None:
+        for end, place in _parsed(last):
+            settled(end, place)
     ends = [_end(starts, progress) for starts, progress in unfinished.records()]
     if not ends:
         if names and not _is_settled(own / names[-1]):
             _settle(own / names[-1])
         return 0
     try:
-        _write(folder, worker, names, ends)
+        written = _write(folder, worker, names, ends)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
         logger.error("the ledger has no room for the ends of %d requests", len(ends))
         return 0
+    if settled is not None:
+        for end, place in zip(ends, written.places, strict=True):
+            settled(end, place)
+    _settle(own / written.name)
     if names:
         _settle(own / names[-1])
-    if settled is not None:
-        for end in ends:
-            settled(end)
     return len(ends)
 
 
-def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished]:
-    """The segments of the worker, and what is open in them."""
+def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished, list[tuple[bytes, int]]]:
+    """The segments of the worker, what is open in them, and the ends in the last one in which something stands."""
     own = folder / "spool" / worker
     for _ in range(_TRIES):
         names = listed(own)
@@ -84,15 +96,31 @@ def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished]:
         # the list has is either read, or gone when its turn comes.
         unfinished = Unfinished(parse_open(stored_open(folder)).get(worker))
         unfinished.forget(before)
+        last: list[tuple[bytes, int]] = []
         try:
             for name in names:
-                if sequence_of(name) > before:
-                    for body in bodies(own, name):
-                        unfinished.see(body, sequence_of(name))
+                sequence, new = sequence_of(name), True
+                if sequence <= before:
+                    continue
+                for body, end in frames(own, name):
+                    if new:
+                        last, new = [], False
+                    if unfinished.see(body, sequence) == "E":
+                        last.append((body, position(sequence, end)))
         except FileNotFoundError:
             continue
-        return names, unfinished
+        return names, unfinished, last
     raise OSError(errno.EBUSY, f"the spool of worker {worker} does not hold still")
+
+
+def _parsed(found: Iterable[tuple[bytes, int]]) -> Iterator[tuple[End, int]]:
+    for body, place in found:
+        try:
+            record = parse(body)
+        except msgspec.MsgspecError:
+            continue
+        if isinstance(record, End):
+            yield record, place
 
 
 def _end(starts: Sequence[Start], progress: Progress | None) -> End:
@@ -157,21 +185,33 @@ def _try(start: Start, cost: int) -> Try:
     )
 
 
-def _write(folder: Path, worker: str, names: list[str], ends: Sequence[End]) -> None:
-    """All of them, or OSError and none."""
-    frames = [frame(end) for end in ends]
-    size = FIRST + sum(FRAME.size - 8 + len(one) for one in frames) + FRAME.size
+class _Written(NamedTuple):
+    """A segment that is not sealed, and the positions of what is in it."""
+
+    name: str
+    places: list[int]
+
+
+def _write(folder: Path, worker: str, names: list[str], ends: Sequence[End]) -> _Written:
+    """All of them, or OSError and none. A seal fits behind, so it takes no room then."""
+    made = [frame(end) for end in ends]
+    size = FIRST + sum(FRAME.size - 8 + len(one) for one in made) + FRAME.size
     segment = _make(folder, worker, size)
+    sequence = following(sequence_of(names[-1]) if names else 0)
+    at, places = FIRST, []
     try:
-        data = b"".join(segment.mark + one for one in frames) + seal(segment.mark, SETTLED)
-        segment.data[FIRST : FIRST + len(data)] = data
+        for one in made:
+            segment.data[at : at + MARK + len(one)] = segment.mark + one
+            at += MARK + len(one)
+            places.append(position(sequence, at))
         write_through(segment.fd)
-        segment.publish(following(sequence_of(names[-1]) if names else 0))
+        segment.publish(sequence)
     except OSError:
         segment.discard()
         raise
-    segment.cut(FIRST + len(data))
+    segment.cut(at + FRAME.size)
     sync_folder(folder / "spool" / worker)
+    return _Written(segment.name, places)
 
 
 def _make(folder: Path, worker: str, size: int) -> Segment:

@@ -16,18 +16,20 @@ import threading
 from collections import deque
 from pathlib import Path
 from typing import Any, Final
+from zlib import crc32
 
 from proxy.core.clock import monotonic
 from proxy.core.log import logger
+from proxy.ledger.records import HEAD
 from proxy.ledger.room import Room
 from proxy.ledger.segments import (
     CLOSED,
     FIRST,
     FRAME,
-    MARK,
     Segment,
     following,
     listed,
+    position,
     seal,
     sequence_of,
     sync_folder,
@@ -47,6 +49,7 @@ _WAITS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 Frame = bytes
+_frame = FRAME.pack
 
 
 class Full(Exception):
@@ -88,6 +91,7 @@ class Spool:
         self._segment: Segment | None = None
         self._data: Any = None
         self._mark = b""
+        self._sequence_now = 0
         self._at = self._most = self._room = 0
         # Between the two threads. Segments are used in the order in which they were made: under `_making`.
         self._making = threading.Lock()
@@ -110,27 +114,37 @@ class Spool:
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
-    def append(self, frame: Frame, *, vital: bool = False) -> None:
+    def write(self, body: bytes, *, vital: bool = False) -> None:
         """Raises Full. A `vital` record (the end of a request) may use the emergency room."""
         at = self._at
-        end = at + MARK + len(frame)
+        size = len(body)
+        end = at + FRAME.size + size
         if end > self._most:
-            self._make_way(MARK + len(frame), vital)
+            self._make_way(FRAME.size + size, vital)
             at = self._at
-            end = at + MARK + len(frame)
+            end = at + FRAME.size + size
         try:
-            self._data[at:end] = self._mark + frame
+            self._data[at:end] = _frame(self._mark, size, crc32(body)) + body
         except OSError as error:
-            self._cannot(error, len(frame), vital)
-            return self._once_more(frame)
+            self._cannot(error, FRAME.size + size, vital)
+            self._once_more(body)
+            return
         self._at = end
         self.written += 1
-        return None
+
+    def append(self, frame: Frame, *, vital: bool = False) -> None:
+        """The same of a record that has its length and its checksum."""
+        self.write(frame[HEAD.size :], vital=vital)
 
     @property
     def bytes(self) -> int:
         """Written in all."""
         return self._before + max(self._at - FIRST, 0)
+
+    @property
+    def position(self) -> int:
+        """Of the record written last (`segments.position`); 0: none can be written."""
+        return position(self._sequence_now, self._at) if self._sequence_now else 0
 
     @property
     def tight(self) -> bool:
@@ -155,7 +169,7 @@ class Spool:
         self._bell.set()
         self._thread.join()
         self._leave()
-        self._most = self._room = 0
+        self._most = self._room = self._sequence_now = 0
         self._capacity = 0
         self._finish()
         spare, self._next = self._next, None
@@ -191,6 +205,7 @@ class Spool:
         self._leave()
         with self._lock:
             self._segment, self._data, self._mark = new, new.data, new.mark
+            self._sequence_now = new.sequence
             self._at, self._room = FIRST, new.room
             self._limit()
 
@@ -213,12 +228,12 @@ class Spool:
             self._room = self._at
             self._limit()
         self._be_tight(error)
-        self._make_way(MARK + size, vital)
+        self._make_way(size, vital)
 
-    def _once_more(self, frame: Frame) -> None:
-        end = self._at + MARK + len(frame)
+    def _once_more(self, body: bytes) -> None:
+        end = self._at + FRAME.size + len(body)
         try:
-            self._data[self._at : end] = self._mark + frame
+            self._data[self._at : end] = _frame(self._mark, len(body), crc32(body)) + body
         except OSError:
             self.dropped += 1
             raise Full from None

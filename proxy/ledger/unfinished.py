@@ -42,13 +42,14 @@ class Unfinished:
     def __len__(self) -> int:
         return len(self._begun)
 
-    def see(self, body: bytes, sequence: int) -> None:
-        """What no version has written is passed over."""
+    def see(self, body: bytes, sequence: int) -> str:
+        """Its tag. What no version has written is passed over: empty."""
         try:
             key = _key.decode(body)
         except msgspec.MsgspecError:
-            return
+            return ""
         self.note(key.tag, key.rid, body, sequence)
+        return key.tag
 
     def note(self, tag: str, rid: str, body: bytes, sequence: int) -> None:
         """As `see`, for who knows its words."""

@@ -53,6 +53,11 @@ __all__ = [
 _NOTHING = Used(requests=0)
 
 
+def column_of(name: str, columns: int) -> int:
+    """That of the worker of this name."""
+    return int(name) % columns if name.isdecimal() else 0
+
+
 class Accounts:
     """One for each worker, over one file. `column` is this worker's number, 0 to `columns` - 1.
 
@@ -190,7 +195,7 @@ class Accounts:
         table, before, place = self._table, "", position
         amounts = used.requests, used.tokens, used.micro
         if column >= table.columns:
-            position = 0  # of workers there were before: nothing in here is theirs
+            return  # of workers there were before this file: they counted nothing in here
         for charge in charges:
             if not position:
                 with _Window(table, charge) as at:
