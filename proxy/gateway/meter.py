@@ -343,17 +343,19 @@ class Meter:
             self._rid = entry.rid
         hold = exchange.hold
         if hold is not None and state.accounts is not None:
-            self._give_back(bill)
+            # Nothing else is written in between, so this is where its end is.
+            where = 0 if entry is None or state.spool is None else state.spool.position
+            self._give_back(bill, where)
         return bill
 
-    def _give_back(self, bill: Bill) -> None:
+    def _give_back(self, bill: Bill, position: int) -> None:
         exchange, state = self.exchange, self.state
         hold, accounts = exchange.hold, state.accounts
         assert hold is not None
         assert accounts is not None
         cost = max(bill.cost, 0)
         requests = 1 if self.attempts else 0
-        accounts.settle(hold, Used(bill.tokens.total, cost, requests))
+        accounts.settle(hold, Used(bill.tokens.total, cost, requests), position)
         if bill.source == charging.REPORTED and exchange.reserve is not NOTHING:
             key = exchange.key.id if exchange.key is not None else ""
             tokens, money = hold.counts
