@@ -31,6 +31,20 @@ class Strategy(StrEnum):
     RANDOM = "random"
     WEIGHTED_RANDOM = "weighted_random"
     LEAST_USED = "least_used"
+    LEAST_INFLIGHT = "least_inflight"
+    TTFT = "ttft"
+    PERFORMANCE = "performance"
+    COST = "cost"
+    PARETO = "pareto"
+    STICKY = "sticky"
+    PREFIX = "prefix"
+
+
+class Performance(Struct, frozen=True):
+    """What counts for how much where `performance` chooses: how long an answer takes, how often there is none."""
+
+    latency: float = 0.5
+    success: float = 0.5
 
 
 class Timeouts(Struct, frozen=True):
@@ -246,6 +260,8 @@ class Deployment(Struct, frozen=True, eq=False):
     """None: unknown, which is not the same as nothing. Of a wildcard: what the configuration says for all of it."""
     prefills: bool = False
     """A request may end with the beginning of its answer, and the answer is the rest."""
+    max_context: int = 0
+    """Tokens that a prompt and its answer may have together; 0: nobody said."""
 
 
 class Model(Struct, frozen=True, eq=False):
@@ -266,6 +282,8 @@ class Model(Struct, frozen=True, eq=False):
     limits: Limits | None = None
     continuation: tuple[str, ...] = ()
     """Ways to go on elsewhere with a stream that broke off, the first first: `match`, `anchor`, `prefill`."""
+    performance: Performance = Performance()
+    """For the strategy of that name."""
 
 
 class VirtualKey(Struct, frozen=True, eq=False, gc=False):

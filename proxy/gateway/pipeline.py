@@ -21,6 +21,7 @@ from proxy.gateway import (
 )
 from proxy.gateway.auth import authenticate, check
 from proxy.gateway.endpoints import Body
+from proxy.gateway.looking import Asked
 from proxy.gateway.meter import Meter
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
@@ -182,7 +183,7 @@ _SIMPLE = frozenset({"text/plain", "multipart/form-data", "application/x-www-for
 def _plan(exchange: Exchange, state: State) -> routing.Plan:
     if exchange.endpoint.operation == "stored":
         return routing.plan_stored(state.snapshot, state.live, exchange.endpoint.dialect, state.rng)
-    return routing.plan(
+    plan = routing.plan(
         state.snapshot,
         state.live,
         exchange.model,
@@ -191,6 +192,9 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
         state.rng,
         exchange.endpoint.operation,
     )
+    if plan.route.curious:
+        plan.look(Asked(exchange, state.snapshot))
+    return plan
 
 
 def _models(exchange: Exchange, state: State) -> bytes:

@@ -113,6 +113,10 @@ class Plan:
         self._now = 0.0
         self._slot: Slot | None = None
 
+    def look(self, hints: Hints) -> None:
+        """What choices may want to know of the request. Before `first`."""
+        self._search.hints = hints
+
     def first(self, now: float) -> Candidate:
         """Raises ProxyError (no_up, limit, up_auth, up_spent, late) when there is nobody to ask."""
         self._now = now
@@ -198,6 +202,9 @@ class Plan:
         candidate.held.worked(candidate.started)
         if ttft is not None:
             state.latency.observe(now, ttft)
+        if state.pace is not None:
+            seconds = now - candidate.started if ttft is None else ttft
+            state.pace.succeeded(now, seconds, stream=ttft is not None)
 
     def cut(self, candidate: Candidate, error: UpstreamError, now: float) -> None:
         """The answer broke off after the client had seen some of it."""
@@ -205,6 +212,8 @@ class Plan:
         if harm:
             candidate.state.cut(now, harm, candidate.streak, self._rng)
             candidate.state.penalise(now)
+            if candidate.state.pace is not None:
+                candidate.state.pace.cut(now, harm)
         elif RULES[cause_of(error)].key:
             self._cool(candidate, cause_of(error), error, now)
 
@@ -264,9 +273,13 @@ class Plan:
             self._search.refused(candidate.held)
         if rule.harm:
             state.penalise(now)
+            if state.pace is not None:
+                state.pace.failed(now, rule.harm)
         if cause is Cause.TIMEOUT_TTFT:
             # It would have taken longer still; without this a p95 never learns that a provider got slower.
             state.latency.observe(now, max(now - candidate.started, 0.0))
+            if state.pace is not None:
+                state.pace.first.add(now, max(now - candidate.started, 0.0))
         if rule.harm or (cause is Cause.RATE_LIMIT and candidate.probe == PROBE):
             state.bad(now, rule.harm, candidate.probe, self._rng)
         elif candidate.probe == PROBE:

@@ -161,4 +161,6 @@ def _compile(
     route.fallbacks = tuple(others(model.fallbacks))
     route.fallbacks_context = tuple(others(model.fallbacks_context))
     route.fallbacks_content = tuple(others(model.fallbacks_content))
+    behind = (*route.fallbacks, *route.fallbacks_context, *route.fallbacks_content)
+    route.curious = route.looks or any(other.curious for other, _ in behind)
     return route

@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, ProxyError
+from proxy.gateway.hints import NOTHING, Hints
 from proxy.gateway.selection import Kind, Move, Route, Slot
 from proxy.gateway.verdict import RATES, Rule, limited, out_of_quota, unknown, used_up
 from proxy.state.credentials import CredentialState
@@ -45,6 +46,7 @@ class Search:
         "_rng",
         "_visited",
         "_waits",
+        "hints",
         "matched",
         "met",
         "route",
@@ -54,6 +56,8 @@ class Search:
         self.route = route
         """Of the model being tried now."""
         self.matched = matched
+        self.hints: Hints = NOTHING
+        """What choices may want to know of the request."""
         self._rng = rng
         self._failed: list[Slot] = []
         self._visited: tuple[Route, ...] = (route,)
@@ -121,7 +125,7 @@ class Search:
         if not rule.key:  # with its credentials cooling it is out of the way until they are not
             self._failed.append(slot)
         self._again = 0
-        if rule.sibling:
+        if rule.sibling or (cause is Cause.CONTEXT and self._larger(slot)):
             move = self._pick(now)
         if move is None and cause is Cause.RATE_LIMIT:
             move = self._wait(now)
@@ -191,6 +195,13 @@ class Search:
         waits += [end - now for what, end in self.met if what in RATES]
         return min(waits, default=1.0)
 
+    def _larger(self, slot: Slot) -> bool:
+        """Whether the model has deployments with a larger window, as far as that is known; all others are done with."""
+        if not self.route.windows or self.route.windows[0] <= slot.window:
+            return False
+        self._failed += [one for one in self.route.slots if one.window <= slot.window]
+        return True
+
     def _other_key(self, slot: Slot, rule: Rule, now: float) -> Move | None:
         if not rule.key or slot.state.until > now or slot in self._failed:
             return None
@@ -212,10 +223,20 @@ class Search:
             self._again += 1
         return move
 
-    def _pick(self, now: float, route: Route | None = None, *, probes: bool = False) -> Move | None:
+    def _pick(
+        self,
+        now: float,
+        route: Route | None = None,
+        matched: str | None = None,
+        *,
+        probes: bool = False,
+    ) -> Move | None:
         route = route or self.route
+        hints = self.hints
+        if hints is not NOTHING:
+            hints.matched, hints.pinned = self.matched if matched is None else matched, None
         while True:
-            slot = route.pick(now, self._rng, without=self._failed, probes=probes)
+            slot = route.pick(now, self._rng, without=self._failed, probes=probes, hints=hints)
             if slot is None:
                 return None
             move = self._take(slot, "switch", now)
@@ -224,7 +245,10 @@ class Search:
             self._failed.append(slot)  # the credentials it has left are full for this request
 
     def _take(self, slot: Slot, kind: Kind, now: float) -> Move | None:
-        key = slot.pool.pick(now, self._full)
+        key = self.hints.pinned
+        self.hints.pinned = None  # for this choice only
+        if key is None or key not in slot.pool.keys or key[1] in self._full:
+            key = slot.pool.pick(now, self._full)
         return Move(slot, key, kind) if key is not None else None
 
     def _wait(self, now: float) -> Move | None:
@@ -270,7 +294,7 @@ class Search:
             self._visited += (route,)
             if not self._explicit:
                 self._pending += route.fallbacks
-            move = self._pick(now, route) or _use_guess(route, now)
+            move = self._pick(now, route, matched) or _use_guess(route, now)
             if move is not None:
                 move.kind = "fallback"
                 self.route, self.matched = route, matched

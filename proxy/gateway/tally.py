@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.core import clock
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.gateway.charging import Bill
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.relay import EventRelay
+    from proxy.state.pace import Pace
 
 _REPORTS = frozenset({"chat", "completions", "responses", "embeddings", "messages", "generate"})
 """Operations whose answers should say what they used."""
@@ -50,6 +52,9 @@ def usage(bundle: Bundle, bill: Bill) -> None:
 
 def answer(metrics: Metrics, attempt: Attempt, bill: Bill, outcome: str) -> None:
     """What an answer lacked: a report, a true one, a charge, or what its translation left out."""
+    pace = attempt.candidate.state.pace
+    if pace is not None and bill.source == charging.REPORTED:
+        learn(pace, attempt, bill)
     if bill.doubt is not None:
         metrics.odd_usage.child(attempt.candidate.deployment.provider.name, bill.doubt).inc()
     if bill.source != charging.REPORTED:
@@ -64,6 +69,14 @@ def answer(metrics: Metrics, attempt: Attempt, bill: Bill, outcome: str) -> None
         dropped = metrics.translation_dropped
         for feature in set(translation.loss.names.values()):
             dropped.child(translation.client.name, translation.provider.name, feature).inc()
+
+
+def learn(pace: Pace, attempt: Attempt, bill: Bill) -> None:
+    """What an answer took, for strategies that compare."""
+    tokens = bill.tokens
+    ttft = attempt.answered_at - attempt.started if attempt.is_stream else None
+    fresh = tokens.input + tokens.cache_write
+    pace.used(monotonic(), fresh, tokens.cache_read, tokens.output, ttft)
 
 
 def wasted(metrics: Metrics, attempt: Attempt, micro: int, reason: str) -> None:

@@ -17,6 +17,8 @@ from proxy.state.room import Room
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from proxy.state.pace import Pace
+
 _PENALTY, _PENALTY_DECAY, _PENALTY_HOLD_MAX = 5.0, 10.0, 60.0
 _BUDGET_LIFE, _BUDGET_FLOOR = 10.0, 1.0
 
@@ -33,6 +35,7 @@ class DeploymentState(Circuit):
         "last_used",
         "latency",
         "meaning",
+        "pace",
         "panic_at",
         "room",
         "turn",
@@ -47,6 +50,8 @@ class DeploymentState(Circuit):
         self.used = 0
         self.last_used = 0.0
         self.latency = Latency()
+        self.pace: Pace | None = None
+        """For strategies that compare; None: no model's that uses this deployment does."""
         self.room = Room()
         self.cooldown = CredentialState(deployment.id)
         """Stands in where the provider has no credential."""

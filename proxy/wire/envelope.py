@@ -107,6 +107,11 @@ class Envelope:
         value = self._fields.get(name)
         return None if value is None else bytes(value)
 
+    def beginning(self, name: str, length: int) -> bytes | None:
+        """The first bytes of one value, without a copy of the rest; None when the key is absent."""
+        value = self._fields.get(name)
+        return None if value is None else bytes(memoryview(value)[:length])
+
     def text(self, name: str) -> str | None:
         """A string; None when absent or of another type."""
         value = self._fields.get(name)

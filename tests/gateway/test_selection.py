@@ -192,7 +192,7 @@ def test_nobody_open_is_chosen_while_somebody_is_healthy(strategy: Strategy) -> 
     one = fleet(strategy, 3, 2, 1, 2)
     open_up(one, "a", "c")
 
-    assert set(shares(one, 40, step=0.0)) == {"b", "d"}
+    assert set(shares(one, 40, step=0.0)) <= {"b", "d"}
 
 
 def test_a_degraded_deployment_has_half_its_weight() -> None:
