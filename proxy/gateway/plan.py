@@ -129,24 +129,24 @@ class Plan:
             and sole.slot.state.room.until <= now
             and sole.key[1].until <= now
             and sole.key[1].room.until <= now
+            and self.deadline is None
         ):
             return self._begin(sole, now)
         move = self._search.first(now)
         if move is None:
-            and self.deadline is None
             move = last_resort(route, now)
             if move is None:
                 raise nobody(route, now, self._search.limits(now))
             return self._begin(move, now, PANIC)
-        self.pause = move.delay
-        return self._begin(move, now + move.delay)
-
-    def failed(self, candidate: Candidate, error: UpstreamError, now: float) -> Step:
         deadline = self.deadline
         if deadline is not None and deadline.end < inf:
             move = self._search.in_time(move, deadline, now)
             if move is None:
                 raise late(deadline)
+        self.pause = move.delay
+        return self._begin(move, now + move.delay)
+
+    def failed(self, candidate: Candidate, error: UpstreamError, now: float) -> Step:
         """The attempt failed before the client saw anything of it."""
         self._now = now
         self._error = error
@@ -158,16 +158,16 @@ class Plan:
         move = None
         if len(self.attempts) < self.model.retry.max_attempts:
             move = self._search.next(candidate.slot, cause, rule, now)
-        if move is not None and (not rule.worked or self.route.budget.take(now)):
-            return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
-        word = self._word(now)
-        if move is not None:
         if self.deadline is not None:
             if move is not None:
                 move = self._search.in_time(move, self.deadline, now)
                 cause = cause if move is not None else Cause.DEADLINE
             if cause is Cause.DEADLINE:
                 return Step(None, 0.0, late(self.deadline), "stop")
+        if move is not None and (not rule.worked or self.route.budget.take(now)):
+            return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
+        word = self._word(now)
+        if move is not None:
             word = without_retry(word, self.attempts)
         return Step(None, 0.0, word, "stop")
 
@@ -185,14 +185,14 @@ class Plan:
         candidate.state.used -= 1
         candidate.held.used -= 1
         move = self._search.next(candidate.slot, Cause.FULL, RULES[Cause.FULL], now)
-        if move is not None:
-            return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
-        return Step(None, 0.0, self._word(now), "stop")
-
         if self.deadline is not None and move is not None:
             move = self._search.in_time(move, self.deadline, now)
             if move is None:
                 return Step(None, 0.0, late(self.deadline), "stop")
+        if move is not None:
+            return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
+        return Step(None, 0.0, self._word(now), "stop")
+
     def succeeded(self, candidate: Candidate, now: float, ttft: float | None) -> None:
         """The first content, or the whole body, is here."""
         state = candidate.state
@@ -280,6 +280,9 @@ class Plan:
             state.latency.observe(now, max(now - candidate.started, 0.0))
             if state.pace is not None:
                 state.pace.first.add(now, max(now - candidate.started, 0.0))
+        elif cause is Cause.DEADLINE:
+            # Whoever has little time would teach it that this is how long it takes.
+            state.latency.exceeded(now, max(now - candidate.started, 0.0))
         if rule.harm or (cause is Cause.RATE_LIMIT and candidate.probe == PROBE):
             state.bad(now, rule.harm, candidate.probe, self._rng)
         elif candidate.probe == PROBE:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from proxy.limits.accounts import What
     from proxy.gateway.deadline import Deadline
+    from proxy.limits.accounts import What
 
 Met = tuple["What", float]
 """A limit of ours, and the monotonic time at which there is room again: inf is never."""
@@ -36,9 +36,9 @@ class Search:
 
     __slots__ = (
         "_again",
-        "_explicit",
         "_deadline",
         "_deferred",
+        "_explicit",
         "_failed",
         "_full",
         "_pending",
@@ -68,13 +68,13 @@ class Search:
         """Credentials that limits of ours keep this request from."""
         self.met: list[Met] = []
         """Those limits, and when there is room again."""
+        self._deadline: Deadline | None = None
+        self._deferred: list[Move] = []
+        """What would usually be too late for the client: for when nothing else is left."""
         self._again = 0
         self._waits = 0
         self._explicit = False
         """A provider refused the content: only models named for this case may see it."""
-        self._deadline: Deadline | None = None
-        self._deferred: list[Move] = []
-        """What would usually be too late for the client: for when nothing else is left."""
 
     def first(self, now: float) -> Move | None:
         """Where to begin. None: everything is out."""
@@ -127,12 +127,12 @@ class Search:
         self._again = 0
         if rule.sibling or (cause is Cause.CONTEXT and self._larger(slot)):
             move = self._pick(now)
+            if move is None and self._deferred:
+                move = self._overdue(now)
         if move is None and cause is Cause.RATE_LIMIT:
             move = self._wait(now)
         if move is None and rule.fallback:
             self._narrow(cause)
-            if move is None and self._deferred:
-                move = self._overdue(now)
             move = self._fallback(now)
         if move is None and rule.sibling:
             move = self._wait(now)
