@@ -163,3 +163,23 @@ def test_where_nothing_is_stored_nothing_waits() -> None:
     assert "ledger.path: expected no path, because there is no store" in only(text % "x")
     assert parse(text % "''", "h.yaml", {}).config.ledger_path == ""
     assert parse(text % "null", "h.yaml", {}).config.ledger_path == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ledger: {size: 1}", "ledger.size: expected 64MiB or more, found 1; each worker writes into segments of 4 MiB; usual is 10GiB"),
+        ("ledger: {size: 4MiB}\nserver: {workers: 8}", "ledger.size: expected 64MiB or more, found '4MiB'; each worker writes into segments of 4 MiB; usual is 10GiB"),
+        ("ledger: {size: 100MiB}\nserver: {workers: 8}", "ledger.size: expected 128MiB or more for 8 workers, found 100MiB"),
+    ],
+)  # fmt: skip
+def test_a_ledger_has_room_for_its_workers(text: str, words: str) -> None:
+    assert only(text) == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ledger: {size: 128MiB}\nserver: {workers: 8}", "ledger: {size: 64MiB}", "server: {workers: 999}"],
+)  # fmt: skip
+def test_one_that_has_is_taken(text: str) -> None:
+    parse(text, "h.yaml", {})

@@ -79,6 +79,14 @@ def test_sizes_are_bytes(written: object, expected: int) -> None:
     assert values.size(written) == expected
 
 
+def test_a_ledger_has_room_to_work_in() -> None:
+    assert values.spool_size("64MiB") == values.SPOOL
+    with pytest.raises(values.Unfit, match="64MiB or more"):
+        values.spool_size("64MB")
+    with pytest.raises(values.Unfit, match="a size"):
+        values.spool_size("much")
+
+
 @pytest.mark.parametrize("written", [0, -1, True, 1.5, "", "32M", "1TiB", "MiB", "-1KiB", 2**60])
 def test_other_things_are_no_size(written: object) -> None:
     with pytest.raises(values.Unfit):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.core.config import parse, report
-from proxy.state.unpriced import remarks
+from proxy.core.model import Budget, Limits, Snapshot
+from proxy.state.snapshot import compile_snapshot
+from proxy.state.unpriced import models, of_key, remarks
 
 FILE = """\
 providers:
@@ -61,3 +65,46 @@ def test_a_check_of_the_file_says_it_too(tmp_path: Path) -> None:
 
     assert out.getvalue().count("no price is known") == 1
     assert out.getvalue().endswith("2 warnings\n")
+
+
+def compiled(text: str = FILE) -> Snapshot:
+    return compile_snapshot(parse(text, "h.yaml", {}).config)
+
+
+def test_names_that_a_budget_cannot_be_spent_on() -> None:
+    text = FILE.replace("listed: {deployments", "listed: {fallbacks: [known, mine], deployments")
+    text = text.replace('"w/*"', '"x/*": {deployments: [{provider: p, model: my-own-7b}]}\n  "w/*"')
+
+    assert models(compiled()) == {"mine": ("my-own-7b",)}
+    # A request may go on to a fallback, whose price has to be known too.
+    assert models(compiled(text)) == dict.fromkeys(("listed", "mine", "x/*"), ("my-own-7b",))
+    assert models(compiled(FILE + "defaults: {price_unknown: {input: 1}}")) == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"budget": {"usd": 1}}, True),
+        ({"budget": {"usd": 1}, "models": ["*"]}, True),
+        ({"budget": {"usd": 1}, "models": ["known", "mi*"]}, True),
+        ({"budget": {"usd": 1}, "models": ["x/one"]}, True),
+        ({"budget": {"usd": 1}, "models": ["known", "mine2", "m"]}, False),
+        ({"rpm": 5}, False),
+        ({"team": "rich"}, True),
+        ({"team": "poor"}, False),
+        ({"team": None, "budget": None}, False),
+    ],
+)
+def test_a_key_is_told_of_what_it_may_use(spec: dict[str, Any], told: bool) -> None:
+    teams = {"rich": Limits(budget=Budget(5.0)), "poor": Limits(rpm=5)}
+    found = of_key(
+        spec, {"mine": ("my-own-7b",), "x/*": ("my-own-7b",)}, replace(compiled(), teams=teams)
+    )
+
+    assert found == (WORDS,) * told
+
+
+WORDS = (
+    "no price is known of 'my-own-7b': keys with a budget are refused; "
+    "give it a price, or set defaults.price_unknown"
+)

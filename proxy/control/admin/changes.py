@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from proxy.control.admin.draft import Draft, Note
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.ground import Means
@@ -19,7 +21,10 @@ from proxy.control.admin.services import needs_store
 from proxy.control.admin.shapes import audited
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import Fault, Problem
+from proxy.core.config.problem import printable
 from proxy.core.log import logger
+from proxy.core.records import Kind
+from proxy.state import unpriced
 from proxy.store import delta, objects
 from proxy.store.base import Duplicate, StoreDown
 
@@ -62,7 +67,27 @@ async def apply(
         raise Problem(409, "conflict", "Somebody has just taken this name.") from None
     if not dry_run and draft.records:
         await _serve(services, draft.revision)
-    return written
+    return _warned(written, services, log=not dry_run)
+
+
+def _warned(written: list[Written], services: Services, *, log: bool) -> list[Written]:
+    """The same, and of each key with a budget what it cannot be spent on. A dry run knows only what is there already."""
+    if not any(one.record.kind == Kind.KEY and not one.record.deleted for one in written):
+        return written
+    snapshot = services.state.snapshot
+    unknown = unpriced.models(snapshot)
+    if not unknown:
+        return written
+    found = []
+    for one in written:
+        record = one.record
+        more: tuple[str, ...] = ()
+        if record.kind == Kind.KEY and not record.deleted:
+            more = unpriced.of_key(orjson.loads(record.spec), unknown, snapshot)
+        for warning in more if log else ():
+            logger.warning("key %r: %s", printable(record.name), warning)
+        found.append(Written(record, one.secret, (*one.warnings, *more)) if more else one)
+    return found
 
 
 def _means(request: Request, services: Services) -> Means:

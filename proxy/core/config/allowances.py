@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from proxy.core.config import values
 from proxy.core.config.names import PAGES
 from proxy.core.config.plain import Table, table
 from proxy.core.config.problem import Fault, printable
@@ -80,3 +81,12 @@ def _ledger(data: Table) -> Iterator[Fault]:
     if isinstance(path, str) and path.strip() and isinstance(store, str) and not store.strip():
         expected = "no path, because there is no store that what is written there could go to"
         yield Fault(("ledger", "path"), expected, "one", "remove it, or set store.url")
+    try:
+        size = values.spool_size(table(data.get("ledger"))["size"])
+        workers = values.workers(table(data.get("server"))["workers"])
+    except (KeyError, values.Unfit):
+        return  # said elsewhere, or as usual
+    least = workers * values.SPOOL_PER_WORKER
+    if size < least:
+        expected = f"{least >> 20}MiB or more for {workers} workers"
+        yield Fault(("ledger", "size"), expected, f"{size >> 20}MiB")

@@ -110,6 +110,18 @@ Size = Annotated[
         }
     ),
 ]
+SpoolSize = Annotated[
+    int,
+    BeforeValidator(values.spool_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": values.SPOOL},
+                {"type": "string", "pattern": "^[0-9]+ ?([KMGkmg]i?)?[Bb]?$"},
+            ]
+        }
+    ),
+]
 Workers = Annotated[
     int,
     PlainValidator(values.workers),

@@ -17,7 +17,7 @@ from proxy.core.config.fields import (
     LimitOf,
     Named,
     Section,
-    Size,
+    SpoolSize,
     Zone,
     blank_is_none,
     lower,
@@ -194,7 +194,10 @@ class Ledger(Section):
         default=None,
         description="Folder of what waits for the database. Usually ledger beside the SQLite file, else data/ledger.",
     )
-    size: Size = Field(default=_LEDGER.size, description="Of all that waits, at most.")
+    size: SpoolSize = Field(
+        default=_LEDGER.size,
+        description="Of all that waits, at most; 64MiB at least, and 16MiB for each worker.",
+    )
     sync: Limit = Field(
         default=_LEDGER.sync,
         description="Until a record is safe from a loss of power; from a killed process it is at once.",

@@ -77,6 +77,19 @@ def size(value: object) -> int:
     raise Unfit("a size", "write bytes (1048576) or 512KiB, 32MiB, 10MB")
 
 
+SPOOL = 64 * 1024**2
+SPOOL_PER_WORKER = 16 * 1024**2
+"""Bytes that a ledger needs: each worker has two segments of 4 MiB, and as much again while they are read."""
+
+
+def spool_size(value: object) -> int:
+    """A size that a ledger can work in."""
+    found = size(value)
+    if found < SPOOL:
+        raise Unfit("64MiB or more", "each worker writes into segments of 4 MiB; usual is 10GiB")
+    return found
+
+
 # --- calendars ---
 
 

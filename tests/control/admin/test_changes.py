@@ -206,3 +206,34 @@ async def test_a_secret_that_does_not_open_stays_where_it_is(office: Office) -> 
     assert (again.json["weight"], again.json["last4"]) == (5, "1234")
     rows = await office.store.fetch("SELECT sealed FROM objects WHERE id = 1")
     assert rows == [("v1.x.y.z",)]
+
+
+async def test_a_key_with_a_budget_is_told_what_it_cannot_be_spent_on(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    await office.lab("m")
+    paid = {"name": "paid", "deployments": [{"provider": "lab", "price": {"input": 1}}]}
+    await office.made("/admin/models", paid)
+    budget = {"budget": {"usd": 5}}
+    rich = {"name": "rich", "models": ["m"], **budget}
+    careful = {"name": "careful", "models": ["paid"], **budget}
+    free = {"name": "free", "models": ["m"]}
+
+    rehearsed = await office.owner("POST", "/admin/keys?dry_run=true", rich)
+    silent = caplog.messages == []
+    made = [await office.owner("POST", "/admin/keys", body) for body in (rich, careful, free)]
+    later = await office.owner("PATCH", "/admin/keys/free", budget)
+
+    warning = (
+        "no price is known of 'm': keys with a budget are refused; "
+        "give it a price, or set defaults.price_unknown"
+    )
+    assert [one.json.get("warnings") for one in (rehearsed, *made, later)] == [
+        [warning],
+        [warning],
+        None,
+        None,
+        [warning],
+    ]
+    assert silent
+    assert caplog.messages == [f"key '{name}': {warning}" for name in ("rich", "free")]
