@@ -110,6 +110,10 @@ def watch(metrics: Metrics, live: Live) -> None:
     metrics.circuit_state.watch(
         lambda: [((id,), target.phase) for id, target in live.deployments.items()]
     )
+    metrics.circuit_opened.watch(
+        lambda: [((id,), target.opened) for id, target in live.deployments.items()]
+    )
+    metrics.host_outages.watch(lambda: [((), sum(host.opened for host in live.hosts.values()))])
     metrics.provider_keys.watch(lambda: _key_readings(live))
 
 

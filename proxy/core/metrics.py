@@ -371,6 +371,26 @@ class Metrics:
             ("target",),
             rule=Rule.MAX,
         )
+        self.circuit_opened = counter(
+            "headrace_circuit_opened_total",
+            "How often a deployment was taken out, each time counted by the worker that did it.",
+            ("target",),
+        )
+        self.host_outages = counter(
+            "headrace_host_outages_total",
+            "How often all that is served at one address was taken out together, or stayed out.",
+        )
+        self.health_checks = counter(
+            "headrace_health_checks_total",
+            "Deployments asked how they are, while no client asked them, and what came of it.",
+            ("target", "outcome"),
+        )
+        self.health_check_seconds = histogram(
+            "headrace_health_check_seconds",
+            "How long a provider took for a health check.",
+            TTFT,
+            ("provider",),
+        )
         self.provider_keys = gauge(
             "headrace_provider_keys",
             "Credentials of a provider by state; the mean of all workers.",

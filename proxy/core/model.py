@@ -72,13 +72,19 @@ class Retry(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """When a deployment is taken out, and for how long (seconds)."""
+    """When a deployment is taken out, and for how long (seconds); when it is checked though nobody asks for it."""
 
     enabled: bool = True
     max_errors: int = 5
     recover_after: int = 2
     open_base: float = 1.0
     open_max: float = 3600.0
+    probe: str = "models"
+    """What a check asks for: the list of `models`, one token of a `completion`, or nothing: `off`."""
+    interval: float = 300.0
+    """Seconds without a request after which a deployment that is well is checked."""
+    mask_above: float | None = None
+    """US dollars for a million tokens of an answer, from which on nobody is checked; None: no price is too high."""
 
 
 class Auth(Struct, frozen=True):
@@ -258,6 +264,8 @@ class Deployment(Struct, frozen=True, eq=False):
     quota: Quota | None = None
     price: Price | None = None
     """None: unknown, which is not the same as nothing. Of a wildcard: what the configuration says for all of it."""
+    health_check: str = "auto"
+    """`auto`, `on` (whatever it costs), `masked` (never, and it is said so), `off` (never)."""
     prefills: bool = False
     """A request may end with the beginning of its answer, and the answer is the rest."""
     max_context: int = 0

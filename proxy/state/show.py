@@ -188,6 +188,7 @@ def _deployment(deployment: model.Deployment) -> dict[str, Any]:
         **_paced(deployment.limits),
         "quota": deployment.quota and asdict(deployment.quota),
         "price": _price(deployment.price),
+        "health_check": deployment.health_check,
     }
 
 

@@ -332,6 +332,7 @@ def _deployment(
         prefer=tuple(account.prefer if item.prefer is None else item.prefer),
         limits=usage.limits(item),
         quota=usage.quota(item.quota),
+        health_check=item.health_check,
         price=price,
         prefills="prefill" in item.continuation,
     )

@@ -32,6 +32,13 @@ def upper(value: object) -> object:
     return value.strip().upper() if isinstance(value, str) else value
 
 
+def switch(value: object) -> object:
+    """`on` and `off` as words; JSON, and YAML of other programs, has them as true and false."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return lower(value)
+
+
 def blank_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 

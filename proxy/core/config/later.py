@@ -18,12 +18,10 @@ _OFF: tuple[object, ...] = (None, {}, [], {"enabled": False}, {"url": None})
 
 LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
     ("server",): {"name": ()},
-    ("health",): {"probe": (), "interval": (300,), "mask_above": ()},
     ("providers", "*"): {"fields": (), "key_strategy": ()},
     ("models", "*"): {"hedge": (), "echo_alias": (False,)},
     ("models", "*", "deployments", "*"): {
         "max_context": (),
-        "health_check": ("auto",),
     },
 }
 """Where each is written, and what else than `_OFF` means that it is not used."""

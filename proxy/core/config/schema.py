@@ -42,6 +42,7 @@ from proxy.core.config.fields import (
     not_blank,
     section,
     some,
+    switch,
 )
 from proxy.core.config.usage import (
     Budget,
@@ -297,6 +298,19 @@ class Health(Section):
         description="How long it is out the first time; doubled each time.",
     )
     open_max: Limit = Field(default=_HEALTH.open_max, description="How long it is out at most.")
+    probe: Annotated[Literal["models", "completion", "off"], BeforeValidator(switch)] = Field(
+        default="models",
+        description="What a check asks a provider for: its models, one token of a completion, or nothing (off).",
+    )
+    interval: Limit = Field(
+        default=_HEALTH.interval,
+        description="After how long without a request a deployment that is well is checked.",
+    )
+    mask_above: float | None = Field(
+        default=None,
+        description="US dollars for a million output tokens, from which on deployments are not checked.",
+        ge=0,
+    )
 
 
 class Logging(Section):
@@ -506,6 +520,12 @@ class Deployment(Section):
     quota: Quota | None = Field(default=None, description="What may be used until a clock strikes.")
     price: Price | None = Field(
         default=None, description="What it costs, before what prices says of its model."
+    )
+    health_check: Annotated[Literal["auto", "on", "masked", "off"], BeforeValidator(switch)] = (
+        Field(
+            default="auto",
+            description="auto: unless it is dearer than health.mask_above; on; masked: never, and it is said so; off.",
+        )
     )
     timeouts: Timeouts = section(Timeouts)
     retry: Retry = section(Retry)
