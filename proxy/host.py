@@ -19,6 +19,7 @@ from proxy.core.process import rename
 from proxy.ledger.folder import TABLE, Lock
 from proxy.ledger.recovery import recover
 from proxy.limits.accounts import Accounts, Charge, Used, column_of
+from proxy.limits.board import Board
 
 if TYPE_CHECKING:
     from proxy.control.sync import ConfigFile
@@ -42,6 +43,8 @@ class Host:
     def claim(self) -> None:
         """Raises ValueError when another gateway has the folder, or it cannot be used."""
         self._file.table = self._folder / TABLE
+        if self._columns > 1:
+            self._file.board = Board.make()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._lock.take():
@@ -61,6 +64,8 @@ class Host:
 
     def died(self, name: str) -> None:
         """A worker is gone, in whatever way. Called before another takes its name."""
+        if self._file.board is not None:
+            self._file.board.clear(int(name))
         try:
             with self._accounts() as accounts:
                 # In this order, or a budget would have room for a moment that it has not.

@@ -16,7 +16,8 @@ import uvloop
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from proxy import __version__
-from proxy.control import exposition, gauges, health
+from proxy.control import exposition, gauges, health, vigil
+from proxy.control.probing import Prober
 from proxy.core import redact, tasks
 from proxy.core.errors import ProxyError
 from proxy.core.metrics import Metrics
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.control.admin.services import Services
     from proxy.control.sync import ConfigFile, Sync
     from proxy.core.model import Snapshot
+    from proxy.state.sharing import Sharing
 
 BACKLOG = 4096
 LAG_INTERVAL = 0.1
@@ -54,7 +56,7 @@ class Worker:
                 "aiohttp was installed without its C parser: install it from a wheel"
             )
         metrics = Metrics(name, version=__version__, aiohttp=aiohttp.__version__)
-        self.state = State(snapshot, Live(), metrics)
+        self.state = State(snapshot, Live(sharing=_sharing(file, name)), metrics)
         self.pool = UpstreamPool()
         self.gateway = Gateway(
             self.state, self.pool, {**self._pages(), "/metrics": self._metrics_for_all}
@@ -62,6 +64,7 @@ class Worker:
         self._name = name
         self.sync = None if file is None else self._sync(file, name)
         self._following: asyncio.Task[None] | None = None
+        self._vigil: asyncio.Task[None] | None = None
         self._recording = Recording(self.state, name, None if file is None else file.table)
         self._servers: list[asyncio.Server] = []
         self._stop = asyncio.Event()
@@ -132,6 +135,8 @@ class Worker:
             self.use(await self.sync.start(strict=strict))
             self._following = tasks.spawn(self.sync.run(), name="sync")
         await self._recording.start(None if self.sync is None else self.sync.store)
+        prober = Prober(self.state, self.pool)
+        self._vigil = tasks.spawn(vigil.keep(self.state.live, prober), name="vigil")
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_server(self.gateway.connection, sock=api))
         await self._start_admin(admin)
@@ -179,9 +184,10 @@ class Worker:
         if not drained.done():
             await self.gateway.drain(5.0)
         await self._recording.close()
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait({self._following})
+        for task in (self._vigil, self._following):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         if self.sync is not None:
             await self.sync.close()
         await self.pool.close()
@@ -277,6 +283,15 @@ class Worker:
     def _metrics(self) -> tuple[int, str, bytes]:
         page = exposition.render([self.state.metrics.registry.snapshot()])
         return 200, exposition.CONTENT_TYPE, page
+
+
+def _sharing(file: ConfigFile | None, name: str) -> Sharing | None:
+    """What it knows together with the other workers of the host, where there are any."""
+    if file is None or file.board is None:
+        return None
+    from proxy.state.sharing import Sharing
+
+    return Sharing(file.board.sit(int(name)))
 
 
 def watch(state: State, pool: UpstreamPool) -> None:

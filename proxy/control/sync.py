@@ -34,6 +34,7 @@ from proxy.store.base import StoreBroken, StoreDamaged, StoreDown
 if TYPE_CHECKING:
     from proxy.core.config.schema import Config
     from proxy.core.model import Snapshot
+    from proxy.limits.board import Board
     from proxy.state.state import State
 
 PAUSE_MIN, PAUSE_MAX = 0.02, 0.25
@@ -71,6 +72,8 @@ class ConfigFile(Struct, eq=False):
     """Called when what was read anew is served."""
     table: Path | None = None
     """Where all workers of this start count what is taken; None: the one there is counts for itself."""
+    board: Board | None = None
+    """Where they tell each other of health; None: there is but one."""
 
 
 class Sync(Standing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from proxy.state.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from random import Random
 
     from proxy.core.secret import Secret
@@ -21,6 +23,7 @@ _HINT_MIN, _HINT_MAX, _HINT_MAX_LAST = 0.25, 300.0, 60.0
 _GUESS_MAX = 30.0
 _AUTH_PAUSES = (300.0, 1800.0)
 _QUOTA_PAUSE, _QUOTA_MAX = 600.0, 3600.0
+_ALONE = nullcontext()
 
 
 class Refusal(Struct, frozen=True):
@@ -42,8 +45,7 @@ class CredentialState:
     """
 
     __slots__ = (
-        "_cooled_at",
-        "_strikes",
+        "cooled_at",
         "id",
         "inflight",
         "last_used",
@@ -51,6 +53,7 @@ class CredentialState:
         "room",
         "secret",
         "soft",
+        "strikes",
         "turn",
         "until",
         "used",
@@ -69,27 +72,39 @@ class CredentialState:
         self.used = 0
         self.last_used = 0.0
         self.turn = 0.0
-        self._strikes = 0
-        self._cooled_at = -inf
+        self.strikes = 0
+        """Refusals for the same reason in a row."""
+        self.cooled_at = -inf
+        """When the last pause began."""
+
+    def change(self) -> AbstractContextManager[None]:
+        """What is done within is one step, which begins with what other workers have made of it."""
+        return _ALONE
 
     def cool(self, refusal: Refusal, now: float, rng: Random) -> None:
         """Leave it alone for a while. `refusal` says why and for how long."""
+        with self.change():
+            self._cool(refusal, now, rng)
+
+    def _cool(self, refusal: Refusal, now: float, rng: Random) -> None:
         if refusal.reason is not self.reason:
-            self._strikes = 0
-        elif refusal.started <= self._cooled_at and refusal.hint is None and self.until > now:
+            self.strikes = 0
+        elif refusal.started <= self.cooled_at and refusal.hint is None and self.until > now:
             return  # sent before this pause began: the same news again
         pause, soft = self._pause(refusal, rng)
-        if refusal.started > self._cooled_at:
-            self._strikes += 1
+        if refusal.started > self.cooled_at:
+            self.strikes += 1
         if now + pause >= self.until or refusal.reason is not self.reason:
             self.until, self.soft = now + pause, soft
         self.reason = refusal.reason
-        self._cooled_at = now
+        self.cooled_at = now
 
     def worked(self, started: float) -> None:
         """An attempt that began after the last pause succeeded."""
-        if started > self._cooled_at and self.reason is not None:
-            self.until, self.reason, self.soft, self._strikes = 0.0, None, False, 0
+        if self.reason is not None and started > self.cooled_at:
+            with self.change():
+                if started > self.cooled_at:
+                    self.until, self.reason, self.soft, self.strikes = 0.0, None, False, 0
 
     def remaining(self, now: float) -> float:
         """Seconds until it may be used."""
@@ -97,13 +112,13 @@ class CredentialState:
 
     def _pause(self, refusal: Refusal, rng: Random) -> tuple[float, bool]:
         if refusal.reason is Cause.AUTH:
-            return _AUTH_PAUSES[min(self._strikes, 1)], False
+            return _AUTH_PAUSES[min(self.strikes, 1)], False
         if refusal.reason is Cause.QUOTA:
-            return min(_QUOTA_PAUSE * 2.0 ** min(self._strikes, 9), _QUOTA_MAX), False
+            return min(_QUOTA_PAUSE * 2.0 ** min(self.strikes, 9), _QUOTA_MAX), False
         if refusal.hint is not None and isfinite(refusal.hint):
             cap = _HINT_MAX_LAST if refusal.last else _HINT_MAX
             return min(max(refusal.hint, _HINT_MIN) * rng.uniform(1.0, 1.2), cap), False
-        return min(2.0 ** min(self._strikes, 9) * rng.uniform(1.0, 2.0), _GUESS_MAX), True
+        return min(2.0 ** min(self.strikes, 9) * rng.uniform(1.0, 2.0), _GUESS_MAX), True
 
 
 Key = tuple[Credential | None, CredentialState]

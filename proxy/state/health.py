@@ -3,21 +3,29 @@
 A `Circuit` is closed (in use), open (left alone until its timer ends) or half-open (one live request at a time proves
 it again). Only failures of the provider's making count; a refused client request says nothing about health. Time is
 passed in as monotonic seconds, chance as a `random.Random`.
+
+What one of several workers finds out may be told to the others (`sharing`): a change that lasts is made within `change`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
+from contextlib import nullcontext
+from itertools import islice
 from math import exp, inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from random import Random
 
     from proxy.core.model import Health
 
 CLOSED, HALF_OPEN, OPEN = 0, 1, 2
+
+WELL = 1.0
+"""The `health` of a deployment with which nothing is the matter."""
 
 NO_PROBE, PROBE, PANIC = 0, 1, 2
 """How an attempt relates to a circuit that is not closed: it is the one probe, or a last resort beside it."""
@@ -33,11 +41,15 @@ _SAMPLES = 20.0
 _TRIP_SHARE, _DEGRADED_SHARE, _WELL_SHARE = 0.5, 0.1, 0.05
 _FORGIVEN_AFTER = 300.0
 _SLOW_START, _SLOW_START_FLOOR = 30.0, 0.1
+_HALF = 0.5
+"""Of its weight is left to a deployment that is degraded."""
+_ALONE = nullcontext()
 
 _LATENCY_DECAY = 30.0
 _LATENCY_DEFAULT = 1.0
 _LATENCY_FLOOR = 0.001
 _LATENCY_SAMPLES, _LATENCY_SAMPLES_MIN = 100, 20
+_LATELY = 5
 
 
 class Window:
@@ -84,14 +96,16 @@ class Circuit:
 
     __slots__ = (
         "_degraded",
-        "_passes",
-        "_recovered",
-        "_trips",
         "_window",
+        "lease",
         "opened",
+        "passes",
         "phase",
+        "recovered",
         "rules",
+        "slow",
         "streak",
+        "trips",
         "until",
     )
 
@@ -102,17 +116,95 @@ class Circuit:
         """0 while closed, the end of the timer while open, infinite while a probe is out."""
         self.streak = 0.0
         """Hard failures since the last success."""
+        self.trips = 0
+        """How often it has opened without being forgiven: the timer doubles each time."""
+        self.passes = 0
+        """Proofs since it opened."""
+        self.recovered = -inf
+        """When it was last closed again."""
         self.opened = 0
-        """How often it has opened, for metrics."""
-        self._trips = 0
-        self._passes = 0
+        """How often this worker has opened it, for metrics."""
+        self.lease = 0.0
+        """Which worker has the probe out, where several share what they know (`sharing`)."""
+        self.slow = False
+        """It takes much longer than those it stands beside (`pace`)."""
         self._degraded = False
-        self._recovered = -inf
         self._window = Window()
+
+    def change(self) -> AbstractContextManager[None]:
+        """What is done within is one step, which begins with what others have made of it."""
+        return _ALONE
 
     def good(self, now: float, probe: int = NO_PROBE) -> None:
         """An attempt succeeded."""
         self._window.add(now, 1.0, 0.0)
+        if self.phase == CLOSED and self.streak == 0.0:
+            if self._degraded:
+                self._grade(now)
+            return
+        with self.change():
+            self.prove(now, probe)
+
+    def bad(self, now: float, weight: float, probe: int, rng: Random) -> None:
+        """An attempt failed by the provider's fault; `weight` 1 is a whole failure, 0 only fails a probe."""
+        self._window.add(now, 0.0, weight)
+        with self.change():
+            self.fail(now, weight, probe, rng)
+
+    def cut(self, now: float, weight: float, streak: float, rng: Random) -> None:
+        """An answer counted as good broke off: take the success back and count `weight` of a failure.
+
+        `streak` is what it was before that success, so that a provider which always breaks off is found out.
+        """
+        self._window.add(now, -1.0, weight)
+        with self.change():
+            self.streak = max(self.streak, streak)
+            self.fail(now, weight, NO_PROBE, rng)
+
+    def take_probe(self, now: float = inf) -> bool:
+        """One live request goes out, and nobody else until it is back. False: somebody else was quicker."""
+        with self.change():
+            if self.until > now:
+                return False
+            if self.phase != CLOSED:
+                self.lend()
+            return True
+
+    def release_probe(self) -> None:
+        """The probe came back without a verdict (the client left, or was at fault itself)."""
+        with self.change():
+            self.give_back()
+
+    def refresh(self) -> None:
+        """Know what others have made of it by now."""
+
+    def factor(self, now: float) -> float:
+        """What the configured weight is multiplied by: less while degraded or newly recovered."""
+        factor = _HALF if self.slow or (self._degraded and self._grade(now)) else 1.0
+        if now < self.recovered + _SLOW_START:
+            factor *= max(_SLOW_START_FLOOR, (now - self.recovered) / _SLOW_START)
+        return factor
+
+    @property
+    def health(self) -> float:
+        """1 healthy, 0.5 degraded, 0 out."""
+        if self.phase != CLOSED:
+            return 0.0
+        return _HALF if self._degraded or self.slow else 1.0
+
+    @property
+    def degraded(self) -> bool:
+        """It fails often, as far as was last looked at."""
+        return self._degraded
+
+    def samples(self, now: float) -> tuple[float, float]:
+        """(attempts, share of failures) in the last 30 s."""
+        return self._window.share(now, _TRIP_BUCKETS)
+
+    # --- steps of a change -------------------------------------------------------------------------------------
+
+    def prove(self, now: float, probe: int) -> None:
+        """It works."""
         self.streak = 0.0
         if self.phase == CLOSED:
             if self._degraded:
@@ -121,15 +213,16 @@ class Circuit:
         # What was sent before the circuit opened proves nothing about now.
         if probe == NO_PROBE:
             return
-        self._passes += 1
-        if self._passes >= self.rules.recover_after:
-            self._close(now)
-        else:
+        self.passes += 1
+        if self.passes >= self.rules.recover_after:
+            self.close(now)
+        elif (
+            probe == PROBE or self.until < inf
+        ):  # a last resort does not end the probe that is out beside it
             self.phase, self.until = HALF_OPEN, 0.0
 
-    def bad(self, now: float, weight: float, probe: int, rng: Random) -> None:
-        """An attempt failed by the provider's fault; `weight` 1 is a whole failure, 0 only fails a probe."""
-        self._window.add(now, 0.0, weight)
+    def fail(self, now: float, weight: float, probe: int, rng: Random) -> None:
+        """It does not work."""
         self.streak += weight
         if not self.rules.enabled:
             self.phase, self.until = CLOSED, 0.0  # it may have been open when it was switched off
@@ -137,41 +230,46 @@ class Circuit:
         if self.phase == CLOSED:
             self._grade(now)
             if self.streak >= self.rules.max_errors or self._failing(now):
-                self._open(now, rng)
+                self.open(now, rng)
         elif probe == PROBE:
-            self._open(now, rng)
+            self.open(now, rng)
 
-    def cut(self, now: float, weight: float, streak: float, rng: Random) -> None:
-        """An answer counted as good broke off: take the success back and count `weight` of a failure.
-
-        `streak` is what it was before that success, so that a provider which always breaks off is found out.
-        """
-        self._window.add(now, -1.0, 0.0)
-        self.streak = max(self.streak, streak)
-        self.bad(now, weight, NO_PROBE, rng)
-
-    def take_probe(self) -> None:
-        """One live request goes out; nobody else until it is back."""
+    def lend(self) -> None:
+        """A probe is out."""
         self.phase, self.until = HALF_OPEN, inf
 
-    def release_probe(self) -> None:
-        """The probe came back without a verdict (the client left, or was at fault itself)."""
+    def give_back(self) -> None:
+        """It is back, and nobody knows more."""
         if self.phase == HALF_OPEN and self.until == inf:
             self.until = 0.0
 
-    def factor(self, now: float) -> float:
-        """What the configured weight is multiplied by: less while degraded or newly recovered."""
-        factor = 0.5 if self._degraded and self._grade(now) else 1.0
-        if now < self._recovered + _SLOW_START:
-            factor *= max(_SLOW_START_FLOOR, (now - self._recovered) / _SLOW_START)
-        return factor
+    def open(self, now: float, rng: Random) -> None:
+        """Leave it alone until a timer ends."""
+        if now - self.recovered > _FORGIVEN_AFTER and self.phase == CLOSED:
+            self.trips = 0
+        pause = min(self.rules.open_base * 2.0 ** min(self.trips, 30), self.rules.open_max)
+        self.phase = OPEN
+        self.until = now + min(pause, LIVE_OPEN_MAX) * rng.uniform(0.8, 1.2)
+        self.opened += 1
+        self.trips += 1
+        self.passes = 0
+        self._degraded = False
 
-    @property
-    def health(self) -> float:
-        """1 healthy, 0.5 degraded, 0 out."""
-        if self.phase != CLOSED:
-            return 0.0
-        return 0.5 if self._degraded else 1.0
+    def close(self, now: float) -> None:
+        """Use it again, little by little."""
+        self.phase, self.until = CLOSED, 0.0
+        self.recovered = now
+        self._window.clear()
+
+    def adopt(self, phase: int, until: float, recovered: float) -> None:
+        """Be as somebody else says it is."""
+        if phase == CLOSED:
+            until = 0.0
+            if self.phase != CLOSED:
+                self.close(recovered)
+        else:
+            self._degraded = False
+        self.phase, self.until, self.recovered = phase, until, recovered
 
     def _failing(self, now: float) -> bool:
         samples, share = self._window.share(now, _TRIP_BUCKETS)
@@ -185,22 +283,6 @@ class Circuit:
         elif samples >= _SAMPLES and share >= _DEGRADED_SHARE:
             self._degraded = True
         return self._degraded
-
-    def _open(self, now: float, rng: Random) -> None:
-        if now - self._recovered > _FORGIVEN_AFTER and self.phase == CLOSED:
-            self._trips = 0
-        pause = min(self.rules.open_base * 2.0 ** min(self._trips, 30), self.rules.open_max)
-        self.phase = OPEN
-        self.until = now + min(pause, LIVE_OPEN_MAX) * rng.uniform(0.8, 1.2)
-        self.opened += 1
-        self._trips += 1
-        self._passes = 0
-        self._degraded = False
-
-    def _close(self, now: float) -> None:
-        self.phase, self.until = CLOSED, 0.0
-        self._recovered = now
-        self._window.clear()
 
 
 class Latency:
@@ -229,11 +311,6 @@ class Latency:
             self._at = now
         return max(self.value * exp(min(0.0, self._at - now) / _LATENCY_DECAY), _LATENCY_FLOOR)
 
-    @property
-    def p95(self) -> float | None:
-        """None while there are too few samples."""
-        count = len(self._ordered)
-        return self._ordered[int(count * 0.95)] if count >= _LATENCY_SAMPLES_MIN else None
     def exceeded(self, now: float, seconds: float) -> None:
         """It was given up after so long: how long it would have taken is not known."""
         self.value = max(seconds, self.estimate(now))
@@ -246,3 +323,18 @@ class Latency:
             return 0.0
         return min(self._ordered[count // 2], self.estimate(now))
 
+    @property
+    def known(self) -> bool:
+        """It was seen often enough to be compared."""
+        return len(self._recent) >= _LATELY
+
+    @property
+    def lately(self) -> float:
+        """The best of the last few."""
+        return min(islice(reversed(self._recent), _LATELY), default=self.value)
+
+    @property
+    def p95(self) -> float | None:
+        """None while there are too few samples."""
+        count = len(self._ordered)
+        return self._ordered[int(count * 0.95)] if count >= _LATENCY_SAMPLES_MIN else None

@@ -10,14 +10,18 @@ from math import exp, inf
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
+from proxy.state import hosts
 from proxy.state.credentials import CredentialState, Pool
 from proxy.state.health import Circuit, Latency
+from proxy.state.hosts import Host
 from proxy.state.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from random import Random
 
     from proxy.state.pace import Pace
+    from proxy.state.sharing import Sharing
 
 _PENALTY, _PENALTY_DECAY, _PENALTY_HOLD_MAX = 5.0, 10.0, 60.0
 _BUDGET_LIFE, _BUDGET_FLOOR = 10.0, 1.0
@@ -28,16 +32,21 @@ class DeploymentState(Circuit):
 
     __slots__ = (
         "_penalty_at",
+        "checked",
+        "checked_at",
         "cooldown",
         "current",
+        "host",
         "id",
         "inflight",
         "last_used",
         "latency",
         "meaning",
+        "outage",
         "pace",
         "panic_at",
         "room",
+        "siblings",
         "turn",
         "used",
     )
@@ -61,11 +70,65 @@ class DeploymentState(Circuit):
         """For smooth weighted round robin."""
         self.panic_at = 0.0
         """As a last resort it is used at most once a second; not before this."""
+        self.siblings: tuple[DeploymentState, ...] = ()
+        """Of all the deployments of its model, itself among them."""
+        self.host: Host | None = None
+        """What it shares with others at the same address; None: it is alone there."""
+        self.outage: Host | None = None
+        """The same, while that is out: it speaks for this one then."""
+        self.checked_at = -inf
+        """When it was last asked how it is, and not by a client."""
+        self.checked = 0
+        """What came of it (`checks.Check`)."""
         self._penalty_at = -inf
 
     @property
     def ewma_ttft(self) -> float:
         return self.latency.value
+
+    def take_probe(self, now: float = inf) -> bool:
+        if self.host is not None:
+            self.host.refresh()
+        if self.outage is not None:
+            return self.outage.take_probe(now)
+        return super().take_probe(now)
+
+    def take_last_resort(self, now: float, pause: float) -> bool:
+        """One request goes out though it may not be used, and none for `pause` seconds. False: one did already."""
+        with self.change():
+            if self.panic_at > now:
+                return False
+            self.panic_at = now + pause
+            return True
+
+    def note_check(self, now: float, outcome: int) -> None:
+        """It was asked how it is."""
+        with self.change():
+            self.checked_at, self.checked = now, outcome
+
+    def prove(self, now: float, probe: int) -> None:
+        if self.outage is None:
+            super().prove(now, probe)
+        else:
+            self.streak = 0.0
+            self.outage.good(now, probe)
+
+    def fail(self, now: float, weight: float, probe: int, rng: Random) -> None:
+        if self.outage is None:
+            super().fail(now, weight, probe, rng)
+        else:
+            self.outage.bad(now, weight, probe, rng)
+
+    def give_back(self) -> None:
+        if self.outage is None:
+            super().give_back()
+        else:
+            self.outage.release_probe()
+
+    def open(self, now: float, rng: Random) -> None:
+        super().open(now, rng)
+        if self.host is not None:
+            self.host.consider(now, rng)
 
     def penalise(self, now: float, hold: float = 0.0) -> None:
         """Make it look 5 s slower, for `hold` seconds in full and then fading, so that others go first."""
@@ -119,13 +182,29 @@ class RetryBudget:
 class Live:
     """All state of one worker. Call `swap` whenever the snapshot is replaced."""
 
-    __slots__ = ("_pools", "budgets", "credentials", "deployments", "routes", "rules", "snapshot")
+    __slots__ = (
+        "_pools",
+        "budgets",
+        "credentials",
+        "deployments",
+        "groups",
+        "hosts",
+        "routes",
+        "rules",
+        "sharing",
+        "snapshot",
+    )
 
-    def __init__(self, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, snapshot: Snapshot | None = None, sharing: Sharing | None = None) -> None:
+        """`sharing`: with the other workers of the host."""
+        self.sharing = sharing
         self.snapshot: Snapshot | None = None
         self.rules = Health()
         self.deployments: dict[str, DeploymentState] = {}
         self.credentials: dict[str, CredentialState] = {}
+        self.hosts: dict[str, Host] = {}
+        self.groups: list[tuple[DeploymentState, ...]] = []
+        """The deployments of each model that has more than one."""
         self.budgets: dict[str, RetryBudget] = {}
         self.routes: dict[Any, Any] = {}
         """What routing has worked out for this snapshot; kept here because it dies with it."""
@@ -147,11 +226,17 @@ class Live:
             key.id: self.credential(key) for one in providers for key in one.credentials
         }
         self.budgets = {model.name: self.budget(model) for model in models}
+        self._group(models)
+        self.hosts = hosts.gather(self.hosts, self.deployments.values(), self._host)
+        for host in self.hosts.values():
+            host.rules = self.rules
 
     def deployment(self, deployment: Deployment) -> DeploymentState:
         """Its state; a new one when the id is new or means something else now."""
         state = self.deployments.get(deployment.id)
         if state is None or state.meaning != _meaning(deployment):
+            if self.sharing is not None:
+                return self.sharing.deployment(deployment, self.rules)
             return DeploymentState(deployment, self.rules)
         state.rules = self.rules
         return state
@@ -160,8 +245,24 @@ class Live:
         """Its state; a new one when the id is new or the secret was changed."""
         state = self.credentials.get(credential.id)
         if state is None or state.secret != credential.secret:
+            if self.sharing is not None:
+                return self.sharing.credential(credential)
             return CredentialState(credential.id, credential.secret)
         return state
+
+    def _group(self, models: list[Model]) -> None:
+        self.groups = []
+        for model in models:
+            group = tuple(self.deployments[one.id] for tier in model.tiers for one in tier)
+            for state in group:
+                state.siblings = group
+            if len(group) > 1:
+                self.groups.append(group)
+
+    def _host(self, address: str) -> Host:
+        if self.sharing is not None:
+            return self.sharing.host(address, self.rules)
+        return Host(address, self.rules)
 
     def pool(self, deployment: Deployment, state: DeploymentState) -> Pool:
         """The credentials a deployment draws from, shared by all deployments of its provider."""

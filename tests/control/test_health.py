@@ -223,7 +223,7 @@ def test_gauges_follow_the_deployments_and_credentials(hands: Hands) -> None:
     watch(metrics, state)
 
     trip(state, "m/0:first", hands.monotonic())
-    state.deployments["m/1:second"].take_probe()
+    state.deployments["m/1:second"].lend()
     refuse(state, "first#0", Cause.QUOTA, hands.monotonic())
 
     page = metrics.registry.snapshot()
