@@ -130,6 +130,7 @@ class Plan:
             and sole.key[1].until <= now
             and sole.key[1].room.until <= now
             and self.deadline is None
+            and (sole.slot.state.phase == CLOSED or sole.slot.state.take_probe(now))
         ):
             return self._begin(sole, now)
         move = self._search.first(now)
@@ -143,6 +144,10 @@ class Plan:
             move = self._search.in_time(move, deadline, now)
             if move is None:
                 raise late(deadline)
+        if move.slot.state.phase != CLOSED:
+            move = self._won(move, now)
+            if move is None:
+                raise nobody(route, now, self._search.limits(now))
         self.pause = move.delay
         return self._begin(move, now + move.delay)
 
@@ -165,7 +170,9 @@ class Plan:
             if cause is Cause.DEADLINE:
                 return Step(None, 0.0, late(self.deadline), "stop")
         if move is not None and (not rule.worked or self.route.budget.take(now)):
-            return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
+            move = self._won(move, now)
+            if move is not None:
+                return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
         word = self._word(now)
         if move is not None:
             word = without_retry(word, self.attempts)
@@ -189,6 +196,7 @@ class Plan:
             move = self._search.in_time(move, self.deadline, now)
             if move is None:
                 return Step(None, 0.0, late(self.deadline), "stop")
+        move = self._won(move, now)
         if move is not None:
             return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
         return Step(None, 0.0, self._word(now), "stop")
@@ -299,11 +307,20 @@ class Plan:
         if cause is Cause.RATE_LIMIT:
             candidate.state.penalise(now, error.retry_after or 0.0)
 
+    def _won(self, move: Move | None, now: float) -> Move | None:
+        """Take the place of the probe, if it is one. Where another worker was quicker: what there is instead."""
+        while move is not None:
+            state = move.slot.state
+            if state.phase == CLOSED or state.take_probe(now):
+                break
+            move = self._search.first(now)
+        return move
+
     def _begin(self, move: Move, now: float, probe: int = NO_PROBE) -> Candidate:
+        """A move whose circuit is not closed has the place of the probe, unless it is a last resort."""
         slot, (credential, held) = move.slot, move.key
         state = slot.state
         if probe == NO_PROBE and state.phase != CLOSED:
-            state.take_probe()
             probe = PROBE
         state.inflight += 1
         state.used += 1

@@ -324,9 +324,11 @@ def last_resort(route: Route, now: float) -> Move | None:
             delay = max(slot.state.until, held.until) - now
             if best is None or delay < best.delay:
                 best = Move(slot, key, "switch", delay)
-    if best is not None:
-        best.slot.state.panic_at = now + _PANIC_INTERVAL
-        best.delay = 0.0
+    if best is None:
+        return None
+    if not best.slot.state.take_last_resort(now, _PANIC_INTERVAL):
+        return last_resort(route, now)  # another worker did, and by now it is known here
+    best.delay = 0.0
     return best
 
 
