@@ -152,6 +152,7 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
         name: {
             "aliases": public.get(name, []),
             "strategy": str(item.strategy),
+            "performance": asdict(item.performance),
             "fallbacks": list(item.fallbacks),
             "fallbacks_context": list(item.fallbacks_context),
             "fallbacks_content": list(item.fallbacks_content),
@@ -183,6 +184,7 @@ def _deployment(deployment: model.Deployment) -> dict[str, Any]:
         "stream": deployment.streams,
         "non_stream": deployment.non_streams,
         "max_tokens": deployment.max_tokens,
+        "max_context": deployment.max_context or None,
         "prefer": list(deployment.prefer),
         "continuation": ["prefill"] if deployment.prefills else [],
         **_paced(deployment.limits),

@@ -5,7 +5,7 @@ Compiled again, what is made of the same is the same object: connections, routes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.core.config import schema
 
 _T = TypeVar("_T")
-_S = TypeVar("_S", model.Timeouts, model.Retry)
+_S = TypeVar("_S", model.Timeouts, model.Retry, model.Performance)
 Params = Mapping[str, Any]
 
 _NO_PRICES: Mapping[str, model.Price] = {}
@@ -117,10 +117,20 @@ class Builder:
             for name, account in accounts.items()
             if account.usable
         }
-        compiled = {
-            name: self._model(name, item, accounts, providers, defaults, prices)
+        own = {
+            name: self._own(name, item, accounts, providers, defaults, prices)
             for name, item in public.items()
         }
+        owners = {alias: name for name, item in public.items() for alias in item.aliases}
+        owners |= {name: name for name in public}
+        compiled = {}
+        for name, item in public.items():
+            lent = dict.fromkeys(owners.get(other, "") for other in item.block.models)
+            groups = [own[name], *(own[other] for other in lent if other and other != name)]
+            made_of = (item.block, defaults, *(one for group in groups for one in group))
+            compiled[name] = self._models.get(
+                name, made_of, _model, name, item.block, groups, defaults
+            )
         served = self._served(compiled, public)
         wildcards = [(name[:-1], item) for name, item in _names(served, public, wildcards=True)]
         return Targets(
@@ -129,7 +139,7 @@ class Builder:
             tuple(sorted(wildcards, key=lambda pair: len(pair[0]), reverse=True)),
         )
 
-    def _model(
+    def _own(
         self,
         name: str,
         public: Public,
@@ -137,7 +147,8 @@ class Builder:
         providers: Mapping[str, model.Provider],
         defaults: schema.Defaults,
         prices: Mapping[str, model.Price],
-    ) -> model.Model:
+    ) -> list[model.Deployment]:
+        """The deployments of a model, without those it may use of others."""
         block = public.block
         deployments = []
         for id, item in public.deployments:
@@ -162,8 +173,7 @@ class Builder:
                     price,
                 )
             )
-        made_of = (block, defaults, *deployments)
-        return self._models.get(name, made_of, _model, name, block, deployments, defaults)
+        return deployments
 
     def _served(
         self, compiled: dict[str, model.Model], public: Mapping[str, Public]
@@ -282,16 +292,14 @@ def _conversation(block: schema.Conversation) -> model.Conversation:
 def _model(
     name: str,
     block: schema.Model,
-    deployments: list[model.Deployment],
+    groups: Sequence[Sequence[model.Deployment]],
     defaults: schema.Defaults,
 ) -> model.Model:
-    tiers: dict[int, list[model.Deployment]] = {}
-    for deployment in deployments:
-        tiers.setdefault(deployment.priority, []).append(deployment)
     return model.Model(
         name=name,
-        tiers=tuple(tuple(tiers[priority]) for priority in sorted(tiers)),
+        tiers=_tiers(groups),
         strategy=block.strategy or defaults.strategy,
+        performance=_set(model.Performance(), defaults.performance, block.performance),
         fallbacks=tuple(block.fallbacks),
         fallbacks_context=tuple(block.fallbacks_context),
         fallbacks_content=tuple(block.fallbacks_content),
@@ -302,6 +310,19 @@ def _model(
         limits=usage.limits(block),
         continuation=tuple(dict.fromkeys(block.continuation)),
     )
+
+
+def _tiers(
+    groups: Sequence[Sequence[model.Deployment]],
+) -> tuple[tuple[model.Deployment, ...], ...]:
+    """What each model uses first competes with what the others use first, and so on: priorities count within a model."""
+    ranks: list[list[model.Deployment]] = []
+    for deployments in groups:
+        for rank, priority in enumerate(sorted({one.priority for one in deployments})):
+            if rank == len(ranks):
+                ranks.append([])
+            ranks[rank] += [one for one in deployments if one.priority == priority]
+    return tuple(map(tuple, ranks))
 
 
 def _deployment(
@@ -335,6 +356,7 @@ def _deployment(
         health_check=item.health_check,
         price=price,
         prefills="prefill" in item.continuation,
+        max_context=item.max_context or 0,
     )
 
 

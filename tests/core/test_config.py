@@ -156,7 +156,7 @@ BROKEN = """\
 server: {port: 80000, prot: 1}
 admin: {host: 0.0.0.0}
 store: {url: "mysql+asyncmy://u:hunter2@h/db"}
-defaults: {strategy: Pareto, timeouts: {conect: 1, ttft: abc}}
+defaults: {strategy: Parete, timeouts: {conect: 1, ttft: abc}}
 providers:
   openai: {preset: opnai}
   x: {base_url: "http://0x7f.1/v1", credentials: [5], dialects: [openai.cat]}
@@ -380,7 +380,7 @@ def test_an_unquoted_reference_in_parameters_is_a_number_and_a_quoted_one_text()
 
 def test_strategies_are_read_in_the_spellings_of_other_programs() -> None:
     assert read("defaults: {strategy: Round Robin}").defaults.strategy is Strategy.ROUND_ROBIN
-    assert "p2c, round_robin" in only("defaults: {strategy: pareto}")
+    assert "p2c, round_robin" in only("defaults: {strategy: quickest}")
 
 
 # --- references and secrets ---

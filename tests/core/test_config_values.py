@@ -105,17 +105,6 @@ def test_every_strategy_is_known() -> None:
     assert [values.strategy(str(name)) for name in Strategy] == list(Strategy)
 
 
-@pytest.mark.parametrize(
-    "written", ["performance", "Cost", "pareto", "ttft", "least-inflight", "sticky", "prefix"]
-)
-def test_strategies_of_later_versions_are_refused_with_those_of_this_one(written: str) -> None:
-    with pytest.raises(values.Unfit) as caught:
-        values.strategy(written)
-
-    assert "not implemented yet" in caught.value.advice
-    assert "p2c, round_robin" in caught.value.advice
-
-
 @pytest.mark.parametrize("written", ["fastest", "", None, 3])
 def test_other_words_are_no_strategy(written: object) -> None:
     with pytest.raises(values.Unfit) as caught:

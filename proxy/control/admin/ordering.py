@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from proxy.core.config.names import FALLBACKS
+from proxy.core.config.names import NAMING
 
 Blocks = Mapping[str, Mapping[str, Any]]
 
@@ -50,7 +50,7 @@ def _waits_for(
 ) -> Iterator[str]:
     for name in sorted(_names(model, block) & given_up.keys()):
         yield given_up[name]
-    for field in FALLBACKS:
+    for field in NAMING:
         for name in _texts(block.get(field)):
             if name in owners:
                 yield owners[name]

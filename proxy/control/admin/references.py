@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from proxy.core.config.names import FALLBACKS
+from proxy.core.config.names import NAMING
 from proxy.core.records import Kind
 
 if TYPE_CHECKING:
@@ -41,6 +41,6 @@ def to(seen: Overlay, kind: str, gone: frozenset[str], *, but: int = 0) -> Itera
     elif kind == Kind.MODEL:
         for record in seen.all(Kind.MODEL):
             spec = seen.spec(record)
-            for field in FALLBACKS:
+            for field in NAMING:
                 if record.id != but and gone.intersection(spec.get(field) or ()):
                     yield Reference(record, field, f"{field} of model '{record.name}'")

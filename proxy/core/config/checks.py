@@ -13,7 +13,7 @@ from proxy.core import surfaces
 from proxy.core.address import is_loopback
 from proxy.core.config import address, allowances, conversations
 from proxy.core.config.explain import describe
-from proxy.core.config.names import FALLBACKS, Public, cycles
+from proxy.core.config.names import FALLBACKS, Public, cycles, member_fault
 from proxy.core.config.plain import Table, is_false, is_true, table, tables, texts
 from proxy.core.config.presets import presets
 from proxy.core.config.problem import Fault, Path, Problem, Written, printable, sentence, suggestion
@@ -383,6 +383,21 @@ class Check:
         for chain, path in cycles(edges):
             shown = " -> ".join(printable(name) for name in chain)
             self._report(path, "fallbacks that end", f"a cycle: {shown}", "remove one of them")
+        self._members(public)
+
+    def _members(self, public: Public) -> None:
+        """Models whose deployments another uses."""
+        for name, block in self.models.items():
+            for index, other in texts(table(block).get("models")):
+                path: Path = ("models", name, "models", index)
+                expected, advice = member_fault(other, public, self._lists)
+                if not expected:
+                    continue
+                advice = advice or self._nearest(other, public.owners, "configured models")
+                self._report(path, expected, self._shown(path, other), advice)
+
+    def _lists(self, name: str) -> bool:
+        return bool(table(self.models.get(name)).get("models"))
 
     # --- keys ---
 

@@ -20,9 +20,6 @@ LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
     ("server",): {"name": ()},
     ("providers", "*"): {"fields": (), "key_strategy": ()},
     ("models", "*"): {"hedge": (), "echo_alias": (False,)},
-    ("models", "*", "deployments", "*"): {
-        "max_context": (),
-    },
 }
 """Where each is written, and what else than `_OFF` means that it is not used."""
 

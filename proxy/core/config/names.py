@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
 """Fields of a model that name others."""
+
+NAMING = (*FALLBACKS, "models")
+"""The same, with the models whose deployments it uses."""
 
 PAGES = frozenset(
     {
@@ -51,6 +54,21 @@ class Public:
             if name.startswith(pattern[:-1]):
                 return self.owners[pattern]
         return None
+
+
+def member_fault(name: str, public: Public, lists: Callable[[str], bool]) -> tuple[str, str]:
+    """(what was expected, advice) where `name` is no model whose deployments another may use; two empty texts where it is.
+
+    `lists`: whether a model lists others itself.
+    """
+    owner = public.owners.get(name)
+    if owner is None or owner.endswith("*"):
+        if public.reached(name) is None and owner is None:
+            return "a configured model", ""
+        return "a model that is no wildcard", "add a model of this name"
+    if lists(owner):
+        return "a model that lists no others", "list theirs in its place"
+    return "", ""
 
 
 def cycles(edges: dict[str, list[tuple[str, Path]]]) -> Iterator[tuple[list[str], Path]]:

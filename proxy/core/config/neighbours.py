@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.config.checks import ADVISED
-from proxy.core.config.names import FALLBACKS, Public
+from proxy.core.config.names import FALLBACKS, Public, member_fault
 from proxy.core.config.plain import texts
 from proxy.core.config.problem import printable, sentence, suggestion
 from proxy.core.config.remarks import meet
@@ -69,6 +69,7 @@ class Neighbours:
             else:
                 own[alias] = name
         yield from self._fallbacks(name, block, Public(own))
+        yield from self._members(name, block, Public(own))
 
     def _taken(self, public: str, name: str) -> str:
         """What to say of a public name that somebody has: another model, or the one called `name` itself."""
@@ -106,6 +107,37 @@ class Neighbours:
                         field,
                         sentence("fallbacks that end", f"a cycle: {shown}", "remove one of them"),
                     )
+
+    def _members(
+        self, name: str, block: Mapping[str, Any], public: Public
+    ) -> Iterator[tuple[str, str]]:
+        """What is wrong with the models whose deployments it uses, and with its listing any where others list it."""
+        members = list(texts(block.get("models")))
+
+        def lists(other: str) -> bool:
+            return bool(members) if other == name else bool(self._listed(other))
+
+        for index, other in members:
+            expected, advice = member_fault(other, public, lists)
+            if expected:
+                advice = advice or suggestion(other, public.owners, "configured models")
+                yield f"models[{index}]", sentence(expected, repr(printable(other)), advice)
+        if members:
+            for owner in dict.fromkeys(self.owners.values()):
+                if any(public.owners.get(other) == name for other in self._listed(owner)):
+                    found = f"that {printable(owner)!r} lists this one"
+                    yield (
+                        "models",
+                        sentence("a model that lists no others", found, "list theirs there"),
+                    )
+                    return
+
+    def _listed(self, name: str) -> list[str]:
+        """The models whose deployments a model uses."""
+        block = self._config.models.get(name)
+        if block is not None:
+            return list(block.models)
+        return [other for _, other in texts(self._stored.get(name, {}).get("models"))]
 
     def _back(self, name: str, target: str, public: Public, dead: set[str]) -> list[str]:
         """The chain of fallbacks from `target` to `name`; empty when none leads there.

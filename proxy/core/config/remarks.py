@@ -111,7 +111,7 @@ class Remarks:
         for name, model in self._config.models.items():
             path: Path = ("models", name)
             self._params(path, model)
-            left = 0
+            left = len(model.models)
             for index, deployment in enumerate(model.deployments):
                 place: Path = (*path, "deployments", index)
                 self._params(place, deployment)

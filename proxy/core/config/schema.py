@@ -61,6 +61,7 @@ _ADMIN = model.Admin()
 _HEALTH = model.Health()
 _LOGGING = model.Logging()
 _TIMEOUTS = model.Timeouts()
+_PERFORMANCE = model.Performance()
 _RETRY = model.Retry()
 _SNAPSHOT = model.Snapshot()
 
@@ -250,12 +251,30 @@ class Retry(Section):
     )
 
 
+class Performance(Section):
+    """What counts for how much, for the strategy of that name. What is left out comes from the next wider section."""
+
+    latency: float | None = Field(
+        default=None,
+        description=f"How long an answer takes, as a part of the longest. Usually {_PERFORMANCE.latency:g}.",
+        ge=0,
+        le=1_000_000,
+    )
+    success: float | None = Field(
+        default=None,
+        description=f"How often there is none. Usually {_PERFORMANCE.success:g}.",
+        ge=0,
+        le=1_000_000,
+    )
+
+
 class Defaults(Section):
     """What applies where a provider, model or deployment says nothing else."""
 
     strategy: Strategy = Field(
         default=model.Strategy.P2C, description="How one of several equal deployments is chosen."
     )
+    performance: Performance = section(Performance)
     timeouts: Timeouts = section(Timeouts)
     retry: Retry = section(Retry)
     param_defaults: Params = Field(
@@ -509,6 +528,10 @@ class Deployment(Section):
         default=True, description="false: it gives only streams; whole answers are made of them."
     )
     max_tokens: MaxTokens = Field(default=None, description="As in defaults.")
+    max_context: MaxTokens = Field(
+        default=None,
+        description="Tokens it takes, prompt and answer: what is clearly longer goes elsewhere, if it can.",
+    )
     prefer: Prefer | None = Field(default=None, description="As in its provider.")
     continuation: Abilities = Field(
         default_factory=list,
@@ -538,6 +561,11 @@ class Model(Section):
 
     aliases: Names = Field(default_factory=list, description="Further names for it.")
     strategy: Strategy | None = Field(default=None, description="As in defaults.")
+    performance: Performance = section(Performance)
+    models: Names = Field(
+        default_factory=list,
+        description="Models whose deployments serve it too: the strategy chooses among all of them.",
+    )
     fallbacks: Names = Field(
         default_factory=list, description="Models to try when all its deployments failed."
     )

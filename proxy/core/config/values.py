@@ -125,15 +125,11 @@ def _calendar(check: Callable[[str, str], None], text: str, tz: str) -> None:
 
 # --- words ---
 
-_NOT_YET = ("performance", "cost", "pareto", "ttft", "least_inflight", "sticky", "prefix")
-
-
 def _folded(word: str) -> str:
     return re.sub(r"[\s_-]", "", word).casefold()
 
 
 _STRATEGIES = {_folded(strategy): strategy for strategy in Strategy}
-_STRATEGIES_NOT_YET = frozenset(map(_folded, _NOT_YET))
 
 
 def strategy(value: object) -> Strategy:
@@ -143,10 +139,6 @@ def strategy(value: object) -> Strategy:
     if known is not None:
         return known
     names = ", ".join(Strategy)
-    if word in _STRATEGIES_NOT_YET:
-        raise Unfit(
-            "a strategy of this version", f"it is not implemented yet; choose one of {names}"
-        )
     raise Unfit("a strategy", f"choose one of {names}")
 
 
