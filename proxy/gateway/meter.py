@@ -207,16 +207,16 @@ class Meter:
         metrics = self.state.metrics
         if error.ref in ("no_auth", "auth_flood", "forbid"):
             metrics.auth_failures.child(error.code).inc()
+        elif error.ref == "late":
+            self.outcome = "failed"
+            stage = "waiting" if self.attempts else "queued"
+            metrics.deadline_exceeded.child(self.model, stage).inc()
         elif error.row.status in (400, 408, 413, 415):
             metrics.bad_requests.child(error.code).inc()
         elif error.row.status >= 500:
             self.outcome = "failed"
 
     def passed_on(self, error: UpstreamError) -> None:
-        elif error.ref == "late":
-            self.outcome = "failed"
-            stage = "waiting" if self.attempts else "queued"
-            metrics.deadline_exceeded.child(self.model, stage).inc()
         """The provider refused the request itself."""
         self.outcome = "refused"
         self.cause = str(error.cause)

@@ -140,6 +140,8 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
     """The body, and from it what routing must know: the model's name and whether to stream."""
     endpoint = exchange.endpoint
     request = exchange.request
+    if not request.headers.keys().isdisjoint(deadline.HEADERS):
+        exchange.deadline = deadline.read(request.headers, exchange.started)
     if endpoint.body is Body.NONE:
         return
     exchange.body = await body.read(request, exchange.transport, state.snapshot.server)
@@ -204,5 +206,3 @@ def _models(exchange: Exchange, state: State) -> bytes:
     if exchange.endpoint.operation == "models":
         return models.listing(state.snapshot, exchange.key, family)
     return models.one(state.snapshot, exchange.key, family, exchange.model)
-    if not request.headers.keys().isdisjoint(deadline.HEADERS):
-        exchange.deadline = deadline.read(request.headers, exchange.started)
