@@ -283,6 +283,8 @@ class Cause(StrEnum):
     MALFORMED = "malformed"
     TRUNCATED = "truncated"
     IN_BAND = "in_band_error"
+    MISMATCH = "mismatch"
+    """Asked to go on with the answer of another, it said something else."""
     UNTRANSLATABLE = "untranslatable"
     FULL = "limit"
     """A limit of ours, not the provider's."""

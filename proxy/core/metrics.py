@@ -293,6 +293,11 @@ class Metrics:
             "Stream events that were not what the dialect sends.",
             ("provider", "reason"),
         )
+        self.continuations = counter(
+            "headrace_continuations_total",
+            "Tries to go on with a stream that broke off, by the way it was tried.",
+            ("model", "rung", "outcome"),
+        )
         self.translation_dropped = counter(
             "headrace_translation_dropped_total",
             "Features a request or answer had and the other dialect has not, once an exchange.",

@@ -91,6 +91,8 @@ async def _pause(plan: Plan, candidate: Candidate, delay: float) -> None:
 def ended(plan: Plan, attempt: Attempt) -> None:
     """The response of an attempt that had answered is over; a stream cut short counts against its deployment."""
     candidate = attempt.candidate
+    if not candidate.in_flight:
+        return  # it has been over: somebody else went on with it
     plan.ended(candidate)
     relay = attempt.relay
     cause = None if relay is None else CUT.get(relay.reason)

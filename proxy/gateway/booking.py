@@ -125,6 +125,18 @@ class Entry:
         self.spent = _plus(self.spent, cost)
         return cost
 
+    def continued(
+        self, attempt: Attempt, number: int, outcome: str, cause: str, cost: int
+    ) -> None:
+        """The answer of an attempt broke off, and another, which has begun, goes on with it."""
+        self.tries = (*self.tries, self._try(attempt, number, outcome, cause, cost, monotonic()))
+        self.spent = _plus(self.spent, cost)
+
+    def back(self, attempt: Attempt | None) -> None:
+        """The answer is that of this attempt after all."""
+        if attempt is not None:
+            self.attempt, self.parts = attempt, self._encoded(attempt.candidate)
+
     def requested(self, charges: Iterable[Charge]) -> None:
         """A request was counted in these windows by an attempt that failed: no other record says so."""
         for charge in charges:

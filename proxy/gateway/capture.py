@@ -141,6 +141,12 @@ class Capture:
             relay.seen = self._add
             self._add(gate.held[: gate.scanned])
 
+    def said(self, text: str) -> None:
+        """More of an answer that goes on in a stream which is not watched."""
+        if self._left > 0:
+            self._texts.append(text)
+            self._left -= len(text)
+
     def keep(self, rid: str, spool: Spool) -> None:
         """Write it down. Nothing is said when there is no room: the spool counts."""
         if spool.tight:

@@ -9,10 +9,11 @@ that the provider broke off by `ledger.failed`.
 from __future__ import annotations
 
 from math import ceil
+from operator import add
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from proxy.core import prices
 from proxy.gateway import sizing
@@ -128,6 +129,29 @@ def bill(exchange: Exchange, attempt: Attempt, outcome: str, snapshot: Snapshot)
     return Bill(tokens, source, charged, estimate, UNKNOWN, odd)
 
 
+def broken_off(exchange: Exchange, attempt: Attempt, snapshot: Snapshot) -> Bill:
+    """Of an attempt whose answer broke off and was continued by another."""
+    own = price_of(attempt.candidate, snapshot)
+    price = snapshot.price_unknown if own is None else own
+    tokens = estimated(exchange, attempt, attempt.gate.tap.usage)
+    estimate = UNKNOWN if price is None else prices.cost(price, tokens)
+    return Bill(tokens, ESTIMATED, estimate, estimate, UNKNOWN if own is None else estimate)
+
+
+def both(one: Bill, carried: Bill, *, whole: bool = True) -> Bill:
+    """An answer that two attempts gave. Not `whole`: what is charged for the first follows what is for the last.
+
+    `spent` is that of `one`: each attempt's own is written down with it.
+    """
+    tokens = Tokens(*map(add, astuple(one.tokens), astuple(carried.tokens)))
+    charged = carried.cost if whole or one.cost else 0
+    cost = UNKNOWN if UNKNOWN in (one.cost, charged) else one.cost + charged
+    estimate = (one.cost if one.estimate == UNKNOWN else one.estimate, carried.estimate)
+    return Bill(
+        tokens, ESTIMATED, cost, UNKNOWN if UNKNOWN in estimate else sum(estimate), one.spent
+    )
+
+
 def cost_of(candidate: Candidate, snapshot: Snapshot, tokens: int) -> int:
     """Of a prompt of so many tokens, in micro-dollars; UNKNOWN."""
     price = candidate.deployment.price or price_of(candidate, snapshot) or snapshot.price_unknown
@@ -146,7 +170,7 @@ def spent_for_nothing(attempt: Attempt, snapshot: Snapshot) -> int:
     usage = _believed(attempt)
     if usage is not None:
         return prices.cost(price_of(attempt.candidate, snapshot), usage)
-    return UNKNOWN if gate.received else 0
+    return UNKNOWN if gate.received or attempt.relay is not None else 0
 
 
 def so_far(exchange: Exchange, attempt: Attempt, snapshot: Snapshot) -> tuple[Tokens, int]:
@@ -193,7 +217,7 @@ def _output(exchange: Exchange, attempt: Attempt) -> int:
     events, size = attempt.late_events, attempt.late_bytes
     if isinstance(relay, EventRelay):
         events += relay.event_count + 1  # the first one opened the gate
-        size += exchange.bytes_out
+        size += exchange.bytes_out - relay.offset
     elif gate.kind is Kind.EVENTS:
         events += gate.held.count(b"\n\n")
         size += gate.received

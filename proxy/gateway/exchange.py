@@ -136,6 +136,9 @@ class Witness(Protocol):
     def watch(self, relay: Any) -> None:
         """A `gateway.relay.Relay` is about to begin."""
 
+    def said(self, text: str) -> None:
+        """More of the answer, in a stream that is not watched."""
+
     def keep(self, rid: str, spool: Spool) -> None:
         """It is over, and called this in the ledger."""
 

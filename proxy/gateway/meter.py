@@ -57,10 +57,12 @@ class Meter:
     """One a request; `settle` is called exactly once, whatever happened."""
 
     __slots__ = (
+        "_number",
         "_rid",
         "attempt",
         "attempts",
         "bill",
+        "carried",
         "cause",
         "entry",
         "exchange",
@@ -90,6 +92,10 @@ class Meter:
         self.waited = 0.0
         self.attempts = 0
         self.attempt: Attempt | None = None
+        self._number = 0
+        """Of that, the first being 1."""
+        self.carried: Bill | None = None
+        """What those took whose answer was continued by `attempt`."""
         self.relay: Relay | None = None
         self.outcome = "ok"
         self.cause = ""
@@ -167,11 +173,22 @@ class Meter:
     def answered(self, attempt: Attempt) -> None:
         """An attempt's gate opened."""
         self._waited(attempt)
-        self.attempt = attempt
+        self.attempt, self._number = attempt, self.attempts
         attempts = self._count(attempt, "ok", "")
         attempts.ttft.observe(attempt.answered_at - attempt.started)
         if self.entry is not None and attempt.is_stream:
             self.state.streams.add(self)
+
+    def continued(self, broken: Attempt, attempt: Attempt, kind: str, cause: str) -> None:
+        """The answer of `broken` goes on in that of `attempt`: both are paid for."""
+        bill = charging.broken_off(self.exchange, broken, self.snapshot)
+        self.carried = bill if self.carried is None else charging.both(self.carried, bill)
+        number = self._number
+        self._waited(attempt)
+        self._count(attempt, "ok", "")
+        self.attempt, self._number = attempt, self.attempts
+        if self.entry is not None:
+            self.entry.continued(broken, number, kind, cause, bill.spent)
 
     def cancelled(self, attempt: Attempt) -> None:
         """The client left while an attempt was waiting for its answer."""
@@ -308,6 +325,8 @@ class Meter:
             bill = charging.NOTHING
         else:
             bill = charging.bill(exchange, attempt, outcome, self.snapshot)
+            if self.carried is not None:
+                bill = charging.both(bill, self.carried, whole=outcome == "ok")
         self.bill = bill
         self.outcome = outcome
         if outcome == "client_gone":
@@ -320,6 +339,8 @@ class Meter:
         if entry is None and state.spool is not None and self.model:
             entry = Entry(exchange, state.spool, self.snapshot)
         if entry is not None:
+            if self._number and entry.attempt is not attempt:
+                entry.back(attempt)  # others were asked to go on with its answer, and did not
             relay = self.relay if attempt is None else attempt.relay
             ttft, mine = -1.0, now - self.ready_at - self.waited
             if relay is not None:
@@ -328,7 +349,7 @@ class Meter:
             entry.end(
                 bill,
                 attempt,
-                self.attempts,
+                self._number or self.attempts,
                 self.model,
                 status,
                 outcome,

@@ -20,6 +20,8 @@ from proxy.gateway import (
     routing,
 )
 from proxy.gateway.auth import authenticate, check
+from proxy.gateway.continuation.hop import go_on
+from proxy.gateway.continuation.relays import may_leave_open
 from proxy.gateway.endpoints import Body
 from proxy.gateway.looking import Asked
 from proxy.gateway.meter import Meter
@@ -82,10 +84,19 @@ async def serve(
         attempt = await attempts.first_answer(exchange, plan, pool, meter)
         try:
             extra = meter.timing_headers() if exchange.timing else []
+            ladder = plan.model.continuation
             meter.relay = await response.respond(
-                exchange, attempt, client, snapshot.server.write_timeout, extra
+                exchange,
+                attempt,
+                client,
+                snapshot.server.write_timeout,
+                extra,
+                left_open=may_leave_open if ladder else None,
             )
+            if ladder:
+                await go_on(exchange, plan, pool, meter, client, attempt)
         finally:
+            attempt = meter.attempt or attempt
             meter.relay = attempt.relay
             attempt.close()
             attempts.ended(plan, attempt)

@@ -15,6 +15,7 @@ from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.gateway.deadline import late
 from proxy.gateway.search import Search, last_resort, nobody
 from proxy.gateway.verdict import (
+    GOES_ON,
     MOMENT,
     RULES,
     Attempt,
@@ -177,6 +178,30 @@ class Plan:
         if move is not None:
             word = without_retry(word, self.attempts)
         return Step(None, 0.0, word, "stop")
+
+    def resumed(
+        self, candidate: Candidate, error: UpstreamError | None, now: float, *, same: bool = False
+    ) -> Step:
+        """Somebody to go on with an answer that broke off: after `candidate`, which gave it or should have gone on.
+
+        `error` is what became of that, and blames nobody here; None: it was not asked. `same`: ask it once more.
+        """
+        self._now = now
+        if error is not None:
+            self._error = error
+            self.attempts.append(Attempt(candidate.deployment.id, error.cause, error.status))
+            self._causes.append(cause_of(error))
+        move, search, slot = None, self._search, candidate.slot
+        if len(self.attempts) < self.model.retry.max_attempts:
+            if not same:
+                move = search.next(slot, Cause.TRUNCATED, GOES_ON, now)
+            if move is None and error is not None:
+                move = search.once_more(slot, now)
+        if move is not None and self.deadline is not None:
+            move = search.in_time(move, self.deadline, now)
+        if move is None or not self.route.budget.take(now):
+            return Step(None, 0.0, None, "stop")
+        return Step(self._begin(move, now + move.delay), move.delay, None, move.kind)
 
     def full(self, candidate: Candidate, refused: Refused, now: float) -> Step:
         """A limit of ours is met: the deployment was not asked, and nothing is held against it."""

@@ -73,6 +73,7 @@ class Relay:
         "last_read",
         "limit",
         "loop",
+        "offset",
         "overdue",
         "paused_at",
         "paused_size",
@@ -104,6 +105,8 @@ class Relay:
         self.paused_size = 0
         self.stalled = False
         """The client was there but took nothing for too long."""
+        self.offset = exchange.bytes_out
+        """Bytes that came before it: from others, whose answer it goes on with."""
         self.started = self.last_read = self.first_written = monotonic()
         self.limit, self.overdue = self.started + self.timeouts.total, End.DEADLINE
         """When the whole of it is overdue, and what it is then."""

@@ -18,11 +18,15 @@ from proxy.gateway.translating import TranslatingRelay
 from proxy.wire.headers import to_client
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.gateway.attempt import Attempt
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.translation import Translation
     from proxy.upstream.connection import Headers
+
+    Choose = Callable[[Exchange, type[Relay]], type[Relay]]
 
 _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 _MOST_NAMES = 32
@@ -34,9 +38,13 @@ async def respond(
     client: ClientConnection,
     write_timeout: float,
     extra: Headers,
+    *,
+    left_open: Choose | None = None,
 ) -> Relay | None:
     """Give the client what `attempt` found; returns when the response has ended, well or not.
 
+    `left_open` chooses in the place of a relay one that may be left open when it breaks off, if somebody can go on with
+    it (`continuation`).
     Returns the relay that carried a stream (its `reason` says how it ended), None for a whole body.
     """
     gate = attempt.gate
@@ -46,13 +54,15 @@ async def respond(
         if gate.kind is Kind.WHOLE:
             exchange.respond(gate.status, headers, gate.held)
             return None
-        make = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
+        make: type[Relay] = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
     else:
         headers = _translated_headers(attempt, translation) + extra
         if attempt.body is not None:
             _give(exchange, headers, attempt.body)
             return None
         make = TranslatingRelay
+    if left_open is not None:
+        make = left_open(exchange, make)
     relay: Relay = make(exchange, attempt, client, write_timeout)
     attempt.relay = relay
     if exchange.witness is not None:

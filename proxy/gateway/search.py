@@ -202,6 +202,10 @@ class Search:
         self._failed += [one for one in self.route.slots if one.window <= slot.window]
         return True
 
+    def once_more(self, slot: Slot, now: float) -> Move | None:
+        """The same deployment, whatever it was given up for."""
+        return self._take(slot, "retry", now) if slot.usable(now) else None
+
     def _other_key(self, slot: Slot, rule: Rule, now: float) -> Move | None:
         if not rule.key or slot.state.until > now or slot in self._failed:
             return None

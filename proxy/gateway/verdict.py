@@ -72,12 +72,16 @@ RULES: Mapping[Cause, Rule] = {
     Cause.EMPTY: _SERVER,
     Cause.MALFORMED: _SERVER,
     Cause.TRUNCATED: _SERVER,
+    Cause.MISMATCH: Rule(worked=True),
     Cause.LOCAL: _FINAL,
     # Nothing was sent. Somebody who speaks the client's own dialect may be next.
     Cause.UNTRANSLATABLE: Rule(),
     # Nothing was sent either. What of it was the credential's another one may not meet.
     Cause.FULL: Rule(key=True),
 }
+
+GOES_ON = Rule(worked=True)
+"""What an answer permits that broke off after the client had seen some of it: others first, as they are."""
 
 _IN_BAND: Mapping[int, Cause] = {
     401: Cause.AUTH,

@@ -120,6 +120,7 @@ MEANINGS: Mapping[Cause, str] = {
     Cause.TIMEOUT_TTFT: "no first content in time",
     Cause.TIMEOUT_IDLE: "silence in mid-answer",
     Cause.TIMEOUT_TOTAL: "the whole answer took too long",
+    Cause.MISMATCH: "asked to [go on](continuation.md) with an answer, it said something else",
     Cause.DEADLINE: "the time that the client gave is over",
     Cause.RATE_LIMIT: "429",
     Cause.AUTH: "401, 403",
