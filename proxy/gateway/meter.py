@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 from proxy.core import log
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.log import logger
-from proxy.gateway import charging, tally
+from proxy.gateway import booking, charging, tally
 from proxy.gateway.attempt import End
-from proxy.gateway.booking import Entry
 from proxy.gateway.capture import Capture
 from proxy.gateway.exchange import NOTHING
 from proxy.gateway.lingering import Lingering
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from proxy.core.model import Snapshot
     from proxy.core.series import Gauge
     from proxy.gateway.attempt import Attempt
+    from proxy.gateway.booking import Entry
     from proxy.gateway.charging import Bill
     from proxy.gateway.exchange import Exchange, Headers
     from proxy.gateway.plan import Step
@@ -59,6 +59,7 @@ class Meter:
     __slots__ = (
         "_number",
         "_rid",
+        "aloft",
         "attempt",
         "attempts",
         "bill",
@@ -66,6 +67,7 @@ class Meter:
         "cause",
         "entry",
         "exchange",
+        "gift",
         "inflight",
         "left_at",
         "lingering",
@@ -112,6 +114,10 @@ class Meter:
         """Once it is known, it stays."""
         self.status = 0
         """What the client saw, once there is a bill; 499 when it was gone."""
+        self.gift: Bill | None = None
+        """What it comes to, where another's answer was given: nobody was asked."""
+        self.aloft = False
+        """Whoever carries the request for others too settles it."""
         self.lingering: Lingering | None = None
         self.left_at = 0.0
 
@@ -135,7 +141,9 @@ class Meter:
         if spool is not None:
             entry = self.entry
             if entry is None:
-                entry = self.entry = Entry(exchange, spool, self.snapshot)
+                entry = self.entry = booking.entry(
+                    exchange, self.state, self.snapshot, attempt.started
+                )
                 self.queued = attempt.started - self.ready_at
             entry.begin(attempt, self.attempts + 1)
 
@@ -322,7 +330,7 @@ class Meter:
         state = self.state
         attempt = self.attempt or self.waiting
         if attempt is None or outcome in _UNSERVED:
-            bill = charging.NOTHING
+            bill = self.gift or charging.NOTHING
         else:
             bill = charging.bill(exchange, attempt, outcome, self.snapshot)
             if self.carried is not None:
@@ -337,7 +345,7 @@ class Meter:
         self.status = status
         entry = self.entry
         if entry is None and state.spool is not None and self.model:
-            entry = Entry(exchange, state.spool, self.snapshot)
+            entry = booking.entry(exchange, state, self.snapshot, now)
         if entry is not None:
             if self._number and entry.attempt is not attempt:
                 entry.back(attempt)  # others were asked to go on with its answer, and did not
@@ -349,7 +357,7 @@ class Meter:
             entry.end(
                 bill,
                 attempt,
-                self._number or self.attempts,
+                self._number or self.attempts or int(self.gift is not None),
                 self.model,
                 status,
                 outcome,
@@ -375,7 +383,7 @@ class Meter:
         assert hold is not None
         assert accounts is not None
         cost = max(bill.cost, 0)
-        requests = 1 if self.attempts else 0
+        requests = 1 if self.attempts or self.gift is not None else 0
         accounts.settle(hold, Used(bill.tokens.total, cost, requests), position)
         if bill.source == charging.REPORTED and exchange.reserve is not NOTHING:
             key = exchange.key.id if exchange.key is not None else ""

@@ -187,8 +187,8 @@ _encode = _encoder.encode
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Record)
 
 
-def encode(record: Record) -> bytes:
-    """The body of a frame. What is no text in UTF-8 (headers may be anything) is replaced by `?`."""
+def encode(record: Record | tuple[object, ...]) -> bytes:
+    """The body of a frame, or fields of one. What is no text in UTF-8 (headers may be anything) is replaced by `?`."""
     try:
         return _encoder.encode(record)
     except UnicodeEncodeError:

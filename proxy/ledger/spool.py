@@ -48,6 +48,7 @@ _WAITS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """What may be over some day, so it is no reason not to start."""
 
 
+Body = bytes
 Frame = bytes
 _frame = FRAME.pack
 
@@ -114,7 +115,7 @@ class Spool:
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
-    def write(self, body: bytes, *, vital: bool = False) -> None:
+    def write(self, body: Body, *, vital: bool = False) -> None:
         """Raises Full. A `vital` record (the end of a request) may use the emergency room."""
         at = self._at
         size = len(body)
@@ -230,7 +231,7 @@ class Spool:
         self._be_tight(error)
         self._make_way(size, vital)
 
-    def _once_more(self, body: bytes) -> None:
+    def _once_more(self, body: Body) -> None:
         end = self._at + FRAME.size + len(body)
         try:
             self._data[self._at : end] = _frame(self._mark, len(body), crc32(body)) + body

@@ -12,6 +12,7 @@ from proxy.limits.accounts import Accounts
 from proxy.limits.history import History
 from proxy.limits.subjects import Subjects
 from proxy.state.live import Live
+from proxy.state.replies import Replies
 
 if TYPE_CHECKING:
     from proxy.ledger.spool import Spool
@@ -28,9 +29,12 @@ class State:
         "contents",
         "costs",
         "draining",
+        "flights",
         "lingering",
         "live",
         "metrics",
+        "parts",
+        "replies",
         "rng",
         "shares",
         "snapshot",
@@ -58,12 +62,18 @@ class State:
         self.subjects = Subjects()
         self.spool: Spool | None = None
         """Where requests are recorded; None: nowhere."""
+        self.parts: dict[Any, Any] = {}
+        """What has been encoded for records of the ledger (`gateway.booking`), while deployments are as they are."""
         self.contents: Spool | None = None
         """Where what was asked and answered is kept, as long as there is room."""
         self.streams: set[Any] = set()
         """Streams under way that are recorded (`gateway.meter.Meter`)."""
         self.lingering: set[Any] = set()
         """Answers that are read though nobody waits for them (`gateway.lingering.Lingering`)."""
+        self.replies = Replies()
+        """Answers that may be given again."""
+        self.flights: dict[bytes, Any] = {}
+        """Answers on their way that others may join (`gateway.sharing.flight.Flight`), by what is asked."""
         self._alerted: set[str] = set()
 
     def use(self, snapshot: Snapshot) -> bool:
@@ -78,6 +88,7 @@ class State:
             return False
         self.live.swap(snapshot)
         self._alerted.clear()
+        self.parts.clear()
         return True
 
     def alert(self, what: str) -> bool:
