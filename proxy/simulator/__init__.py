@@ -7,6 +7,7 @@
     schema       JSON that fits a schema
     seals        state that must come back unchanged
     demands      what each vendor wants back in the next turn
+    resuming     the rest of an answer that broke off
     strict       what each vendor refuses at once
     shape        thoughts, words or tool calls: the same decision in every dialect
     openai_chat, openai_responses, openai_other, anthropic, bedrock, gemini, vectors

@@ -38,6 +38,10 @@ class Steer(Struct, frozen=True, eq=False):
     """Refuse a next turn that does not bring back what the vendor wants back."""
     strict: bool = False
     """Refuse a request that the vendor would refuse."""
+    resume: bool = False
+    """Go on with an answer of one's own that the conversation holds the beginning of."""
+    noprefill: bool = False
+    """Refuse a conversation that ends with a turn of the model's."""
     look: bool = False
     """Say how many images and so on there were."""
     cite: bool = False
@@ -97,6 +101,8 @@ _FLAGS: dict[str, tuple[str, Any]] = {
     "redact": ("redact", True),
     "signed": ("signed", True),
     "strict": ("strict", True),
+    "resume": ("resume", True),
+    "noprefill": ("noprefill", True),
     "look": ("look", True),
     "cite": ("cite", True),
     "refuse": ("refuse", True),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from proxy.simulator import talk, words
+from proxy.simulator import resuming, talk, words
 from proxy.simulator.answers import ABSENT, Call, decoded, member
 
 SENTENCE = "I will not help with that."
@@ -44,6 +44,10 @@ def shape(call: Call, *, think: bool = False, wanted: Any = None) -> Shape:
     ask, steer = call.ask, call.steer
     thought = max(1, steer.tokens // 2) if think or steer.think else 0
     # What follows reads the whole request: nothing of it is done for plain words.
+    if steer.noprefill:
+        resuming.refuse_prefill(call)
+    if steer.resume and (rest := resuming.resumed(call)) is not None:
+        return Shape((), thought, rest.count, text=rest)
     if steer.tools or ask.tool_choice is not ABSENT or ask.tool_config is not ABSENT:
         told = talk.read(call.content())
         if called := _called(call, told):
