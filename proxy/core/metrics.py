@@ -181,7 +181,7 @@ class Attempts:
         self.ttft = metrics.upstream_ttft.child(model, target)
 
     def count(self, outcome: str, reason: str = "") -> None:
-        """One try is over: `ok`, `retry`, `switch`, `fallback`, `final_error` or `cancelled`, and why.
+        """One try is over: `ok`, `retry`, `switch`, `fallback`, `final_error`, `hedged` or `cancelled`, and why.
 
         The three that lead to another try are counted a second time, by provider, as retries, failovers and
         fallbacks.
@@ -361,6 +361,16 @@ class Metrics:
             "switch": self.failovers,
             "fallback": self.fallbacks,
         }
+        self.hedges = counter(
+            "headrace_hedges_total",
+            "Second attempts beside slow first ones, and what came of them.",
+            ("model", "outcome"),
+        )
+        self.hedges_suppressed = counter(
+            "headrace_hedges_suppressed_total",
+            "First attempts that were slow and had no second beside them, and why.",
+            ("model", "reason"),
+        )
         self.target_inflight = gauge(
             "headrace_target_inflight", "Requests a deployment is working on.", ("target",)
         )

@@ -272,6 +272,39 @@ class Deployment(Struct, frozen=True, eq=False):
     """Tokens that a prompt and its answer may have together; 0: nobody said."""
 
 
+class Cache(Struct, frozen=True):
+    """Answers of a model that are kept and given again."""
+
+    ttl: float
+    """Seconds."""
+    requests: str = "deterministic"
+    """Which: `deterministic`, those that draw nothing by lot, or `all`."""
+    scope: str = "key"
+    """Whose requests may be the same: of one `key`, of one `team`, of `all`."""
+
+
+class Coalesce(Struct, frozen=True):
+    """Requests to a model that wait for one answer together."""
+
+    requests: str = "deterministic"
+    """As of `Cache`."""
+    scope: str = "key"
+    """As of `Cache`."""
+    bill: str = "leader"
+    """Who is charged: the `leader`, who asked first, or `all`."""
+
+
+class Hedge(Struct, frozen=True):
+    """When a second attempt is begun beside a first one that has shown no content. Times in seconds."""
+
+    after: float = 0.0
+    """0: what the deployment stays below in 95 of 100 requests, lately."""
+    floor: float = 1.0
+    """Not before that."""
+    share: float = 0.05
+    """Of the model's requests, at most."""
+
+
 class Model(Struct, frozen=True, eq=False):
     """A public name clients ask for. `tiers` are sorted, the smallest priority first."""
 
@@ -288,6 +321,7 @@ class Model(Struct, frozen=True, eq=False):
     """What it is for: `chat`, `completion`, `embedding`, `image`, `audio`, `rerank`; empty: nobody said."""
     description: str = ""
     limits: Limits | None = None
+    hedge: Hedge | None = None
     continuation: tuple[str, ...] = ()
     """Ways to go on elsewhere with a stream that broke off, the first first: `match`, `anchor`, `prefill`."""
     performance: Performance = Performance()

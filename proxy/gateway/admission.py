@@ -101,13 +101,7 @@ async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: Sta
     accounts = state.accounts
     if accounts is None:
         return None
-    of, deployment, credential = state.subjects.of, candidate.deployment, candidate.credential
-    found = [of(deployment, of_deployment)]
-    if credential is not None:
-        found.append(of(credential, of_credential))
-    if candidate.model is not plan.model:
-        found.append(of(candidate.model, of_model))  # asked for by nobody: a fallback
-    subjects = tuple(one for one in found if one is not None)
+    subjects = _met_by(candidate, plan, state)
     if not subjects:
         return None
     asked = _reserve(exchange, plan, subjects, state)
@@ -125,6 +119,49 @@ async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: Sta
             return plan.full(candidate, final, monotonic())
     candidate.subjects = subjects
     return None
+
+
+def beside(
+    exchange: Exchange, plan: Plan, candidate: Candidate, other: Candidate, state: State
+) -> bool:
+    """Whether there is room for a second attempt at `candidate` while `other` is under way, at once and apart from that."""
+    accounts = state.accounts
+    if accounts is None:
+        return True
+    subjects = _met_by(candidate, plan, state)
+    if not subjects:
+        return True
+    if {one.digest for one in subjects} & {one.digest for one in other.subjects}:
+        return False
+    asked = _reserve(exchange, plan, subjects, state)
+    hold = exchange.hold
+    if hold is None:
+        hold = exchange.hold = accounts.admit((), asked)
+    try:
+        accounts.add(hold, subjects, asked)
+    except (Refused, Short):
+        return False
+    _remember(exchange, plan, subjects, state)
+    candidate.subjects = subjects
+    return True
+
+
+def _met_by(candidate: Candidate, plan: Plan, state: State) -> tuple[Subject, ...]:
+    """Who is limited where it is about to be sent."""
+    of, deployment, credential = state.subjects.of, candidate.deployment, candidate.credential
+    found = [of(deployment, of_deployment)]
+    if credential is not None:
+        found.append(of(credential, of_credential))
+    if candidate.model is not plan.model:
+        found.append(of(candidate.model, of_model))  # asked for by nobody: a fallback
+    return tuple(one for one in found if one is not None)
+
+
+def strict(exchange: Exchange, model: Model, state: State) -> bool:
+    """Whether a budget that is never exceeded has to bear it."""
+    return exchange.hold is not None and any(
+        one.budget is not None and one.budget.strict for one in subjects_of(exchange, model, state)
+    )
 
 
 def leave(

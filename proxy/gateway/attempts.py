@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, UpstreamError
-from proxy.gateway import admission
+from proxy.gateway import admission, hedging
 from proxy.gateway.attempt import CUT, Attempt
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
     Raises ProxyError (nothing left to try: whose fault, and when to come back) or UpstreamError (a provider's
     refusal of this very request, to be passed on).
     """
-    plan.deadline = exchange.deadline
+    plan.deadline, plan.size = exchange.deadline, len(exchange.body)
     candidate = plan.first(monotonic())
     delay = plan.pause
     while True:
@@ -44,11 +44,15 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
         if meter.state.spool is not None or exchange.hold is not None:
             meter.begin(attempt)
         try:
-            answered = await attempt.run(
-                pool.of(candidate.deployment.provider),
-                plan.ttft_limit(candidate),
-                eager=not plan.alternatives,
-            )
+            if plan.route.hedges is None:
+                await attempt.run(
+                    pool.of(candidate.deployment.provider),
+                    plan.ttft_limit(candidate),
+                    eager=not plan.alternatives,
+                )
+            else:
+                attempt = await hedging.run(attempt, plan, pool, meter)
+                candidate = attempt.candidate
         except BaseException:
             plan.ended(candidate)
             meter.cancelled(attempt)
@@ -56,16 +60,13 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
                 attempt.close()
             raise
         now = attempt.answered_at
-        if answered:
+        if attempt.error is None:
             plan.succeeded(candidate, now, now - attempt.started if attempt.is_stream else None)
             meter.answered(attempt)
             return attempt
-        assert attempt.error is not None
         plan.ended(candidate)
         if candidate.subjects:
-            charges = admission.leave(exchange, candidate, meter.state, sent=attempt.error.sent)
-            if charges and meter.entry is not None:
-                meter.entry.requested(charges)
+            meter.given_back(candidate, sent=attempt.error.sent)
         step = plan.failed(candidate, attempt.error, now)
         meter.failed(attempt, step)
         candidate, delay = _next(step)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from proxy.core import log
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.log import logger
-from proxy.gateway import booking, charging, tally
+from proxy.gateway import admission, booking, charging, tally
 from proxy.gateway.attempt import End
 from proxy.gateway.capture import Capture
 from proxy.gateway.exchange import NOTHING
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from proxy.gateway.booking import Entry
     from proxy.gateway.charging import Bill
     from proxy.gateway.exchange import Exchange, Headers
-    from proxy.gateway.plan import Step
+    from proxy.gateway.plan import Candidate, Step
     from proxy.gateway.plausibility import Doubt
     from proxy.gateway.relay import Relay
     from proxy.state.state import State
@@ -133,8 +133,8 @@ class Meter:
         if logging.detailed and self.state.contents is not None:
             exchange.witness = Capture(exchange, logging.max_content)
 
-    def begin(self, attempt: Attempt) -> None:
-        """An attempt is about to be sent, and somebody has to know."""
+    def begin(self, attempt: Attempt, *, beside: bool = False) -> None:
+        """An attempt is about to be sent, and somebody has to know. `beside` another that is under way."""
         exchange, spool = self.exchange, self.state.spool
         exchange.books = self
         attempt.lingers = self.snapshot.ledger.client_gone == "drain"
@@ -145,7 +145,7 @@ class Meter:
                     exchange, self.state, self.snapshot, attempt.started
                 )
                 self.queued = attempt.started - self.ready_at
-            entry.begin(attempt, self.attempts + 1)
+            entry.begin(attempt, self.attempts + 1 + beside)
 
     def failed(self, attempt: Attempt, step: Step) -> None:
         """An attempt gave no answer; `step` is what the plan makes of it."""
@@ -197,6 +197,33 @@ class Meter:
         self.attempt, self._number = attempt, self.attempts
         if self.entry is not None:
             self.entry.continued(broken, number, kind, cause, bill.spent)
+
+    def given_back(self, candidate: Candidate, *, sent: bool) -> None:
+        """An attempt at it gave no answer: what it was given room for is free. `sent`: its provider was asked."""
+        charges = admission.leave(self.exchange, candidate, self.state, sent=sent)
+        if charges and self.entry is not None:
+            self.entry.requested(charges)
+
+    def hedged(self, attempt: Attempt, other: Attempt) -> None:
+        """An attempt was given up that ran beside `other`. What its provider charges nobody pays."""
+        self.attempts += 1
+        self.waited += max(other.started - attempt.started, 0.0)
+        self._count(attempt, "hedged", "")
+        bill = charging.NOTHING
+        if attempt.connected_at:
+            bill = charging.broken_off(self.exchange, attempt, self.snapshot)
+        if self.entry is not None:
+            self.entry.continued(attempt, self.attempts, "hedged", "", bill.spent)
+        tally.wasted(self.state.metrics, attempt, bill.spent, "hedge")
+
+    def overlapped(self, seconds: float) -> None:
+        """So long two attempts were waited for at once: that is one wait."""
+        self.waited -= max(seconds, 0.0)
+
+    def chosen(self, attempt: Attempt) -> None:
+        """Of two that ran at once it is this one."""
+        if self.entry is not None:
+            self.entry.back(attempt)
 
     def cancelled(self, attempt: Attempt) -> None:
         """The client left while an attempt was waiting for its answer."""

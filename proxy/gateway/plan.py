@@ -92,6 +92,7 @@ class Plan:
         "model",
         "pause",
         "route",
+        "size",
     )
 
     def __init__(self, route: Route, matched: str, rng: Random) -> None:
@@ -100,6 +101,8 @@ class Plan:
         self.pause = 0.0
         self.deadline: Deadline | None = None
         """Of the client; None: it gives none."""
+        self.size = 0
+        """Bytes of the request's body."""
         self.attempts: list[Attempt] = []
         self._alternatives: bool | None = None
         self._causes: list[Cause] = []
@@ -154,13 +157,7 @@ class Plan:
 
     def failed(self, candidate: Candidate, error: UpstreamError, now: float) -> Step:
         """The attempt failed before the client saw anything of it."""
-        self._now = now
-        self._error = error
-        cause = cause_of(error)
-        rule = RULES[cause]
-        self.attempts.append(Attempt(candidate.deployment.id, error.cause, error.status))
-        self._causes.append(cause)
-        self._blame(candidate, cause, rule, error, now)
+        cause, rule = self._note(candidate, error, now)
         move = None
         if len(self.attempts) < self.model.retry.max_attempts:
             move = self._search.next(candidate.slot, cause, rule, now)
@@ -178,6 +175,26 @@ class Plan:
         if move is not None:
             word = without_retry(word, self.attempts)
         return Step(None, 0.0, word, "stop")
+
+    def beside(self, candidate: Candidate, now: float) -> Candidate | None:
+        """Somebody who is asked at the same time as `candidate`, which is slow; None: nobody is well, or in time."""
+        move = self._search.beside(candidate.slot, candidate.held, now)
+        if move is None:
+            return None
+        deadline = self.deadline
+        if deadline is not None and not deadline.meets(move.slot.state, now):
+            return None
+        return self._begin(move, now)
+
+    def lost(self, candidate: Candidate, error: UpstreamError, now: float) -> None:
+        """It failed while another attempt is still under way."""
+        _, rule = self._note(candidate, error, now)
+        if not rule.key:
+            self._search.out(candidate.slot)
+
+    def beaten(self, candidate: Candidate, now: float) -> None:
+        """It was given up for one that was quicker, after longer than it usually takes."""
+        self._observe_late(candidate, now)
 
     def resumed(
         self, candidate: Candidate, error: UpstreamError | None, now: float, *, same: bool = False
@@ -235,6 +252,8 @@ class Plan:
         candidate.held.worked(candidate.started)
         if ttft is not None:
             state.latency.observe(now, ttft)
+            if self.route.sole is None or self.route.fallbacks:  # else nobody will ask
+                state.by_size.observe(now, self.size, ttft)
         if state.pace is not None:
             seconds = now - candidate.started if ttft is None else ttft
             state.pace.succeeded(now, seconds, stream=ttft is not None)
@@ -277,7 +296,7 @@ class Plan:
         limit = candidate.deployment.timeouts.ttft
         if not self.alternatives:
             return limit
-        p95 = candidate.state.latency.p95
+        p95 = self.p95(candidate)
         adaptive = _TTFT_MAX if p95 is None else max(_TTFT_FACTOR * p95, _TTFT_MIN)
         limit = min(adaptive, _TTFT_MAX, limit)
         deadline = self.deadline
@@ -287,7 +306,27 @@ class Plan:
             return candidate.deployment.timeouts.ttft  # nobody could take over by then
         return limit
 
+    def p95(self, candidate: Candidate) -> float | None:
+        """Seconds in which its deployment has shown content in 95 of 100 requests of about this size; None: not known."""
+        return candidate.state.by_size.p95(self.size)
+
+    def _observe_late(self, candidate: Candidate, now: float) -> None:
+        """It took longer than this to show content: without that a p95 never learns that a provider got slower."""
+        seconds = max(now - candidate.started, 0.0)
+        candidate.state.latency.observe(now, seconds)
+        candidate.state.by_size.observe(now, self.size, seconds)
+
     # --- what comes of a failure ---
+
+    def _note(self, candidate: Candidate, error: UpstreamError, now: float) -> tuple[Cause, Rule]:
+        self._now = now
+        self._error = error
+        cause = cause_of(error)
+        rule = RULES[cause]
+        self.attempts.append(Attempt(candidate.deployment.id, error.cause, error.status))
+        self._causes.append(cause)
+        self._blame(candidate, cause, rule, error, now)
+        return cause, rule
 
     def _word(self, now: float) -> ProxyError | UpstreamError:
         """What the client is told. What those who were asked made of the request says more than our limits do."""
@@ -309,8 +348,7 @@ class Plan:
             if state.pace is not None:
                 state.pace.failed(now, rule.harm)
         if cause is Cause.TIMEOUT_TTFT:
-            # It would have taken longer still; without this a p95 never learns that a provider got slower.
-            state.latency.observe(now, max(now - candidate.started, 0.0))
+            self._observe_late(candidate, now)
             if state.pace is not None:
                 state.pace.first.add(now, max(now - candidate.started, 0.0))
         elif cause is Cause.DEADLINE:

@@ -147,6 +147,9 @@ def _compile(
         tiers.append(tuple(slots))
     route = routes[model, dialect, translates] = Route(model, tiers, live.budget(model))
 
+    if model.hedge is not None:
+        route.hedges = live.hedge(model.name, model.hedge)
+
     def others(names: tuple[str, ...]) -> Iterator[Fallback]:
         # The route is already known by now, so fallbacks that lead back to it end here.
         for name in names:

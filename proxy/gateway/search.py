@@ -15,6 +15,7 @@ from proxy.gateway.hints import NOTHING, Hints
 from proxy.gateway.selection import Kind, Move, Route, Slot
 from proxy.gateway.verdict import RATES, Rule, limited, out_of_quota, unknown, used_up
 from proxy.state.credentials import CredentialState
+from proxy.state.health import WELL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +139,25 @@ class Search:
             move = self._wait(now)
         if move is not None and move.slot is slot:
             move.kind = "retry"
+        return move
+
+    def out(self, slot: Slot) -> None:
+        """It was asked, and is not to be asked again."""
+        self._failed.append(slot)
+
+    def beside(self, current: Slot, held: CredentialState, now: float) -> Move | None:
+        """Who could be asked besides `current` with `held`, without delay: another deployment that is well, or else another
+        credential of the same."""
+        without = [
+            slot
+            for slot in self.route.slots
+            if slot is current or slot in self._failed or slot.state.health != WELL
+        ]
+        slot = self.route.pick(now, self._rng, without=without, probes=False, hints=self.hints)
+        move = None if slot is None else self._take(slot, "switch", now)
+        if move is None and current.state.until <= now:
+            key = current.pool.pick(now, [*self._full, held])
+            move = None if key is None else Move(current, key, "switch")
         return move
 
     def in_time(self, move: Move, deadline: Deadline, now: float) -> Move | None:

@@ -21,6 +21,7 @@ from proxy.state.pace import Pace
 
 if TYPE_CHECKING:
     from proxy.gateway.hints import Hints
+    from proxy.state.hedges import Hedges
     from proxy.state.live import RetryBudget
 
 __all__ = ["Fallback", "Kind", "Move", "Route", "Slot", "Tier"]
@@ -39,6 +40,7 @@ class Route:
         "fallbacks",
         "fallbacks_content",
         "fallbacks_context",
+        "hedges",
         "looks",
         "model",
         "pins",
@@ -88,6 +90,8 @@ class Route:
             self.sole = Move(self.slots[0], self.slots[0].pool.keys[0], "switch")
         self.tariffs: dict[str, Any] = {}
         """What it may cost (`estimating.Tariff`), by what a wildcard matched."""
+        self.hedges: Hedges | None = None
+        """What may still be begun beside a slow attempt; None: nothing ever is."""
         self.fallbacks: tuple[Fallback, ...] = ()
         self.fallbacks_context: tuple[Fallback, ...] = ()
         self.fallbacks_content: tuple[Fallback, ...] = ()

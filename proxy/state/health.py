@@ -216,9 +216,8 @@ class Circuit:
         self.passes += 1
         if self.passes >= self.rules.recover_after:
             self.close(now)
-        elif (
-            probe == PROBE or self.until < inf
-        ):  # a last resort does not end the probe that is out beside it
+        elif probe == PROBE or self.until < inf:
+            # Only a last resort comes back while a probe is out, and does not end it.
             self.phase, self.until = HALF_OPEN, 0.0
 
     def fail(self, now: float, weight: float, probe: int, rng: Random) -> None:

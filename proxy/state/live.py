@@ -9,12 +9,14 @@ from __future__ import annotations
 from math import exp, inf
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
+from proxy.core.model import Credential, Deployment, Health, Hedge, Model, Provider, Snapshot
 from proxy.state import hosts
 from proxy.state.credentials import CredentialState, Pool
 from proxy.state.health import Circuit, Latency
+from proxy.state.hedges import Hedges
 from proxy.state.hosts import Host
 from proxy.state.room import Room
+from proxy.state.sizes import BySize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,7 @@ class DeploymentState(Circuit):
 
     __slots__ = (
         "_penalty_at",
+        "by_size",
         "checked",
         "checked_at",
         "cooldown",
@@ -59,6 +62,8 @@ class DeploymentState(Circuit):
         self.used = 0
         self.last_used = 0.0
         self.latency = Latency()
+        self.by_size = BySize()
+        """The same for prompts of a size, where another deployment could take over."""
         self.pace: Pace | None = None
         """For strategies that compare; None: no model's that uses this deployment does."""
         self.room = Room()
@@ -188,6 +193,7 @@ class Live:
         "credentials",
         "deployments",
         "groups",
+        "hedges",
         "hosts",
         "routes",
         "rules",
@@ -206,6 +212,8 @@ class Live:
         self.groups: list[tuple[DeploymentState, ...]] = []
         """The deployments of each model that has more than one."""
         self.budgets: dict[str, RetryBudget] = {}
+        self.hedges: dict[str, Hedges] = {}
+        """Of the models that may begin second attempts."""
         self.routes: dict[Any, Any] = {}
         """What routing has worked out for this snapshot; kept here because it dies with it."""
         self._pools: dict[Provider, Pool] = {}
@@ -226,6 +234,7 @@ class Live:
             key.id: self.credential(key) for one in providers for key in one.credentials
         }
         self.budgets = {model.name: self.budget(model) for model in models}
+        self.hedges = {one.name: self.hedge(one.name, one.hedge) for one in models if one.hedge}
         self._group(models)
         self.hosts = hosts.gather(self.hosts, self.deployments.values(), self._host)
         for host in self.hosts.values():
@@ -277,6 +286,12 @@ class Live:
 
     def budget(self, model: Model) -> RetryBudget:
         return self.budgets.get(model.name) or RetryBudget()
+
+    def hedge(self, name: str, rule: Hedge) -> Hedges:
+        """What is left of second attempts of the model of this name."""
+        found = self.hedges.get(name) or Hedges(rule)
+        found.rule = rule
+        return found
 
 
 def _meaning(deployment: Deployment) -> tuple[str, str]:

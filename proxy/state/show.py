@@ -157,6 +157,7 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "fallbacks_context": list(item.fallbacks_context),
             "fallbacks_content": list(item.fallbacks_content),
             "retry": asdict(item.retry),
+            "hedge": item.hedge and asdict(item.hedge),
             "strict": item.strict,
             "continuation": list(item.continuation),
             "type": item.type or None,

@@ -304,6 +304,9 @@ def _model(
         fallbacks_context=tuple(block.fallbacks_context),
         fallbacks_content=tuple(block.fallbacks_content),
         retry=_set(model.Retry(), defaults.retry, block.retry),
+        hedge=model.Hedge(block.hedge.after, block.hedge.floor, block.hedge.share)
+        if block.hedge.enabled
+        else None,
         strict=block.strict,
         type=block.type or "",
         description=block.description or "",

@@ -103,14 +103,14 @@ def test_the_example_of_the_design_loads_with_what_is_not_built_yet_switched_off
 
 
 def test_what_is_not_built_yet_is_refused_when_it_is_used() -> None:
-    text = DESIGN.replace("hedge: {enabled: false}", "hedge: {after: 1s}")
-    text = text.replace("mask_above: null", "mask_above: 2s")
+    text = DESIGN.replace("hedge: {enabled: false}", "echo_alias: true")
+    text = text.replace("server:   {", 'server:   {name: "x", ')
 
     found = problems(text, OPENAI_API_KEY="x", APP_KEY="sk-application")
 
     assert [line.split(": ")[1] for line in found] == [
-        "health.mask_above",
-        "models.gpt-4o.hedge",
+        "server.name",
+        "models.gpt-4o.echo_alias",
     ]
     assert all("which this version does not have yet; remove it" in line for line in found)
 
@@ -1093,7 +1093,7 @@ known = st.sampled_from(
             )
             for name in section.model_fields
         }
-        | {"p", "m", "x-y", "hedge", "quota", "rpm"}
+        | {"p", "m", "x-y", "echo_alias", "quota", "rpm"}
     )
 )
 wild = st.recursive(

@@ -212,6 +212,7 @@ def slow_fleet(*names: str, ttft: float = 60.0) -> Fleet:
     for state in fleet.live.deployments.values():
         for _ in range(30):
             state.latency.observe(fleet.now, ttft)
+            state.by_size.observe(fleet.now, 0, ttft)
     return fleet
 
 
@@ -226,6 +227,25 @@ def test_with_others_waiting_the_limit_is_three_times_the_usual(usual: float, li
     plan = slow_fleet("a", "b", ttft=usual).plan()
 
     assert plan.ttft_limit(plan.first(1000.0)) == pytest.approx(limit)
+
+
+def test_what_is_usual_depends_on_the_size_of_the_prompt() -> None:
+    fleet = ordered("a", "b")
+    usual = {1_000: 0.1, 100_000: 3.0}
+    for size, seconds in usual.items():
+        for _ in range(30):
+            plan = fleet.plan()
+            plan.size = size
+            candidate = plan.first(fleet.now)
+            plan.succeeded(candidate, fleet.now, seconds)
+            plan.ended(candidate)
+
+    def limit(size: int) -> float:
+        plan = fleet.plan()
+        plan.size = size
+        return plan.ttft_limit(plan.first(fleet.now))
+
+    assert [limit(500), limit(10_000), limit(50_000), limit(1_000_000)] == [2.0, 9.0, 9.0, 12.0]
 
 
 def test_too_few_samples_allow_twelve_seconds_and_never_more_than_configured() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.core.config.schema import Config
-from proxy.core.model import Credential, Price
+from proxy.core.model import Credential, Hedge, Price
 from proxy.core.secret import Secret
 from proxy.state import snapshot
 from proxy.state.targets import Account, Builder, Public, Targets
@@ -113,3 +113,14 @@ def test_another_price_is_another_deployment_and_no_other_provider() -> None:
     assert {item.price for tier in before.models["a"].tiers for item in tier} == {None}
     assert after.providers["p"] is before.providers["p"]
     assert again.models["a"] is after.models["a"]
+
+
+def test_a_second_attempt_is_begun_where_it_is_asked_for() -> None:
+    def hedge(text: str) -> Hedge | None:
+        content = FILE.replace("aliases: [b]", f"aliases: [b], hedge: {text}")
+        return build(Builder(), file(content)).models["a"].hedge
+
+    assert hedge("{after: 1s}") is None
+    assert hedge("{enabled: true}") == Hedge(0.0, 1.0, 0.05)
+    assert hedge("{enabled: true, after: p95, floor: 300ms}") == Hedge(0.0, 0.3, 0.05)
+    assert hedge("{enabled: true, after: 2s, share: 0.2}") == Hedge(2.0, 1.0, 0.2)

@@ -90,6 +90,10 @@ def not_blank(found: list[Secret]) -> list[Secret]:
     return [item for item in found if item.reveal()]
 
 
+def _after(value: object) -> object:
+    return 0.0 if lower(value) == "p95" else values.limit(value)
+
+
 def require(value: object) -> object:
     return None if lower(value) == "auto" else value
 
@@ -105,6 +109,11 @@ _TARGETS = {"enum": [*surfaces.DIALECTS, surfaces.CONVERSATION]}
 
 Duration = Annotated[float, BeforeValidator(values.seconds), WithJsonSchema(_DURATION)]
 Limit = Annotated[float, BeforeValidator(values.limit), WithJsonSchema(_DURATION)]
+After = Annotated[
+    float,
+    PlainValidator(_after),
+    WithJsonSchema({"anyOf": [{"const": "p95"}, *_DURATION["anyOf"]]}),
+]
 Size = Annotated[
     int,
     BeforeValidator(values.size),

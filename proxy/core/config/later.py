@@ -19,7 +19,7 @@ _OFF: tuple[object, ...] = (None, {}, [], {"enabled": False}, {"url": None})
 LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
     ("server",): {"name": ()},
     ("providers", "*"): {"fields": (), "key_strategy": ()},
-    ("models", "*"): {"hedge": (), "echo_alias": (False,)},
+    ("models", "*"): {"echo_alias": (False,)},
 }
 """Where each is written, and what else than `_OFF` means that it is not used."""
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from proxy.core import model, surfaces
 from proxy.core.config.fields import (
     Abilities,
+    After,
     Dialects,
     Duration,
     Hidden,
@@ -63,6 +64,7 @@ _LOGGING = model.Logging()
 _TIMEOUTS = model.Timeouts()
 _PERFORMANCE = model.Performance()
 _RETRY = model.Retry()
+_HEDGE = model.Hedge()
 _SNAPSHOT = model.Snapshot()
 
 
@@ -556,6 +558,48 @@ class Deployment(Section):
     param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
 
 
+Which = Annotated[Literal["none", "deterministic", "all"], BeforeValidator(lower)]
+Whose = Annotated[Literal["key", "team", "all"], BeforeValidator(lower)]
+
+
+class ModelCache(Section):
+    """Answers that are kept and given again."""
+
+    ttl: Duration = Field(default=0.0, description="How long; 0: they are not kept.")
+    requests: Which = Field(
+        default="deterministic",
+        description="Which: deterministic (temperature 0, embeddings, moderations, rerank), all, or none.",
+    )
+    scope: Whose = Field(
+        default="key", description="Whose requests may be the same: of a key, of a team, of all."
+    )
+
+
+class Coalesce(Section):
+    """Equal requests at the same time wait for one answer."""
+
+    requests: Which = Field(default="none", description="Which: as of cache.")
+    scope: Whose = Field(default="key", description="As of cache.")
+    bill: Annotated[Literal["leader", "all"], BeforeValidator(lower)] = Field(
+        default="leader", description="Who is charged: leader (who asked first) or all."
+    )
+
+
+class Hedge(Section):
+    """A second attempt beside a first one that shows no content."""
+
+    enabled: bool = Field(default=False, description="Begin one, at another deployment.")
+    after: After = Field(
+        default=_HEDGE.after,
+        description="How long the first has shown nothing; p95: longer than in 95 of 100 requests.",
+        json_schema_extra={"default": "p95"},
+    )
+    floor: Limit = Field(default=_HEDGE.floor, description="With p95: not before that.")
+    share: float = Field(
+        default=_HEDGE.share, description="Of the model's requests, at most.", gt=0, le=1
+    )
+
+
 class Model(Section):
     """A name clients ask for."""
 
@@ -575,6 +619,7 @@ class Model(Section):
     fallbacks_content: Names = Field(
         default_factory=list, description="Models to try when its content filter refused."
     )
+    hedge: Hedge = section(Hedge, "A second attempt beside a slow first one.")
     force_usage: bool | None = Field(default=None, description="As in defaults.")
     max_tokens: MaxTokens = Field(default=None, description="As in defaults.")
     strict: bool = Field(

@@ -1,0 +1,264 @@
+"""A second attempt beside a first one that is slow to show content, at somebody else: the quicker one is the answer.
+
+Begun when the first takes longer than it does in 95 of 100 requests (or a fixed time), for a small share of the requests,
+and only when that can help and does no harm. Only what is hedged pays for it: a model without the option never gets here.
+
+After Dean and Barroso, "The Tail at Scale" (2013).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import orjson
+
+from proxy.core.surfaces import CONVERSATION
+from proxy.core.tasks import spawn
+from proxy.gateway import admission
+from proxy.gateway.attempt import Attempt
+from proxy.gateway.plan import Step
+from proxy.gateway.verdict import RULES, cause_of
+from proxy.state.health import NO_PROBE, WELL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.meter import Meter
+    from proxy.gateway.plan import Candidate, Plan
+    from proxy.upstream.pool import UpstreamPool
+
+_STREAMS = frozenset({"chat", "completions", "messages", "generate", "responses"})
+"""Operations whose streams begin with content that somebody waits for."""
+_EFFECTS = (
+    "store",
+    "background",
+    "conversation",
+    "mcp_servers",
+    "container",
+    "plugins",
+    "web_search_options",
+)
+"""Fields of a request by which a provider does more than to answer, where they are not off."""
+_OFF = frozenset({None, b"null", b"false", b"[]", b"{}", b'""'})
+_CLIENTS = frozenset({None, "function", "custom"})
+"""Types of tools that the client calls itself."""
+
+
+async def run(first: Attempt, plan: Plan, pool: UpstreamPool, meter: Meter) -> Attempt:
+    """Run `first`, and perhaps a second attempt beside it: the one that answered, or the last that failed.
+
+    The other one has been closed, given back and written down. Raises what `Attempt.run` does.
+    """
+    upstream = pool.of(first.candidate.deployment.provider)
+    limit, after = plan.ttft_limit(first.candidate), _after(first, plan)
+    if after is None or after >= limit:
+        await first.run(upstream, limit, eager=not plan.alternatives)
+        return first
+    race = Race(first, plan, pool, meter)
+    try:
+        return await race.run(limit, after)
+    finally:
+        await race.stop()
+
+
+def _after(first: Attempt, plan: Plan) -> float | None:
+    """Seconds after which a second attempt is begun; None: never."""
+    hedges, exchange, candidate = plan.route.hedges, first.exchange, first.candidate
+    assert hedges is not None
+    if plan.attempts:
+        return None  # not the first any more
+    hedges.deposit()
+    if (
+        not exchange.stream
+        or exchange.endpoint.operation not in _STREAMS
+        or not candidate.deployment.streams
+    ):
+        return None
+    rule = hedges.rule
+    if rule.after:
+        return rule.after
+    p95 = plan.p95(candidate)
+    return None if p95 is None else max(p95, rule.floor)
+
+
+class Race:
+    """Two attempts of one request, of which one is wanted."""
+
+    __slots__ = ("_first", "_meter", "_over", "_plan", "_pool", "_second", "_tasks")
+
+    def __init__(self, first: Attempt, plan: Plan, pool: UpstreamPool, meter: Meter) -> None:
+        self._first = first
+        self._second: Attempt | None = None
+        self._plan = plan
+        self._pool = pool
+        self._meter = meter
+        self._tasks: dict[asyncio.Task[bool], Attempt] = {}
+        """Those under way."""
+        self._over = False
+
+    async def run(self, limit: float, after: float) -> Attempt:
+        """See `run`."""
+        first, plan = self._first, self._plan
+        hedges = plan.route.hedges
+        assert hedges is not None
+        self._start(first, limit)
+        await asyncio.wait(self._tasks, timeout=after)
+        late = not any(task.done() for task in self._tasks)
+        hedges.seen(late=late)
+        if late:
+            self._begin_second(after)
+        while True:
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            # Both may be done: the first was sent earlier.
+            for task in sorted(done, key=lambda one: self._tasks[one].started):
+                attempt = self._tasks.pop(task)
+                task.result()
+                if attempt.error is None or not self._tasks or not self._fails(attempt):
+                    await self._decided(attempt)
+                    return attempt
+
+    async def stop(self) -> None:
+        """Whatever is under way ends here, and has ended when this returns."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        second = self._second
+        if second is not None and not self._over:
+            # The client left. What becomes of the first is for whoever began it.
+            self._over = True
+            self._given_up(second)
+            self._meter.hedged(second, self._first)
+            self._count("abandoned")
+
+    def _start(self, attempt: Attempt, limit: float) -> None:
+        upstream = self._pool.of(attempt.candidate.deployment.provider)
+        work = attempt.run(upstream, limit, eager=False)
+        self._tasks[spawn(work, name="an attempt beside another")] = attempt
+
+    def _begin_second(self, after: float) -> None:
+        candidate, why = _somebody(self._first, after, self._plan, self._meter)
+        if candidate is None:
+            metrics = self._meter.state.metrics
+            metrics.hedges_suppressed.child(self._plan.model.name, why).inc()
+            return
+        second = self._second = Attempt(self._first.exchange, candidate)
+        meter = self._meter
+        if meter.state.spool is not None or second.exchange.hold is not None:
+            meter.begin(second, beside=True)
+        self._start(second, self._plan.ttft_limit(candidate))
+
+    def _fails(self, attempt: Attempt) -> bool:
+        """It failed while the other is under way: whether that may still do better."""
+        assert attempt.error is not None
+        plan, meter, candidate = self._plan, self._meter, attempt.candidate
+        other = next(iter(self._tasks.values()))
+        if not RULES[cause_of(attempt.error)].sibling:
+            return False
+        plan.ended(candidate)
+        meter.given_back(candidate, sent=attempt.error.sent)
+        plan.lost(candidate, attempt.error, attempt.answered_at)
+        meter.failed(attempt, Step(other.candidate, 0.0, None, "switch"))
+        meter.overlapped(attempt.answered_at - max(attempt.started, other.started))
+        return True
+
+    async def _decided(self, attempt: Attempt) -> None:
+        """`attempt` is the one; the other, if it is under way, is not."""
+        second, self._over = self._second, True
+        if second is None:
+            return
+        other = second if attempt is self._first else self._first
+        for task in list(self._tasks):
+            task.cancel()
+            await asyncio.wait((task,))
+            del self._tasks[task]
+            self._given_up(other)
+            if other is self._first:
+                self._plan.beaten(other.candidate, monotonic())
+            self._meter.hedged(other, attempt)
+        hedges = self._plan.route.hedges
+        assert hedges is not None
+        won = attempt is second and attempt.error is None
+        hedges.ended(won=won)
+        self._count("won" if won else "lost" if attempt.error is None else "failed")
+        self._meter.chosen(attempt)
+
+    def _given_up(self, attempt: Attempt) -> None:
+        attempt.lingers = False
+        attempt.close()
+        attempt.answered_at = monotonic()
+        self._plan.ended(attempt.candidate)
+        self._meter.given_back(attempt.candidate, sent=attempt.connected_at > 0.0)
+
+    def _count(self, outcome: str) -> None:
+        self._meter.state.metrics.hedges.child(self._plan.model.name, outcome).inc()
+
+
+def _somebody(
+    first: Attempt, after: float, plan: Plan, meter: Meter
+) -> tuple[Candidate | None, str]:
+    """Who is asked beside `first`; or nobody, and why."""
+    exchange, state, now = first.exchange, meter.state, monotonic()
+    hedges = plan.route.hedges
+    assert hedges is not None
+    if not is_harmless(exchange):
+        return None, "effects"
+    if first.candidate.probe != NO_PROBE or first.candidate.state.health != WELL:
+        return None, "unwell"
+    if admission.strict(exchange, plan.model, state):
+        return None, "strict"
+    why: str = hedges.why(now)
+    if why:
+        return None, why
+    candidate = plan.beside(first.candidate, now)
+    if candidate is None:
+        return None, "nobody"
+    if candidate.dialect == CONVERSATION or not candidate.deployment.streams:
+        why = "effects"
+    elif _slow(first.candidate, candidate, after, plan):
+        why = "slow"
+    elif not admission.beside(exchange, plan, candidate, first.candidate, state):
+        why = "limit"
+    if why:
+        plan.ended(candidate)
+        return None, why
+    hedges.take(now)
+    return candidate, ""
+
+
+def _slow(one: Candidate, other: Candidate, after: float, plan: Plan) -> bool:
+    """Both usually take longer than what is waited for: it is no slow attempt then, but slow models."""
+    return min(plan.p95(one) or 0.0, plan.p95(other) or 0.0) > after
+
+
+def is_harmless(exchange: Exchange) -> bool:
+    """A provider that is asked this does nothing but answer, so that two may be."""
+    envelope = exchange.envelope
+    if envelope is None:
+        return False
+    if any(envelope.raw(name) not in _OFF for name in _EFFECTS):
+        return False
+    if exchange.endpoint.operation == "responses" and envelope.raw("store") != b"false":
+        return False  # there, what is not said is kept
+    tools = envelope.raw("tools")
+    return tools in _OFF or all(map(_is_clients, _listed(tools)))
+
+
+def _listed(raw: bytes | None) -> list[Mapping[str, object]]:
+    try:
+        tools = orjson.loads(raw or b"[]")
+    except orjson.JSONDecodeError:
+        return [{"type": "?"}]
+    found = tools if isinstance(tools, list) else [tools]
+    return [one if isinstance(one, dict) else {"type": "?"} for one in found]
+
+
+def _is_clients(tool: Mapping[str, object]) -> bool:
+    """The client calls it. Google lists functions under one name, and its own tools under others."""
+    if "type" in tool or "name" in tool:
+        return tool.get("type") in _CLIENTS
+    return tool.keys() <= {"functionDeclarations", "function_declarations"}
