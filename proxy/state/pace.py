@@ -1,16 +1,16 @@
 """How quick, how reliable and how dear a deployment has been lately: what strategies compare that look for the best.
 
-Averages fade with time and not with the number of samples: whatever is HALF_LIFE old counts half, so a burst does not wash
-out what came before it, and a quiet hour does not keep it alive. Only deployments of models whose strategy compares have a
-`Pace`; each sample costs a few multiplications.
+Averages fade with time and not with the number of samples: whatever is HALF_LIFE old counts half. A burst does not wash out
+what came before it, and where samples are rare each of them says more. Only deployments of models whose strategy compares
+have a `Pace`; each sample costs a few multiplications.
 """
 
 from __future__ import annotations
 
 HALF_LIFE = 30.0
 """Seconds."""
-_FORGOTTEN = 0.001
-"""Samples, as far as they still count, below which nothing is known."""
+_FORGOTTEN = 10 * HALF_LIFE
+"""Seconds without a sample after which nothing is known."""
 _DOUBT = 1.0
 """Successes that are believed without having been seen, so that one failure does not condemn."""
 _RATE, _RATE_MAX = 1e-4, 2e-3
@@ -21,31 +21,33 @@ _SPREAD = 100.0
 
 
 class Mean:
-    """An average of values that fade."""
+    """A moving average over time: each sample stands for the time since the one before.
 
-    __slots__ = ("_at", "_sum", "_weight")
+    While there are few, each stands for as much as the others, so the first does not weigh more than the second.
+    """
+
+    __slots__ = ("_at", "_count", "_value")
 
     def __init__(self) -> None:
-        self._sum = 0.0
-        self._weight = 0.0
+        self._value = 0.0
+        self._count = 0.0
         self._at = 0.0
 
     def add(self, now: float, value: float, weight: float = 1.0) -> None:
-        """A sample; a negative `weight` takes one back."""
+        """A sample, or so much of one."""
         keep = _kept(now - self._at)
-        self._sum = self._sum * keep + value * weight
-        self._weight = max(self._weight * keep + weight, 0.0)
-        self._at = now
+        self._count = self._count * keep + weight
+        part = max(1.0 - keep, 1.0 / self._count) * weight
+        self._value += (value - self._value) * min(part, 1.0)
+        self._at = max(now, self._at)
 
     def value(self, now: float) -> float | None:
         """None while nothing is known, and when it was too long ago."""
-        if self.samples(now) < _FORGOTTEN:
-            return None
-        return self._sum / self._weight
+        return self._value if self._count and now - self._at < _FORGOTTEN else None
 
     def samples(self, now: float) -> float:
         """How many there are, as far as they still count."""
-        return self._weight * _kept(now - self._at)
+        return self._count * _kept(now - self._at)
 
 
 class Slope:
@@ -65,7 +67,7 @@ class Slope:
         self._y = self._y * keep + y
         self._xx = self._xx * keep + x * x
         self._xy = self._xy * keep + x * y
-        self._at = now
+        self._at = max(now, self._at)
 
     def value(self, spread: float) -> float | None:
         """None while the samples are few, or their x differ by less than `spread` (a standard deviation)."""
@@ -105,9 +107,8 @@ class Pace:
         self._good.add(now, 0.0, harm)
 
     def cut(self, now: float, harm: float) -> None:
-        """An answer that counted as good broke off."""
-        self._good.add(now, 1.0, -1.0)
-        self._good.add(now, 0.0, harm)
+        """An answer that counted as good broke off: so much more of a failure."""
+        self._good.add(now, 0.0, 1.0 + harm)
 
     def used(self, now: float, fresh: int, cached: int, output: int, ttft: float | None) -> None:
         """What an answer took: tokens of the prompt that were read anew and from a cache, tokens of the answer; and how

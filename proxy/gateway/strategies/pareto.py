@@ -23,6 +23,8 @@ _FAILING = 1.0 - RELIABLE + 1e-9
 _NOISE = 0.02
 """Failures of a share that differs by less say nothing."""
 _SAME = 1e-9
+_BEHIND = 1e6
+"""Further than any distance."""
 _NO_SLACK = 1.0
 
 Point = tuple[float, ...]
@@ -74,9 +76,14 @@ def pareto(tier: Tier, ready: list[Slot], now: float, rng: Random, hints: Hints)
             strict=True,
         )
     )
-    front = [at for at, point in enumerate(points) if not _is_beaten(point, points)]
-    distances = _distances([points[at] for at in front])
-    return lowest([ready[at] for at in front], distances, now, rng, 1.0 + _SAME)
+    beaten = [_is_beaten(point, points) for point in points]
+    front = [point for point, behind in zip(points, beaten, strict=True) if not behind]
+    # Whoever is beaten comes behind all who are not: for what those who have just recovered do not take yet.
+    scores = [
+        distance + _BEHIND * behind
+        for distance, behind in zip(_distances(points, front), beaten, strict=True)
+    ]
+    return lowest(ready, scores, now, rng, 1.0 + _SAME)
 
 
 def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
@@ -87,20 +94,22 @@ def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
     )
 
 
-def _distances(points: Sequence[Point]) -> list[float]:
-    """To the point with the best of everything. Seconds and money are measured from the best, as a part of the worst: so a
-    hundredth more counts a hundredth, however near the others are. Failures are a share already."""
+def _distances(points: Sequence[Point], front: Sequence[Point]) -> list[float]:
+    """To the point with the best of everything. Seconds and money are measured from the best, as a part of the worst in
+    `front`: so a hundredth more counts a hundredth, however near the others are. Failures are a share already."""
     seconds, money, failing = zip(*points, strict=True)
-    surest = min(failing)
+    quickest, cheapest, surest = zip(*front, strict=True)
     return [
-        hypot(late, dear, share - surest)
-        for late, dear, share in zip(_scaled(seconds), _scaled(money), failing, strict=True)
+        hypot(late, dear, share - min(surest))
+        for late, dear, share in zip(
+            _scaled(seconds, quickest), _scaled(money, cheapest), failing, strict=True
+        )
     ]
 
 
-def _scaled(values: Sequence[float]) -> list[float]:
+def _scaled(values: Sequence[float], front: Sequence[float]) -> list[float]:
     """0 for the best, towards 1 for what is much worse. What nobody knows is 1."""
-    known = [value for value in values if value < inf]
+    known = [value for value in front if value < inf]
     if not known:
         return [0.0] * len(values)
     best, worst = min(known), max(known) or 1.0
