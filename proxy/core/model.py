@@ -326,6 +326,8 @@ class Model(Struct, frozen=True, eq=False):
     """Ways to go on elsewhere with a stream that broke off, the first first: `match`, `anchor`, `prefill`."""
     performance: Performance = Performance()
     """For the strategy of that name."""
+    cache: Cache | None = None
+    coalesce: Coalesce | None = None
 
 
 class VirtualKey(Struct, frozen=True, eq=False, gc=False):
@@ -429,6 +431,17 @@ class Ledger(Struct, frozen=True):
     keep_statistics: float = 400 * 86400.0
 
 
+class CacheRoom(Struct, frozen=True):
+    """Where answers are kept. Sizes in bytes, of each worker."""
+
+    size: int = 64 * 1024**2
+    """Of all of them."""
+    entry: int = 1024**2
+    """Of one."""
+    header: bool = False
+    """Clients may ask for it with a header, also where the model says nothing."""
+
+
 class Shared(Struct, frozen=True):
     """Limits that several hosts hold together."""
 
@@ -470,6 +483,7 @@ class Snapshot(Struct, frozen=True, eq=False):
     teams: Mapping[str, Limits] = field(default_factory=dict)
     ledger: Ledger = Ledger()
     shared: Shared = Shared()
+    cache: CacheRoom = CacheRoom()
     prices: Mapping[str, Price] = field(default_factory=dict)
     """What the configuration says of a provider's name of a model, or a beginning followed by `*`."""
     price_unknown: Price | None = None

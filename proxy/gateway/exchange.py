@@ -269,6 +269,22 @@ class Exchange:
         parts.append(b"\r\n")
         return b"".join(parts)
 
+    def repeat(self, status: int, lines: bytes) -> bytes:
+        """The head of an answer that another exchange was given: `lines` are its, but for what is each client's own."""
+        self.status = status
+        self.head_sent = True
+        last = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        return b"".join(
+            (
+                _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+                _date.now(),
+                b"x-request-id: %b\r\n" % self.id.encode(),
+                lines,
+                self.limits,
+                last,
+            )
+        )
+
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole response in one write."""
         head = self.head(status, headers, len(body))

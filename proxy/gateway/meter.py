@@ -19,7 +19,6 @@ from proxy.core.log import logger
 from proxy.gateway import admission, booking, charging, tally
 from proxy.gateway.attempt import End
 from proxy.gateway.capture import Capture
-from proxy.gateway.exchange import NOTHING
 from proxy.gateway.lingering import Lingering
 from proxy.gateway.plausibility import CHARGED
 from proxy.gateway.relay import OUTCOMES, EventRelay
@@ -412,13 +411,11 @@ class Meter:
         cost = max(bill.cost, 0)
         requests = 1 if self.attempts or self.gift is not None else 0
         accounts.settle(hold, Used(bill.tokens.total, cost, requests), position)
-        if bill.source == charging.REPORTED and exchange.reserve is not NOTHING:
-            key = exchange.key.id if exchange.key is not None else ""
-            tokens, money = hold.counts
-            if tokens:
-                state.answers.add(key, self.model, bill.tokens.output)
-            if money:
-                state.costs.add(key, self.model, cost)
+        if bill.source == charging.REPORTED:
+            if hold.answers is not None:
+                hold.answers.add(bill.tokens.output)
+            if hold.costs is not None:
+                hold.costs.add(cost)
 
     def _settle(self, now: float) -> None:
         exchange = self.exchange

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import coroutine
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from proxy.core.clock import monotonic
 from proxy.core.errors import ProxyError, UpstreamError
@@ -25,6 +26,8 @@ from proxy.gateway.continuation.relays import may_leave_open
 from proxy.gateway.endpoints import Body
 from proxy.gateway.looking import Asked
 from proxy.gateway.meter import Meter
+from proxy.gateway.sharing import serve as sharing
+from proxy.gateway.sharing.wish import wish
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange, Headers
+    from proxy.gateway.sharing.flight import Flight
     from proxy.gateway.throttle import Throttle
     from proxy.state.state import State
     from proxy.upstream.pool import UpstreamPool
@@ -81,49 +85,107 @@ async def serve(
         ):
             counting.estimate(exchange)
             return
-        attempt = await attempts.first_answer(exchange, plan, pool, meter)
-        try:
-            extra = meter.timing_headers() if exchange.timing else []
-            ladder = plan.model.continuation
-            meter.relay = await response.respond(
-                exchange,
-                attempt,
-                client,
-                snapshot.server.write_timeout,
-                extra,
-                left_open=may_leave_open if ladder else None,
-            )
-            if ladder:
-                await go_on(exchange, plan, pool, meter, client, attempt)
-        finally:
-            attempt = meter.attempt or attempt
-            meter.relay = attempt.relay
-            attempt.close()
-            attempts.ended(plan, attempt)
+        shares = plan.model.cache or plan.model.coalesce or snapshot.cache.header
+        wished = wish(exchange, plan.model, snapshot) if shares else None
+        if wished is not None:
+            line = partial(_fly, exchange, plan, meter, state, pool, throttle)
+            await sharing.serve(wished, exchange, client, state, meter, line)
+            return
+        await _carry(exchange, client, plan, meter, pool)
     except (ProxyError, UpstreamError) as error:
         _refuse(exchange, meter, throttle, error)
     except asyncio.CancelledError:
-        if state.draining and not exchange.head_sent and client.transport is not None:
-            draining = ProxyError("drain", retry_after=1.0)
-            meter.rejected(draining)
-            response.reject(exchange, draining)
-        else:
-            meter.client_gone()
+        if not meter.aloft:
+            _left(exchange, client, meter, state)
         raise
     except Exception:
-        logger.exception("request %s failed", exchange.id)
-        oops = ProxyError("oops")
-        meter.rejected(oops)
-        if exchange.head_sent:
-            exchange.abandon()
-        else:
-            response.reject(exchange, oops)
+        _broken(exchange, meter)
     finally:
-        try:
-            meter.settle()
-        finally:
-            if exchange.hold is not None and meter.bill is None and not meter.left_at:
-                admission.ended(exchange, state, dispatched=meter.attempts > 0)
+        if not meter.aloft:
+            _over(exchange, meter, state)
+
+
+async def _fly(
+    exchange: Exchange,
+    plan: routing.Plan,
+    meter: Meter,
+    state: State,
+    pool: UpstreamPool,
+    throttle: Throttle,
+    flight: Flight,
+) -> None:
+    """The same from where somebody is asked, for all who wait for the answer."""
+    client = cast("ClientConnection", flight)  # as far as it is used as one
+    try:
+        await _carry(exchange, client, plan, meter, pool)
+    except (ProxyError, UpstreamError) as error:
+        _refuse(exchange, meter, throttle, error)
+    except asyncio.CancelledError:
+        _left(exchange, client, meter, state)
+        raise
+    except Exception:
+        _broken(exchange, meter)
+    finally:
+        _over(exchange, meter, state)
+
+
+async def _carry(
+    exchange: Exchange,
+    client: ClientConnection,
+    plan: routing.Plan,
+    meter: Meter,
+    pool: UpstreamPool,
+) -> None:
+    """Find somebody who answers, and give the answer to the client."""
+    attempt = await attempts.first_answer(exchange, plan, pool, meter)
+    try:
+        extra = meter.timing_headers() if exchange.timing else []
+        ladder = plan.model.continuation
+        meter.relay = await response.respond(
+            exchange,
+            attempt,
+            client,
+            meter.snapshot.server.write_timeout,
+            extra,
+            left_open=may_leave_open if ladder else None,
+        )
+        if ladder:
+            await go_on(exchange, plan, pool, meter, client, attempt)
+    finally:
+        attempt = meter.attempt or attempt
+        meter.relay = attempt.relay
+        attempt.close()
+        attempts.ended(plan, attempt)
+
+
+def _left(exchange: Exchange, client: ClientConnection, meter: Meter, state: State) -> None:
+    """The client is gone, or has to go."""
+    if state.draining and not exchange.head_sent and client.transport is not None:
+        draining = ProxyError("drain", retry_after=1.0)
+        meter.rejected(draining)
+        response.reject(exchange, draining)
+    else:
+        meter.client_gone()
+
+
+def _broken(exchange: Exchange, meter: Meter) -> None:
+    """A mistake of ours. In an `except` clause."""
+    logger.exception("request %s failed", exchange.id)
+    oops = ProxyError("oops")
+    meter.rejected(oops)
+    if exchange.head_sent:
+        exchange.abandon()
+    else:
+        response.reject(exchange, oops)
+
+
+def _over(exchange: Exchange, meter: Meter, state: State) -> None:
+    """Book it, and see that nothing is held any more."""
+    try:
+        meter.settle()
+    finally:
+        if exchange.hold is not None and meter.bill is None and not meter.left_at:
+            admission.ended(exchange, state, dispatched=meter.attempts > 0)
 
 
 def _refuse(
@@ -148,7 +210,7 @@ def _refuse(
 
 
 async def _read(exchange: Exchange, client: ClientConnection, state: State) -> None:
-    """The body, and from it what routing must know: the model's name and whether to stream."""
+    """How long the client waits; the body, and from it what routing must know: the model's name, whether to stream."""
     endpoint = exchange.endpoint
     request = exchange.request
     if not request.headers.keys().isdisjoint(deadline.HEADERS):

@@ -102,6 +102,7 @@ def sections(config: Config) -> dict[str, Any]:
         "price_unknown": usage.price(config.defaults.price_unknown),
         "ledger": usage.ledger(config),
         "shared": usage.shared(config.shared),
+        "cache": model.CacheRoom(config.cache.size, config.cache.entry, config.cache.header),
         "store_url": config.store.url,
     }
 

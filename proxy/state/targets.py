@@ -312,7 +312,21 @@ def _model(
         description=block.description or "",
         limits=usage.limits(block),
         continuation=tuple(dict.fromkeys(block.continuation)),
+        cache=_cache(block.cache),
+        coalesce=_coalesce(block.coalesce),
     )
+
+
+def _cache(block: schema.ModelCache) -> model.Cache | None:
+    if not block.ttl or block.requests == "none":
+        return None
+    return model.Cache(block.ttl, block.requests, block.scope)
+
+
+def _coalesce(block: schema.Coalesce) -> model.Coalesce | None:
+    if block.requests == "none":
+        return None
+    return model.Coalesce(block.requests, block.scope, block.bill)
 
 
 def _tiers(

@@ -629,6 +629,8 @@ class Model(Section):
         default_factory=list,
         description="How a stream that breaks off goes on elsewhere, tried in order: match, anchor, prefill; or none.",
     )
+    cache: ModelCache = section(ModelCache, "Answers that are kept and given again.")
+    coalesce: Coalesce = section(Coalesce, "Equal requests that wait for one answer.")
     type: Annotated[ModelType | None, BeforeValidator(lower)] = Field(
         default=None,
         description="What it is for: chat, completion, embedding, image, audio or rerank.",
@@ -673,6 +675,17 @@ class Key(Section):
     )
 
 
+class Cache(Section):
+    """Room for answers that are kept, in each worker."""
+
+    size: Size = Field(default=model.CacheRoom().size, description="For all of them.")
+    entry: Size = Field(default=model.CacheRoom().entry, description="For one of them, at most.")
+    header: bool = Field(
+        default=False,
+        description="true: clients may ask for it, with x-headrace-cache and x-headrace-coalesce.",
+    )
+
+
 class Config(Section):
     """Headrace configuration."""
 
@@ -689,6 +702,7 @@ class Config(Section):
     prices: Prices = section(Prices, "What providers charge, where it is not known or not so.")
     ledger: Ledger = section(Ledger, "How what was used is written down.")
     shared: Shared = section(Shared, "Limits that several hosts hold together.")
+    cache: Cache = section(Cache, "Room for answers that are kept and given again.")
     providers: dict[str, Provider] = Field(default_factory=dict, description="Vendor accounts.")
     models: dict[str, Model] = Field(default_factory=dict, description="Names clients ask for.")
     keys: list[Key] = Field(default_factory=list, description="Virtual keys.")

@@ -1,0 +1,123 @@
+"""What makes two requests the same, and whether an answer to one could be an answer to the other.
+
+Two are the same when whoever asks, the route, the model and the body are: the body as JSON, so that neither the order
+of its keys nor white space matters, and every field of it counts.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.gateway.exchange import Exchange
+
+MOST = 256 * 1024
+"""Bytes of a body that are put in order; a longer one is the same only byte for byte."""
+SHAREABLE = frozenset(
+    {"chat", "completions", "responses", "embeddings", "moderations", "rerank", "images", "speech",
+     "messages", "generate"}
+)  # fmt: skip
+"""Operations whose answer is all that they do."""
+CERTAIN = frozenset({"embeddings", "moderations", "rerank"})
+"""Operations that say the same each time."""
+_MEANING = (b"anthropic-", b"openai-", b"x-goog-")
+"""Beginnings of header names that change what is answered."""
+_STATEFUL = ("background", "conversation", "container", "mcp_servers", "web_search_options")
+"""Fields by whose presence an answer does something, or depends on more than the request."""
+_LONG = re.compile(rb"\d{17}")
+"""Digits that might not all be left once a number has been read."""
+_OURS = frozenset({"function", "custom"})
+"""Tools the client runs."""
+
+
+def shareable(exchange: Exchange) -> bool:
+    """Nothing happens but that it is answered, and what is answered depends on nothing else."""
+    if exchange.endpoint.operation not in SHAREABLE or exchange.envelope is None or exchange.http10:
+        return False
+    envelope = exchange.envelope
+    # The Responses API stores what is not told otherwise.
+    stored = envelope.raw("store")
+    if (stored != b"false") if exchange.endpoint.operation == "responses" else (stored == b"true"):
+        return False
+    if any(envelope.raw(name) not in (None, b"null", b"false") for name in _STATEFUL):
+        return False
+    tools = envelope.raw("tools")
+    return tools is None or all(_is_clients(tool) for tool in _items(tools))
+
+
+def certain(exchange: Exchange) -> bool:
+    """It would be answered the same again, as far as anybody promises: nothing is drawn by lot."""
+    if exchange.endpoint.operation in CERTAIN:
+        return True
+    envelope = exchange.envelope
+    assert envelope is not None
+    raw = envelope.raw("temperature")
+    if raw is None and exchange.endpoint.operation == "generate":
+        config = envelope.raw("generationConfig") or envelope.raw("generation_config")
+        found = None if config is None else orjson.loads(config)
+        return isinstance(found, dict) and _is_zero(found.get("temperature"))
+    return raw is not None and _is_zero(orjson.loads(raw))
+
+
+def identity(exchange: Exchange, scope: str) -> bytes:
+    """24 bytes that two requests have in common if, and only if (BLAKE2b, RFC 7693), they are the same.
+
+    `scope` says whose requests may be the same: of one `key`, of one `team` (a key without one stands alone), of `all`.
+    """
+    digest = blake2b(digest_size=24)
+    parts = [
+        _whose(exchange, scope).encode(),
+        exchange.endpoint.route.encode(),
+        exchange.query.encode(),
+        exchange.model.encode(),
+        b"stream" if exchange.stream else b"",
+        *(
+            name.lower() + b":" + value
+            for name, value in sorted(exchange.request.raw_headers)
+            if name.lower().startswith(_MEANING)
+        ),
+        _ordered(exchange.body),
+    ]
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
+
+
+def _whose(exchange: Exchange, scope: str) -> str:
+    key = exchange.key
+    if scope == "all" or key is None:
+        return "all" if scope == "all" else "nobody"
+    if scope == "team" and key.team:
+        return f"team {key.team}"
+    return f"key {key.id}"
+
+
+def _ordered(body: bytes) -> bytes:
+    if len(body) > MOST or _LONG.search(body):
+        return body
+    return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+
+
+def _is_zero(value: Any) -> bool:
+    return type(value) in (int, float) and value == 0
+
+
+def _items(raw: bytes) -> Iterator[Any]:
+    found = orjson.loads(raw)
+    yield from found if isinstance(found, list) else ()
+
+
+def _is_clients(tool: Any) -> bool:
+    """A tool whose result the client brings; what a vendor runs itself finds something else tomorrow."""
+    if not isinstance(tool, dict):
+        return False
+    if "type" not in tool:
+        return "functionDeclarations" in tool or "function_declarations" in tool or "name" in tool
+    return tool["type"] in _OURS

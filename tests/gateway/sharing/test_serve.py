@@ -1,0 +1,102 @@
+"""What a shared answer comes to, for whoever asked and for the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from proxy.core.model import Cache, Coalesce, Price, Snapshot
+from proxy.limits.accounts import Accounts
+from tests.gateway.asked import CHAT, provider, raw, snapshot
+from tests.gateway.recorded import Ledger, recording
+from tests.gateway.served import COMPLETION, virtual_key, whole
+from tests.line.harness import read_request, scripted, until
+
+BODY = b'{"model":"m","temperature":0,"messages":[{"role":"user","content":"hi"}]}'
+USED = 7 * 3 + 2 * 15
+KEY = "sk-test-key-0009"
+AUTHORIZED = (f"Authorization: Bearer {KEY}",)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    one = Ledger(tmp_path)
+    yield one
+    one.close()
+
+
+class Patient:
+    """A provider that answers when told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.go = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            self.asked += 1
+            await self.go.wait()
+            writer.write(whole(COMPLETION))
+
+
+def shared(url: str, **fields: Any) -> Snapshot:
+    made = snapshot(provider(url), price=Price(input=3.0, output=15.0))
+    models = {"m": replace(made.models["m"], **fields)}
+    keys = {name: replace(key, rpm=100) for name, key in virtual_key(KEY).items()}
+    return replace(made, models=models, keys=keys, require_auth=True)
+
+
+@pytest.mark.parametrize(("bill", "charged"), [("leader", 1), ("all", 3)])
+async def test_who_pays_for_one_answer_that_three_are_given(
+    ledger: Ledger, bill: str, charged: int
+) -> None:
+    patient = Patient()
+    async with scripted(patient) as url:
+        content = shared(url, coalesce=Coalesce("all", bill=bill))
+        async with recording(content, ledger) as served:
+            served.state.accounts = Accounts.memory()
+            asked = [
+                asyncio.ensure_future(served.ask(raw("POST", CHAT, BODY, *AUTHORIZED)))
+                for _ in range(3)
+            ]
+            await until(lambda: any(len(f.passengers) == 3 for f in served.state.flights.values()))
+            patient.go.set()
+            answers = await asyncio.gather(*asked)
+            await until(lambda: len(ledger.ends) == 3)
+
+    assert patient.asked == 1
+    assert {answer.body for answer in answers} == {COMPLETION}
+    ends = ledger.ends
+    assert sum(end.cost for end in ends) == USED * charged
+    assert sum(end.cost_upstream for end in ends) == USED
+    assert sorted(end.cause for end in ends) == ["", "coalesced", "coalesced"]
+    assert {(end.status, end.outcome) for end in ends} == {(200, "ok")}
+    assert len({end.rid for end in ends}) == 3
+
+
+async def test_an_answer_that_is_kept_costs_nothing_and_is_a_request(ledger: Ledger) -> None:
+    patient = Patient()
+    patient.go.set()
+    async with (
+        scripted(patient) as url,
+        recording(shared(url, cache=Cache(60.0)), ledger) as served,
+    ):
+        served.state.accounts = Accounts.memory()
+        answers = [await served.ask(raw("POST", CHAT, BODY, *AUTHORIZED)) for _ in range(3)]
+        await until(lambda: len(ledger.ends) == 3)
+
+    assert patient.asked == 1
+    remaining = [int(answer.headers["x-ratelimit-remaining-requests"]) for answer in answers]
+    assert remaining == sorted(remaining, reverse=True)
+    assert len(set(remaining)) == 3
+    assert [(end.cost, end.cause) for end in ledger.ends] == [
+        (USED, ""),
+        (0, "cache"),
+        (0, "cache"),
+    ]
