@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence, Set
+from typing import TYPE_CHECKING, Final
 
 from proxy.core.clock import monotonic, now
 from proxy.core.log import logger
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from proxy.store.base import Store
     from proxy.store.ledger.retention import Keep
 
-MOST, LEAST = 500, 20
-"""Records of one transaction: at first, and while the database is too slow for more."""
+MOST, FIRST, LEAST = 10_000, 500, 20
+"""Records of one transaction: where many wait, at first, and where the database is too slow for more. The more there are,
+the more of them need not be written (those of a request that ended), and the fewer sums are."""
+LONG: Final = {"sqlite": 0.25, "postgresql": 0.5}
+"""Seconds for which a transaction should last: SQLite lets nobody else write meanwhile."""
 TEXT = 4 << 20
 """Characters of content in one transaction."""
 PAUSE = 0.2
@@ -68,7 +71,9 @@ class Shipper:
         self._host = host
         self._put_aside = put_aside
         self._accounts = accounts
-        self._most = self._size = most
+        self._most = most
+        self._size = min(FIRST, most)
+        self._long = LONG[store.backend]
         self._away = False
         self._leaving = False
         self._hurry = asyncio.Event()
@@ -103,32 +108,33 @@ class Shipper:
             if accounts is not None and not accounts.known:
                 await self._seed(accounts, batch)
             if batch is not None:
-                await self._deliver(batch.records)
+                await self._deliver(batch.records, batch.over)
                 await asyncio.to_thread(self._reader.done, batch)
             elif self._leaving:
                 return
-            if batch is None or len(batch.records) < self._most:
+            if batch is None or not batch.more:
                 await self._rest(PAUSE)
 
     async def _take(self) -> Batch | None:
         while True:
             try:
-                return await asyncio.to_thread(self._reader.take, self._most)
+                return await asyncio.to_thread(self._reader.take, self._size)
             except OSError as error:
                 logger.error("what waits for the database cannot be read: %s", error.strerror)
                 await self._rest(RETRY_MAX)
 
-    async def _deliver(self, records: Sequence[Record]) -> None:
-        """Each of them is booked or put aside when this returns. In order, as far as it goes."""
-        waiting = [records]
+    async def _deliver(self, records: Sequence[Record], over: Set[str]) -> None:
+        """Each of them is booked or put aside when this returns. In order, as far as it goes. `over`: as of a Batch."""
+        waiting = [records] if records else []
         failures = 0
         while waiting:
             part = waiting.pop()
             if len(part) > 1 and (len(part) > self._size or _text(part) > TEXT):
                 waiting += _halves(part)
                 continue
+            began = monotonic()
             try:
-                booked = await book(self._store, self._host, part)
+                booked = await book(self._store, self._host, part, over)
             except Exception as error:
                 if not is_unfit(error):
                     failures += 1
@@ -143,12 +149,19 @@ class Shipper:
                     await self._set_aside(part[0], str(error))
                 continue
             failures = 0
-            self._size = min(self._most, self._size * 2)
+            self._learn(len(part), monotonic() - began)
             self.ended += booked.ended
             self.repeated += booked.repeated
             if self._away:
                 self._away = False
                 logger.warning("the database takes what was used again")
+
+    def _learn(self, number: int, seconds: float) -> None:
+        """How many there should be in a transaction, from one of so many."""
+        if number >= self._size:
+            wanted = number * min(self._long / max(seconds, 1e-3), 2.0)
+            # What a commit takes alone, smaller ones would take as well.
+            self._size = min(max(round(wanted), min(FIRST, number * 2)), self._most)
 
     async def _set_aside(self, record: Record, reason: str) -> None:
         logger.error("request %s cannot be booked, and is put aside: %s", record.rid, reason)
@@ -198,11 +211,13 @@ class Shipper:
         used is in the table.
         """
         old: Sequence[Record] = ()
+        over: Set[str] = frozenset()
         if batch is not None:
+            over = batch.over
             old = [one for one in batch.records if one.at < accounts.created]
             if len(old) == len(batch.records):
                 return
-        await self._deliver(old)
+        await self._deliver(old, over)
         failures = 0
         while not accounts.known:
             try:

@@ -10,7 +10,9 @@ that are not over: those are written to `<folder>/open` first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Sequence, Set
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import Final
 
@@ -21,32 +23,38 @@ from proxy.core.log import logger
 from proxy.ledger.cursor import Cursor, bodies
 from proxy.ledger.folder import Lock as Lock
 from proxy.ledger.folder import replace
-from proxy.ledger.records import Record, parse
+from proxy.ledger.records import End, Record, parse
 from proxy.ledger.room import NO_SPACE, release, workers
 from proxy.ledger.segments import FIRST, sequence_of, sync_folder
 from proxy.ledger.unfinished import Begun, Unfinished
 
 KEPT: Final = 16
 """Damaged segments, at most: the oldest go."""
-
-Place = tuple[str, int]
-"""The name of a segment, and a place in it."""
+AHEAD: Final = 8 << 20
+"""Bytes read ahead of each worker, and in one batch, at most."""
 
 
 class Batch(Struct, frozen=True):
     """Some records, and what to say once they are booked."""
 
     records: Sequence[Record]
+    over: Set[str]
+    """Requests whose end is read already, be it in this batch or behind it: once that is booked, nothing else of them says
+    more."""
+    more: bool
+    """There are others behind it."""
     mark: object
     """For `done`."""
 
 
 class _Head(Struct, frozen=True, gc=False):
-    """The next record of a worker, and where the one behind it is."""
+    """A record that was read, and where the one behind it is."""
 
     record: Record
     body: bytes
-    place: Place
+    name: str
+    """Of its segment."""
+    at: int
 
 
 class _Worker:
@@ -56,39 +64,46 @@ class _Worker:
         self.cursor = Cursor(folder, offsets)
         self.cursor.opened = self._replay
         self.unfinished = Unfinished(begun)
-        self.head: _Head | None = None
+        self.heads: deque[_Head] = deque()
         self.taken: list[_Head] = []
         self.booked: dict[str, int] = {}
         """How far, by segment."""
 
-    def peek(self) -> _Head | None:
-        while self.head is None:
-            body = self.cursor.next()
+    def read(self, most: int, over: set[str]) -> bool:
+        """Have so many records ready, or all there are; whether there is one. `over`: gets the requests that ended."""
+        cursor, heads = self.cursor, self.heads
+        size = sum(len(head.body) for head in heads)
+        while len(heads) < most and size < AHEAD:
+            body = cursor.next()
             if body is None:
-                return None
+                break
             try:
                 record = parse(body)
             except msgspec.MsgspecError:
-                self.cursor.spoil()
+                cursor.spoil()
                 continue
-            self.head = _Head(record, body, (self.cursor.name, self.cursor.at))
-        return self.head
+            if type(record) is End:
+                over.add(record.rid)
+            size += len(body)
+            heads.append(_Head(record, body, cursor.name, cursor.at))
+        return bool(heads)
 
-    def book(self, heads: Sequence[_Head]) -> None:
-        for head in heads:
-            self.unfinished.note(
-                head.record.__struct_config__.tag,  # type: ignore[arg-type]
-                head.record.rid,
-                head.body,
-                sequence_of(head.place[0]),
-            )
-            self.booked[head.place[0]] = head.place[1]
+    def book(self) -> None:
+        """What is taken."""
+        name, sequence = "", 0
+        for head in self.taken:
+            if head.name != name:
+                name, sequence = head.name, sequence_of(head.name)
+            self.booked[name] = head.at
+            kind = head.record.__struct_config__.tag
+            self.unfinished.note(kind, head.record.rid, head.body, sequence)  # type: ignore[arg-type]
+        self.taken = []
 
     def read_through(self) -> list[str]:
         """Segments of which everything is booked, in order. Nothing is taken and not booked."""
         finished = self.cursor.finished
-        if self.head is not None and self.head.place[0] in finished:
-            return finished[: finished.index(self.head.place[0])]
+        if self.heads and self.heads[0].name in finished:
+            return finished[: finished.index(self.heads[0].name)]
         return list(finished)
 
     def _replay(self, name: str, at: int) -> None:
@@ -110,6 +125,8 @@ class Reader:
         self._begun = parse_open(stored_open(folder))
         self._workers: dict[str, _Worker] = {}
         self._pending: Batch | None = None
+        self._over: set[str] = set()
+        """Requests whose end is read and not booked."""
         self._ill = False
 
     def take(self, most: int = 500) -> Batch | None:
@@ -120,24 +137,32 @@ class Reader:
         if self._pending is not None:
             return self._pending
         self._look()
+        workers = list(self._workers.values())
+        # As much again is read behind a batch: most requests that begin in it end there at the latest.
+        ahead = max(2 * most // max(len(workers), 1), 1)
+        oldest = [
+            (one.heads[0].record.at, number)
+            for number, one in enumerate(workers)
+            if one.read(ahead, self._over)
+        ]
+        heapify(oldest)
         records: list[Record] = []
-        for one in self._workers.values():
-            one.peek()
-        while len(records) < most:
-            ready = [one for one in self._workers.values() if one.head is not None]
-            if not ready:
-                break
-            first = min(ready, key=_age)
-            head = first.head
-            assert head is not None
+        size = 0
+        while oldest and len(records) < most and size < AHEAD:
+            number = oldest[0][1]
+            one = workers[number]
+            head = one.heads.popleft()
+            one.taken.append(head)
             records.append(head.record)
-            first.taken.append(head)
-            first.head = None
-            first.peek()
+            size += len(head.body)
+            if one.heads or one.read(ahead, self._over):
+                heapreplace(oldest, (one.heads[0].record.at, number))
+            else:
+                heappop(oldest)
         if not records:
             self._tidy()
             return None
-        self._pending = Batch(records, self)
+        self._pending = Batch(records, self._over, bool(oldest), self)
         return self._pending
 
     def done(self, batch: Batch) -> None:
@@ -148,9 +173,9 @@ class Reader:
         if batch is not self._pending:
             return
         self._pending = None
-        for one in self._workers.values():
-            one.book(one.taken)
-            one.taken = []
+        self._over.difference_update(one.rid for one in batch.records if type(one) is End)
+        for each in self._workers.values():
+            each.book()
         self._tidy(moved=True)
 
     def close(self) -> None:
@@ -163,9 +188,7 @@ class Reader:
         """Bytes not yet booked."""
         self._look()
         ahead = sum(
-            len(head.body)
-            for one in self._workers.values()
-            for head in (*one.taken, *([one.head] if one.head else []))
+            len(head.body) for one in self._workers.values() for head in (*one.taken, *one.heads)
         )
         return ahead + sum(one.cursor.waiting for one in self._workers.values())
 
@@ -260,11 +283,6 @@ class Reader:
         if not self._ill:
             self._ill = True
             logger.error("what is booked of the ledger cannot be written down: %s", error.strerror)
-
-
-def _age(one: _Worker) -> float:
-    assert one.head is not None
-    return one.head.record.at
 
 
 def stored_open(folder: Path) -> bytes:

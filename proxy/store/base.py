@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from proxy.store.bulk import Insert
 
 Row = tuple[Any, ...]
 
@@ -58,6 +61,15 @@ class Session(Protocol):
         self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
     ) -> list[Row]:
         """The same statement for each of these, in one way there and back; all that they return. All or nothing.
+
+        Raises StoreDown, Duplicate.
+        """
+        ...
+
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        """As `each`, for thousands of rows.
 
         Raises StoreDown, Duplicate.
         """

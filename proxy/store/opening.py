@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from proxy.store import migrations, objects
+from proxy.store import bulk, migrations, objects
 from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown, Unusable
 
 if TYPE_CHECKING:
+    from proxy.store.bulk import Insert
     from proxy.store.migrations import Migration
 
 
@@ -135,6 +136,17 @@ class Transaction:
             self.failed = True
             raise
 
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        self._go_on(())
+        bulk.check(what.kinds, rows)
+        try:
+            return await self._session.insert(what, rows, timeout=timeout)
+        except BaseException:
+            self.failed = True
+            raise
+
     def _go_on(self, values: tuple[Any, ...]) -> None:
         if self.failed:
             raise RuntimeError("a statement after an error in the same transaction")
@@ -197,6 +209,13 @@ class Database:
             check(row)
         await self._ready()
         return await self._back_end.each(sql, rows, timeout=timeout)
+
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        bulk.check(what.kinds, rows)
+        await self._ready()
+        return await self._back_end.insert(what, rows, timeout=timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -10,11 +10,14 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proxy.core.tasks import spawn
 from proxy.store.base import ADMIN_TIMEOUT, CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown
 from proxy.store.pool import Connection, Pool, connect, within
+
+if TYPE_CHECKING:
+    from proxy.store.bulk import Insert
 
 CHANNEL = "headrace"
 """What the trigger on `revision` notifies."""
@@ -51,6 +54,15 @@ class Link:
         found = await within(self._connection, self._connection.fetchmany(sql, rows), timeout)
         return [tuple(row) for row in found]
 
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        return (
+            await self.fetch(what.postgresql, *zip(*rows, strict=True), timeout=timeout)
+            if rows
+            else []
+        )
+
 
 class Patient:
     """A Session with the server's own deadline: it gives up a statement at the same time as we do."""
@@ -74,6 +86,12 @@ class Patient:
     ) -> list[Row]:
         await self._allow(timeout)
         return await self._link.each(sql, rows, timeout=timeout)
+
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        await self._allow(timeout)
+        return await self._link.insert(what, rows, timeout=timeout)
 
     async def _allow(self, timeout: float) -> None:
         if timeout > self._patience:
@@ -137,6 +155,12 @@ class Postgres:
     ) -> list[Row]:
         async with self._begun(max(timeout, ADMIN_TIMEOUT)) as session:
             return await session.each(sql, rows, timeout=timeout)
+
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        async with self._begun(max(timeout, ADMIN_TIMEOUT)) as session:
+            return await session.insert(what, rows, timeout=timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosqlite
 
@@ -34,6 +34,9 @@ from proxy.store.base import (
     StoreDown,
     Unusable,
 )
+
+if TYPE_CHECKING:
+    from proxy.store.bulk import Insert
 
 # At DEBUG it writes every statement with its values.
 logging.getLogger("aiosqlite").setLevel(logging.WARNING)
@@ -113,6 +116,17 @@ def _each(connection: aiosqlite.Connection, sql: str, rows: Sequence[Row]) -> li
     return found
 
 
+def _insert(connection: aiosqlite.Connection, what: Insert, rows: Sequence[Row]) -> list[Row]:
+    plain = connection._conn
+    if not what.returns:
+        plain.executemany(what.sqlite, rows)
+        return []
+    found: list[Row] = []
+    for row in rows:
+        found += plain.execute(what.sqlite, row).fetchall()
+    return found
+
+
 class Link:
     """One connection; a Session when it is in a transaction."""
 
@@ -138,6 +152,12 @@ class Link:
     ) -> list[Row]:
         # All of it in one visit to the thread: a visit takes longer than most statements.
         work = self._connection._execute(_each, self._connection, sql, rows)  # type: ignore[no-untyped-call]
+        return await self._within(work, timeout)
+
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        work = self._connection._execute(_insert, self._connection, what, rows)  # type: ignore[no-untyped-call]
         return await self._within(work, timeout)
 
     async def rollback(self) -> None:
@@ -327,6 +347,12 @@ class Sqlite:
     ) -> list[Row]:
         async with self.transaction() as session:
             return await session.each(sql, rows, timeout=timeout)
+
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        async with self.transaction() as session:
+            return await session.insert(what, rows, timeout=timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -85,6 +85,34 @@ async def test_what_several_workers_wrote_is_booked_and_gone_from_the_disk(
     assert await counted(store) == (600, 600 * 70, 600 * 70)
 
 
+async def test_of_a_request_whose_end_waits_nothing_else_is_written(
+    store: Database, folder: Path, wal: Spool
+) -> None:
+    """As is seen where the end, which is in another batch, cannot be."""
+    write(wal, start("a"), end("a", route="/v1\0"), start("b"))
+
+    shipped = await ship(store, folder, most=1)
+
+    assert shipped.aside == 1
+    assert await store.fetch("SELECT rid FROM requests") == [("b",)]
+
+
+@pytest.mark.parametrize("seconds", [0.01, 100.0])
+def test_transactions_last_as_long_as_they_should(
+    store_url: str, folder: Path, seconds: float
+) -> None:
+    one = shipper(open_store(store_url), folder)
+    sizes = []
+    for _ in range(20):
+        one._learn(one._size, seconds)
+        sizes.append(one._size)
+    small = one._size
+    one._learn(small // 2, 0.0)  # fewer than it might have been say nothing
+
+    assert sizes[-1] == (module.MOST if seconds < 1 else module.FIRST)
+    assert one._size == small
+
+
 async def test_what_is_written_while_it_ships_is_soon_booked(
     store: Database, folder: Path, wal: Spool
 ) -> None:

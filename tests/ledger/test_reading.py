@@ -85,6 +85,47 @@ def test_a_batch_comes_again_until_it_is_done(tmp_path: Path) -> None:
     assert drained(tmp_path) == []
 
 
+def test_requests_whose_end_lies_ahead_are_known(tmp_path: Path) -> None:
+    put(tmp_path, [start("a"), start("b"), progress("b", 5), end("a"), start("c"), end("b")])
+    reader = Reader(tmp_path)
+    seen = []
+    while (batch := reader.take(3)) is not None:
+        seen.append((rids(batch.records), sorted(batch.over), batch.more))
+        reader.done(batch)
+    reader.close()
+
+    assert seen == [(["a", "b", "b"], ["a", "b"], True), (["a", "c", "b"], ["a", "b"], False)]
+
+
+def test_what_was_read_ahead_of_a_batch_stays_on_the_disk(tmp_path: Path) -> None:
+    """Also of segments of which everything is read, and not booked."""
+    put(tmp_path, [end(f"r{n}") for n in range(500)])
+    before = len(segments(tmp_path))
+    reader = Reader(tmp_path)
+    batch = reader.take(250)
+    assert batch is not None
+    reader.done(batch)
+    reader.close()
+
+    assert 0 < len(segments(tmp_path)) < before
+    assert rids(drained(tmp_path)) == [f"r{n}" for n in range(250, 500)]
+
+
+def test_a_batch_has_no_more_bytes_than_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.ledger.reading.AHEAD", 2000)
+    put(tmp_path, [end(f"r{n}", agent="x" * 900) for n in range(5)])
+    reader = Reader(tmp_path)
+    sizes = []
+    while (batch := reader.take()) is not None:
+        sizes.append((len(batch.records), batch.more))
+        reader.done(batch)
+    reader.close()
+
+    assert sizes == [(2, True), (2, True), (1, False)]
+
+
 def test_what_is_booked_is_deleted_once_nothing_follows(tmp_path: Path) -> None:
     writer = put(tmp_path, [end(f"r{n}") for n in range(500)], close=False)
     until(lambda: len(segments(tmp_path)) == 4, "the next one is ready")

@@ -7,18 +7,20 @@ batch that was committed and never acknowledged, records in another order, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
 
 from proxy.core.clock import now
 from proxy.store.base import Duplicate
+from proxy.store.bulk import Insert
 from proxy.store.ledger import rows, sums
 
 if TYPE_CHECKING:
     from proxy.ledger.records import Record
-    from proxy.store.base import Row, Session, Store
+    from proxy.store.base import Row, Store
 
 T = TypeVar("T")
 
@@ -32,15 +34,6 @@ class Booked(Struct, frozen=True):
     """Ends that were there already."""
 
 
-def _insert(table: str, columns: Sequence[str], more: Iterable[tuple[str, str]] = ()) -> str:
-    """`more`: columns that are the same in all rows, with their SQL."""
-    names = [*columns, *(name for name, _ in more)]
-    values = [*(f"${number}" for number in range(1, len(columns) + 1)), *(sql for _, sql in more)]
-    return " ".join(
-        ("INSERT INTO", table, "(", ", ".join(names), ") VALUES (", ", ".join(values), ")")
-    )
-
-
 def _replace(columns: Iterable[str]) -> str:
     return ", ".join(f"{name} = excluded.{name}" for name in columns)
 
@@ -50,83 +43,100 @@ def _add(table: str, columns: Iterable[str]) -> str:
 
 
 # The beginning of a later attempt takes the place of an earlier one's. Progress may have come before either.
-_START: Final = " ".join(
-    (
-        _insert("requests", rows.START, [("phase", "1")]),
-        "ON CONFLICT (rid) DO UPDATE SET",
-        _replace(rows.START[1:]),
-        "WHERE requests.phase < 3 AND requests.attempt < excluded.attempt",
-    )
+_START: Final = Insert(
+    "requests",
+    rows.kinds(rows.START),
+    f"ON CONFLICT (rid) DO UPDATE SET {_replace(rows.START[1:])}"
+    " WHERE requests.phase < 3 AND requests.attempt < excluded.attempt",
+    [("phase", "1")],
 )
-_PROGRESS: Final = " ".join(
-    (
-        _insert("requests", rows.PROGRESS, [("phase", "2"), ("source", "'estimated'")]),
-        "ON CONFLICT (rid) DO UPDATE SET phase = 2, source = excluded.source,",
-        _replace(rows.PROGRESS[2:]),
-        "WHERE requests.phase < 3 AND requests.progressed < excluded.progressed",
-    )
+_PROGRESS: Final = Insert(
+    "requests",
+    rows.kinds(rows.PROGRESS),
+    "ON CONFLICT (rid) DO UPDATE SET phase = 2, source = excluded.source,"
+    f" {_replace(rows.PROGRESS[2:])}"
+    " WHERE requests.phase < 3 AND requests.progressed < excluded.progressed",
+    [("phase", "2"), ("source", "'estimated'")],
 )
-_END: Final = " ".join(
-    (
-        _insert("requests", rows.END, [("phase", "3")]),
-        "ON CONFLICT (rid) DO UPDATE SET phase = 3,",
-        _replace(rows.END[1:]),
-        "WHERE requests.phase < 3 RETURNING rid",
-    )
+_END: Final = Insert(
+    "requests",
+    rows.kinds(rows.END),
+    f"ON CONFLICT (rid) DO UPDATE SET phase = 3, {_replace(rows.END[1:])}"
+    " WHERE requests.phase < 3 RETURNING rid",
+    [("phase", "3")],
 )
-_ATTEMPT: Final = _insert("attempts", rows.ATTEMPT) + " ON CONFLICT (rid, number) DO NOTHING"
-_CONTENT: Final = _insert("contents", rows.CONTENT) + " ON CONFLICT (rid) DO NOTHING"
-_ADJUST: Final = _insert("adjustments", rows.ADJUST) + " ON CONFLICT (rid) DO NOTHING RETURNING rid"
-_COUNTER: Final = " ".join(
-    (
-        _insert("counters", sums.COUNTER),
-        'ON CONFLICT (subject, "window", host) DO UPDATE SET ends = excluded.ends,',
-        _add("counters", sums.COUNTER[4:]),
-    )
+_ATTEMPT: Final = Insert(
+    "attempts", rows.kinds(rows.ATTEMPT), "ON CONFLICT (rid, number) DO NOTHING"
 )
-_STATISTIC: Final = " ".join(
-    (
-        _insert("statistics", sums.STATISTIC),
-        "ON CONFLICT (span, bucket, model, provider, deployment, key_id, key, team) DO UPDATE SET",
-        _add("statistics", sums.STATISTIC[8:]),
-    )
+_CONTENT: Final = Insert("contents", rows.kinds(rows.CONTENT), "ON CONFLICT (rid) DO NOTHING")
+_ADJUST: Final = Insert(
+    "adjustments", rows.kinds(rows.ADJUST), "ON CONFLICT (rid) DO NOTHING RETURNING rid"
+)
+_COUNTER: Final = Insert(
+    "counters",
+    rows.kinds(sums.COUNTER),
+    'ON CONFLICT (subject, "window", host) DO UPDATE SET ends = excluded.ends,'
+    f" {_add('counters', sums.COUNTER[4:])}",
+)
+_STATISTIC: Final = Insert(
+    "statistics",
+    rows.kinds(sums.STATISTIC),
+    "ON CONFLICT (span, bucket, model, provider, deployment, key_id, key, team) DO UPDATE SET "
+    + _add("statistics", sums.STATISTIC[8:]),
 )
 
 
-async def book(store: Store, host: str, records: Iterable[Record]) -> Booked:
-    """All of them or none.
+async def book(
+    store: Store, host: str, records: Iterable[Record], over: Container[str] = ()
+) -> Booked:
+    """All of them or none. `over`: requests whose end is written down too, wherever: nothing else is booked of them.
 
     Raises StoreDown: again later, with the same records; it may have been done. Anything else: see `is_unfit`.
     """
-    found = rows.sort(records)
     moment = now()
+    made = await asyncio.to_thread(_Rows, records, over, host, moment)
     async with store.transaction() as session:
-        await _write(session, _START, found.starts, lambda one: rows.of_start(one, moment))
-        await _write(session, _PROGRESS, found.progress, lambda one: rows.of_progress(one, moment))
-        new = await _write(session, _END, found.ends, lambda one: rows.of_end(one, moment))
-        adjusted = await _write(session, _ADJUST, found.adjusts, rows.of_adjust)
-        await _write(session, _CONTENT, found.contents, rows.of_content)
-        ends = [found.ends[rid] for rid in new]
-        adjusts = [found.adjusts[rid] for rid in adjusted]
-        tries = [rows.of_try(end.rid, one) for end in ends for one in end.tries]
-        for sql, some in (
-            (_ATTEMPT, tries),
-            (_COUNTER, sums.counters(ends, adjusts, host)),
-            (_STATISTIC, sums.statistics(ends, moment)),
-        ):
-            if some:
-                await session.each(sql, some)
-    return Booked(len(new), len(found.ends) - len(new))
+        await session.insert(_START, made.starts)
+        await session.insert(_PROGRESS, made.progress)
+        new = await session.insert(_END, made.ends)
+        adjusted = await session.insert(_ADJUST, made.adjusts)
+        await session.insert(_CONTENT, made.contents)
+        if len(new) < len(made.ends) or len(adjusted) < len(made.adjusts):
+            made.count({rid for (rid,) in new}, {rid for (rid,) in adjusted})
+        await session.insert(_ATTEMPT, made.tries)
+        await session.insert(_COUNTER, made.counters)
+        await session.insert(_STATISTIC, made.statistics)
+    return Booked(len(new), len(made.ends) - len(new))
 
 
-async def _write(
-    session: Session, sql: str, those: dict[str, T], row: Callable[[T], Row]
-) -> list[str]:
-    """In the order of their ids; those of which the statement returned the id."""
-    if not those:
-        return []
-    some = [row(those[rid]) for rid in sorted(those)]
-    return [rid for (rid,) in await session.each(sql, some)]
+class _Rows:
+    """What is written of a batch, each table in one order: whoever else writes the same waits, and never in a circle."""
+
+    def __init__(
+        self, records: Iterable[Record], over: Container[str], host: str, moment: float
+    ) -> None:
+        found = self._found = rows.sort(records, over)
+        self._host = host
+        self._moment = moment
+        self.starts = _made(found.starts, lambda one: rows.of_start(one, moment))
+        self.progress = _made(found.progress, lambda one: rows.of_progress(one, moment))
+        self.ends = _made(found.ends, lambda one: rows.of_end(one, moment))
+        self.adjusts = _made(found.adjusts, rows.of_adjust)
+        self.contents = _made(found.contents, rows.of_content)
+        # As nearly always, all of it is new.
+        self.count(found.ends, found.adjusts)
+
+    def count(self, ended: Iterable[str], adjusted: Iterable[str]) -> None:
+        """What is counted if these are new."""
+        ends = [self._found.ends[rid] for rid in sorted(ended)]
+        adjusts = [self._found.adjusts[rid] for rid in adjusted]
+        self.tries = [rows.of_try(end.rid, one) for end in ends for one in end.tries]
+        self.counters = sums.counters(ends, adjusts, self._host)
+        self.statistics = sums.statistics(ends, self._moment)
+
+
+def _made(those: dict[str, T], row: Callable[[T], Row]) -> list[Row]:
+    return [row(those[rid]) for rid in sorted(those)]
 
 
 _UNFIT_STATES: Final = ("22", "23", "54")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import astuple
 
 from proxy.ledger.records import Adjust, Content, End, Progress, Start, Tokens
+from proxy.store.bulk import REAL, TEXT, WHOLE
 
 if TYPE_CHECKING:
     from proxy.ledger.records import Record, Try
@@ -37,6 +38,21 @@ ATTEMPT: Final = (
 CONTENT: Final = ("rid", "at", "request", "response")
 ADJUST: Final = ("rid", "at", "subject", '"window"', "requests", "tokens", "micro")
 
+_TEXTS: Final = frozenset((
+    "rid", "key_id", "key", "team", "owner", "route", "operation", "dialect", "asked", "model", "deployment",
+    "provider", "upstream_model", "outcome", "cause", "finish", "source", "client", "user_agent", "credential",
+    "request", "response", "subject", "host",
+))  # fmt: skip
+_REALS: Final = frozenset((
+    "at", "progressed", "booked", "queue_ms", "connect_ms", "ttft_ms", "total_ms", "overhead_ms", "started_ms",
+    "seconds", "ttft_sum", "total_sum",
+))  # fmt: skip
+
+
+def kinds(names: Iterable[str]) -> dict[str, str]:
+    """What is in these columns, in whatever table of the ledger."""
+    return {name: TEXT if name in _TEXTS else REAL if name in _REALS else WHOLE for name in names}
+
 
 class Delivery(Struct):
     """Records by request, one of each kind: of several beginnings the last attempt's, of progress the latest.
@@ -51,8 +67,8 @@ class Delivery(Struct):
     contents: dict[str, Content] = field(default_factory=dict)
 
 
-def sort(records: Iterable[Record]) -> Delivery:
-    """What there is to write."""
+def sort(records: Iterable[Record], over: Container[str] = ()) -> Delivery:
+    """What there is to write. `over`: more requests that ended."""
     found = Delivery()
     for record in records:
         match record:
@@ -70,9 +86,9 @@ def sort(records: Iterable[Record]) -> Delivery:
                 found.adjusts.setdefault(record.rid, record)
             case Content():
                 found.contents.setdefault(record.rid, record)
-    for rid in found.ends:
-        found.starts.pop(rid, None)
-        found.progress.pop(rid, None)
+    for some in (found.starts, found.progress):
+        for rid in [rid for rid in some if rid in found.ends or rid in over]:
+            del some[rid]
     return found
 
 

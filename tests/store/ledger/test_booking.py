@@ -56,6 +56,14 @@ async def test_only_ends_are_counted_and_only_once(store: Database) -> None:
     assert await store.fetch(asked) == [(60, 1, 1, 70), (3600, 1, 1, 70)]
 
 
+async def test_of_what_is_known_to_be_over_nothing_is_written_but_its_end(store: Database) -> None:
+    assert await book(store, HOST, [start("a"), progress("a"), start("b")], {"a"}) == Booked(0, 0)
+    assert await store.fetch("SELECT rid, phase FROM requests") == [("b", 1)]
+
+    assert await book(store, HOST, [end("a")], {"a"}) == Booked(1, 0)
+    assert await store.fetch("SELECT rid, phase FROM requests ORDER BY rid") == [("a", 3), ("b", 1)]
+
+
 async def test_a_price_that_is_not_known_is_no_price(store: Database, hands: Hands) -> None:
     await book(store, HOST, [end("a", cost=-1, cost_upstream=-1)])
 
