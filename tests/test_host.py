@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 
 from proxy.control.sync import ConfigFile
@@ -140,6 +142,26 @@ def test_what_a_dead_worker_held_is_free_and_what_it_began_is_ended(tmp_path: Pa
     assert batch is not None
     [end] = [one for one in batch.records if isinstance(one, End)]
     assert (end.rid, end.outcome, end.cost) == ("r-1", "unknown", 1_500)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("who", ["worker", "supervisor"])
+def test_what_is_counted_is_what_the_ledger_says_whoever_is_killed_before_whatever_line(
+    who: str, tmp_path: Path
+) -> None:
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "tests.deaths", who, folder],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+            timeout=50,
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    found = msgspec.json.decode(done.stdout)
+    assert found["deaths"] >= 60
+    assert found["wrong"] == []
 
 
 def test_a_start_settles_what_was_left_by_all_before(tmp_path: Path) -> None:

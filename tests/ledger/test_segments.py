@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from proxy.core import clock
-from proxy.ledger.records import frame
+from proxy.ledger.records import End, Tokens, frame
 from proxy.ledger.segments import (
     CLOSED,
     FIRST,
@@ -25,6 +26,7 @@ from proxy.ledger.segments import (
     look,
     make_folder,
     mark_of,
+    position,
     seal,
     sequence_of,
     version,
@@ -163,3 +165,22 @@ def test_blocks_are_given(tmp_path: Path) -> None:
     assert found.st_size == 100_000
     assert found.st_blocks * 512 >= 100_000
     assert FRAME.size == 16
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, (1 << 42) - 1), st.integers(0, (64 << 20) - 1)),
+        min_size=2,
+        max_size=2,
+        unique_by=lambda one: (one[0], one[1] >> 6),
+    )
+)
+def test_positions_rise_as_records_follow_one_another(places: list[tuple[int, int]]) -> None:
+    first, second = sorted(places)
+    assert 0 <= position(*first) < position(*second) - 1 < 1 << 63
+
+
+def test_no_end_is_shorter_than_positions_are_apart() -> None:
+    least = {one.name: one.type() for one in fields(End) if one.type in (str, int, float, bool)}
+    one = End(**{**least, "tokens": Tokens(), "tries": (), "charges": ()})
+    assert len(MARK + frame(one)) >= 64

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.ledger.cursor import bodies
+from proxy.ledger.cursor import bodies, frames
 from proxy.ledger.reading import Reader
 from proxy.ledger.records import Content, End, Record, Start, frame
 from proxy.ledger.recovery import recover
-from proxy.ledger.segments import FIRST, FRAME
+from proxy.ledger.segments import FIRST, FRAME, position, sequence_of
 from proxy.ledger.spool import Full, Spool
 from tests.ledger.samples import (
     SEGMENT,
@@ -83,6 +83,24 @@ def test_it_goes_on_in_further_segments(tmp_path: Path) -> None:
     assert len(paths) > 3
     assert [one.rid for one in drained(tmp_path)] == [f"r{n}" for n in range(1000)]
     assert total == spool.bytes == sum(8 + len(frame(end(f"r{n}"))) for n in range(1000))
+
+
+def test_it_says_where_each_record_is(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    said = []
+    for number in range(300):
+        spool.append(frame(end(f"r{number}")), vital=True)
+        said.append(spool.position)
+    spool.close()
+
+    found = [
+        position(sequence_of(path.name), at)
+        for path in segments(tmp_path)
+        for _, at in frames(path.parent, path.name)
+    ]
+    assert len(segments(tmp_path)) > 1
+    assert said == found == sorted(set(found))
+    assert spool.position == 0
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:

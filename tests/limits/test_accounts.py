@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.clock import Hands
 from proxy.core.model import Budget, Limits, Quota
-from proxy.limits.accounts import Accounts, Ask, Charge, Refused, Used, View
+from proxy.limits.accounts import Accounts, Ask, Charge, Refused, Used, View, column_of
 from proxy.limits.subjects import Subject, subject
 
 DAY = 86_400
@@ -242,6 +242,42 @@ def test_a_new_budget_does_not_take_the_window_of_the_quota(new: Accounts, hands
     new.settle(new.admit((both,), Ask()), Used(micro=7))
 
     assert (new.view(both).quota_requests, new.view(both).spent) == (2, 7)
+
+
+def test_what_was_counted_up_to_a_position_is_charged_no_more(accounts: Accounts) -> None:
+    one, charge = started(budget=Budget(1.0, "day"))
+    accounts.settle(accounts.admit((one,), ASK), Used(5, 100), 1_000)
+
+    for _ in range(2):
+        for position in (998, 1_000, 1_002, 1_004):
+            accounts.charge((charge,), Used(1, position), None, 0, position)
+
+    assert accounts.view(one).spent == 100 + 1_002 + 1_004
+    accounts.charge((charge,), Used(1, 7))
+    assert accounts.view(one).spent == 100 + 1_002 + 1_004 + 7
+
+
+def test_both_windows_of_a_subject_are_charged_and_each_once(accounts: Accounts) -> None:
+    one = limited(budget=Budget(1.0, "month"), quota=Quota(9))
+    charges = accounts.admit((one, KEY), ASK).charges
+
+    for _ in range(2):
+        accounts.charge(charges, Used(3, 100), None, 0, 1_000)
+
+    view = accounts.view(one)
+    assert (view.spent, view.quota_requests, view.quota_tokens) == (100, 1, 3)
+    assert accounts.view(KEY).spent == 100
+
+
+def test_of_workers_there_were_before_the_file_nothing_is_charged(accounts: Accounts) -> None:
+    one, charge = started(budget=Budget(1.0, "day"))
+    accounts.charge((charge,), Used(1, 100), None, 1, 1_000)
+    assert accounts.view(one).spent == 0
+
+
+@pytest.mark.parametrize(("name", "column"), [("0", 0), ("3", 3), ("5", 1), ("by hand", 0)])
+def test_every_worker_has_a_column(name: str, column: int) -> None:
+    assert column_of(name, 4) == column
 
 
 def test_what_is_recovered_is_not_learned_too(new: Accounts, hands: Hands) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.core import clock
 from proxy.core.model import Budget
+from proxy.limits import windows
 from proxy.limits.accounts import Accounts, Ask, Charge, Refused, Used
 from proxy.limits.subjects import Subject, digest_of
-from proxy.limits.table import COLUMNS, COUNTS, REQUESTS, WAYS, Table
+from proxy.limits.table import BOOKED, COLUMNS, COUNTS, REQUESTS, UNDO, WAYS, Table
 from tests.limits.crowd import limited, run
 
 ONE = limited("a", rpm=60, burst=1, concurrency=10, budget=Budget(100.0, "total"))
@@ -289,6 +293,45 @@ def test_killed_in_the_middle_nothing_is_stuck_and_sums_are_right(path: Path) ->
     assert found["ended"] < found["begun"], "some were killed between their settling and saying so"
     for spent in found["spent"]:
         assert found["ended"] <= spent <= found["begun"]
+
+
+@given(cut=st.integers(0, 10), column=st.integers(0, 2), data=st.data())
+def test_what_a_dead_worker_had_begun_to_add_is_there_whole_or_not_at_all(
+    cut: int, column: int, data: st.DataObject
+) -> None:
+    """Killed within `windows.settle` behind any of its words, or of those of an earlier one that was done."""
+    table = Table(None, 3)
+    at = table.claim(ONE.digest)
+    window = windows.make(table.words, at, 500, 2_000, -1, 1_000.0)
+    booked = at + COLUMNS + BOOKED * 3 + column
+    was = data.draw(st.lists(st.integers(0, 1 << 40), min_size=3, max_size=3))
+    table.words[booked] = 6
+    written = [
+        (at - UNDO, window << 16 | column),
+        *((at - UNDO + 1 + n, was[n]) for n in range(3)),
+        (at - 1, 8),
+        *((window + 2 + n, was[n] + n + 1) for n in range(3)),
+        (booked, 8),
+        (at - 1, 0),
+    ]
+    table.words[window + 2 : window + 5] = memoryview(struct.pack("3q", *was)).cast("q")
+    for word, value in written[:cut]:
+        table.words[word] = value
+
+    assert table.mend(at) == (cut in range(5, 10))
+    assert not table.mend(at)
+    done = table.words[booked] == 8
+    assert done == (cut >= 9)
+    counts = table.words[window + 2 : window + 5].tolist()
+    assert counts == [was[n] + (n + 1) * done for n in range(3)]
+    table.close()
+
+
+def test_a_torn_slot_is_not_idle(table: Table) -> None:
+    at = table.claim(ONE.digest)
+    assert table.idle(at)
+    table.words[at - 1] = 8
+    assert not table.idle(at)
 
 
 def test_a_lock_whose_owner_dies_is_free(path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from mmap import mmap
+
+import pytest
+
 from proxy.limits import windows
-from proxy.limits.table import COUNTS, SHARES, WINDOW
+from proxy.limits.table import COUNTS, SHARES, UNDO, WINDOW
 
 NOW = 1_000.0
 
@@ -58,3 +62,17 @@ def test_the_one_missed_least_makes_room() -> None:
     assert windows.make(words, 0, 20, 5_000, over, NOW) == running, "the next to end"
     assert windows.make(words, 0, 20, 6_000, running, NOW) == over, "it has counted nothing"
     assert windows.total(words, longest, windows.MICRO) == 1
+
+
+@pytest.mark.parametrize("position", [0, 8])
+def test_what_is_settled_is_added_and_said_to_be(position: int) -> None:
+    memory = mmap(-1, 8 * (SHARES + UNDO + 1))
+    words = memoryview(memory).cast("q")
+    at = windows.make(words, UNDO, 500, 2_000, -1, NOW)
+    windows.add(words, at, 10, 20, 30)
+
+    windows.settle(memory, words, UNDO, at, 3, UNDO + SHARES, position, (1, -2, 3))
+
+    assert words[at + windows.REQUESTS : at + windows.MICRO + 1].tolist() == [11, 18, 33]
+    assert words[UNDO + SHARES] == position
+    assert words[UNDO - 1] == 0
