@@ -62,6 +62,7 @@ async def admit(exchange: Exchange, plan: Plan, state: State) -> None:
         except Refused as final:
             raise _turned_away(exchange, final, state) from None
     exchange.hold = hold
+    _remember(exchange, plan, subjects, state)
     requests, tokens = hold.requests, hold.tokens
     if requests is not None or tokens is not None:
         exchange.limits = ratelimit_headers.render(exchange.endpoint.family, requests, tokens)
@@ -117,6 +118,7 @@ async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: Sta
             _count(final, state)
             plan.ended(candidate)
             return plan.full(candidate, final, monotonic())
+    _remember(exchange, plan, subjects, state)
     candidate.subjects = subjects
     return None
 
@@ -236,6 +238,18 @@ def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state:
     if exchange.reserve is NOTHING or money:
         exchange.reserve = asked
     return asked
+
+
+def _remember(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state: State) -> None:
+    """Have what it comes to added to what requests like it usually come to, as far as one of these counts it."""
+    hold = exchange.hold
+    assert hold is not None
+    key_id, model = exchange.key.id if exchange.key is not None else "", plan.model.name
+    for one in subjects:
+        if one.tpm or one.quota is not None:
+            hold.answers = state.answers.of(key_id, model)
+        if one.budget is not None:
+            hold.costs = state.costs.of(key_id, model)
 
 
 def _check_spool(subjects: Sequence[Subject], state: State) -> None:

@@ -17,28 +17,29 @@ _BUCKETS = 4 * 63
 
 
 class History:
-    """Of one worker. The pair that was used longest ago makes room for a new one."""
+    """Of one worker. The pair that was asked for longest ago makes room for a new one."""
 
-    __slots__ = ("_known", "_last", "_pairs")
+    __slots__ = ("_known", "_pairs")
 
     def __init__(self, pairs: int = PAIRS) -> None:
         self._pairs = pairs
-        self._known: OrderedDict[tuple[str, str], _Sketch] = OrderedDict()
-        self._last: _Sketch | None = None
-        """Of the pair that was used last."""
+        self._known: OrderedDict[tuple[str, str], Sketch] = OrderedDict()
 
-    def add(self, key_id: str, model: str, value: int) -> None:
-        """One request came to this: micro-dollars (or tokens, in a history of its own)."""
+    def of(self, key_id: str, model: str) -> Sketch:
+        """Micro-dollars (or tokens, in a history of its own) of their requests. Whoever keeps it may add to it for ever."""
         pair = key_id, model
         sketch = self._known.get(pair)
         if sketch is None:
             if len(self._known) >= self._pairs:
                 self._known.popitem(last=False)
-            sketch = self._known[pair] = _Sketch()
-        elif self._last is not sketch:
+            sketch = self._known[pair] = Sketch()
+        else:
             self._known.move_to_end(pair)
-        self._last = sketch
-        sketch.add(value)
+        return sketch
+
+    def add(self, key_id: str, model: str, value: int) -> None:
+        """One request came to this."""
+        self.of(key_id, model).add(value)
 
     def p95(self, key_id: str, model: str) -> int | None:
         """Of the last hundreds, rounded up by a quarter at most; None while there are fewer than 20."""
@@ -46,7 +47,7 @@ class History:
         return None if sketch is None else sketch.p95
 
 
-class _Sketch:
+class Sketch:
     """Counts by size, and a mark at the bucket of the p95, which moves as they change."""
 
     __slots__ = ("_above", "_count", "_counts", "_fades", "_mark", "p95")
@@ -62,6 +63,7 @@ class _Sketch:
         """Rounded up to the edge of its bucket; None while there are too few samples."""
 
     def add(self, value: int) -> None:
+        """One came to this."""
         bucket = _bucket(value)
         counts, mark = self._counts, self._mark
         counts[bucket] += 1

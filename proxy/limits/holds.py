@@ -11,10 +11,12 @@ from proxy.limits.terms import Charge, Standing
 
 if TYPE_CHECKING:
     from proxy.core.periods import Window
+    from proxy.limits.history import Sketch
     from proxy.limits.subjects import Subject
     from proxy.limits.table import Table
 
 MINUTE = 60 * NANO
+_MANY = 1 << 62
 
 
 class Place:
@@ -25,17 +27,23 @@ class Place:
         "byte",
         "cap",
         "charges",
+        "columns",
+        "concurrency",
         "digest",
         "end",
         "entry",
         "gap",
         "inflight",
         "lock",
+        "plain",
         "quota_entry",
         "quota_window",
         "rated",
+        "since",
         "slack",
+        "span",
         "subject",
+        "until",
         "whole",
         "window",
     )
@@ -49,6 +57,7 @@ class Place:
         self.whole = bytes(8) + subject.digest
         """What is there while the slot is its own, and nobody has died in it."""
         self.lock = table.lock_of(at)
+        self.columns = at + COLUMNS
         self.inflight = at + COLUMNS + column
         """And after as many words as there are columns, micro-dollars reserved; then tokens; then what is booked."""
         self.gap = -(-MINUTE // subject.rpm) if subject.rpm else 0
@@ -56,12 +65,23 @@ class Place:
         self.slack = self.gap * (subject.burst - 1)
         """How far ahead of the rate requests may be."""
         self.rated = bool(subject.rpm or subject.tpm)
-        self.cap = round(subject.budget.usd * 1e6) if subject.budget is not None else 0
+        self.concurrency = subject.concurrency or _MANY
+        budget = subject.budget
+        self.cap = round(budget.usd * 1e6) if budget is not None else 0
+        self.plain = (
+            subject.quota is None
+            and not subject.tpm
+            and (budget is None or (self.cap > 0 and not budget.strict))
+        )
+        """Its limits are those that `plain.py` knows."""
         self.window: Window | None = None
         self.quota_window: Window | None = None
         """As found last; they may have ended."""
         self.entry = self.quota_entry = at + COUNTS
         """Where they were found."""
+        self.span = b""
+        self.since = self.until = 0.0
+        """Of that of the budget: as it is in the table, and as the clock has it; when it was found last."""
         self.charges: tuple[Charge, ...] = ()
         """Of these windows; one, if they are the same."""
 
@@ -95,6 +115,10 @@ class Hold(Struct, eq=False, gc=False):
     charges: tuple[Charge, ...] = ()
     """Empty where no subject has a budget or a quota."""
     settled: bool = False
+    answers: Sketch | None = None
+    """What tokens of answers usually come to, where somebody counts them: for who settles to add to."""
+    costs: Sketch | None = None
+    """The same of micro-dollars."""
 
     @property
     def requests(self) -> Standing | None:
@@ -117,18 +141,6 @@ class Hold(Struct, eq=False, gc=False):
                 if found is None or one.remaining < found.remaining:
                     found = one
         return found
-
-    @property
-    def counts(self) -> tuple[bool, bool]:
-        """Whether somebody counts its tokens, and its money."""
-        tokens = money = False
-        for part in self.parts:
-            subject = part.place.subject
-            if subject.tpm or subject.quota is not None:
-                tokens = True
-            if subject.budget is not None:
-                money = True
-        return tokens, money
 
     def book(self) -> None:
         """Work out `charges` anew."""

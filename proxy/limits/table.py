@@ -54,7 +54,7 @@ _VERSION = 2
 _PAGE = 4096
 _MOST_COLUMNS = 1 << 16
 _SHAPE = struct.Struct("<8sIIIII")
-_CRC, _KNOWN, _CREATED, _CALLED = 8, 9, 10, 11
+_CRC, _KNOWN, _CREATED, CALLED = 8, 9, 10, 11
 _BOOT = slice(128, 192)
 _LOCK_SETS, _LOCK_CLAIM, _LOCK_FIRST = 0, 1, 2
 _CALL = 10 * NANO
@@ -69,7 +69,7 @@ class Table:
         self._fd = -1
         self._measure(columns)
         self._keeps = self._single and not guest and path is not None
-        self._kept = path is None
+        self.kept = path is None
         """The lock of everything is ours, and stays."""
         if path is None:
             self.memory = mmap.mmap(-1, self._size)
@@ -91,7 +91,7 @@ class Table:
 
     def enter(self, lock: int) -> None:
         """Nobody else is in what this lock guards until `leave`. One at a time, but for a set's within a claim."""
-        if self._kept:
+        if self.kept:
             return
         if self._guest and self._single:
             self._call()
@@ -101,11 +101,11 @@ class Table:
     def leave(self, lock: int) -> None:
         """Let others in."""
         if self._keeps:
-            if self.words[_CALLED]:
+            if self.words[CALLED]:
                 self._let_in()
             else:
-                self._kept = True
-        elif not self._kept:
+                self.kept = True
+        elif not self.kept:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, lock)
 
     def tick(self) -> None:
@@ -115,15 +115,15 @@ class Table:
             self.leave(_LOCK_SETS)
 
     def _let_in(self) -> None:
-        self._kept = False
-        if self.words[_CALLED] < monotonic() * NANO:
-            self.words[_CALLED] = 0
+        self.kept = False
+        if self.words[CALLED] < monotonic() * NANO:
+            self.words[CALLED] = 0
         fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _LOCK_SETS)
 
     def _call(self) -> None:
         """Ask the one worker, which keeps its lock, to let us in; its death does."""
         while True:
-            self.words[_CALLED] = int(monotonic() * NANO) + _CALL
+            self.words[CALLED] = int(monotonic() * NANO) + _CALL
             try:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCK_SETS)
             except OSError:
@@ -363,7 +363,7 @@ class Table:
         database is asked again, and what it says takes their place.
         """
         words = self.words
-        words[_KNOWN] = words[_CALLED] = 0
+        words[_KNOWN] = words[CALLED] = 0
         words[_CREATED] = int(now() * NANO)
         for number in range(SETS):
             if not self.memory[_PAGE + number]:
@@ -384,9 +384,9 @@ class Table:
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCK_SETS)
         except OSError:
-            self.words[_CALLED] = int(monotonic() * NANO) + _CALL
+            self.words[CALLED] = int(monotonic() * NANO) + _CALL
         else:
-            self._kept = True
+            self.kept = True
 
 
 def _allocate(fd: int, start: int, size: int) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from proxy.core import periods
 from proxy.core.clock import monotonic
-from proxy.limits import shares, windows
+from proxy.limits import plain, shares, windows
 from proxy.limits.holds import MINUTE, Part, Place, standing_of_requests, standing_of_tokens
-from proxy.limits.table import BOOKED, COLUMNS, NANO, REQUESTS, TOKENS
+from proxy.limits.table import BOOKED, CALLED, COLUMNS, NANO, REQUESTS, TOKENS
 from proxy.limits.terms import Ask, Charge, Refused, Used
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.limits.subjects import Subject
     from proxy.limits.table import Table
 
+_SPAN = struct.Struct("2q")
 SLICE = MINUTE * 5 // 100
 """Nanoseconds: of a rate shared by hosts, one takes as much at a time as this is of a minute."""
 _PLACES = 50_000
@@ -88,6 +89,16 @@ class Taking:
         self, subject: Subject, ask: Ask, moment: int, wall: float, shown: bool
     ) -> Part | None:
         """Raises Refused, or Short. None: there is no room for one who has no budget and no quota: it is not limited."""
+        place = self._places.get(subject.digest)
+        if (
+            place is not None
+            and place.plain
+            and place.subject is subject
+            and not (self.shared or self.blind)
+        ):
+            part = plain.take(self.table, place, self._columns, ask, moment, wall, shown)
+            if part is not None:
+                return part
         place = self.enter(subject)
         if place is None:
             self.crowded += 1
@@ -275,7 +286,9 @@ class Taking:
         back then, so that there never is room that there is not.
         """
         place, words, columns = part.place, self._words, self._columns
-        self.table.enter(place.lock)
+        table = self.table
+        if not table.kept:
+            table.enter(place.lock)
         try:
             if self._memory[place.byte : place.end] != place.whole and not self._mended(place):
                 return
@@ -302,17 +315,25 @@ class Taking:
             if part.micro:
                 left = words[here + columns] - part.micro
                 words[here + columns] = left if left > 0 else 0
-            if part.counted:
-                words[here + 2 * columns] = max(words[here + 2 * columns] - part.counted, 0)
-            if part.drawn:
-                shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
-                return
-            if part.requests and not used.requests:
-                self._back(place.at + REQUESTS, self._gap(place), part.requests)
-            if part.tokens and used.tokens != part.asked:
-                self._correct(place, part, used.tokens)
+            if part.counted or part.tokens or part.drawn or not used.requests:
+                self._give_more(part, used)
         finally:
-            self.table.leave(place.lock)
+            if not table.kept or words[CALLED]:
+                table.leave(place.lock)
+
+    def _give_more(self, part: Part, used: Used) -> None:
+        """What few requests have: tokens of a quota or at a rate, shares, a request that was never sent."""
+        place, words = part.place, self._words
+        if part.counted:
+            counted = place.inflight + 2 * self._columns
+            words[counted] = max(words[counted] - part.counted, 0)
+        if part.drawn:
+            shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
+            return
+        if part.requests and not used.requests:
+            self._back(place.at + REQUESTS, self._gap(place), part.requests)
+        if part.tokens and used.tokens != part.asked:
+            self._correct(place, part, used.tokens)
 
     def _correct(self, place: Place, part: Part, tokens: int) -> None:
         """Owe for more tokens than were estimated, or less."""
@@ -373,6 +394,8 @@ class Taking:
             keep = windows.make(words, place.at, start, ends, keep, wall)
         if window is not None:
             place.entry = windows.find(words, place.at, window.start, window.ends)
+            place.span = _SPAN.pack(window.start, window.ends)
+            place.since, place.until = window.start, window.ends or inf
         if quota_window is not None:
             place.quota_entry = windows.find(words, place.at, quota_window.start, quota_window.ends)
 

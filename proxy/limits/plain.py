@@ -1,0 +1,69 @@
+"""What nearly every request is: one that fits, of a subject with a rate of requests, slots, and a budget that may be
+overdrawn by estimates. Looked at in one go, and taken.
+
+Whatever else there may be (a refusal, a window that has ended, a slot that another has, a quota, a limit of tokens, hosts
+that share) is left to `taking.py`, which has looked at nothing yet then: what is taken here is what would be taken there.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from proxy.limits.holds import Part
+from proxy.limits.table import CALLED, REQUESTS
+
+if TYPE_CHECKING:
+    from proxy.limits.holds import Place
+    from proxy.limits.table import Table
+    from proxy.limits.terms import Ask
+
+_slot = struct.Struct("24sq").unpack_from
+"""The last word of what is to be undone with the digest, and the arrival of requests."""
+_window = struct.Struct("16s16xq16xq16xq").unpack_from
+"""Start and end; micro-dollars settled, from before, and elsewhere."""
+_columns = struct.Struct("2q").unpack_from
+"""Of the one column there is: in flight, micro-dollars reserved."""
+
+
+def take(
+    table: Table, place: Place, columns: int, ask: Ask, moment: int, wall: float, shown: bool
+) -> Part | None:
+    """None: it has to be looked at more closely; nothing is taken."""
+    if not table.kept:
+        table.enter(place.lock)
+    words, memory, here = table.words, table.memory, place.inflight
+    try:
+        whole, arrival = _slot(memory, place.byte)
+        if columns == 1:
+            held, reserved = mine, own = _columns(memory, here * 8)
+        else:
+            mine, own = words[here], words[here + columns]
+            first = place.columns
+            held = sum(words[first : first + columns])
+            reserved = sum(words[first + columns : first + 2 * columns])
+        if whole != place.whole or held >= place.concurrency:
+            return None
+        micro, cap, gap = 0, place.cap, place.gap
+        if cap:
+            span, settled, before, elsewhere = _window(memory, place.entry * 8)
+            free = cap - settled - before - elsewhere - reserved
+            if span != place.span or not place.since <= wall < place.until or free <= 0:
+                return None
+            micro = max(min(ask.likely, free), 0)
+        if not gap:
+            arrival = 0
+        else:
+            if arrival < moment:
+                arrival = moment
+            if arrival - moment > place.slack:
+                return None
+            arrival += gap
+            words[place.at + REQUESTS] = arrival
+        words[here] = mine + 1
+        if micro:
+            words[here + columns] = own + micro
+    finally:
+        if not table.kept or words[CALLED]:
+            table.leave(place.lock)
+    return Part(place, moment, arrival, 0, ask.tokens, micro, 0, False, place.charges, shown)
