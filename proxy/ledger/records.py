@@ -145,7 +145,7 @@ class End(Struct, frozen=True, array_like=True, tag="E", gc=False):
     """-1: never."""
     tokens: Tokens
     source: str
-    """`reported`, `estimated`, or `none`."""
+    """`reported`, `estimated`, `suspect` (estimated, because what was reported cannot be true), or `none`."""
     cost: int
     """Micro-dollars billed to the client; -1: unknown. 0 where an estimate is not charged."""
     estimate: int

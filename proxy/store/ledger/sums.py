@@ -42,6 +42,8 @@ _ADDED: Final = (*COUNTED, *SUMMED, *HISTOGRAMS)
 _PLACE: Final = {name: number for number, name in enumerate(_ADDED)}
 _TTFT: Final = _PLACE["ttft_0"]
 _TOTAL: Final = _PLACE["total_0"]
+_ESTIMATES: Final = frozenset({"estimated", "suspect"})
+"""Sources of a record whose provider reported nothing, or nothing that can be true."""
 _ZEROS: Final = [0] * len(_ADDED)
 
 
@@ -106,7 +108,7 @@ def _add(sums: list[float], end: End) -> None:
     else:
         sums[_PLACE["unknown_cost"]] += 1
     sums[_PLACE["cost_upstream"]] += max(end.cost_upstream, 0)
-    sums[_PLACE["estimated"]] += end.source == "estimated"
+    sums[_PLACE["estimated"]] += end.source in _ESTIMATES
     if end.ttft_ms >= 0:
         seconds = end.ttft_ms / 1000
         sums[_PLACE["ttft_sum"]] += seconds

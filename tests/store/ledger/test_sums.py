@@ -44,6 +44,13 @@ def test_a_request_is_one_of_these_or_was_refused(outcome: str) -> None:
     assert row["requests"] == 1
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"), [("reported", 0), ("estimated", 1), ("suspect", 1), ("none", 0)]
+)
+def test_what_nobody_reported_or_nobody_believes_is_estimated(source: str, expected: int) -> None:
+    assert added(end("a", source=source))[0]["estimated"] == expected
+
+
 def test_everything_is_added_where_it_belongs() -> None:
     tokens = Tokens(1, 2, 3, 4, 5)
     hour, minute = (
