@@ -53,15 +53,22 @@ class Board:
         "seat",
     )
 
-    def __init__(self, fd: int, memory: mmap.mmap, key: bytes, seat: int = -1) -> None:
+    def __init__(
+        self,
+        fd: int,
+        memory: mmap.mmap,
+        words: memoryview[int],
+        numbers: memoryview[float],
+        key: bytes,
+        seat: int,
+    ) -> None:
         self.key = key
         """What digests of subjects are made with: those of credentials are made of secrets."""
         self.seat = seat
         """Whose view it is, from 0 on; -1: nobody's who could hold a lease."""
         self._fd = fd
         self._memory = memory
-        self._words = memoryview(memory).cast("q")
-        self._numbers: memoryview[float] = memoryview(memory).cast("d")
+        self._words, self._numbers = words, numbers
         self._places: dict[bytes, int] = {}
         self._known = 0
         self._seen = 0
@@ -77,11 +84,13 @@ class Board:
                 fd = os.dup(file.fileno())
         os.set_inheritable(fd, False)
         os.ftruncate(fd, _SIZE)
-        return cls(fd, mmap.mmap(fd, _SIZE), secrets.token_bytes(32))
+        memory = mmap.mmap(fd, _SIZE)
+        words, numbers = memoryview(memory).cast("q"), memoryview(memory).cast("d")
+        return cls(fd, memory, words, numbers, secrets.token_bytes(32), -1)
 
     def sit(self, seat: int) -> Board:
         """The view of a worker. What one who had the seat before held is free."""
-        view = Board(self._fd, self._memory, self.key, seat)
+        view = Board(self._fd, self._memory, self._words, self._numbers, self.key, seat)
         view.clear(seat)
         return view
 
@@ -177,7 +186,7 @@ class Board:
         fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _LOCK_LEAD)
 
     def close(self) -> None:
-        """Give the memory back, where this process alone has made it. For tests: a worker's death does the same."""
+        """Nobody of this process looks at it any more, from whatever seat."""
         self._words.release()
         self._numbers.release()
         self._memory.close()

@@ -1,0 +1,155 @@
+"""Workers read what others wrote, and hold leases that end with them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.limits import board as module
+from proxy.limits.board import Board
+
+A, B = b"a" * 16, b"b" * 16
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    one = Board.make()
+    yield one
+    one.close()
+
+
+def row(*numbers: float) -> list[float]:
+    return [*numbers, *[0.0] * (module.NUMBERS - len(numbers))]
+
+
+def test_what_one_writes_another_reads(board: Board) -> None:
+    one, other = board.sit(0), board.sit(1)
+
+    with one.locked():
+        one.write(A, [0.0, 5.0, float("-inf")])
+
+    with other.locked():
+        assert other.read(A) == row(0.0, 5.0, float("-inf"))
+        assert other.read(B) is None
+
+
+def test_changes_are_told_once_to_each(board: Board) -> None:
+    one, other = board.sit(0), board.sit(1)
+    assert other.changes() == {}
+
+    for number in (1.0, 2.0):
+        with one.locked():
+            one.write(A, [0.0, number])
+    with one.locked():
+        one.write(B, [0.0, 3.0])
+
+    assert other.changes() == {A: row(0.0, 2.0), B: row(0.0, 3.0)}
+    assert other.changes() == {}
+    assert board.sit(2).changes() == {A: row(0.0, 2.0), B: row(0.0, 3.0)}
+
+
+def test_who_missed_too_many_changes_is_told_of_everything(board: Board) -> None:
+    one, other = board.sit(0), board.sit(1)
+    with one.locked():
+        one.write(A, [0.0, 1.0])
+        for number in range(module._JOURNAL + 1):
+            one.write(B, [0.0, number])
+
+    assert other.changes() == {A: row(0.0, 1.0), B: row(0.0, float(module._JOURNAL))}
+
+
+def test_a_lease_ends_with_its_holder(board: Board) -> None:
+    one, other = board.sit(0), board.sit(1)
+    with one.locked():
+        one.write(A, [1.0, float("inf"), 7.0])
+        one.write(B, [2.0, float("inf"), 7.0])
+    other.changes()
+
+    board.clear(0)
+
+    assert other.changes() == {A: row(0.0, 0.0, 7.0)}
+
+
+def test_a_seat_that_is_taken_anew_holds_nothing(board: Board) -> None:
+    one = board.sit(0)
+    with one.locked():
+        one.write(A, [1.0, float("inf")])
+
+    again = board.sit(0)
+
+    with again.locked():
+        assert again.read(A) == row(0.0, 0.0)
+
+
+def test_without_room_there_is_no_row(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS", 1)
+    with board.locked():
+        board.write(A, [0.0, 1.0])
+        board.write(B, [0.0, 2.0])
+
+        assert board.read(A) == row(0.0, 1.0)
+        assert board.read(B) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.floats(allow_nan=False))))
+def test_it_holds_what_a_dict_would(steps: list[tuple[int, int, float]]) -> None:
+    board, expected = Board.make(), {}
+    views = [board.sit(seat) for seat in range(3)]
+    known: list[dict[bytes, list[float]]] = [{}, {}, {}]
+    for seat, name, number in steps:
+        digest = name.to_bytes(16, "big")
+        with views[seat].locked():
+            views[seat].write(digest, [0.0, number])
+        expected[digest] = row(0.0, number)
+        known[seat].update(views[seat].changes())
+
+    for view, seen in zip(views, known, strict=True):
+        seen.update(view.changes())
+        assert seen == expected
+    board.close()
+
+
+def test_processes_take_turns(board: Board) -> None:
+    """Each adds to what it read; what is lost was not read and written as one."""
+    numbers = count(1)
+    children = []
+    for seat in range(3):
+        child = os.fork()
+        if child == 0:
+            view = board.sit(seat)
+            for _ in range(300):
+                with view.locked():
+                    before = view.read(A)
+                    view.write(A, [0.0, 1.0 if before is None else before[1] + 1.0])
+            os._exit(0)
+        children.append(child)
+        next(numbers)
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+
+    with board.locked():
+        assert board.read(A) == row(0.0, 900.0)
+
+
+def test_one_process_leads_and_its_death_lets_another_lead(board: Board) -> None:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, b"1" if board.sit(1).lead() else b"0")
+        signal.pause()
+    assert os.read(read, 1) == b"1"
+
+    assert not board.lead()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert board.lead()
+
+    board.resign()
+    for end in (read, write):
+        os.close(end)
