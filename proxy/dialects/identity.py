@@ -77,6 +77,11 @@ def renamed(id: str, prefix: str) -> str:
     return prefix + _PREFIX.sub("", id, count=1)
 
 
+def kept(id: str, prefix: str, *, own: bool) -> str:
+    """The id of an answer: of one in the client's `own` dialect as it is, of any other `renamed`."""
+    return id if own and id else renamed(id, prefix)
+
+
 def complete(messages: list[ir.Message]) -> None:
     """Give every call an id and every result the id and name of its call, in place.
 

@@ -73,7 +73,7 @@ class ChatEncoder:
         self._created = event.created or int(now())
         head: Json = dict(event.extras) if event.origin == NAME else {}
         head |= {
-            "id": identity.renamed(event.id, "chatcmpl-"),
+            "id": identity.kept(event.id, "chatcmpl-", own=event.origin == NAME),
             "object": "chat.completion.chunk",
             "created": self._created,
             "model": event.model or self._request.model,

@@ -255,5 +255,9 @@ _OPEN: dict[type[Relay], type[Relay]] = {
 
 
 def mark(relay: Relay) -> bytes:
-    """What a client may see of a seam, and no library minds: a comment, where the dialect's clients know comments."""
-    return _MARK if relay.exchange.endpoint.family != "gemini" else b""
+    """What a client may see of a seam, and no library minds: a comment, where the dialect's clients know comments.
+
+    What passed as it came may have been cut inside of the line end behind its last event.
+    """
+    end = b"\n" if isinstance(relay, OpenEventRelay) else b""
+    return end if relay.exchange.endpoint.family == "gemini" else end + _MARK

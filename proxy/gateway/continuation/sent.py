@@ -43,6 +43,7 @@ class Sent:
         "_numbered",
         "_parts",
         "_plain",
+        "_prefix",
         "_thinking",
         "encoder",
         "hops",
@@ -60,6 +61,9 @@ class Sent:
         self._decoder: Decoder | None = None
         self._kept: list[tuple[bytes, bytes]] = []
         self._marks = _MARKS.get(exchange.endpoint.dialect, ())
+        dialect = exchange.endpoint.dialect
+        self._prefix = "resp_" if encoder is None and dialect == "openai.responses" else ""
+        """What an id has to begin with, for an encoder to keep it."""
         self._numbered = 0
         """Blocks the client has been told of, less those that `encoder` has written."""
         self._parts: list[str] = []
@@ -163,8 +167,10 @@ class Sent:
                 self._thinking.discard(index)
                 if index == self.open:
                     self.open = -1
-            case ir.ResponseStart(usage=usage):
+            case ir.ResponseStart(id=id, usage=usage):
                 self.started, self.usage = True, usage or self.usage
+                # Else our end of it would be that of another answer.
+                self._plain = self._plain and id.startswith(self._prefix)
             case ir.UsageReport(usage=usage):
                 self.usage = usage
             case ir.SignatureDelta(index=index) if index in self._thinking:
