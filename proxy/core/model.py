@@ -6,7 +6,7 @@ configuration makes a new `Snapshot` and swaps one pointer, so a running request
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -326,6 +326,12 @@ class Model(Struct, frozen=True, eq=False):
     """Ways to go on elsewhere with a stream that broke off, the first first: `match`, `anchor`, `prefill`."""
     performance: Performance = Performance()
     """For the strategy of that name."""
+
+    @property
+    def own(self) -> Iterator[Deployment]:
+        """Its deployments, without those that it uses of other models."""
+        mine = f"{self.name}/"
+        return (one for tier in self.tiers for one in tier if one.id.startswith(mine))
     cache: Cache | None = None
     coalesce: Coalesce | None = None
 

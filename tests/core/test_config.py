@@ -703,6 +703,29 @@ def test_a_fallback_has_to_be_a_model_an_alias_or_covered_by_a_wildcard() -> Non
 
 
 @pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ("[c, b1]", ""),
+        ("[cc]", "a: expected a configured model, found 'cc'; did you mean 'c'?"),
+        ("[x/y]", "a model that is no wildcard, found 'x/y'; add a model of this name"),
+        ("[d]", "a model that lists no others, found 'd'; list theirs in its place"),
+        ("[a]", "a model that lists no others, found 'a'; list theirs in its place"),
+    ],
+)
+def test_a_model_may_use_the_deployments_of_others_that_have_some(members: str, said: str) -> None:
+    text = models(
+        f"a: {{models: {members}}}\nb: {{aliases: [b1], deployments: [{{provider: p}}]}}\n"
+        "c: {deployments: [{provider: p}]}\nd: {models: [c]}\n"
+        "'x/*': {deployments: [{provider: p}]}"
+    )
+
+    if said:
+        assert said.removeprefix("a: ") in only(text)
+    else:
+        assert loads(text)
+
+
+@pytest.mark.parametrize(
     ("block", "chain"),
     [
         ("a: {fallbacks: [a]}", "a -> a"),

@@ -18,7 +18,8 @@ STORED: dict[str, dict[str, Any]] = {
     "one": {"aliases": ["uno"], "fallbacks": ["two"]},
     "two": {"fallbacks_context": ["wide/three/x"]},
     "wide/three/*": {"fallbacks": ["four"]},
-    "odd": {"aliases": "none", "fallbacks": 3},
+    "odd": {"aliases": "none", "fallbacks": 3, "models": "none"},
+    "mixed": {"models": ["one", "main"]},
 }
 
 
@@ -36,6 +37,7 @@ def test_everybody_has_a_name() -> None:
     assert owners == {
         "main": "main", "also": "main", "wide/*": "wide/*", "one": "one", "uno": "one",
         "wide/three/*": "wide/three/*", "odd": "odd",
+        "mixed": "mixed",
     }  # fmt: skip
 
 
@@ -75,6 +77,19 @@ def test_a_fallback_is_a_model() -> None:
     assert found("new", fallbacks_content=["oen", "wide/*"]) == {
         "fallbacks_content[0]": "expected a configured model, found 'oen'; did you mean 'one'?",
         "fallbacks_content[1]": "expected a configured model, found 'wide/*'; did you mean 'wide/*'?",
+    }
+
+
+def test_a_model_lends_its_deployments_if_it_lists_no_others() -> None:
+    assert found("new", models=["one", "uno", "also"]) == {}
+    assert found("new", models=["oen", "wide/x", "mixed", "new"]) == {
+        "models[0]": "expected a configured model, found 'oen'; did you mean 'one'?",
+        "models[1]": "expected a model that is no wildcard, found 'wide/x'; add a model of this name",
+        "models[2]": "expected a model that lists no others, found 'mixed'; list theirs in its place",
+        "models[3]": "expected a model that lists no others, found 'new'; list theirs in its place",
+    }
+    assert found("one", models=["two"]) == {
+        "models": "expected a model that lists no others, found that 'mixed' lists this one; list theirs there"
     }
 
 

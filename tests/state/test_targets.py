@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.core.config.schema import Config
-from proxy.core.model import Credential, Hedge, Price
+from proxy.core.model import Credential, Hedge, Performance, Price, Strategy
 from proxy.core.secret import Secret
 from proxy.state import snapshot
 from proxy.state.targets import Account, Builder, Public, Targets
@@ -36,6 +36,53 @@ def test_everything_that_can_serve_is_there() -> None:
     assert [tier[0].id for tier in found.models["a"].tiers] == ["a/1:q", "a/0:p"]
     assert found.models["c"].tiers == ()
     assert found.models["a"].tiers[0][0].timeouts.ttft == 7
+
+
+MIXED = """
+providers:
+  p: {base_url: "https://p.example.com", credentials: [sk-p]}
+  q: {base_url: "https://q.example.com", credentials: [sk-q]}
+  off: {base_url: "https://off.example.com", enabled: false}
+models:
+  mixed: {strategy: pareto, models: [a, b1, a, gone], fallbacks: [b]}
+  a: {deployments: [{provider: p, preferred: true}, {provider: q, priority: 7}]}
+  b: {aliases: [b1], strategy: random, deployments: [{provider: p, priority: 3}, {provider: q, priority: 3}]}
+  gone: {deployments: [{provider: off}]}
+"""
+
+
+def test_what_each_model_uses_first_competes_with_what_the_others_use_first() -> None:
+    found = build(Builder(), file(MIXED)).models
+    mixed = found["mixed"]
+
+    assert [[one.id for one in tier] for tier in mixed.tiers] == [
+        ["a/0:p", "b/0:p", "b/1:q"],
+        ["a/1:q"],
+    ]
+    assert mixed.tiers[0][0] is found["a"].tiers[0][0]  # with its state, limits and price
+    assert (mixed.strategy, mixed.fallbacks) == (Strategy.PARETO, ("b",))
+    assert found["b"].strategy is Strategy.RANDOM
+    assert list(mixed.own) == []
+    assert [one.id for one in found["a"].own] == ["a/0:p", "a/1:q"]
+
+
+def test_a_change_of_a_model_reaches_those_that_use_its_deployments() -> None:
+    builder = Builder()
+    before = build(builder, file(MIXED)).models
+    same = build(builder, file(MIXED)).models
+    after = build(builder, file(MIXED.replace("priority: 7", "priority: 7, weight: 3"))).models
+
+    assert same["mixed"] is before["mixed"]
+    assert after["mixed"].tiers[1][0].weight == 3
+    assert after["b"] is before["b"]
+
+
+def test_what_the_strategy_is_told_comes_from_the_nearest() -> None:
+    text = MIXED.replace("strategy: random", "strategy: random, performance: {success: 3}")
+    found = build(Builder(), file("defaults: {performance: {latency: 2}}\n" + text)).models
+
+    assert found["b"].performance == Performance(2, 3)
+    assert found["a"].performance == Performance(2, 0.5)
 
 
 def test_an_account_is_usable_with_what_it_needs() -> None:

@@ -128,7 +128,7 @@ def _rows(
     waits: Mapping[str, tuple[float, int]],
 ) -> Iterator[Row]:
     for model in models(snapshot).values():
-        for one in (each for tier in model.tiers for each in tier):
+        for one in model.own:
             seen = live.deployments.get(one.id)
             requests, succeeded = tries.get(one.id, (0, 0))
             seconds, times = waits.get(one.id, (0.0, 0))

@@ -106,7 +106,7 @@ def _models(snapshot: Snapshot, scope: str) -> Iterator[Found]:
     for model in models.values():
         if scope != "deployment":
             yield f"model:{model.name}", model.name, "", partial(of_model, model)
-        for one in (each for tier in model.tiers for each in tier) if scope != "model" else ():
+        for one in model.own if scope != "model" else ():
             yield f"deployment:{one.id}", one.id, "", partial(of_deployment, one)
 
 

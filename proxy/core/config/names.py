@@ -62,9 +62,9 @@ def member_fault(name: str, public: Public, lists: Callable[[str], bool]) -> tup
     `lists`: whether a model lists others itself.
     """
     owner = public.owners.get(name)
-    if owner is None or owner.endswith("*"):
-        if public.reached(name) is None and owner is None:
-            return "a configured model", ""
+    if owner is None and public.reached(name) is None:
+        return "a configured model", ""
+    if owner is None or name.endswith("*"):
         return "a model that is no wildcard", "add a model of this name"
     if lists(owner):
         return "a model that lists no others", "list theirs in its place"

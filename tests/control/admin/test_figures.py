@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.control.admin import figures
 from proxy.control.admin.figures import Marks, Row, models, requests, tokens, total
 from proxy.core.clock import Hands
-from proxy.core.model import Deployment
+from proxy.core.model import Deployment, Model
 from proxy.state.state import State
 from tests.control.admin.counted import A, B, C, broken, finished, snapshot, state, tried, used
 
@@ -117,6 +118,22 @@ def test_a_deployment_that_began_anew_is_not_counted_below_nothing() -> None:
 
 def test_a_model_is_there_once_under_its_own_name() -> None:
     assert list(models(snapshot())) == ["m", "w/*"]
+
+
+def test_a_deployment_that_two_models_use_is_counted_for_its_own() -> None:
+    one = state()
+    both = Model("both", ((A, B),))
+    one.snapshot = replace(one.snapshot, models={"both": both, **one.snapshot.models})
+    tried(one, A, "ok", 3)
+
+    found = rows(one, Marks(0.0))
+
+    assert [(row.id, row.model) for row in found] == [
+        ("m/0:first", "m"),
+        ("m/1:second", "m"),
+        ("w/*/0:first", "w/*"),
+    ]
+    assert total(found).requests == 3
 
 
 OUTCOMES = st.sampled_from(["ok", "retry", "switch", "final_error", "cancelled"])

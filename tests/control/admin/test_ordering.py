@@ -7,9 +7,9 @@ from proxy.control.admin.ordering import ordered
 
 
 def test_what_a_model_falls_back_to_comes_first() -> None:
-    blocks = {"a": {"fallbacks": ["b"]}, "b": {"fallbacks_context": ["c"]}, "c": {}}
+    blocks = {"a": {"fallbacks": ["b"]}, "b": {"fallbacks_context": ["c"]}, "c": {"models": ["d"]}}
 
-    assert ordered(blocks, {}) == ["c", "b", "a"]
+    assert ordered({**blocks, "d": {}}, {}) == ["d", "c", "b", "a"]
 
 
 def test_aliases_and_beginnings_are_names_too() -> None:

@@ -21,6 +21,7 @@ def seen() -> Overlay:
             record(Kind.PROVIDER, 1, "p"),
             record(Kind.MODEL, 2, "m", aliases=["n"], fallbacks=["m"]),
             record(Kind.MODEL, 3, "other", fallbacks=["x", "n"], fallbacks_content=["m"]),
+            record(Kind.MODEL, 7, "mixed", models=["n", "x"]),
             record(Kind.DEPLOYMENT, 4, parent=2, provider="p"),
             record(Kind.DEPLOYMENT, 5, parent=9, provider="p"),
             record(Kind.DEPLOYMENT, 6, parent=2, provider="q"),
@@ -44,7 +45,11 @@ def test_fallbacks_name_models_by_any_of_their_names_and_no_model_counts_for_its
     found = [one.says for one in to(overlay, Kind.MODEL, gone, but=model.id)]
 
     assert gone == {"m", "n"}
-    assert found == ["fallbacks of model 'other'", "fallbacks_content of model 'other'"]
+    assert found == [
+        "fallbacks of model 'other'",
+        "fallbacks_content of model 'other'",
+        "models of model 'mixed'",
+    ]
 
 
 def test_nobody_names_a_key() -> None:
