@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from proxy.limits.subjects import Subject
     from proxy.state.live import DeploymentState
 
+_HELD_BACK = 1.0
+"""Seconds after which a host that refuses most requests is asked once more, in any case."""
 _TTFT_FACTOR, _TTFT_MIN, _TTFT_MAX = 3.0, 2.0, 12.0
 
 
@@ -134,11 +136,14 @@ class Plan:
             and sole.key[1].until <= now
             and sole.key[1].room.until <= now
             and self.deadline is None
+            and (sole.slot.state.acceptance.calm or not route.choice)
             and (sole.slot.state.phase == CLOSED or sole.slot.state.take_probe(now))
         ):
             return self._begin(sole, now)
         move = self._search.first(now)
         if move is None:
+            if self._search.held_back:
+                raise ProxyError("no_up", retry_after=_HELD_BACK)
             move = last_resort(route, now)
             if move is None:
                 raise nobody(route, now, self._search.limits(now))
@@ -248,11 +253,13 @@ class Plan:
         state = candidate.state
         candidate.streak = state.streak
         state.good(now, candidate.probe)
+        if candidate.probe != NO_PROBE and state.phase == CLOSED:
+            state.acceptance.forget()
         candidate.probe = NO_PROBE
         candidate.held.worked(candidate.started)
         if ttft is not None:
             state.latency.observe(now, ttft)
-            if self.route.sole is None or self.route.fallbacks:  # else nobody will ask
+            if self.route.choice:  # else nobody will ask
                 state.by_size.observe(now, self.size, ttft)
         if state.pace is not None:
             seconds = now - candidate.started if ttft is None else ttft
@@ -345,6 +352,8 @@ class Plan:
             self._search.refused(candidate.held)
         if rule.harm:
             state.penalise(now)
+            if self.route.choice and not 200 <= error.status < 300:
+                state.acceptance.refused(now)
             if state.pace is not None:
                 state.pace.failed(now, rule.harm)
         if cause is Cause.TIMEOUT_TTFT:
@@ -385,6 +394,8 @@ class Plan:
         state = slot.state
         if probe == NO_PROBE and state.phase != CLOSED:
             probe = PROBE
+        if self.route.choice:
+            state.acceptance.sent(now)
         state.inflight += 1
         state.used += 1
         held.inflight += 1

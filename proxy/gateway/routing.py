@@ -162,6 +162,7 @@ def _compile(
                 yield found, matched or other.name
 
     route.fallbacks = tuple(others(model.fallbacks))
+    route.choice = route.choice or bool(route.fallbacks)
     route.fallbacks_context = tuple(others(model.fallbacks_context))
     route.fallbacks_content = tuple(others(model.fallbacks_content))
     behind = (*route.fallbacks, *route.fallbacks_context, *route.fallbacks_content)

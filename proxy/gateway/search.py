@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import Cause, ProxyError
 from proxy.gateway.hints import NOTHING, Hints
 from proxy.gateway.selection import Kind, Move, Route, Slot
-from proxy.gateway.verdict import RATES, Rule, limited, out_of_quota, unknown, used_up
+from proxy.gateway.verdict import RATES, TIMEOUTS, Rule, limited, out_of_quota, unknown, used_up
 from proxy.state.credentials import CredentialState
-from proxy.state.health import WELL
+from proxy.state.health import CLOSED, WELL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,8 @@ Met = tuple["What", float]
 """A limit of ours, and the monotonic time at which there is room again: inf is never."""
 
 _PANIC_INTERVAL = 1.0
+_SPREAD, _SPREAD_EACH = 0.05, 0.001
+"""Seconds over which a crowd moves from one deployment to others: at most, and for each of its requests."""
 _STRETCH = 1.2
 """A cooldown is up to this much longer than the provider asked; `retry_after_max` is about what it asked."""
 
@@ -47,6 +49,7 @@ class Search:
         "_rng",
         "_visited",
         "_waits",
+        "held_back",
         "hints",
         "matched",
         "met",
@@ -72,6 +75,8 @@ class Search:
         self._deadline: Deadline | None = None
         self._deferred: list[Move] = []
         """What would usually be too late for the client: for when nothing else is left."""
+        self.held_back = False
+        """There is somebody to ask, whose host takes too little of what it is asked already."""
         self._again = 0
         self._waits = 0
         self._explicit = False
@@ -137,9 +142,20 @@ class Search:
             move = self._fallback(now)
         if move is None and rule.sibling:
             move = self._wait(now)
-        if move is not None and move.slot is slot:
-            move.kind = "retry"
+        if move is not None:
+            if move.slot is slot:
+                move.kind = "retry"
+            elif rule.harm and cause not in TIMEOUTS:
+                move.delay = max(move.delay, self._spread(slot))
         return move
+
+    def _spread(self, slot: Slot) -> float:
+        """A random pause before somebody else is asked: all that was under way at a deployment may fail in one moment, and
+        would be there in the next. The more that is, the longer; alone, at once."""
+        crowd = slot.state.inflight
+        if not crowd:
+            return 0.0
+        return self._rng.uniform(0.0, min(_SPREAD, crowd * _SPREAD_EACH))
 
     def out(self, slot: Slot) -> None:
         """It was asked, and is not to be asked again."""
@@ -259,10 +275,21 @@ class Search:
         hints = self.hints
         if hints is not NOTHING:
             hints.matched, hints.pinned = self.matched if matched is None else matched, None
+        held: list[Slot] = []
         while True:
-            slot = route.pick(now, self._rng, without=self._failed, probes=probes, hints=hints)
+            without = [*self._failed, *held] if held else self._failed
+            slot = route.pick(now, self._rng, without=without, probes=probes, hints=hints)
             if slot is None:
+                self.held_back = self.held_back or bool(held)
                 return None
+            state = slot.state
+            if (
+                state.phase == CLOSED
+                and not state.acceptance.calm
+                and state.acceptance.holds_back(now, self._rng)
+            ):
+                held.append(slot)
+                continue
             move = self._take(slot, "switch", now)
             if move is not None:
                 return move

@@ -35,6 +35,7 @@ class Route:
 
     __slots__ = (
         "budget",
+        "choice",
         "choose",
         "curious",
         "fallbacks",
@@ -88,6 +89,10 @@ class Route:
         """The one deployment with its one credential, where there is no choice at all."""
         if len(self.slots) == 1 and len(self.slots[0].pool.keys) == 1:
             self.sole = Move(self.slots[0], self.slots[0].pool.keys[0], "switch")
+        self.choice = self.sole is None
+        """There may be more than one to ask, here or at a fallback."""
+        self.limited: dict[Any, Any] = {}
+        """Who is limited (`limited.Limited`), by the key and what a wildcard matched."""
         self.tariffs: dict[str, Any] = {}
         """What it may cost (`estimating.Tariff`), by what a wildcard matched."""
         self.hedges: Hedges | None = None

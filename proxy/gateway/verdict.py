@@ -93,7 +93,7 @@ _IN_BAND: Mapping[int, Cause] = {
     429: Cause.RATE_LIMIT,
 }
 
-_TIMEOUTS = frozenset(
+TIMEOUTS = frozenset(
     {Cause.TIMEOUT_CONNECT, Cause.TIMEOUT_TTFT, Cause.TIMEOUT_IDLE, Cause.TIMEOUT_TOTAL}
 )
 _CLIENTS_OWN = frozenset({Cause.CLIENT, Cause.CONTEXT, Cause.TOO_LARGE, Cause.CONTENT})
@@ -187,7 +187,7 @@ def last_word(
         return out_of_quota()
     if kinds == {Cause.POOL}:
         return ProxyError("shed", retry_after=1.0)
-    if kinds <= _TIMEOUTS:
+    if kinds <= TIMEOUTS:
         return ProxyError("up_time")
     return _of_the_providers(attempts, kinds, error)
 

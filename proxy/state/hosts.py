@@ -80,7 +80,7 @@ def gather(
     """A host for each address at which more than one thing is served; `known` are those of before."""
     served: dict[str, list[DeploymentState]] = {}
     for one in deployments:
-        served.setdefault(_address(one), []).append(one)
+        served.setdefault(address_of(one), []).append(one)
     hosts: dict[str, Host] = {}
     for address, members in served.items():
         if len({one.meaning for one in members}) >= _FEWEST:
@@ -104,7 +104,7 @@ def _leave(one: DeploymentState, host: Host | None) -> None:
         one.phase, one.until = HALF_OPEN, 0.0
 
 
-def _address(one: DeploymentState) -> str:
+def address_of(one: DeploymentState) -> str:
     parts = urlsplit(one.meaning[0])
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
 

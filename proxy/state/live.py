@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core.model import Credential, Deployment, Health, Hedge, Model, Provider, Snapshot
 from proxy.state import hosts
+from proxy.state.acceptance import Acceptance
 from proxy.state.credentials import CredentialState, Pool
 from proxy.state.health import Circuit, Latency
 from proxy.state.hedges import Hedges
@@ -34,6 +35,7 @@ class DeploymentState(Circuit):
 
     __slots__ = (
         "_penalty_at",
+        "acceptance",
         "by_size",
         "checked",
         "checked_at",
@@ -62,6 +64,8 @@ class DeploymentState(Circuit):
         self.used = 0
         self.last_used = 0.0
         self.latency = Latency()
+        self.acceptance = Acceptance()
+        """Of its host, shared by all deployments there."""
         self.by_size = BySize()
         """The same for prompts of a size, where another deployment could take over."""
         self.pace: Pace | None = None
@@ -189,6 +193,7 @@ class Live:
 
     __slots__ = (
         "_pools",
+        "acceptances",
         "budgets",
         "credentials",
         "deployments",
@@ -209,6 +214,8 @@ class Live:
         self.deployments: dict[str, DeploymentState] = {}
         self.credentials: dict[str, CredentialState] = {}
         self.hosts: dict[str, Host] = {}
+        self.acceptances: dict[str, Acceptance] = {}
+        """By the address of a host."""
         self.groups: list[tuple[DeploymentState, ...]] = []
         """The deployments of each model that has more than one."""
         self.budgets: dict[str, RetryBudget] = {}
@@ -233,6 +240,13 @@ class Live:
         self.credentials = {
             key.id: self.credential(key) for one in providers for key in one.credentials
         }
+        known = self.acceptances
+        self.acceptances = {}
+        for state in self.deployments.values():
+            address = hosts.address_of(state)
+            state.acceptance = self.acceptances.setdefault(
+                address, known.get(address) or state.acceptance
+            )
         self.budgets = {model.name: self.budget(model) for model in models}
         self.hedges = {one.name: self.hedge(one.name, one.hedge) for one in models if one.hedge}
         self._group(models)

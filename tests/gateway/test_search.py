@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from heapq import heappop, heappush
 from random import Random
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
-from proxy.core.model import Retry
+from proxy.core.model import Health, Retry
 from proxy.state.credentials import Refusal
 from proxy.state.health import CLOSED
 from tests.gateway.fleet import (
@@ -460,3 +461,96 @@ def test_our_own_mistake_is_not_repeated() -> None:
 
     assert tried == ["m/0:a"]
     assert reference(word) == "oops"
+
+
+# --- a crowd, and a host that refuses most ---
+
+
+def crowded(count: int) -> float:
+    """Seconds until a sibling is asked, when so many others were under way at the deployment that failed."""
+    fleet = ordered("a", "b", retry=Retry(count=0))
+    fleet.live.deployments["m/0:a"].inflight += count
+    return seconds(fleet, SERVER)
+
+
+def test_a_crowd_spreads_out_over_a_moment() -> None:
+    assert crowded(0) == 0.0
+    assert 0.0 < crowded(20) <= 0.02
+    assert 0.0 < crowded(100_000) <= 0.05
+
+
+def test_who_would_not_wait_for_a_silent_one_does_not_wait_again() -> None:
+    fleet = ordered("a", "b")
+    fleet.live.deployments["m/0:a"].inflight += 1000
+
+    assert seconds(fleet, SILENT) == 0.0
+
+
+def refusing(fleet: Fleet, *ids: str) -> None:
+    """The hosts of these have refused nearly all of late, and are being asked."""
+    for id in ids:
+        acceptance = fleet.live.deployments[id].acceptance
+        for _ in range(10_000):
+            acceptance.sent(fleet.now)
+            acceptance.refused(fleet.now)
+
+
+def test_a_host_that_refuses_most_is_asked_less_while_another_is_left() -> None:
+    fleet = ordered("a", "b")
+    refusing(fleet, "m/0:a")
+
+    assert {fleet.serve() for _ in range(20)} == {"m/1:b"}
+    fleet.now += 1.0
+    assert fleet.serve() == "m/0:a"
+    assert fleet.serve() == "m/1:b"
+
+
+def test_another_model_takes_what_is_held_back() -> None:
+    fleet = ordered("a", fallbacks=("n",))
+    refusing(fleet, "m/0:a")
+
+    assert fleet.serve() == "n/0:c"
+
+
+def test_when_all_refuse_most_that_is_said_early() -> None:
+    fleet = ordered("a", "b")
+    refusing(fleet, "m/0:a", "m/1:b")
+
+    word = raised(fleet)
+
+    assert (word.ref, word.retry_after) == ("no_up", 1.0)
+    assert fleet.in_flight() == 0
+    fleet.now += 1.0
+    assert fleet.serve() == "m/0:a"
+
+
+def test_what_is_alone_is_never_held_back() -> None:
+    fleet = ordered("a")
+    refusing(fleet, "m/0:a")
+
+    assert fleet.serve() == "m/0:a"
+
+
+def test_refusals_are_counted_and_answers_with_a_head_are_none() -> None:
+    fleet = Fleet(
+        model("m", A, B, retry=Retry(count=0), priorities=(1, 2)), health=Health(enabled=False)
+    )
+    acceptance = fleet.live.deployments["m/0:a"].acceptance
+    for _ in range(30):
+        fleet.exhaust(error(Cause.TIMEOUT_TTFT, 200))
+    assert acceptance.share(fleet.now) == 0.0
+
+    for _ in range(100):
+        with suppress(ProxyError):
+            fleet.exhaust(SERVER)
+    assert acceptance.share(fleet.now) > 0.3
+
+
+def test_a_circuit_that_closes_forgets_what_was_refused() -> None:
+    fleet = ordered("a", "b")
+    break_open(fleet, "m/0:a")
+    refusing(fleet, "m/0:a")
+    fleet.now += 2.0
+
+    assert [fleet.serve() for _ in range(3)] == ["m/0:a"] * 3
+    assert fleet.live.deployments["m/0:a"].acceptance.share(fleet.now) == 0.0
