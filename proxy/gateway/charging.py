@@ -133,7 +133,7 @@ def broken_off(exchange: Exchange, attempt: Attempt, snapshot: Snapshot) -> Bill
     """Of an attempt whose answer broke off and was continued by another."""
     own = price_of(attempt.candidate, snapshot)
     price = snapshot.price_unknown if own is None else own
-    tokens = estimated(exchange, attempt, attempt.gate.tap.usage)
+    tokens = estimated(exchange, attempt, _believed(attempt))
     estimate = UNKNOWN if price is None else prices.cost(price, tokens)
     return Bill(tokens, ESTIMATED, estimate, estimate, UNKNOWN if own is None else estimate)
 
@@ -148,7 +148,12 @@ def both(one: Bill, carried: Bill, *, whole: bool = True) -> Bill:
     cost = UNKNOWN if UNKNOWN in (one.cost, charged) else one.cost + charged
     estimate = (one.cost if one.estimate == UNKNOWN else one.estimate, carried.estimate)
     return Bill(
-        tokens, ESTIMATED, cost, UNKNOWN if UNKNOWN in estimate else sum(estimate), one.spent
+        tokens,
+        ESTIMATED,
+        cost,
+        UNKNOWN if UNKNOWN in estimate else sum(estimate),
+        one.spent,
+        one.doubt,
     )
 
 
@@ -170,7 +175,8 @@ def spent_for_nothing(attempt: Attempt, snapshot: Snapshot) -> int:
     usage = _believed(attempt)
     if usage is not None:
         return prices.cost(price_of(attempt.candidate, snapshot), usage)
-    return UNKNOWN if gate.received or attempt.relay is not None else 0
+    came = gate.received or gate.tap.usage is not None or attempt.relay is not None
+    return UNKNOWN if came else 0
 
 
 def so_far(exchange: Exchange, attempt: Attempt, snapshot: Snapshot) -> tuple[Tokens, int]:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.core import prices
 from proxy.core.model import Deployment, Model, Price, Snapshot
 from proxy.core.model import Ledger as Settings
-from proxy.gateway.charging import prompt
+from proxy.dialects.base import Usage
+from proxy.dialects.usage import USUAL, USUAL_IMAGES, USUAL_SECONDS
+from proxy.gateway.charging import bill, prompt
+from proxy.gateway.plausibility import Doubt
 from proxy.ledger.records import End, Tokens
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
 from tests.gateway.recorded import Ledger, recording
@@ -273,3 +280,179 @@ async def test_a_tenth_of_a_dollar_is_no_float(ledger: Ledger) -> None:
 
     assert end.cost == 1  # 0.5, rounded half up
     assert isinstance(end.cost, int)
+
+
+# --- what cannot be true ---
+
+
+LIE = {"prompt_tokens": 10**9, "completion_tokens": 10**9, "total_tokens": 2 * 10**9}
+
+
+async def test_what_cannot_be_true_is_estimated(ledger: Ledger) -> None:
+    end = await charged(ledger, whole(completion(LIE)))
+
+    assert end.source == "suspect"
+    assert end.tokens.input == ledger.starts[0].prompt
+    assert end.tokens.output < 50
+    assert end.cost == end.estimate == end.cost_upstream == prices.cost(PRICE, end.tokens)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 0, "completion_tokens": 3}, (True, 3)),
+        ({"completion_tokens": 3}, (True, 3)),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, (True, None)),
+        ({"prompt_tokens": 5000}, (False, None)),
+    ],
+)
+async def test_a_half_that_is_missing_is_estimated(
+    usage: Mapping[str, object], tokens: tuple[bool, int | None], ledger: Ledger
+) -> None:
+    prompt_is_guessed, output = tokens
+    answer = completion(usage)
+    if output is None:
+        answer = answer.replace(b"hello", b"word " * 2000)
+    end = await charged(ledger, whole(answer))
+
+    assert end.source == "estimated"
+    assert end.tokens.input == (ledger.starts[0].prompt if prompt_is_guessed else 5000)
+    assert end.tokens.output == output if output else 1500 < end.tokens.output < 3000
+    assert end.cost == prices.cost(PRICE, end.tokens)
+
+
+async def test_of_an_attempt_in_vain_nothing_is_believed_that_cannot_be_true(
+    ledger: Ledger,
+) -> None:
+    broken = STREAM + chunk(b"data: %b\n\n" % orjson.dumps({"choices": [], "usage": LIE}))
+    body = orjson.dumps({"model": "m", "stream": True, "messages": HI})
+    async with (
+        scripted(Provider(broken + b"0\r\n\r\n")) as bad,
+        scripted(Provider(whole(completion({"prompt_tokens": 7, "completion_tokens": 2})))) as good,
+        recording(snapshot(provider(bad), provider(good, "q"), price=PRICE), ledger) as served,
+    ):
+        await served.ask(raw("POST", CHAT, body))
+        end = await ledger.end()
+
+    assert end.tries[0].cost == -1
+    assert (end.tries[-1].cost, end.cost_upstream) == (38, -1)  # 7 x 2.5 + 2 x 10 = 37.5
+
+
+@pytest.mark.parametrize("policy", ["cancel", "estimate"])
+async def test_nor_of_an_answer_whose_client_left(policy: str, ledger: Ledger) -> None:
+    lie = START.replace(b'"input_tokens":100', b'"input_tokens":100000000')
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM + chunk(lie) + chunk(DELTA) * 5)
+        await reader.read()
+
+    body = orjson.dumps({"model": "m", "max_tokens": 9, "stream": True, "messages": HI})
+    async with scripted(script) as url:
+        known = replace(snapshot(provider(url), price=CLAUDE), ledger=Settings(client_gone=policy))
+        async with recording(known, ledger) as served:
+            client = await served.client()
+            client.send(raw("POST", "/v1/messages", body))
+            await client.reader.readuntil(b'words"')
+            client.reset()
+            end = await ledger.end()
+
+    assert end.source == "suspect"
+    assert end.tokens.input == ledger.starts[0].prompt
+    assert end.estimate == prices.cost(CLAUDE, end.tokens) < 10_000
+    assert end.cost == (0 if policy == "cancel" else end.estimate)
+
+
+async def test_a_recording_without_a_report_is_as_long_as_its_bytes_say(ledger: Ledger) -> None:
+    sound = b"s" * 160_000
+    form = (
+        b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nm\r\n'
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n%b\r\n--b--\r\n'
+    ) % sound
+    head = "Content-Type: multipart/form-data; boundary=b"
+    for told in (
+        b'{"text":"hi"}',
+        b'{"text":"hi","duration":-8}',
+        b'{"text":"hi","duration":1e200}',
+    ):
+        async with (
+            scripted(Provider(whole(told))) as url,
+            recording(snapshot(provider(url), price=Price(second=100.0)), ledger) as served,
+        ):
+            assert (
+                await served.ask(raw("POST", "/v1/audio/transcriptions", form, head))
+            ).status == 200
+
+    assert [end.source for end in ledger.ends] == ["estimated", "suspect", "suspect"]
+    for end in ledger.ends:
+        assert 10 <= end.tokens.seconds < 10.1
+        assert 1000 <= end.cost <= 1010
+
+
+async def test_pictures_are_as_many_as_were_asked_for(ledger: Ledger) -> None:
+    flood = orjson.dumps({"created": 1, "data": [{}] * 5000})
+    body = orjson.dumps({"model": "m", "prompt": "a cat", "n": 2})
+    async with (
+        scripted(Provider(whole(flood))) as url,
+        recording(snapshot(provider(url), price=Price(image=40_000.0)), ledger) as served,
+    ):
+        await served.ask(raw("POST", "/v1/images/generations", body))
+        end = await ledger.end()
+
+    assert (end.source, end.tokens.images, end.cost) == ("suspect", 2, 80_000)
+
+
+COUNT = st.integers(0, 10**12) | st.integers(0, 100)
+
+
+@given(
+    st.builds(
+        Usage,
+        *(COUNT,) * 5,
+        suspect=st.sampled_from(("", "absurd", "torn", "large")),
+        images=COUNT,
+        seconds=st.floats(0, 1e9),
+    ),
+    st.sampled_from(("ok", "client_gone", "truncated", "upstream_error")),
+    st.sampled_from(("chat", "images", "embeddings", "transcriptions", "count_tokens")),
+    st.sampled_from((PRICE, CLAUDE, GEMINI, Price(image=4e4, second=1e2), None)),
+    st.sampled_from(("cancel", "estimate", "drain")),
+    st.sampled_from(("free", "estimate")),
+    st.booleans(),
+)
+def test_whatever_is_said_a_bill_is_a_price_or_none_at_all(
+    usage: Usage,
+    outcome: str,
+    operation: str,
+    price: Price | None,
+    gone: str,
+    failed: str,
+    whole: bool,
+) -> None:
+    prompt = usage.input + usage.cache_read + usage.cache_write
+    if not usage.suspect and (
+        max(prompt, usage.output) > USUAL
+        or usage.images > USUAL_IMAGES
+        or usage.seconds > USUAL_SECONDS
+    ):
+        usage = replace(usage, suspect="large")  # as whoever reads reports does
+    tap = SimpleNamespace(usage=usage, complete=lambda: whole)
+    gate = SimpleNamespace(tap=tap, received=500, kind=None, held=b"")
+    deployment = Deployment("m/0:p", provider(), "up", price=price)
+    candidate = SimpleNamespace(deployment=deployment, slot=SimpleNamespace(pattern=False))
+    one: Any = SimpleNamespace(
+        gate=gate, connected_at=1.0, candidate=candidate, relay=None, late_events=0, late_bytes=0
+    )
+    asked: Any = SimpleNamespace(
+        body=b"{}", bytes_out=0, envelope=None, endpoint=SimpleNamespace(operation=operation)
+    )
+    known = Snapshot(ledger=Settings(client_gone=gone, failed=failed))
+    found = bill(asked, one, outcome, known)
+
+    for micro in (found.cost, found.estimate, found.spent):
+        assert isinstance(micro, int)
+        assert -1 <= micro <= 10**8
+        assert price is not None or micro <= 0
+    assert found.tokens.total <= 3_000_000
+    assert found.source in ("reported", "estimated", "suspect", "none")
+    assert (found.source == "suspect") is (found.doubt not in (None, Doubt.PARTS, Doubt.MISSING))
