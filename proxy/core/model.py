@@ -227,6 +227,8 @@ class Provider(Struct, frozen=True, eq=False):
     force_usage: bool = True
     allow_private: bool = False
     verify_tls: bool = True
+    pass_deadline: bool = False
+    """It takes `x-request-deadline-ms`, as we do."""
     proxy: str | None = None
     max_connections: int = 0
     """Connections to one host at once; 0 is no limit."""
@@ -305,6 +307,35 @@ class Hedge(Struct, frozen=True):
     """Of the model's requests, at most."""
 
 
+class When(Struct, frozen=True):
+    """What a request has to be like; all that is said has to be so."""
+
+    keys: tuple[str, ...] = ()
+    """Names of virtual keys."""
+    teams: tuple[str, ...] = ()
+    metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What its client says of it: one of these."""
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """In lower case, to one of these values."""
+    min_tokens: int = 0
+    """Of its prompt, about."""
+    max_tokens: int = 0
+    """0: any number."""
+    tools: bool | None = None
+    images: bool | None = None
+    stream: bool | None = None
+
+
+class Rule(Struct, frozen=True):
+    """Requests that go to another model."""
+
+    use: str
+    """Its name."""
+    when: When = When()
+    share: float = 1.0
+    """Of those that are so, at random."""
+
+
 class Model(Struct, frozen=True, eq=False):
     """A public name clients ask for. `tiers` are sorted, the smallest priority first."""
 
@@ -334,6 +365,10 @@ class Model(Struct, frozen=True, eq=False):
         return (one for tier in self.tiers for one in tier if one.id.startswith(mine))
     cache: Cache | None = None
     coalesce: Coalesce | None = None
+    rules: tuple[Rule, ...] = ()
+    """The first that holds says which model a request is for."""
+    preferences: bool = False
+    """A client may say which of its deployments, in which order, and what after them."""
 
 
 class VirtualKey(Struct, frozen=True, eq=False, gc=False):

@@ -46,17 +46,25 @@ def plan(
     else:
         model, matched = resolve(snapshot, name)
     translates = operation in TRANSLATED
-    route = live.routes.get((model, dialect, translates)) if live.snapshot is snapshot else None
-    if route is None:
-        route = _compiled(snapshot, live, model, dialect, translates=translates)
-    if not route.slots:
+    found = live.routes.get((model, dialect, translates)) if live.snapshot is snapshot else None
+    if found is None or not found.slots:
+        found = route(snapshot, live, model, dialect, operation=operation)
+    return Plan(found, matched, rng)
+
+
+def route(
+    snapshot: Snapshot, live: Live, model: Model, dialect: str, *, operation: str = ""
+) -> Route:
+    """Raises ProxyError bad_req when nobody can be asked in any way."""
+    found = _compiled(snapshot, live, model, dialect, translates=operation in TRANSLATED)
+    if not found.slots:
         raise ProxyError(
             "bad_req",
             f"The model '{model.name}' is not served in the format of this endpoint ({dialect}).",
             code="dialect_not_supported",
             param="model",
         )
-    return Plan(route, matched, rng)
+    return found
 
 
 def plan_stored(snapshot: Snapshot, live: Live, dialect: str, rng: Random) -> Plan:

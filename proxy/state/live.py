@@ -200,6 +200,7 @@ class Live:
         "groups",
         "hedges",
         "hosts",
+        "narrowed",
         "routes",
         "rules",
         "sharing",
@@ -223,6 +224,8 @@ class Live:
         """Of the models that may begin second attempts."""
         self.routes: dict[Any, Any] = {}
         """What routing has worked out for this snapshot; kept here because it dies with it."""
+        self.narrowed: dict[Any, Any] = {}
+        """Models as clients prefer to see them (`gateway.choosing`), by both."""
         self._pools: dict[Provider, Pool] = {}
         if snapshot is not None:
             self.swap(snapshot)
@@ -230,7 +233,7 @@ class Live:
     def swap(self, snapshot: Snapshot) -> None:
         """Keep the state of what the new snapshot still has, forget the rest."""
         self.snapshot, self.rules = snapshot, snapshot.health
-        self.routes, self._pools = {}, {}
+        self.routes, self.narrowed, self._pools = {}, {}, {}
         models = list(_models(snapshot))
         deployments = [one for model in models for tier in model.tiers for one in tier]
         # Each provider once: it may have hundreds of credentials, and thousands of deployments.

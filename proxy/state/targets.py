@@ -258,6 +258,7 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         force_usage=defaults.force_usage if block.force_usage is None else block.force_usage,
         allow_private=block.allow_private,
         verify_tls=block.verify_tls,
+        pass_deadline=block.pass_deadline,
         proxy=block.proxy,
         max_connections=block.max_connections,
         timeouts=_set(model.Timeouts(), defaults.timeouts, block.timeouts),
@@ -312,8 +313,29 @@ def _model(
         description=block.description or "",
         limits=usage.limits(block),
         continuation=tuple(dict.fromkeys(block.continuation)),
+        rules=tuple(map(_rule, block.rules)),
+        preferences=block.preferences,
         cache=_cache(block.cache),
         coalesce=_coalesce(block.coalesce),
+    )
+
+
+def _rule(block: schema.Rule) -> model.Rule:
+    when = block.when
+    return model.Rule(
+        block.use,
+        model.When(
+            keys=tuple(when.keys),
+            teams=tuple(when.teams),
+            metadata={name: tuple(values) for name, values in when.metadata.items()},
+            headers={name.lower(): tuple(values) for name, values in when.headers.items()},
+            min_tokens=when.min_tokens,
+            max_tokens=when.max_tokens,
+            tools=when.tools,
+            images=when.images,
+            stream=when.stream,
+        ),
+        block.share,
     )
 
 

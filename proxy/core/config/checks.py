@@ -384,6 +384,17 @@ class Check:
             shown = " -> ".join(printable(name) for name in chain)
             self._report(path, "fallbacks that end", f"a cycle: {shown}", "remove one of them")
         self._members(public)
+        self._other_models(public)
+
+    def _other_models(self, public: Public) -> None:
+        """Models that rules lead to."""
+        for name, block in self.models.items():
+            for index, rule in tables(table(block).get("rules")):
+                other = rule.get("use")
+                if isinstance(other, str) and other and public.reached(other) is None:
+                    path: Path = ("models", name, "rules", index, "use")
+                    advice = self._nearest(other, public.owners, "configured models")
+                    self._report(path, "a configured model", self._shown(path, other), advice)
 
     def _members(self, public: Public) -> None:
         """Models whose deployments another uses."""

@@ -464,6 +464,9 @@ class Provider(Section):
     allow_private: bool = Field(default=False, description="Its address may be private or local.")
     allow_http: bool = Field(default=False, description="Its address may be public and plain http.")
     verify_tls: bool = Field(default=True, description="Check its certificate.")
+    pass_deadline: bool = Field(
+        default=False, description="Tell it what is left of x-request-deadline-ms: it is a Headrace."
+    )
     proxy: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         description="HTTP proxy on the way to it: http://host:port.",
@@ -600,6 +603,40 @@ class Hedge(Section):
     )
 
 
+Texts = dict[str, Annotated[list[str], BeforeValidator(some)]]
+
+
+class When(Section):
+    """What a request has to be like; all that is said has to be so."""
+
+    keys: Annotated[list[str], BeforeValidator(some)] = Field(
+        default_factory=list, description="Names of virtual keys: one of these."
+    )
+    teams: Annotated[list[str], BeforeValidator(some)] = Field(
+        default_factory=list, description="Teams of virtual keys: one of these."
+    )
+    metadata: Texts = Field(
+        default_factory=dict,
+        description="Names in its metadata, or in the header x-headrace-metadata, to their values: one of these each.",
+    )
+    headers: Texts = Field(
+        default_factory=dict, description="Names of headers to their values: one of these each."
+    )
+    min_tokens: int = Field(default=0, description="Of its prompt, about.", ge=0)
+    max_tokens: int = Field(default=0, description="Of its prompt, about; 0: any.", ge=0)
+    tools: bool | None = Field(default=None, description="It offers tools, or it does not.")
+    images: bool | None = Field(default=None, description="It has images, or it does not.")
+    stream: bool | None = Field(default=None, description="It wants a stream, or it does not.")
+
+
+class Rule(Section):
+    """Requests that go to another model."""
+
+    use: str = Field(description="The model they go to.", min_length=1)
+    when: When = section(When)
+    share: float = Field(default=1.0, description="How many of them, at random.", ge=0, le=1)
+
+
 class Model(Section):
     """A name clients ask for."""
 
@@ -628,6 +665,14 @@ class Model(Section):
     continuation: Ladder = Field(
         default_factory=list,
         description="How a stream that breaks off goes on elsewhere, tried in order: match, anchor, prefill; or none.",
+    )
+    rules: list[Rule] = Field(
+        default_factory=list,
+        description="Which other model a request is for, by what it is like: the first that holds.",
+    )
+    preferences: bool = Field(
+        default=False,
+        description="true: a client may say which deployments, in which order, and what after them.",
     )
     cache: ModelCache = section(ModelCache, "Answers that are kept and given again.")
     coalesce: Coalesce = section(Coalesce, "Equal requests that wait for one answer.")

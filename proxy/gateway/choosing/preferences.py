@@ -1,0 +1,196 @@
+"""Which deployments a client wants its request to go to, and in which order, where the model lets it choose.
+
+    header                          body (OpenRouter's `provider` object and `models` list)
+    x-headrace-order: a, b          provider.order        those first, in this order
+    x-headrace-only: a, b           provider.only         nobody else
+    x-headrace-ignore: a, b         provider.ignore       not those
+    x-headrace-sort: price          provider.sort         price, throughput or latency: how else is chosen
+    x-headrace-strategy: p2c                              a strategy by its name
+    x-headrace-fallbacks: m, n, no  provider.allow_fallbacks, models   models that are tried after it; no: none
+                                    provider.max_price    {prompt, completion}: US dollars for a million tokens
+
+Names are those of providers here. A header goes over the body. Source: openrouter.ai/docs, "Provider Routing", "Model
+Fallbacks".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from msgspec import Struct
+
+from proxy.core.errors import ProxyError
+from proxy.core.model import Deployment, Model, Strategy
+
+if TYPE_CHECKING:
+    from proxy.gateway.exchange import Exchange
+
+PREFIX = "x-headrace-"
+FIELDS = ("provider", "models", "route")
+"""Of a body: ours to read, and nobody's to be sent."""
+_HEADERS = ("order", "only", "ignore", "sort", "strategy", "fallbacks")
+_SORTS = {
+    "price": Strategy.COST,
+    "throughput": Strategy.PERFORMANCE,
+    "latency": Strategy.TTFT,
+}
+_NAME = re.compile(r"[^\s,][^,]*")
+_MOST = 32
+"""Names in one list."""
+
+
+class Preferences(Struct, frozen=True):
+    """Of one request. Two that are the same lead to the same route."""
+
+    order: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    strategy: Strategy | None = None
+    fallbacks: tuple[str, ...] | None = None
+    """None: those of the model."""
+    most: tuple[float, float] | None = None
+    """US dollars for a million tokens of (prompt, answer)."""
+
+
+NONE = Preferences()
+
+
+def read(exchange: Exchange) -> Preferences:
+    """What a request prefers; its body is left without these fields. Raises ProxyError bad_req."""
+    found: dict[str, Any] = {}
+    envelope = exchange.envelope
+    if envelope is not None and any(name in envelope for name in FIELDS):
+        found = _of_body(_value(envelope.raw("provider")), _value(envelope.raw("models")))
+        for name in FIELDS:
+            envelope.drop(name)
+    headers = exchange.request.headers
+    for name in _HEADERS:
+        text = headers.get(PREFIX + name)
+        if text is not None:
+            found |= _of_header(name, text)
+    return Preferences(**found) if found else NONE
+
+
+def narrowed(model: Model, wanted: Preferences) -> Model:
+    """The model as this request is to see it. Raises ProxyError bad_req when nobody is left."""
+    kept = [
+        deployment
+        for tier in model.tiers
+        for deployment in tier
+        if _may(deployment, wanted) and _affordable(deployment, wanted)
+    ]
+    if not kept:
+        raise ProxyError(
+            "bad_req",
+            f"No provider of the model '{model.name}' is left by what the request prefers.",
+            code="no_provider_left",
+        )
+    named = [
+        tuple(one for one in kept if one.provider.name == name)
+        for name in dict.fromkeys(wanted.order)
+    ]
+    rest = [
+        tuple(one for one in tier if one in kept and one.provider.name not in wanted.order)
+        for tier in model.tiers
+    ]
+    if wanted.order and wanted.fallbacks == ():
+        rest = [] if any(named) else rest
+    changes: dict[str, Any] = {"tiers": tuple(tier for tier in (*named, *rest) if tier)}
+    if wanted.strategy is not None:
+        changes["strategy"] = wanted.strategy
+    if wanted.fallbacks is not None:
+        changes["fallbacks"] = wanted.fallbacks
+    return _changed(model, changes)
+
+
+def _changed(model: Model, changes: dict[str, Any]) -> Model:
+    fields = {name: getattr(model, name) for name in Model.__struct_fields__}
+    return Model(**(fields | changes))
+
+
+def _may(deployment: Deployment, wanted: Preferences) -> bool:
+    name = deployment.provider.name
+    return (not wanted.only or name in wanted.only) and name not in wanted.ignore
+
+
+def _affordable(deployment: Deployment, wanted: Preferences) -> bool:
+    """What costs nobody knows what is dearer than anything."""
+    if wanted.most is None:
+        return True
+    price = deployment.price
+    return price is not None and price.input <= wanted.most[0] and price.output <= wanted.most[1]
+
+
+def _of_body(provider: Any, models: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if provider is not None:
+        if not isinstance(provider, dict):
+            raise _wrong("provider", "an object")
+        for name in ("order", "only", "ignore"):
+            if provider.get(name) is not None:
+                found[name] = _names(f"provider.{name}", provider[name])
+        if provider.get("sort") is not None:
+            found["strategy"] = _sort("provider.sort", provider["sort"])
+        if provider.get("max_price") is not None:
+            found["most"] = _most(provider["max_price"])
+        if provider.get("allow_fallbacks") is False:
+            found["fallbacks"] = ()
+    if models is not None and "fallbacks" not in found:
+        found["fallbacks"] = _names("models", models)
+    return found
+
+
+def _of_header(name: str, text: str) -> dict[str, Any]:
+    header = PREFIX + name
+    if name == "sort":
+        return {"strategy": _sort(header, text.strip().lower())}
+    if name == "strategy":
+        try:
+            return {"strategy": Strategy(text.strip().lower().replace("-", "_"))}
+        except ValueError:
+            raise _wrong(header, f"one of {', '.join(Strategy)}") from None
+    if name == "fallbacks" and text.strip().lower() == "no":
+        return {"fallbacks": ()}
+    return {name: _names(header, [found.strip() for found in _NAME.findall(text)])}
+
+
+def _names(where: str, value: Any) -> tuple[str, ...]:
+    if (
+        not isinstance(value, list)
+        or len(value) > _MOST
+        or not all(isinstance(one, str) and one for one in value)
+    ):
+        raise _wrong(where, f"a list of at most {_MOST} names")
+    return tuple(dict.fromkeys(value))
+
+
+def _sort(where: str, value: Any) -> Strategy:
+    by = value.get("by") if isinstance(value, dict) else value
+    if not isinstance(by, str) or by not in _SORTS:
+        raise _wrong(where, f"one of {', '.join(_SORTS)}")
+    return _SORTS[by]
+
+
+def _most(value: Any) -> tuple[float, float]:
+    if isinstance(value, dict):
+        prices = [value.get(name, float("inf")) for name in ("prompt", "completion")]
+        try:  # OpenRouter takes numbers and numbers in quotes
+            prompt, completion = (float(price) for price in prices)
+        except (TypeError, ValueError):
+            pass
+        else:
+            if prompt >= 0 and completion >= 0:
+                return prompt, completion
+    raise _wrong("provider.max_price", "{prompt, completion} in US dollars for a million tokens")
+
+
+def _value(raw: bytes | None) -> Any:
+    return None if raw is None else orjson.loads(raw)
+
+
+def _wrong(where: str, expected: str) -> ProxyError:
+    return ProxyError(
+        "bad_req", f"'{where}' must be {expected}.", code="invalid_preference", param=where
+    )

@@ -1,0 +1,133 @@
+"""Rules and preferences through the data plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from msgspec.structs import replace
+
+from proxy.core.model import Deployment, Model, Rule, Snapshot, When
+from tests.gateway.asked import CHAT, provider, raw, snapshot
+from tests.gateway.served import Provider, serving, virtual_key, whole
+from tests.line.harness import Answer, scripted
+
+KEY = "sk-test-key-0009"
+
+
+def ask(*fields: str, model: str = "m", **body: Any) -> bytes:
+    return raw("POST", CHAT, orjson.dumps({"model": model, "messages": []} | body), *fields)
+
+
+class Two:
+    """Two providers, `a` and `b`, that serve the model `m` in this order; `n` is served by `b` alone."""
+
+    def __init__(self) -> None:
+        self.a, self.b = Provider(whole()), Provider(whole())
+
+    @property
+    def asked(self) -> str:
+        return "a" * len(self.a.requests) + "b" * len(self.b.requests)
+
+    async def __call__(self, *requests: bytes, keys: Any = None, **fields: Any) -> list[Answer]:
+        async with scripted(self.a) as first, scripted(self.b) as second:
+            places = provider(first, "a"), provider(second, "b")
+            made = snapshot(*places)
+            model = replace(made.models["m"], **fields)
+            other = Model("n", ((Deployment("n-b", places[1], "other"),),))
+            content = replace(made, models={"m": model, "n": other}, keys=keys or {})
+            async with serving(content) as served:
+                return [await served.ask(one) for one in requests]
+
+
+async def test_a_rule_leads_to_another_model() -> None:
+    two = Two()
+    rules = (Rule("n", When(stream=False, metadata={"tier": ("gold",)})),)
+
+    answers = await two(ask(), ask(metadata={"tier": "gold"}), rules=rules)
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert two.asked == "ab"
+    assert orjson.loads(two.b.requests[0][1])["model"] == "other"
+
+
+async def test_a_rule_that_leads_nowhere_is_passed_over() -> None:
+    two = Two()
+    (answer,) = await two(ask(), rules=(Rule("gone"),))
+
+    assert answer.status == 200
+    assert two.asked == "a"
+
+
+async def test_rules_that_go_round_come_to_an_end() -> None:
+    two = Two()
+    (answer,) = await two(ask(), rules=(Rule("m"),))
+
+    assert answer.status == 200
+
+
+async def test_a_client_chooses_its_provider() -> None:
+    two = Two()
+    answers = await two(
+        ask(provider={"order": ["b"]}),
+        ask("X-Headrace-Ignore: a"),
+        ask("X-Headrace-Order: b, a"),
+        preferences=True,
+    )
+
+    assert {answer.status for answer in answers} == {200}
+    assert two.asked == "bbb"
+    assert b"provider" not in two.b.requests[0][1]
+
+
+async def test_where_it_may_not_the_body_is_left_as_it_is() -> None:
+    two = Two()
+    await two(ask(provider={"order": ["b"]}), ask("X-Headrace-Order: b"))
+
+    assert two.asked == "aa"
+    assert b"provider" in two.a.requests[0][1]
+
+
+async def test_nobody_left_is_said() -> None:
+    two = Two()
+    (answer,) = await two(ask(provider={"only": ["c"]}), preferences=True)
+
+    assert answer.status == 400
+    assert answer.json["error"]["code"] == "no_provider_left"
+    assert two.asked == ""
+
+
+async def test_models_of_a_list_are_tried_in_turn() -> None:
+    two = Two()
+    two.a.answers = [whole(b'{"error":{}}', 500)]
+    (answer,) = await two(ask(models=["n"], provider={"only": ["a"]}), preferences=True)
+
+    assert answer.status == 200
+    assert orjson.loads(two.b.requests[0][1])["model"] == "other"
+
+
+async def test_a_list_does_not_reach_what_a_key_may_not() -> None:
+    two = Two()
+    key = f"Authorization: Bearer {KEY}"
+    may, may_not, nowhere = await two(
+        ask(key, models=["m"]),
+        ask(key, models=["n"]),
+        ask(key, models=["nowhere"]),
+        keys=virtual_key(KEY, "m"),
+        preferences=True,
+    )
+
+    assert (may.status, may_not.status, nowhere.status) == (200, 404, 404)
+
+
+async def test_ever_new_preferences_are_forgotten() -> None:
+    async with scripted(Provider(whole())) as url:
+        made = snapshot(provider(url, "a"))
+        content: Snapshot = replace(made, models={"m": replace(made.models["m"], preferences=True)})
+        async with serving(content) as served:
+            for number in range(600):
+                await served.ask(ask(f"X-Headrace-Ignore: x{number}"))
+            live = served.state.live
+
+            assert len(live.narrowed) <= 256
+            assert len(live.routes) <= 300
