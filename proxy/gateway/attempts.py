@@ -63,6 +63,8 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
         if attempt.error is None:
             plan.succeeded(candidate, now, now - attempt.started if attempt.is_stream else None)
             meter.answered(attempt)
+            if plan.deadline is not None:
+                plan.deadline = exchange.deadline = plan.deadline.begun()
             return attempt
         plan.ended(candidate)
         if candidate.subjects:

@@ -44,6 +44,10 @@ class Deadline(Struct, frozen=True, gc=False):
         """Seconds, never less than 0."""
         return max(self.at - now, 0.0)
 
+    def begun(self) -> Deadline | None:
+        """What is left of it for an answer that has begun."""
+        return Deadline(self.end, self.end) if self.end < inf else None
+
     def holds(self, state: DeploymentState, now: float, delay: float = 0.0) -> bool:
         """Whether a deployment that is asked after `delay` seconds may still answer in time."""
         return now + delay + LATENESS * state.latency.usual(now) < self.at

@@ -6,6 +6,8 @@ where usage is asked for on the client's behalf. When none of them applies the b
 
 from __future__ import annotations
 
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -100,6 +102,10 @@ def _head(
         forwarded = _versioned(forwarded, lines)
     parts = [b"%b %b HTTP/1.1\r\n" % (endpoint.method.encode(), target), lines]
     parts += [b"%b: %b\r\n" % header for header in forwarded]
+    deadline = exchange.deadline
+    if deadline is not None and upstream.provider.pass_deadline and deadline.end < inf:
+        left = (deadline.end - monotonic()) * 1000
+        parts.append(b"x-request-deadline-ms: %d\r\n" % max(left, 0))
     auth = upstream.provider.auth.get(endpoint.family)
     if auth is not None and auth.scheme == "sigv4" and candidate.credential is not None:
         parts.append(_signed(upstream.provider, candidate.credential, auth, target, body))

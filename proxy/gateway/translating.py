@@ -129,6 +129,8 @@ class TranslatingRelay(EventRelay):
         framing = self.framing
         end = framing.last_boundary(data)
         self.held = data[end:]
+        if end:
+            self.last_event = now  # a comment is an event that is whole, too
         if len(self.held) > MAX_WHOLE or not framing.begins(self.held or data):
             self.broken = True
         return self._events(framing.events(data[:end]), now) if end else b""

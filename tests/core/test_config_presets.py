@@ -15,7 +15,7 @@ from proxy.core.paths import CONF
 from proxy.core.url import join
 
 EXAMPLE = CONF / "headrace.yaml"
-LOCAL = {"ollama", "vllm", "llama.cpp", "lm-studio"}
+LOCAL = {"headrace", "ollama", "vllm", "llama.cpp", "lm-studio"}
 REMOTE = sorted(set(presets()) - LOCAL)
 
 

@@ -110,6 +110,11 @@ def test_who_only_hinted_may_ask_again() -> None:
     assert late(Deadline(5.0)).should_retry is None
 
 
+def test_an_answer_that_has_begun_is_bound_by_the_explicit_one_only() -> None:
+    assert Deadline(3.0, 5.0).begun() == Deadline(5.0, 5.0)
+    assert Deadline(3.0).begun() is None
+
+
 # --- who is asked ---
 
 

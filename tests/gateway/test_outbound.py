@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +20,7 @@ from proxy.core.model import Auth, Credential, Model, Provider, Snapshot
 from proxy.core.secret import Secret
 from proxy.core.surfaces import DIALECTS
 from proxy.gateway import outbound, routing
+from proxy.gateway.deadline import Deadline
 from proxy.state.live import Live
 from proxy.upstream.pool import Upstream
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
@@ -48,11 +50,17 @@ class Sent(NamedTuple):
         return [value for one, value in self.fields if one == name]
 
 
-async def send(data: bytes, settings: Snapshot | None = None, *, reemit: bool = False) -> Sent:
+async def send(
+    data: bytes,
+    settings: Snapshot | None = None,
+    *,
+    reemit: bool = False,
+    deadline: Deadline | None = None,
+) -> Sent:
     """Render the request `data` for the first candidate."""
     settings = settings or snapshot(provider(), upstream_model="m")
     one = exchange(data)
-    one.must_reemit = reemit
+    one.must_reemit, one.deadline = reemit, deadline
     live = Live(settings)
     plan = routing.plan(settings, live, one.model, None, one.endpoint.dialect, random.Random(1))
     candidate = plan.first(0.0)
@@ -684,3 +692,30 @@ async def test_names_a_client_made_up_are_not_remembered_for_ever() -> None:
     await upstream.close()
 
     assert len(upstream.heads) < 5000
+
+
+# --- the client's deadline ---
+
+
+async def left(deadline: Deadline | None, *, told: bool) -> list[str]:
+    settings = snapshot(provider(pass_deadline=told), upstream_model="m")
+    sent = await send(
+        chat(b'{"model":"m"}', "X-Request-Deadline-Ms: 99"), settings, deadline=deadline
+    )
+    return sent.values("x-request-deadline-ms")
+
+
+async def test_one_of_our_kind_is_told_what_is_left_of_the_clients_time() -> None:
+    now = monotonic()
+
+    [told] = await left(Deadline(now + 60.0, now + 60.0), told=True)
+    assert 0 < int(told) <= 60_000
+    assert await left(Deadline(now - 5.0, now - 5.0), told=True) == ["0"]
+
+
+async def test_nobody_else_is_and_a_hint_is_not_passed_on_as_more() -> None:
+    now = monotonic()
+
+    assert await left(Deadline(now + 60.0, now + 60.0), told=False) == []
+    assert await left(Deadline(now + 60.0), told=True) == []
+    assert await left(None, told=True) == []

@@ -366,6 +366,23 @@ def test_signs_of_life_pass_in_the_clients_own_way(loop: asyncio.AbstractEventLo
     one.close()
 
 
+def test_a_comment_is_no_event_that_does_not_end(loop: asyncio.AbstractEventLoop) -> None:
+    one = rig(loop, "chat", MESSAGES)
+    one.feed(CHUNKED, chunk(MESSAGES.begun))
+    relay = one.events
+    relay.last_event -= 100.0
+    long_ago = relay.last_event
+
+    one.feed(chunk(b'event: content_block_delta\ndata: {"type": "conten'))
+    assert relay.last_event == long_ago
+    one.feed(chunk(b't_block_delta"}\n\n'))
+    relay.last_event = long_ago
+    one.feed(chunk(b": still here\n\n"))
+
+    assert relay.last_event > long_ago
+    one.close()
+
+
 def test_usage_is_seen_whatever_the_client_speaks(loop: asyncio.AbstractEventLoop) -> None:
     one = rig(loop, "chat", MESSAGES)
 
