@@ -175,8 +175,8 @@ class Sent:
                 self.usage = usage
             case ir.SignatureDelta(index=index) if index in self._thinking:
                 pass
-            case ir.ReasoningDelta() | ir.Ping():
-                pass
+            case ir.ReasoningDelta() | ir.Ping() | ir.StreamError():
+                pass  # an error is kept back as long as somebody may go on
             case _:
                 # Citations, probabilities, data, arguments; and the end, behind which nothing follows.
                 self._plain = False
