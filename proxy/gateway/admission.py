@@ -13,27 +13,20 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from proxy.gateway import estimating, ratelimit_headers
+from proxy.gateway import estimating, limited, ratelimit_headers
 from proxy.gateway.exchange import NOTHING
 from proxy.gateway.refusals import refusal, unrecorded
 from proxy.limits.accounts import Refused, Short, Used
-from proxy.limits.subjects import (
-    of_credential,
-    of_deployment,
-    of_everything,
-    of_key,
-    of_model,
-    of_team,
-)
+from proxy.limits.subjects import of_credential, of_deployment, of_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from proxy.core.errors import ProxyError
-    from proxy.core.model import Limits, Model
     from proxy.gateway.exchange import Exchange
+    from proxy.gateway.limited import Limited
     from proxy.gateway.plan import Candidate, Plan, Step
-    from proxy.limits.accounts import Ask, Charge
+    from proxy.limits.accounts import Ask, Charge, Hold
     from proxy.limits.subjects import Subject
     from proxy.state.state import State
 
@@ -43,55 +36,59 @@ _SHARES = 8
 """Shares that one request may have to wait for: two of each who is limited."""
 
 
-async def admit(exchange: Exchange, plan: Plan, state: State) -> None:
-    """Raises ProxyError: limit, budget, no_state, bad_req (price_unknown, max_tokens_required)."""
-    if state.snapshot.ledger.on_full == "refuse" and state.spool is not None and state.spool.full:
+def admit(exchange: Exchange, plan: Plan, state: State) -> Awaitable[None] | None:
+    """What is to be awaited before it is, where a share has to be fetched first: hardly ever anything.
+
+    Raises ProxyError, and so does what is awaited: limit, budget, no_state, bad_req (price_unknown, max_tokens_required).
+    """
+    found = limited.of(exchange.key, plan, state)
+    if found.recorded and state.spool is not None and state.spool.full:
         raise unrecorded()
-    subjects = subjects_of(exchange, plan.model, state)
+    subjects, accounts = found.subjects, state.accounts
     if not subjects:
-        return
-    accounts = state.accounts
+        return None
     assert accounts is not None
-    _check_spool(subjects, state)
-    asked = _reserve(exchange, plan, subjects, state)
+    asked = NOTHING
+    if found.money or found.tokens:
+        usual, spends = found.answers.p95, found.costs.p95
+        asked = exchange.reserve = estimating.ask(
+            exchange,
+            found.tariff,
+            money=found.money,
+            strict=found.strict,
+            usual=0 if usual is None else usual + usual // 2,
+            spends=0 if spends is None else spends + spends // 2,
+        )
     try:
         hold = accounts.admit(subjects, asked)
     except (Refused, Short) as refused:
-        try:
-            hold = await _fetched(refused, partial(accounts.admit, subjects, asked), state)
-        except Refused as final:
-            raise _turned_away(exchange, final, state) from None
+        return _admit_later(exchange, found, refused, state)
+    _admitted(exchange, found, hold)
+    return None
+
+
+async def _admit_later(
+    exchange: Exchange, found: Limited, refused: Refused | Short, state: State
+) -> None:
+    accounts = state.accounts
+    assert accounts is not None
+    try:
+        take = partial(accounts.admit, found.subjects, exchange.reserve)
+        hold = await _fetched(refused, take, state)
+    except Refused as final:
+        raise _turned_away(exchange, final, state) from None
+    _admitted(exchange, found, hold)
+
+
+def _admitted(exchange: Exchange, found: Limited, hold: Hold) -> None:
     exchange.hold = hold
-    _remember(exchange, plan, subjects, state)
-    requests, tokens = hold.requests, hold.tokens
+    if found.tokens:
+        hold.answers = found.answers
+    if found.money:
+        hold.costs = found.costs
+    requests, tokens = hold.standings()
     if requests is not None or tokens is not None:
         exchange.limits = ratelimit_headers.render(exchange.endpoint.family, requests, tokens)
-
-
-def subjects_of(exchange: Exchange, model: Model, state: State) -> list[Subject]:
-    """Who is limited of those a request is from, for, and at."""
-    snapshot, of = state.snapshot, state.subjects.of
-    key = exchange.key
-    found = []
-    if key is not None:
-        one = of(key, of_key)
-        if one is not None:
-            found.append(one)
-        limits = snapshot.teams.get(key.team) if key.team else None
-        if limits is not None:
-            one = _of_limits(limits, "team", key.team, partial(of_team, key.team), state)
-            if one is not None:
-                found.append(one)
-    if model.limits is not None:
-        one = of(model, of_model)
-        if one is not None:
-            found.append(one)
-    limits = snapshot.limits
-    if limits is not None:
-        one = _of_limits(limits, "global", "global", lambda _: of_everything(snapshot), state)
-        if one is not None:
-            found.append(one)
-    return found
 
 
 async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: State) -> Step | None:
@@ -159,11 +156,9 @@ def _met_by(candidate: Candidate, plan: Plan, state: State) -> tuple[Subject, ..
     return tuple(one for one in found if one is not None)
 
 
-def strict(exchange: Exchange, model: Model, state: State) -> bool:
+def strict(exchange: Exchange, plan: Plan, state: State) -> bool:
     """Whether a budget that is never exceeded has to bear it."""
-    return exchange.hold is not None and any(
-        one.budget is not None and one.budget.strict for one in subjects_of(exchange, model, state)
-    )
+    return exchange.hold is not None and limited.of(exchange.key, plan, state).strict
 
 
 def leave(
@@ -201,14 +196,6 @@ async def _fetched(refused: Refused | Short, take: Callable[[], T], state: State
     if isinstance(refused, Short):
         refused = Refused(refused.subject, refused.what, refused.wait)
     raise refused
-
-
-def _of_limits(
-    limits: Limits, kind: str, name: str, make: Callable[[Limits], Subject | None], state: State
-) -> Subject | None:
-    """Teams that are limited alike may share one record; their subjects are theirs alone."""
-    one = state.subjects.of(limits, make)
-    return one if one is None or (one.kind, one.name) == (kind, name) else make(limits)
 
 
 def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state: State) -> Ask:
@@ -250,18 +237,6 @@ def _remember(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state
             hold.answers = state.answers.of(key_id, model)
         if one.budget is not None:
             hold.costs = state.costs.of(key_id, model)
-
-
-def _check_spool(subjects: Sequence[Subject], state: State) -> None:
-    """What cannot be recorded is not begun where somebody relies on the record."""
-    spool = state.spool
-    if (
-        spool is not None
-        and spool.full
-        and state.snapshot.ledger.on_full == "auto"
-        and any(one.budget is not None and one.budget.strict for one in subjects)
-    ):
-        raise unrecorded()
 
 
 def _turned_away(exchange: Exchange, refused: Refused, state: State) -> ProxyError:

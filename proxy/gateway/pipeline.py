@@ -21,6 +21,7 @@ from proxy.gateway import (
     routing,
 )
 from proxy.gateway.auth import authenticate, check
+from proxy.gateway.choosing.chosen import chosen
 from proxy.gateway.continuation.hop import go_on
 from proxy.gateway.continuation.relays import may_leave_open
 from proxy.gateway.endpoints import Body
@@ -70,16 +71,22 @@ async def serve(
         meter.model = plan.model.name
         key = exchange.key
         # Looked at here: for most requests there is nothing to call for.
-        if state.accounts is not None and (
-            plan.model.limits is not None
-            or snapshot.limits is not None
-            or snapshot.ledger.on_full == "refuse"
-            or (
-                key is not None
-                and (key.rpm or key.tpm or key.concurrency or key.budget is not None or key.team)
+        if (
+            state.accounts is not None
+            and (
+                plan.model.limits is not None
+                or snapshot.limits is not None
+                or snapshot.ledger.on_full == "refuse"
+                or (
+                    key is not None
+                    and (
+                        key.rpm or key.tpm or key.concurrency or key.budget is not None or key.team
+                    )
+                )
             )
+            and (waits := admission.admit(exchange, plan, state)) is not None
         ):
-            await admission.admit(exchange, plan, state)
+            await waits
         if exchange.endpoint.operation == "count_tokens" and all(
             map(counting.cannot, plan.dialects)
         ):
@@ -267,6 +274,9 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
         state.rng,
         exchange.endpoint.operation,
     )
+    model = plan.model
+    if model.rules or model.preferences:
+        plan = chosen(plan, exchange, state)
     if plan.route.curious:
         plan.look(Asked(exchange, state.snapshot))
     return plan

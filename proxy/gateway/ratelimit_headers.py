@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from proxy.limits.accounts import Standing
 
 _YEAR = 366 * 86400.0
+_SHORT = (b"0s", *(b"%dms" % thousandths for thousandths in range(1, 1000)))
+"""Durations of less than a second, by their milliseconds."""
 
 
 def render(family: str, requests: Standing | None, tokens: Standing | None) -> bytes:
@@ -53,11 +55,9 @@ _FAMILIES: Mapping[str, Callable[[bytes, Standing], bytes]] = {"anthropic": _ant
 
 def duration(seconds: float) -> bytes:
     """As Go writes it, and so OpenAI: `250ms`, `1s`, `7.5s`, `6m0s`, `1h0m0s`. Rounded up to a millisecond."""
-    thousandths = ceil(_bounded(seconds) * 1000)
-    if thousandths == 0:
-        return b"0s"
+    thousandths = ceil(min(max(seconds, 0.0), _YEAR) * 1000)
     if thousandths < 1000:
-        return b"%dms" % thousandths
+        return _SHORT[thousandths]
     whole, rest = divmod(thousandths, 1000)
     minutes, whole = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

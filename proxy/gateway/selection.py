@@ -42,6 +42,7 @@ class Route:
         "fallbacks_content",
         "fallbacks_context",
         "hedges",
+        "limited",
         "looks",
         "model",
         "pins",

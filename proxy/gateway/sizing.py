@@ -89,20 +89,32 @@ def size(exchange: Exchange, *, strict: bool = False) -> Size:
     envelope = exchange.envelope
     if envelope is None:
         return Size(len(body) // _AUDIO_USUAL + 1, len(body) // _AUDIO_MOST + _PICTURE_MOST, None)
-    prompt, most = _prompt(
-        body, _DATA if exchange.endpoint.family == "gemini" else _TYPE, strict=strict
-    )
-    kept = _KEPT.get(exchange.endpoint.dialect)
-    if kept is not None:
-        raw = envelope.raw("prompt")
-        if (raw is not None and raw.startswith(b"{")) or any(name in envelope for name in kept):
-            most += _STORED
-    if exchange.endpoint.family != "gemini":
-        return Size(prompt, most, _largest(envelope, LIMITS), _largest(envelope, _CHOICES) or 1)
+    gemini = exchange.endpoint.family == "gemini"
+    mark = _DATA if gemini else _TYPE
+    if strict or mark in body or not body.isascii():
+        prompt, most = _prompt(body, mark, strict=strict)
+    else:
+        most = len(body) + _FRAME
+        prompt = ceil(len(body) / _ASCII)
+    if strict:
+        most += _kept(envelope, exchange.endpoint.dialect)
+    if not gemini:
+        choices = None if envelope.lacks(_CHOICES) else _largest(envelope, _CHOICES)
+        return Size(prompt, most, _largest(envelope, LIMITS), choices or 1)
     settings = _settings(envelope)
     return Size(
         prompt, most, _greatest(settings, _GEMINI_LIMITS), _greatest(settings, _GEMINI_CHOICES) or 1
     )
+
+
+def _kept(envelope: Envelope, dialect: str) -> int:
+    """Tokens at most of what a request names that the provider keeps."""
+    kept = _KEPT.get(dialect)
+    if kept is None:
+        return 0
+    raw = envelope.raw("prompt")
+    named = raw is not None and raw.startswith(b"{")
+    return _STORED if named or any(name in envelope for name in kept) else 0
 
 
 def _prompt(body: bytes, mark: bytes, *, strict: bool) -> tuple[int, int]:

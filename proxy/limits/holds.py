@@ -120,27 +120,21 @@ class Hold(Struct, eq=False, gc=False):
     costs: Sketch | None = None
     """The same of micro-dollars."""
 
-    @property
-    def requests(self) -> Standing | None:
-        """Of the tightest subject with `rpm` among those of `admit`, as it was then; None without one."""
-        found = None
+    def standings(self) -> tuple[Standing | None, Standing | None]:
+        """Of the tightest subject with `rpm` among those of `admit`, as it was then, and of the tightest with `tpm`; None
+        without one."""
+        requests = tokens = None
         for part in self.parts:
-            if part.requests and part.shown:
-                one = standing_of_requests(part.place, part.requests, part.moment)
-                if found is None or one.remaining < found.remaining:
-                    found = one
-        return found
-
-    @property
-    def tokens(self) -> Standing | None:
-        """The same with `tpm`."""
-        found = None
-        for part in self.parts:
-            if part.tokens and part.shown:
-                one = standing_of_tokens(part.place, part.tokens, part.moment)
-                if found is None or one.remaining < found.remaining:
-                    found = one
-        return found
+            if part.shown:
+                if part.requests:
+                    one = standing_of_requests(part.place, part.requests, part.moment)
+                    if requests is None or one.remaining < requests.remaining:
+                        requests = one
+                if part.tokens:
+                    one = standing_of_tokens(part.place, part.tokens, part.moment)
+                    if tokens is None or one.remaining < tokens.remaining:
+                        tokens = one
+        return requests, tokens
 
     def book(self) -> None:
         """Work out `charges` anew."""
@@ -153,9 +147,11 @@ class Hold(Struct, eq=False, gc=False):
 
 def standing_of_requests(place: Place, arrival: int, moment: int) -> Standing:
     """What is left of a rate when the theoretical arrival time is this."""
-    ahead = max(arrival - moment, 0)
-    left = max(place.slack + place.gap - ahead, 0) // place.gap
-    return Standing(place.subject.rpm, left, ahead / NANO)
+    ahead, gap = arrival - moment, place.gap
+    if ahead <= 0:
+        ahead = 0
+    left = (place.slack + gap - ahead) // gap
+    return Standing(place.subject.rpm, left if left > 0 else 0, ahead / NANO)
 
 
 def standing_of_tokens(place: Place, arrival: int, moment: int) -> Standing:

@@ -8,7 +8,7 @@ last value as soon as the envelope is written out again: what a rule has read is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -101,6 +101,10 @@ class Envelope:
 
     def __contains__(self, name: str) -> bool:
         return name in self._fields
+
+    def lacks(self, names: Iterable[str]) -> bool:
+        """Whether none of these is in it."""
+        return self._fields.keys().isdisjoint(names)
 
     def raw(self, name: str) -> bytes | None:
         """The bytes of one value; None when the key is absent."""

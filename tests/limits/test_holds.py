@@ -24,12 +24,12 @@ def test_what_is_left_of_a_rate(hands: Hands) -> None:
     first = accounts.admit((one,), Ask(tokens=100))
     second = accounts.admit((one,), Ask(tokens=100))
 
-    assert first.requests == Standing(60, 2, 1.0)
-    assert first.tokens == Standing(600, 500, 10.0)
-    assert second.requests == Standing(60, 1, 2.0)
-    assert second.tokens == Standing(600, 400, 20.0)
+    assert first.standings()[0] == Standing(60, 2, 1.0)
+    assert first.standings()[1] == Standing(600, 500, 10.0)
+    assert second.standings()[0] == Standing(60, 1, 2.0)
+    assert second.standings()[1] == Standing(600, 400, 20.0)
     hands.advance(1.0)
-    assert second.requests == Standing(60, 1, 2.0), "as it was then"
+    assert second.standings()[0] == Standing(60, 1, 2.0), "as it was then"
 
 
 def test_without_a_rate_there_is_nothing_to_say(hands: Hands) -> None:
@@ -37,9 +37,9 @@ def test_without_a_rate_there_is_nothing_to_say(hands: Hands) -> None:
 
     hold = accounts.admit((limited("a", concurrency=5),), Ask(tokens=5))
 
-    assert hold.requests is None
-    assert hold.tokens is None
-    assert accounts.admit((), Ask()).requests is None
+    assert hold.standings()[0] is None
+    assert hold.standings()[1] is None
+    assert accounts.admit((), Ask()).standings()[0] is None
 
 
 def test_the_tightest_of_those_admitted_first_is_shown(hands: Hands) -> None:
@@ -49,7 +49,7 @@ def test_the_tightest_of_those_admitted_first_is_shown(hands: Hands) -> None:
     hold = accounts.admit((wide, tight), Ask())
     accounts.add(hold, (limited("c", rpm=1, burst=1),), Ask())
 
-    assert hold.requests == Standing(60, 4, 1.0)
+    assert hold.standings()[0] == Standing(60, 4, 1.0)
 
 
 def test_a_refusal_says_what_is_left(hands: Hands) -> None:

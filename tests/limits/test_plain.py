@@ -56,7 +56,7 @@ class Side:
         except Refused as refused:
             return refused.what, refused.wait
         self.holds.append(hold)
-        return hold.requests, hold.tokens, hold.charges, [one.micro for one in hold.parts]
+        return hold.standings(), hold.charges, [one.micro for one in hold.parts]
 
 
 @given(SUBJECTS, STEPS)

@@ -68,7 +68,7 @@ def test_exactly_the_burst_at_once_and_then_the_rate(
 
 @pytest.mark.parametrize("rpm", [7, 999_983])
 def test_rounding_never_allows_one_more_in_a_minute(accounts: Accounts, rpm: int) -> None:
-    standing = accounts.admit((limited(rpm=rpm),), Ask()).requests
+    standing = accounts.admit((limited(rpm=rpm),), Ask()).standings()[0]
 
     assert standing is not None
     assert 60.0 <= standing.reset * rpm < 60.01
