@@ -167,7 +167,8 @@ class Attempt:
 
     def _connect_limit(self, eager: bool) -> float:
         connect = self.candidate.deployment.timeouts.connect
-        return self._in_time(connect if eager else min(connect, CONNECT_WITH_ALTERNATIVES))
+        limit = connect if eager else min(connect, CONNECT_WITH_ALTERNATIVES)
+        return limit if self.exchange.deadline is None else self._in_time(limit)
 
     def _in_time(self, limit: float) -> float:
         """Or less, when the client does not wait so long."""
