@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from proxy.upstream.pool import UpstreamPool
 
 EVERY = 30.0
-"""Seconds from one check of somebody in trouble to the next, give or take a fifth."""
+"""Seconds from one check of somebody in trouble to the next, give or take a fifth; `health.interval`, if that is less."""
 AT_ONCE = 4
 
 Due = tuple["Deployment", "DeploymentState"]
@@ -82,12 +82,11 @@ class Prober:
         if snapshot is not None:
             for model in (*snapshot.models.values(), *(one for _, one in snapshot.wildcards)):
                 self._deployments.update((one.id, one) for tier in model.tiers for one in tier)
-        self._next = {
-            id: self._next.get(id) or now + self._pause(EVERY) for id in self._deployments
-        }
+        self._next = {id: self._next.get(id) or now + self._pause() for id in self._deployments}
 
-    def _pause(self, seconds: float) -> float:
-        return seconds * self._state.rng.uniform(0.8, 1.2)
+    def _pause(self) -> float:
+        every = min(EVERY, self._state.live.rules.interval)
+        return every * self._state.rng.uniform(0.8, 1.2)
 
     def _enqueue(self, now: float) -> None:
         live = self._state.live
@@ -101,7 +100,7 @@ class Prober:
                 self._next[id] = now + EVERY
                 continue
             wait = self._wait(state, now)
-            self._next[id] = now + (wait or self._pause(EVERY))
+            self._next[id] = now + (wait or self._pause())
             if wait:
                 continue
             if how == COMPLETION:
