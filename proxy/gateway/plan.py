@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.gateway.deadline import late
-from proxy.gateway.search import Search, last_resort, nobody
+from proxy.gateway.resort import last_resort, nobody
+from proxy.gateway.search import Search
 from proxy.gateway.verdict import (
     GOES_ON,
     MOMENT,

@@ -7,27 +7,21 @@ Nothing is begun here and no health is recorded: `plan.py` does both with what i
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
-from proxy.core.errors import Cause, ProxyError
+from proxy.core.errors import Cause
 from proxy.gateway.hints import NOTHING, Hints
+from proxy.gateway.resort import Met, soonest, use_guess
 from proxy.gateway.selection import Kind, Move, Route, Slot
-from proxy.gateway.verdict import RATES, TIMEOUTS, Rule, limited, out_of_quota, unknown, used_up
+from proxy.gateway.verdict import RATES, TIMEOUTS, Rule
 from proxy.state.credentials import CredentialState
 from proxy.state.health import CLOSED, WELL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from random import Random
 
     from proxy.gateway.deadline import Deadline
-    from proxy.limits.accounts import What
 
-Met = tuple["What", float]
-"""A limit of ours, and the monotonic time at which there is room again: inf is never."""
-
-_PANIC_INTERVAL = 1.0
 _SPREAD, _SPREAD_EACH = 0.05, 0.001
 """Seconds over which a crowd moves from one deployment to others: at most, and for each of its requests."""
 _STRETCH = 1.2
@@ -93,7 +87,7 @@ class Search:
             move.delay = 0.0 if move.key[1].soft else move.delay
             return move
         begun_with = self.route
-        return self._fallback(now) or _use_guess(begun_with, now)
+        return self._fallback(now) or use_guess(begun_with, now)
 
     def refused(self, held: CredentialState) -> None:
         """A provider would not serve this credential."""
@@ -226,7 +220,7 @@ class Search:
     def rate_limit_left(self, now: float) -> float:
         """Seconds until the first rate limit of the models visited ends, a provider's or one of ours; 1 when none is
         known."""
-        moves = [_soonest(route, now) for route in self._visited]
+        moves = [soonest(route, now) for route in self._visited]
         waits = [move.delay for move in moves if move is not None]
         waits += [end - now for what, end in self.met if what in RATES]
         return min(waits, default=1.0)
@@ -307,13 +301,13 @@ class Search:
 
         How long a provider rests that gave no hint is a guess of ours: without another way it is not taken literally.
         """
-        move = _soonest(self.route, now, without=self._failed, apart=self._refused, guesses=True)
+        move = soonest(self.route, now, without=self._failed, apart=self._refused, guesses=True)
         if move is not None:
             move.delay = (
                 0.0  # only a guess speaks against it, and this request has not asked it yet
             )
             return move
-        move = _soonest(self.route, now, without=self._failed)
+        move = soonest(self.route, now, without=self._failed)
         if move is None:
             return None
         retry = self.route.model.retry
@@ -345,7 +339,7 @@ class Search:
             self._visited += (route,)
             if not self._explicit:
                 self._pending += route.fallbacks
-            move = self._pick(now, route, matched) or _use_guess(route, now)
+            move = self._pick(now, route, matched) or use_guess(route, now)
             if move is not None:
                 move.kind = "fallback"
                 self.route, self.matched = route, matched
@@ -355,85 +349,3 @@ class Search:
 
     def _fallback_ready(self, now: float) -> bool:
         return any(route not in self._visited and route.usable(now) for route, _ in self._pending)
-
-
-def last_resort(route: Route, now: float) -> Move | None:
-    """With everything out, the deployment whose timer ends first, each at most once a second.
-
-    Circuits, refused credentials and spent accounts may be tried so; a rate limit that a provider announced may not.
-    """
-    best: Move | None = None
-    for slot in route.slots:
-        if slot.state.panic_at > now or slot.state.room.until > now:
-            continue
-        for key in slot.pool.keys:
-            held = key[1]
-            if held.room.until > now:
-                continue
-            if held.until > now and held.reason is Cause.RATE_LIMIT and not held.soft:
-                continue
-            delay = max(slot.state.until, held.until) - now
-            if best is None or delay < best.delay:
-                best = Move(slot, key, "switch", delay)
-    if best is None:
-        return None
-    if not best.slot.state.take_last_resort(now, _PANIC_INTERVAL):
-        return last_resort(route, now)  # another worker did, and by now it is known here
-    best.delay = 0.0
-    return best
-
-
-def nobody(route: Route, now: float, met: Sequence[Met] = ()) -> ProxyError:
-    """Why there is nobody to ask, and when there may be. `met`: limits of ours that are in the way."""
-    limit = _soonest(route, now)
-    waits = [end - now for what, end in met if what in RATES]
-    if limit is not None:
-        waits.append(limit.delay)
-    if waits:
-        return limited(min(waits))
-    out = [slot.state.until for slot in route.slots if slot.state.until > now]
-    if met and all(what == "blind" for what, _ in met):
-        return unknown()
-    if met and not out:
-        return used_up(min(end for _, end in met) - now)
-    if not out:
-        reasons = {held.reason for slot in route.slots for _, held in slot.pool.keys}
-        return out_of_quota() if reasons == {Cause.QUOTA} else ProxyError("up_auth")
-    # An infinite timer is a probe under way: its outcome is known soon.
-    wait = min(until - now if until < inf else 0.0 for until in out)
-    return ProxyError("no_up", retry_after=min(max(wait, 1.0), 60.0))
-
-
-def _use_guess(route: Route, now: float) -> Move | None:
-    """A credential that rests on a guess of ours only, used at once because nothing else is left."""
-    move = _soonest(route, now, guesses=True)
-    if move is not None:
-        move.delay = 0.0
-    return move
-
-
-def _soonest(
-    route: Route,
-    now: float,
-    *,
-    without: Sequence[Slot] = (),
-    apart: Sequence[CredentialState] = (),
-    guesses: bool = False,
-) -> Move | None:
-    """The credential whose rate limit (or, with `guesses`, any pause we guessed) ends first; `delay` says when."""
-    best: Move | None = None
-    for slot in route.slots:
-        if slot.state.until > now or slot.state.room.until > now or slot in without:
-            continue
-        for key in slot.pool.keys:
-            held = key[1]
-            if (
-                held in apart
-                or held.until <= now
-                or held.room.until > now
-                or not (held.soft if guesses else held.reason is Cause.RATE_LIMIT)
-            ):
-                continue
-            if best is None or held.until - now < best.delay:
-                best = Move(slot, key, "switch", held.until - now)
-    return best
