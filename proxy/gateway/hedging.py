@@ -209,7 +209,7 @@ def _somebody(
         return None, "effects"
     if first.candidate.probe != NO_PROBE or first.candidate.state.health != WELL:
         return None, "unwell"
-    if admission.strict(exchange, plan.model, state):
+    if admission.strict(exchange, plan, state):
         return None, "strict"
     why: str = hedges.why(now)
     if why:
