@@ -103,13 +103,13 @@ def test_what_is_inside_and_an_object_of_its_own_comes_apart() -> None:
 
 
 def test_what_was_given_is_not_touched() -> None:
-    body = {"deployments": [{"provider": "stored", "health_check": "auto"}]}
+    body = {"echo_alias": False, "deployments": [{"provider": "stored"}]}
 
     found = check("model", body)
 
     # It means "off", as in the file: taken out and forgotten.
-    assert found.inside[0][1].spec == {"provider": "stored"}
-    assert body == {"deployments": [{"provider": "stored", "health_check": "auto"}]}
+    assert found.spec == {}
+    assert body == {"echo_alias": False, "deployments": [{"provider": "stored"}]}
 
 
 # --- what is wrong ---

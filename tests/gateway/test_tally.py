@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from proxy.gateway import tally
 from proxy.gateway.charging import ESTIMATED, NOTHING, REPORTED, SUSPECT, Bill
 from proxy.gateway.plausibility import Doubt
 from proxy.ledger.records import Tokens
+from proxy.state.pace import Pace
 from tests.gateway.asked import CHAT, exchange, raw
 
 TOKENS = Tokens(input=7, cache_read=3, output=2, reasoning=1)
@@ -24,14 +26,19 @@ def metrics() -> Metrics:
     return one
 
 
-def attempt(operation: str = "chat") -> Any:
+def attempt(operation: str = "chat", pace: Pace | None = None) -> Any:
     provider = SimpleNamespace(name="p")
     return SimpleNamespace(
         candidate=SimpleNamespace(
-            deployment=SimpleNamespace(provider=provider), model=SimpleNamespace(name="m")
+            deployment=SimpleNamespace(provider=provider),
+            model=SimpleNamespace(name="m"),
+            state=SimpleNamespace(pace=pace),
         ),
         exchange=SimpleNamespace(endpoint=SimpleNamespace(operation=operation)),
         translation=None,
+        is_stream=True,
+        started=1.0,
+        answered_at=1.5,
     )
 
 
@@ -81,6 +88,17 @@ async def test_nobody_expects_a_report_of_speech() -> None:
     tally.answer(counted, attempt("speech"), Bill(TOKENS, ESTIMATED, 1, 1, 1), "ok")
 
     assert counted.empty_responses.child("p", "no_usage").value == 0
+
+
+@pytest.mark.parametrize(("source", "known"), [(REPORTED, (10.0, 2.0)), (ESTIMATED, (None, None))])
+async def test_strategies_learn_from_what_was_reported(
+    source: str, known: tuple[float | None, float | None]
+) -> None:
+    pace = Pace()
+    tally.answer(metrics(), attempt(pace=pace), Bill(TOKENS, source, 1, 1, 1), "ok")
+
+    now = monotonic()
+    assert (pace.input.value(now), pace.output.value(now)) == known
 
 
 async def test_the_line_has_cost_and_source_where_something_was_used() -> None:
