@@ -264,6 +264,7 @@ def test_llm_orchestrator(sim: Simulator, tmp_path: Path) -> None:
             "models": ["gpt-3.5-turbo"],
             "base_url": sim.url,
             "keys": {"usable": 1, "cooling": 0, "bad": 0},
+            "last_check": None,
         }
         logs = ok(LOGS, url)
         assert (logs["items"], logs["next"]) == ([], None)
@@ -354,6 +355,7 @@ def test_ai_router(sim: Simulator, tmp_path: Path) -> None:
         assert curl("curl http://localhost:8000/health", url).status == 200
         health = ok("curl http://localhost:8000/v1/health/models/gpt-4", url)
         assert health.pop("timestamp") > 1e9
+        assert [one["check"] for one in health.pop("deployments")] == ["models"]
         assert health == {
             "model_name": "gpt-4",
             "status": "healthy",

@@ -5,26 +5,26 @@ All but the workers is read from memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.control import health
 from proxy.control.admin import figures
 from proxy.control.admin.access import Permission
+from proxy.control.admin.conditions import circuit, condition, grade, last_check
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.clock import monotonic, now
 from proxy.core.records import Kind
-from proxy.state.health import CLOSED, HALF_OPEN
+from proxy.state.health import CLOSED
 from proxy.store.base import StoreDown
 
 if TYPE_CHECKING:
     from proxy.control.admin.figures import Row
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
-    from proxy.core.model import Model, Snapshot
-
-_PHASES = {CLOSED: "closed", HALF_OPEN: "half_open"}
+    from proxy.core.model import Deployment, Model, Snapshot
+    from proxy.state.live import DeploymentState
 
 
 async def status(request: Request, services: Services) -> Answer:
@@ -95,6 +95,7 @@ async def providers(request: Request, services: Services) -> Answer:
                     "models": list(served.get(name, ())),
                     "base_url": known[name].base_url if name in known else None,
                     "keys": each["keys"],
+                    "last_check": last_check(_states(each["deployments"], services)),
                 }
                 for name, each in figures.providers(services.state).items()
             },
@@ -119,18 +120,35 @@ async def model(request: Request, services: Services) -> Answer:
     found = named(services.state.snapshot, name)
     if found is None:
         raise Problem(404, "not_found", "There is no such model in use.")
-    return Answer({"model_name": name, "timestamp": now(), **_health(found, services)})
+    live = services.state.live
+    return Answer(
+        {
+            "model_name": name,
+            "timestamp": now(),
+            **_health(found, services),
+            "deployments": [condition(one, live) for one in _deployments(found)],
+        }
+    )
+
+
+def _deployments(model: Model) -> Iterator[Deployment]:
+    return (one for tier in model.tiers for one in tier)
+
+
+def _states(ids: Mapping[str, str], services: Services) -> Iterator[DeploymentState]:
+    known = services.state.live.deployments
+    return (known[id] for id in ids if id in known)
 
 
 def _health(model: Model, services: Services) -> dict[str, Any]:
     """Each provider of a model is as good as its best deployment, the model as its providers are together."""
     live = services.state.live
     best: dict[str, float] = {}
-    for one in (each for tier in model.tiers for each in tier):
+    for one in _deployments(model):
         state = live.deployments.get(one.id)
         seen = 1.0 if state is None else state.health
         best[one.provider.name] = max(seen, best.get(one.provider.name, 0.0))
-    states = {name: _grade(value) for name, value in best.items()}
+    states = {name: grade(value) for name, value in best.items()}
     healthy = sum(state == health.HEALTHY for state in states.values())
     overall = health.DEGRADED
     if healthy == len(states):
@@ -143,12 +161,6 @@ def _health(model: Model, services: Services) -> dict[str, Any]:
         "healthy_providers": healthy,
         "total_providers": len(states),
     }
-
-
-def _grade(value: float) -> str:
-    if value >= 1.0:
-        return health.HEALTHY
-    return health.DEGRADED if value > 0.0 else health.UNHEALTHY
 
 
 def named(snapshot: Snapshot, name: str) -> Model | None:
@@ -189,9 +201,9 @@ def _provider(row: Row, tokens: int, services: Services) -> dict[str, Any]:
         "priority": row.priority,
         "weight": row.weight,
         "enabled": True,
-        "status": _grade(row.health),
+        "status": grade(row.health),
         "available": phase == CLOSED or wait <= 0.0,
-        "circuit": _PHASES.get(phase, "open"),
+        "circuit": circuit(live),
         "requests": row.requests,
         "tokens": tokens,
         "inflight": row.inflight,

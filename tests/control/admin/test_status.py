@@ -104,6 +104,7 @@ async def test_every_provider_and_what_it_serves(desk: Desk) -> None:
             "models": ["both", "wild/*"],
             "base_url": "https://first.example.com",
             "keys": {"usable": 1, "cooling": 0, "bad": 0},
+            "last_check": None,
         },
         "second": {
             "status": "unhealthy",
@@ -111,6 +112,7 @@ async def test_every_provider_and_what_it_serves(desk: Desk) -> None:
             "models": ["both"],
             "base_url": "https://second.example.com",
             "keys": {"usable": 1, "cooling": 0, "bad": 0},
+            "last_check": None,
         },
     }
     for alias in ("/api/providers/health", "/admin/health/providers"):
@@ -123,8 +125,12 @@ async def test_one_model_under_any_of_its_names(desk: Desk, name: str) -> None:
 
     content = await seen(desk, f"/v1/health/models/{name}")
 
-    timestamp = content.pop("timestamp")
+    timestamp, deployments = content.pop("timestamp"), content.pop("deployments")
     assert timestamp > 1e9
+    assert [(one["provider"], one["status"], one["circuit"]) for one in deployments] == [
+        ("first", "healthy", "closed"),
+        ("second", "unhealthy", "open"),
+    ]
     assert content == {
         "model_name": name.replace("%2F", "/"),
         "status": "degraded",
