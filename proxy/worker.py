@@ -25,6 +25,7 @@ from proxy.dialects import render_error
 from proxy.gateway import endpoints
 from proxy.gateway.server import Gateway, Page
 from proxy.recording import Recording
+from proxy.state.lag import TICK
 from proxy.state.live import Live
 from proxy.state.state import State
 from proxy.upstream.pool import UpstreamPool
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from proxy.state.sharing import Sharing
 
 BACKLOG = 4096
-LAG_INTERVAL = 0.1
 JSON = "application/json; charset=utf-8"
 
 
@@ -214,11 +214,11 @@ class Worker:
         self._stop.set()
 
     async def _measure_lag(self) -> None:
-        observe = self.state.metrics.loop_lag.observe
+        observe, lag = self.state.metrics.loop_lag.observe, self.state.lag
+        lag.tick(monotonic())
         while True:
-            due = monotonic() + LAG_INTERVAL
-            await asyncio.sleep(LAG_INTERVAL)
-            observe(max(0.0, monotonic() - due))
+            await asyncio.sleep(TICK)
+            observe(lag.tick(monotonic()))
 
     # pages
 

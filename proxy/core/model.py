@@ -307,6 +307,19 @@ class Hedge(Struct, frozen=True):
     """Of the model's requests, at most."""
 
 
+class Overload(Struct, frozen=True):
+    """How many requests each deployment of a model is given at once, and how long others wait."""
+
+    start: int = 32
+    """Requests at once, until more is known."""
+    least: int = 2
+    most: int = 1000
+    queue: float = 0.0
+    """Seconds a request waits for a place; 0: it does not."""
+    depth: int = 100
+    """Requests that wait at once, at most; of each worker."""
+
+
 class When(Struct, frozen=True):
     """What a request has to be like; all that is said has to be so."""
 
@@ -367,6 +380,8 @@ class Model(Struct, frozen=True, eq=False):
     coalesce: Coalesce | None = None
     rules: tuple[Rule, ...] = ()
     """The first that holds says which model a request is for."""
+    overload: Overload | None = None
+    """None: its deployments are given all there is."""
     preferences: bool = False
     """A client may say which of its deployments, in which order, and what after them."""
 

@@ -17,6 +17,7 @@ from proxy.gateway import (
     counting,
     deadline,
     models,
+    overload,
     response,
     routing,
 )
@@ -144,6 +145,8 @@ async def _carry(
     pool: UpstreamPool,
 ) -> None:
     """Find somebody who answers, and give the answer to the client."""
+    if plan.route.waiting is not None:
+        await overload.place(exchange, plan, plan.route.waiting, meter)
     attempt = await attempts.first_answer(exchange, plan, pool, meter)
     try:
         extra = meter.timing_headers() if exchange.timing else []
@@ -218,6 +221,8 @@ def _refuse(
 
 async def _read(exchange: Exchange, client: ClientConnection, state: State) -> None:
     """How long the client waits; the body, and from it what routing must know: the model's name, whether to stream."""
+    if state.lag.share:
+        overload.check(exchange, state)
     endpoint = exchange.endpoint
     request = exchange.request
     if not request.headers.keys().isdisjoint(deadline.HEADERS):

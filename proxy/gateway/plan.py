@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _HELD_BACK = 1.0
 """Seconds after which a host that refuses most requests is asked once more, in any case."""
+_TOO_MUCH = (503, 529)
+"""Statuses by which a provider says that it has too much to do."""
 _TTFT_FACTOR, _TTFT_MIN, _TTFT_MAX = 3.0, 2.0, 12.0
 
 
@@ -134,6 +136,7 @@ class Plan:
             sole is not None
             and sole.slot.state.until <= now
             and sole.slot.state.room.until <= now
+            and not sole.slot.state.full
             and sole.key[1].until <= now
             and sole.key[1].room.until <= now
             and self.deadline is None
@@ -252,6 +255,8 @@ class Plan:
     def succeeded(self, candidate: Candidate, now: float, ttft: float | None) -> None:
         """The first content, or the whole body, is here."""
         state = candidate.state
+        if state.ceiling is not None:
+            state.ceiling.good(state.inflight)
         candidate.streak = state.streak
         state.good(now, candidate.probe)
         if candidate.probe != NO_PROBE and state.phase == CLOSED:
@@ -281,8 +286,11 @@ class Plan:
         """The attempt holds nothing any more. Once for each candidate; again does no harm."""
         if candidate.in_flight:
             candidate.in_flight = False
-            candidate.state.inflight -= 1
+            state = candidate.state
+            state.inflight -= 1
             candidate.held.inflight -= 1
+            if state.ceiling is not None:
+                state.full = state.ceiling.freed(state.inflight)
             if candidate.probe == PROBE:
                 candidate.state.release_probe()
 
@@ -348,6 +356,10 @@ class Plan:
         self, candidate: Candidate, cause: Cause, rule: Rule, error: UpstreamError, now: float
     ) -> None:
         state = candidate.state
+        if state.ceiling is not None and (
+            cause in (Cause.RATE_LIMIT, Cause.TIMEOUT_TTFT) or error.status in _TOO_MUCH
+        ):
+            state.ceiling.bad(now, state.latency.estimate(now))
         if rule.key:
             self._cool(candidate, cause, error, now)
             self._search.refused(candidate.held)
@@ -398,6 +410,8 @@ class Plan:
         if self.route.choice:
             state.acceptance.sent(now)
         state.inflight += 1
+        if state.ceiling is not None:
+            state.full = state.ceiling.full(state.inflight)
         state.used += 1
         held.inflight += 1
         held.used += 1

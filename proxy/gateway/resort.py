@@ -22,6 +22,8 @@ Met = tuple["What", float]
 """A limit of ours, and the monotonic time at which there is room again: inf is never."""
 
 _PANIC_INTERVAL = 1.0
+_FULL = 1.0
+"""Seconds after which somebody may come again for whom there was no place: nobody knows when one is free."""
 
 
 def last_resort(route: Route, now: float) -> Move | None:
@@ -31,7 +33,7 @@ def last_resort(route: Route, now: float) -> Move | None:
     """
     best: Move | None = None
     for slot in route.slots:
-        if slot.state.panic_at > now or slot.state.room.until > now:
+        if slot.state.panic_at > now or slot.state.room.until > now or slot.state.full:
             continue
         for key in slot.pool.keys:
             held = key[1]
@@ -58,6 +60,8 @@ def nobody(route: Route, now: float, met: Sequence[Met] = ()) -> ProxyError:
         waits.append(limit.delay)
     if waits:
         return limited(min(waits))
+    if any(slot.state.full for slot in route.slots):
+        return limited(_FULL)
     out = [slot.state.until for slot in route.slots if slot.state.until > now]
     if met and all(what == "blind" for what, _ in met):
         return unknown()
@@ -90,7 +94,8 @@ def soonest(
     """The credential whose rate limit (or, with `guesses`, any pause we guessed) ends first; `delay` says when."""
     best: Move | None = None
     for slot in route.slots:
-        if slot.state.until > now or slot.state.room.until > now or slot in without:
+        state = slot.state
+        if state.until > now or state.room.until > now or state.full or slot in without:
             continue
         for key in slot.pool.keys:
             held = key[1]

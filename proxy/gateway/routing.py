@@ -13,12 +13,15 @@ from proxy.dialects import spoken_by
 from proxy.gateway.endpoints import TRANSLATED
 from proxy.gateway.plan import Plan
 from proxy.gateway.selection import Fallback, Route, Slot
+from proxy.state.ceiling import Ceiling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
-    from proxy.state.live import Live
+    from proxy.core.model import Overload
+    from proxy.state.live import DeploymentState, Live
+    from proxy.state.waiting import Waiting
 
 __all__ = ["Plan", "permitted", "plan", "plan_stored", "resolve", "spoken"]
 
@@ -155,6 +158,10 @@ def _compile(
         tiers.append(tuple(slots))
     route = routes[model, dialect, translates] = Route(model, tiers, live.budget(model))
 
+    route.waiting = live.queue(model)
+    if model.overload is not None:
+        for slot in route.slots:
+            _limit(slot.state, model.overload, route.waiting)
     if model.hedge is not None:
         route.hedges = live.hedge(model.name, model.hedge)
 
@@ -176,3 +183,14 @@ def _compile(
     behind = (*route.fallbacks, *route.fallbacks_context, *route.fallbacks_content)
     route.curious = route.looks or any(other.curious for other, _ in behind)
     return route
+
+
+def _limit(state: DeploymentState, overload: Overload, waiting: Waiting | None) -> None:
+    """Learn how many requests a deployment takes at once; who waits for one is told when it has a place."""
+    ceiling = state.ceiling
+    if ceiling is None:
+        ceiling = state.ceiling = Ceiling(overload.start, overload.least, overload.most)
+    ceiling.bound(overload.least, overload.most)
+    if waiting is not None and waiting not in ceiling.waiting:
+        ceiling.waiting.append(waiting)
+    state.full = ceiling.full(state.inflight)

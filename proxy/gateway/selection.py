@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.gateway.hints import Hints
     from proxy.state.hedges import Hedges
     from proxy.state.live import RetryBudget
+    from proxy.state.waiting import Waiting
 
 __all__ = ["Fallback", "Kind", "Move", "Route", "Slot", "Tier"]
 
@@ -50,6 +51,7 @@ class Route:
         "sole",
         "tariffs",
         "tiers",
+        "waiting",
         "windows",
     )
 
@@ -98,6 +100,8 @@ class Route:
         """What it may cost (`estimating.Tariff`), by what a wildcard matched."""
         self.hedges: Hedges | None = None
         """What may still be begun beside a slow attempt; None: nothing ever is."""
+        self.waiting: Waiting | None = None
+        """Where requests wait for a place; None: they do not."""
         self.fallbacks: tuple[Fallback, ...] = ()
         self.fallbacks_context: tuple[Fallback, ...] = ()
         self.fallbacks_content: tuple[Fallback, ...] = ()

@@ -64,9 +64,15 @@ class Slot:
         """Numbers of its own, and one for each of its credentials: for strategies that hash (`strategies.affinity`)."""
 
     def usable(self, now: float) -> bool:
-        """Its circuit lets a request through, no limit of ours is known to be met, and a credential is free."""
+        """Its circuit lets a request through, no limit of ours is known to be met, it is not as busy as it may be, and a
+        credential is free."""
         state = self.state
-        return state.until <= now and state.room.until <= now and self.pool.ready(now)
+        return (
+            state.until <= now
+            and state.room.until <= now
+            and not state.full
+            and self.pool.ready(now)
+        )
 
     def healthy(self, now: float) -> bool:
         state = self.state

@@ -18,11 +18,13 @@ from proxy.state.hedges import Hedges
 from proxy.state.hosts import Host
 from proxy.state.room import Room
 from proxy.state.sizes import BySize
+from proxy.state.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
+    from proxy.state.ceiling import Ceiling
     from proxy.state.pace import Pace
     from proxy.state.sharing import Sharing
 
@@ -37,10 +39,12 @@ class DeploymentState(Circuit):
         "_penalty_at",
         "acceptance",
         "by_size",
+        "ceiling",
         "checked",
         "checked_at",
         "cooldown",
         "current",
+        "full",
         "host",
         "id",
         "inflight",
@@ -70,6 +74,10 @@ class DeploymentState(Circuit):
         """The same for prompts of a size, where another deployment could take over."""
         self.pace: Pace | None = None
         """For strategies that compare; None: no model's that uses this deployment does."""
+        self.ceiling: Ceiling | None = None
+        """How many requests it is given at once; None: as many as there are."""
+        self.full = False
+        """It has as many as its ceiling lets it."""
         self.room = Room()
         self.cooldown = CredentialState(deployment.id)
         """Stands in where the provider has no credential."""
@@ -205,6 +213,7 @@ class Live:
         "rules",
         "sharing",
         "snapshot",
+        "waiting",
     )
 
     def __init__(self, snapshot: Snapshot | None = None, sharing: Sharing | None = None) -> None:
@@ -224,6 +233,8 @@ class Live:
         """Of the models that may begin second attempts."""
         self.routes: dict[Any, Any] = {}
         """What routing has worked out for this snapshot; kept here because it dies with it."""
+        self.waiting: dict[str, Waiting] = {}
+        """Of the models whose requests may wait for a place."""
         self.narrowed: dict[Any, Any] = {}
         """Models as clients prefer to see them (`gateway.choosing`), by both."""
         self._pools: dict[Provider, Pool] = {}
@@ -300,6 +311,17 @@ class Live:
             pool = Pool(tuple((key, self.credential(key)) for key in provider.credentials))
             self._pools[provider] = pool
         return pool
+
+    def queue(self, model: Model) -> Waiting | None:
+        """Where requests of a model wait for a place; None: they do not."""
+        overload = model.overload
+        if overload is None or not overload.queue:
+            return None
+        found = self.waiting.get(model.name)
+        if found is None:
+            found = self.waiting[model.name] = Waiting(overload.queue, overload.depth)
+        found.patience, found.depth = overload.queue, overload.depth
+        return found
 
     def budget(self, model: Model) -> RetryBudget:
         return self.budgets.get(model.name) or RetryBudget()

@@ -164,6 +164,7 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "continuation": list(item.continuation),
             "rules": [asdict(rule) for rule in item.rules],
             "preferences": item.preferences,
+            "overload": item.overload and asdict(item.overload),
             "cache": item.cache and asdict(item.cache),
             "coalesce": item.coalesce and asdict(item.coalesce),
             "type": item.type or None,

@@ -11,6 +11,7 @@ from proxy.core.model import Snapshot
 from proxy.limits.accounts import Accounts
 from proxy.limits.history import History
 from proxy.limits.subjects import Subjects
+from proxy.state.lag import Lag
 from proxy.state.live import Live
 from proxy.state.replies import Replies
 
@@ -30,6 +31,7 @@ class State:
         "costs",
         "draining",
         "flights",
+        "lag",
         "lingering",
         "live",
         "metrics",
@@ -70,6 +72,8 @@ class State:
         """Streams under way that are recorded (`gateway.meter.Meter`)."""
         self.lingering: set[Any] = set()
         """Answers that are read though nobody waits for them (`gateway.lingering.Lingering`)."""
+        self.lag = Lag()
+        """How far behind the event loop is."""
         self.replies = Replies()
         """Answers that may be given again."""
         self.flights: dict[bytes, Any] = {}

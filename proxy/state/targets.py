@@ -315,9 +315,16 @@ def _model(
         continuation=tuple(dict.fromkeys(block.continuation)),
         rules=tuple(map(_rule, block.rules)),
         preferences=block.preferences,
+        overload=_overload(block.overload),
         cache=_cache(block.cache),
         coalesce=_coalesce(block.coalesce),
     )
+
+
+def _overload(block: schema.Overload) -> model.Overload | None:
+    if not block.enabled:
+        return None
+    return model.Overload(block.start, block.least, block.most, block.queue, block.depth)
 
 
 def _rule(block: schema.Rule) -> model.Rule:

@@ -465,7 +465,8 @@ class Provider(Section):
     allow_http: bool = Field(default=False, description="Its address may be public and plain http.")
     verify_tls: bool = Field(default=True, description="Check its certificate.")
     pass_deadline: bool = Field(
-        default=False, description="Tell it what is left of x-request-deadline-ms: it is a Headrace."
+        default=False,
+        description="Tell it what is left of x-request-deadline-ms: it is a Headrace.",
     )
     proxy: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
@@ -603,6 +604,25 @@ class Hedge(Section):
     )
 
 
+class Overload(Section):
+    """How many requests each of its deployments is given at once, and how long others wait."""
+
+    enabled: bool = Field(
+        default=False, description="true: how many a deployment takes at once is learned."
+    )
+    start: int = Field(
+        default=model.Overload().start, description="So many, until more is known.", ge=1
+    )
+    least: int = Field(default=model.Overload().least, description="Never fewer.", ge=1)
+    most: int = Field(default=model.Overload().most, description="Never more.", ge=1)
+    queue: Duration = Field(
+        default=0.0, description="How long a request waits for a place; 0: it does not."
+    )
+    depth: int = Field(
+        default=model.Overload().depth, description="Requests that wait at once.", ge=1
+    )
+
+
 Texts = dict[str, Annotated[list[str], BeforeValidator(some)]]
 
 
@@ -674,6 +694,7 @@ class Model(Section):
         default=False,
         description="true: a client may say which deployments, in which order, and what after them.",
     )
+    overload: Overload = section(Overload, "How many requests its deployments are given at once.")
     cache: ModelCache = section(ModelCache, "Answers that are kept and given again.")
     coalesce: Coalesce = section(Coalesce, "Equal requests that wait for one answer.")
     type: Annotated[ModelType | None, BeforeValidator(lower)] = Field(

@@ -1,0 +1,72 @@
+"""What becomes of requests when there are too many: some wait a moment, and some are told to come again.
+
+    place   a request whose model's deployments are all as busy as they may be waits for one of them, by its urgency
+    shed    a worker that cannot keep up refuses a share of requests, the least urgent first
+
+The header `x-priority` says how urgent a request is: `interactive`, `normal` (where it is missing), `batch`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.core.clock import monotonic
+from proxy.core.errors import ProxyError
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.meter import Meter
+    from proxy.gateway.plan import Plan
+    from proxy.gateway.selection import Route
+    from proxy.state.state import State
+    from proxy.state.waiting import Waiting
+
+HEADER = "x-priority"
+URGENCY = {"interactive": 0, "normal": 1, "batch": 2}
+_LEAST = 0.001
+_AGAIN = 1.0
+"""Seconds after which somebody who was refused may come again."""
+
+
+def urgency(exchange: Exchange) -> int:
+    """0 is the most urgent. What is no word of ours is normal."""
+    text = exchange.request.headers.get(HEADER)
+    return 1 if text is None else URGENCY.get(text.strip().lower(), 1)
+
+
+def shed(exchange: Exchange, share: float, rng: Random) -> bool:
+    """Whether this request is one of the `share` that have to go: first all of the least urgent, the most urgent last."""
+    mine = share * len(URGENCY) - (len(URGENCY) - 1 - urgency(exchange))
+    return mine > 0.0 and rng.random() < mine
+
+
+def check(exchange: Exchange, state: State) -> None:
+    """Raises ProxyError shed."""
+    if shed(exchange, state.lag.share, state.rng):
+        state.metrics.shed.child("loop_lag").inc()
+        raise ProxyError("shed", retry_after=_AGAIN)
+
+
+async def place(exchange: Exchange, plan: Plan, waiting: Waiting, meter: Meter) -> None:
+    """Wait for a deployment that takes another request, as long as the model says. Then the plan finds out: it may have
+    another model."""
+    rank = urgency(exchange)
+    came = monotonic()
+    end, called = came + waiting.patience, False
+    while _is_full(plan.route) or (not called and waiting.ahead(rank)):
+        left = end - monotonic()
+        called = left >= _LEAST and await waiting.turn(rank, left)
+        if not called:
+            meter.state.metrics.shed.child("queue").inc()
+            break
+    waited = monotonic() - came
+    if waited > _LEAST:
+        meter.paused(waited)
+
+
+def _is_full(route: Route) -> bool:
+    """Nobody takes another, though somebody would if it were less busy."""
+    now = monotonic()
+    return not route.usable(now) and any(slot.state.full for slot in route.slots)
