@@ -101,6 +101,19 @@ def test_case_space_and_hyphen_do_not_matter_in_a_strategy(written: str) -> None
     assert values.strategy(written) is Strategy.ROUND_ROBIN
 
 
+@pytest.mark.parametrize(
+    ("written", "strategy"),
+    [
+        ("Performance Based", Strategy.PERFORMANCE),
+        ("cost-optimized", Strategy.COST),
+        ("cost_optimised", Strategy.COST),
+        ("Pareto Optimal", Strategy.PARETO),
+    ],
+)
+def test_names_of_other_programs_are_known(written: str, strategy: Strategy) -> None:
+    assert values.strategy(written) is strategy
+
+
 def test_every_strategy_is_known() -> None:
     assert [values.strategy(str(name)) for name in Strategy] == list(Strategy)
 

@@ -232,6 +232,15 @@ def test_cost_counts_how_much_each_says() -> None:
     assert one.choose() == "a"
 
 
+def test_answers_of_about_the_same_length_cost_the_same() -> None:
+    one = Choices.of(Strategy.COST, "ab", prices=(2, 2))
+    one.seen({"a": 0.3, "b": 0.3})
+    one.pace("a").used(one.now, 1000, 0, 500, 0.3)
+    one.pace("b").used(one.now, 1000, 0, 600, 0.3)
+
+    assert 60 < shares(one, 200)["a"] < 140
+
+
 def test_cost_takes_what_nobody_knows_the_price_of_last() -> None:
     one = Choices.of(Strategy.COST, "abc", prices=(None, 5, None))
     assert shares(one, 20) == {"b": 20}

@@ -129,7 +129,14 @@ def _folded(word: str) -> str:
     return re.sub(r"[\s_-]", "", word).casefold()
 
 
-_STRATEGIES = {_folded(strategy): strategy for strategy in Strategy}
+_STRATEGIES = {
+    **{_folded(strategy): strategy for strategy in Strategy},
+    # As other programs call them.
+    "performancebased": Strategy.PERFORMANCE,
+    "costoptimized": Strategy.COST,
+    "costoptimised": Strategy.COST,
+    "paretooptimal": Strategy.PARETO,
+}
 
 
 def strategy(value: object) -> Strategy:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 USUAL_INPUT, USUAL_OUTPUT = 1000.0, 500.0
 """Tokens of a prompt and of an answer, before any was seen."""
+ALIKE = 0.25
+"""The part of the usual length by which answers differ by chance."""
 
 
 def pace(slot: Slot) -> Pace:
@@ -41,7 +43,8 @@ def failures(ready: Sequence[Slot], now: float) -> list[float]:
 def costs(ready: Sequence[Slot], now: float, hints: Hints) -> list[float]:
     """Micro-dollars that a usual request of this model comes to at each; infinite where no price is known.
 
-    All of them would get the same prompt, so that is what all of them usually get. Answers are as long as each makes them.
+    All of them would get the same prompt, so that is what all of them usually get. Answers are as long as each makes them, where
+    that is clearly another length: else of two at the same price now the one and now the other would look cheaper.
     """
     inputs = _mean(pace(slot).input.value(now) for slot in ready)
     outputs = [pace(slot).output.value(now) for slot in ready]
@@ -49,7 +52,7 @@ def costs(ready: Sequence[Slot], now: float, hints: Hints) -> list[float]:
     said = _mean(outputs)
     usual = USUAL_OUTPUT if said is None else said
     return [
-        _cost(slot, asked, usual if output is None else output, hints)
+        _cost(slot, asked, usual if output is None or _alike(output, usual) else output, hints)
         for slot, output in zip(ready, outputs, strict=True)
     ]
 
@@ -61,6 +64,10 @@ def _cost(slot: Slot, asked: float, said: float, hints: Hints) -> float:
     if price.above:
         return float(prices.cost(price, Tokens(input=int(asked), output=int(said))))
     return price.request + asked * price.input + said * price.output
+
+
+def _alike(output: float, usual: float) -> bool:
+    return abs(output - usual) <= ALIKE * usual
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -35,12 +35,12 @@ def performance(tier: Tier, ready: list[Slot], now: float, rng: Random, hints: H
     found = overdue(ready, now, rng)
     if found is not None:
         return found
-    seconds = latencies(ready, now, hints)
-    longest = max(seconds) or 1.0
+    seconds, failing = latencies(ready, now, hints), failures(ready, now)
+    longest, surest = max(seconds) or 1.0, min(failing) + _NOISE
     weighed = tier.weighed
     scores = [
-        weighed.latency * latency / longest + weighed.success * failing
-        for latency, failing in zip(seconds, failures(ready, now), strict=True)
+        weighed.latency * latency / longest + weighed.success * max(share, surest)
+        for latency, share in zip(seconds, failing, strict=True)
     ]
     return lowest(ready, scores, now, rng)
 
