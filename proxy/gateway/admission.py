@@ -50,7 +50,7 @@ def admit(exchange: Exchange, plan: Plan, state: State) -> Awaitable[None] | Non
     assert accounts is not None
     asked = NOTHING
     if found.money or found.tokens:
-        usual, spends = found.answers.p95, found.costs.p95
+        usual, spends = found.answers.glance(), found.costs.glance()
         asked = exchange.reserve = estimating.ask(
             exchange,
             found.tariff,
@@ -86,9 +86,7 @@ def _admitted(exchange: Exchange, found: Limited, hold: Hold) -> None:
         hold.answers = found.answers
     if found.money:
         hold.costs = found.costs
-    requests, tokens = hold.standings()
-    if requests is not None or tokens is not None:
-        exchange.limits = ratelimit_headers.render(exchange.endpoint.family, requests, tokens)
+    exchange.limits = ratelimit_headers.of(exchange.endpoint.family, hold)
 
 
 async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: State) -> Step | None:

@@ -11,11 +11,30 @@ from proxy.core.clock import now
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from proxy.limits.accounts import Standing
+    from proxy.limits.accounts import Hold, Standing
 
 _YEAR = 366 * 86400.0
 _SHORT = (b"0s", *(b"%dms" % thousandths for thousandths in range(1, 1000)))
 """Durations of less than a second, by their milliseconds."""
+_SOON = 999_000_000
+"""Nanoseconds."""
+_REQUESTS = (
+    b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\n"
+    b"x-ratelimit-reset-requests: %b\r\n"
+)
+"""As nearly all have it."""
+
+
+def of(family: str, hold: Hold) -> bytes:
+    """The same, of what was admitted."""
+    if len(hold.parts) == 1 and family != "anthropic":
+        (part,) = hold.parts
+        ahead, place = part.requests - part.moment, part.place
+        if part.requests and not part.tokens and ahead <= _SOON:
+            left = (place.slack + place.gap - ahead) // place.gap
+            return _REQUESTS % (place.subject.rpm, left, _SHORT[-(-ahead // 1_000_000)])
+    requests, tokens = hold.standings()
+    return render(family, requests, tokens)
 
 
 def render(family: str, requests: Standing | None, tokens: Standing | None) -> bytes:

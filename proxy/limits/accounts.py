@@ -18,7 +18,7 @@ from typing import Literal
 from proxy.core import periods
 from proxy.core.clock import monotonic, now
 from proxy.core.model import Quota
-from proxy.limits import leases, shares, windows
+from proxy.limits import leases, plain, shares, windows
 from proxy.limits.holds import Hold, Part
 from proxy.limits.leases import Grant, Lease
 from proxy.limits.subjects import Subject, digest_of
@@ -107,7 +107,10 @@ class Accounts:
     def admit(self, subjects: Sequence[Subject], ask: Ask) -> Hold:
         """Raises Refused, or Short; then nothing is held."""
         if len(subjects) == 1:
-            part = self._taking.take(subjects[0], ask, int(monotonic() * NANO), now(), True)
+            moment, wall, taking = int(monotonic() * NANO), now(), self._taking
+            part = plain.take(taking, subjects[0], ask, moment, wall, True) or taking.take(
+                subjects[0], ask, moment, wall, True
+            )
             return Hold([]) if part is None else Hold([part], part.charges)
         hold = Hold([])
         if subjects:
@@ -147,17 +150,20 @@ class Accounts:
         if hold.settled or self._closed:
             return
         hold.settled = True
-        give = self._taking.give
+        taking = self._taking
         for part in hold.parts:
-            give(part, used, position)
+            if not plain.give(taking, part, used, position):
+                taking.give(part, used, position)
 
     def _take(self, subjects: Sequence[Subject], ask: Ask, shown: bool) -> list[Part]:
-        take = self._taking.take
+        taking = self._taking
         moment, wall = int(monotonic() * NANO), now()
         parts: list[Part] = []
         try:
             for subject in subjects:
-                part = take(subject, ask, moment, wall, shown)
+                part = plain.take(taking, subject, ask, moment, wall, shown) or taking.take(
+                    subject, ask, moment, wall, shown
+                )
                 if part is not None:
                     parts.append(part)
         except (Refused, Short):
@@ -212,10 +218,8 @@ class Accounts:
             window = _Window(table, charge)
             with window as at:
                 if at >= 0:
-                    booked = window.slot + COLUMNS + BOOKED * table.columns + column
-                    windows.settle(
-                        table.memory, table.words, window.slot, at, column, booked, place, amounts
-                    )
+                    where = column, COLUMNS + BOOKED * table.columns + column
+                    windows.settle(table.memory, table.words, window.slot, at, where, place, used)
 
     def _booked(self, charge: Charge, column: int) -> int:
         table = self._table
@@ -309,7 +313,8 @@ class Accounts:
     def use_shares(self, on: bool) -> None:
         """From now on rates, slots and budgets are drawn from this host's shares, and `admit` and `add` raise Short when
         one is empty; off: each host for itself. Quotas are never shared so: they are counted here and `elsewhere`."""
-        self._taking.shared, self._taking.blind, self._taking.factor = on, False, 1.0
+        taking = self._taking
+        taking.shared, taking.blind, taking.factor, taking.plain = on, False, 1.0, not on
 
     def go_blind(self, factor: float) -> None:
         """Limits are shared, but nobody can be asked: this host allows itself `factor` of each rate, all of the slots and
@@ -317,7 +322,7 @@ class Accounts:
         taking = self._taking
         if not taking.blind:
             taking.since = int(monotonic() * NANO)
-        taking.shared, taking.blind, taking.factor = False, True, factor
+        taking.shared, taking.blind, taking.factor, taking.plain = False, True, factor, False
 
     def grant(self, subject: Subject, what: What, amount: int, until: float) -> None:
         """Add to the share: requests (`rpm`), tokens (`tpm`), slots (`concurrency`) or micro-dollars (`budget`).

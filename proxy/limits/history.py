@@ -13,6 +13,8 @@ LEAST = 20
 """Samples before anything is said."""
 
 _MOST = 240
+_FEW = 8
+"""Samples that may wait."""
 _BUCKETS = 4 * 63
 
 
@@ -44,13 +46,16 @@ class History:
     def p95(self, key_id: str, model: str) -> int | None:
         """Of the last hundreds, rounded up by a quarter at most; None while there are fewer than 20."""
         sketch = self._known.get((key_id, model))
-        return None if sketch is None else sketch.p95
+        if sketch is None:
+            return None
+        sketch.look()
+        return sketch.p95
 
 
 class Sketch:
     """Counts by size, and a mark at the bucket of the p95, which moves as they change."""
 
-    __slots__ = ("_above", "_count", "_counts", "_fades", "_mark", "p95")
+    __slots__ = ("_above", "_count", "_counts", "_fades", "_late", "_mark", "add", "p95")
 
     def __init__(self) -> None:
         self._counts = bytearray(_BUCKETS)
@@ -59,31 +64,41 @@ class Sketch:
         self._mark = 0
         self._above = 0
         """Samples in buckets above the mark: at most a twentieth, and with those of the mark more."""
+        self._late: list[int] = []
+        self.add = self._late.append
+        """One request came to this. It counts when somebody looks."""
         self.p95: int | None = None
-        """Rounded up to the edge of its bucket; None while there are too few samples."""
+        """When it was looked at last: rounded up to the edge of its bucket; None while there are too few samples."""
 
-    def add(self, value: int) -> None:
-        """One came to this."""
-        bucket = _bucket(value)
-        counts, mark = self._counts, self._mark
-        counts[bucket] += 1
-        self._count += 1
-        if bucket > mark:
-            self._above += 1
-        if self._count > _MOST:
-            self._fade()
-            counts, mark = self._counts, self._mark
-        count, above = self._count, self._above
+    def glance(self) -> int | None:
+        """The p95, without the last few samples."""
+        late = self._late
+        if late and (len(late) >= _FEW or self.p95 is None):
+            self.look()
+        return self.p95
+
+    def look(self) -> None:
+        """Count what was added."""
+        counts, count, above, mark = self._counts, self._count, self._above, self._mark
+        for value in self._late:
+            bucket = _bucket(value)
+            counts[bucket] += 1
+            count += 1
+            if bucket > mark:
+                above += 1
+            if count > _MOST:
+                self._fade()
+                counts, count, above, mark = self._counts, self._count, self._above, self._mark
+        self._late.clear()
         while above * 20 > count:
             mark += 1
             above -= counts[mark]
         while mark and (above + counts[mark]) * 20 <= count:
             above += counts[mark]
             mark -= 1
-        self._above = above
-        if mark != self._mark or self.p95 is None:
-            self._mark = mark
-            self.p95 = _edge(mark) if count >= LEAST else None
+        self._count, self._above, self._mark = count, above, mark
+        if count >= LEAST:
+            self.p95 = _edge(mark)
 
     def _fade(self) -> None:
         # Up and down by turns: a single sample stays for a while, and not for ever.

@@ -1,8 +1,8 @@
 """What nearly every request is: one that fits, of a subject with a rate of requests, slots, and a budget that may be
-overdrawn by estimates. Looked at in one go, and taken.
+overdrawn by estimates; sent, and over in the window in which it began. Looked at in one go, and done.
 
 Whatever else there may be (a refusal, a window that has ended, a slot that another has, a quota, a limit of tokens, hosts
-that share) is left to `taking.py`, which has looked at nothing yet then: what is taken here is what would be taken there.
+that share) is left to `taking.py`, which finds everything as it was: what is done here is what would be done there.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from proxy.limits import windows
 from proxy.limits.holds import Part
 from proxy.limits.table import CALLED, REQUESTS
 
 if TYPE_CHECKING:
-    from proxy.limits.holds import Place
-    from proxy.limits.table import Table
-    from proxy.limits.terms import Ask
+    from proxy.limits.subjects import Subject
+    from proxy.limits.taking import Taking
+    from proxy.limits.terms import Ask, Used
 
 _slot = struct.Struct("24sq").unpack_from
 """The last word of what is to be undone with the digest, and the arrival of requests."""
@@ -27,12 +28,16 @@ _columns = struct.Struct("2q").unpack_from
 
 
 def take(
-    table: Table, place: Place, columns: int, ask: Ask, moment: int, wall: float, shown: bool
+    taking: Taking, subject: Subject, ask: Ask, moment: int, wall: float, shown: bool
 ) -> Part | None:
     """None: it has to be looked at more closely; nothing is taken."""
+    place = taking.places.get(subject.digest)
+    if place is None or place.subject is not subject or not (place.plain and taking.plain):
+        return None
+    table, columns, here = taking.table, taking.columns, place.inflight
     if not table.kept:
         table.enter(place.lock)
-    words, memory, here = table.words, table.memory, place.inflight
+    words, memory = table.words, table.memory
     try:
         whole, arrival = _slot(memory, place.byte)
         if columns == 1:
@@ -67,3 +72,33 @@ def take(
         if not table.kept or words[CALLED]:
             table.leave(place.lock)
     return Part(place, moment, arrival, 0, ask.tokens, micro, 0, False, place.charges, shown)
+
+
+def give(taking: Taking, part: Part, used: Used, position: int) -> bool:
+    """False: it has to be looked at more closely; nothing is given back."""
+    place = part.place
+    if not place.plain or part.drawn or not used.requests or part.charges is not place.charges:
+        return False
+    table, here = taking.table, place.inflight
+    if not table.kept:
+        table.enter(place.lock)
+    words, memory = table.words, table.memory
+    try:
+        if memory[place.byte : place.end] != place.whole:
+            return False
+        if place.cap:
+            at = place.entry
+            if memory[at * 8 : at * 8 + 16] != place.span:
+                return False
+            windows.settle(memory, words, place.at, at, taking.column, position, used)
+        held = words[here]
+        if held > 0:
+            words[here] = held - 1
+        if part.micro:
+            here += taking.columns
+            left = words[here] - part.micro
+            words[here] = left if left > 0 else 0
+    finally:
+        if not table.kept or words[CALLED]:
+            table.leave(place.lock)
+    return True

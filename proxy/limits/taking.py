@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from proxy.core import periods
 from proxy.core.clock import monotonic
-from proxy.limits import plain, shares, windows
+from proxy.limits import shares, windows
 from proxy.limits.holds import MINUTE, Part, Place, standing_of_requests, standing_of_tokens
-from proxy.limits.table import BOOKED, CALLED, COLUMNS, NANO, REQUESTS, TOKENS
+from proxy.limits.table import BOOKED, COLUMNS, NANO, REQUESTS, TOKENS
 from proxy.limits.terms import Ask, Charge, Refused, Used
 
 if TYPE_CHECKING:
@@ -38,10 +38,13 @@ class Taking:
         self.table = table
         self._memory = table.memory
         self._words = table.words
-        self._column = column
-        self._columns = table.columns
+        self.columns = table.columns
+        self.column = column, COLUMNS + BOOKED * table.columns + column
+        """Its number, and where it has what is booked, in a slot."""
         self._row = struct.Struct(f"{table.columns}q").unpack_from
-        self._places: dict[bytes, Place] = {}
+        self.places: dict[bytes, Place] = {}
+        self.plain = True
+        """Limits are this host's alone (`plain.py`)."""
         self.shared = False
         """Rates, slots and budgets are drawn from shares."""
         self.blind = False
@@ -61,14 +64,14 @@ class Taking:
         at = self.table.claim(subject.digest)
         if at < 0:
             return None
-        if len(self._places) >= _PLACES:
-            self._places.clear()
-        place = self._places[subject.digest] = Place(self.table, at, self._column, subject)
+        if len(self.places) >= _PLACES:
+            self.places.clear()
+        place = self.places[subject.digest] = Place(self.table, at, self.column[0], subject)
         return place
 
     def enter(self, subject: Subject) -> Place | None:
         """The same, with its lock, and what is there certainly is its own."""
-        place = self._places.get(subject.digest)
+        place = self.places.get(subject.digest)
         if place is None or place.subject is not subject:
             place = self.place(subject)
         while place is not None:
@@ -89,16 +92,6 @@ class Taking:
         self, subject: Subject, ask: Ask, moment: int, wall: float, shown: bool
     ) -> Part | None:
         """Raises Refused, or Short. None: there is no room for one who has no budget and no quota: it is not limited."""
-        place = self._places.get(subject.digest)
-        if (
-            place is not None
-            and place.plain
-            and place.subject is subject
-            and not (self.shared or self.blind)
-        ):
-            part = plain.take(self.table, place, self._columns, ask, moment, wall, shown)
-            if part is not None:
-                return part
         place = self.enter(subject)
         if place is None:
             self.crowded += 1
@@ -125,9 +118,9 @@ class Taking:
             here = place.inflight
             words[here] += 1
             if micro:
-                words[here + self._columns] += micro
+                words[here + self.columns] += micro
             if counted:
-                words[here + 2 * self._columns] += counted
+                words[here + 2 * self.columns] += counted
         finally:
             self.table.leave(place.lock)
         return Part(
@@ -285,10 +278,8 @@ class Taking:
         `position` is where the ledger says so, for recovery to know that it is counted; 0: nowhere. Counted first and given
         back then, so that there never is room that there is not.
         """
-        place, words, columns = part.place, self._words, self._columns
-        table = self.table
-        if not table.kept:
-            table.enter(place.lock)
+        place, words, columns = part.place, self._words, self.columns
+        self.table.enter(place.lock)
         try:
             if self._memory[place.byte : place.end] != place.whole and not self._mended(place):
                 return
@@ -298,16 +289,7 @@ class Taking:
                 if words[at] != charge.window or words[at + 1] != charge.ends:
                     at = windows.find(words, place.at, charge.window, charge.ends)
                 if at >= 0:
-                    windows.settle(
-                        self._memory,
-                        words,
-                        place.at,
-                        at,
-                        self._column,
-                        here + BOOKED * columns,
-                        position,
-                        (used.requests, used.tokens, used.micro),
-                    )
+                    windows.settle(self._memory, words, place.at, at, self.column, position, used)
                 position += step
             held = words[here]
             if held > 0:
@@ -315,17 +297,15 @@ class Taking:
             if part.micro:
                 left = words[here + columns] - part.micro
                 words[here + columns] = left if left > 0 else 0
-            if part.counted or part.tokens or part.drawn or not used.requests:
-                self._give_more(part, used)
+            self._give_more(part, used)
         finally:
-            if not table.kept or words[CALLED]:
-                table.leave(place.lock)
+            self.table.leave(place.lock)
 
     def _give_more(self, part: Part, used: Used) -> None:
-        """What few requests have: tokens of a quota or at a rate, shares, a request that was never sent."""
+        """What not all requests have: tokens of a quota or at a rate, shares, a request that was never sent."""
         place, words = part.place, self._words
         if part.counted:
-            counted = place.inflight + 2 * self._columns
+            counted = place.inflight + 2 * self.columns
             words[counted] = max(words[counted] - part.counted, 0)
         if part.drawn:
             shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
@@ -367,7 +347,7 @@ class Taking:
 
     def _sum(self, place: Place, kind: int) -> int:
         """Over all columns: in flight, micro-dollars reserved, tokens reserved."""
-        columns = self._columns
+        columns = self.columns
         at = place.at + COLUMNS + kind * columns
         return self._words[at] if columns == 1 else sum(self._row(self._memory, at * 8))
 

@@ -17,6 +17,8 @@ from proxy.limits.table import COUNTS, SHARES, UNDO, WINDOW
 if TYPE_CHECKING:
     from mmap import mmap
 
+    from proxy.limits.terms import Used
+
 REQUESTS, TOKENS, MICRO = 2, 3, 4
 OWN, BEFORE, ELSEWHERE = 0, 3, 6
 """To be added to one of those three."""
@@ -67,23 +69,25 @@ def settle(
     words: memoryview[int],
     slot: int,
     at: int,
-    column: int,
-    booked: int,
+    column: tuple[int, int],
     position: int,
-    used: tuple[int, int, int],
+    used: Used,
 ) -> None:
-    """Add requests, tokens and micro-dollars, and say at the word `booked` that this is done: all of it, or nothing, in
-    whatever instant this process is killed (`Table.mend`). Under the lock of the slot.
+    """Add what was used, and say in the word for what is `booked` that this is done: all of it, or nothing, in whatever
+    instant this process is killed (`Table.mend`). Under the lock of the slot.
 
-    Words are written one after the other, each whole; `column` is whose `booked` it is. `position` 0: it is only added.
+    Words are written one after the other, each whole; `column` is whose `booked` it is, and where that is in a slot.
+    `position` 0: it is only added.
     """
     if not position:
-        add(words, at, *used)
+        add(words, at, used.requests, used.tokens, used.micro)
         return
-    requests, tokens, micro = _counts(memory, (at + REQUESTS) * 8)
-    _set_undo(memory, (slot - UNDO) * 8, at << 16 | column, requests, tokens, micro, position)
-    _set_counts(memory, (at + REQUESTS) * 8, requests + used[0], tokens + used[1], micro + used[2])
-    words[booked] = position
+    counts = at * 8 + 16
+    requests, tokens, micro = _counts(memory, counts)
+    number, booked = column
+    _set_undo(memory, (slot - UNDO) * 8, at << 16 | number, requests, tokens, micro, position)
+    _set_counts(memory, counts, requests + used.requests, tokens + used.tokens, micro + used.micro)
+    words[slot + booked] = position
     words[slot - 1] = 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from datetime import datetime
 from math import inf
 
@@ -10,11 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import clock
-from proxy.gateway.ratelimit_headers import duration, render
-from proxy.limits.accounts import Standing
+from proxy.core.model import Limits
+from proxy.gateway.ratelimit_headers import duration, of, render
+from proxy.limits.accounts import Accounts, Ask, Refused, Standing
+from proxy.limits.subjects import subject
 from proxy.wire.retry_after import retry_after
 
 REQUESTS, TOKENS = Standing(100, 42, 34.5), Standing(1000, 0, 0.02)
+
+
+_UNITS = {b"ms": 1, b"s": 1000, b"m": 60_000, b"h": 3_600_000}
+
+
+def _milliseconds(said: bytes) -> float:
+    _, _, duration = said.strip().rpartition(b": ")
+    parts = re.findall(rb"([\d.]+)(ms|h|m|s)", duration)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def lines(rendered: bytes) -> dict[bytes, bytes]:
@@ -94,3 +107,27 @@ def test_a_wait_without_end_is_still_a_header(family: str) -> None:
     said = lines(render(family, Standing(1, 0, inf), None))
 
     assert all(said.values())
+
+
+@given(
+    st.sampled_from([1, 7, 60, 6000, 10**8]), st.integers(1, 5), st.integers(0, 4), st.floats(0, 90)
+)
+def test_what_was_admitted_is_said_as_its_standings_are(
+    rpm: int, burst: int, before: int, later: float
+) -> None:
+    one = subject("key", "a", "a", Limits(rpm=rpm, burst=burst))
+    assert one is not None
+    with clock.held() as hands:
+        accounts = Accounts.memory()
+        hold = accounts.admit((), Ask())
+        for _ in range(before + 1):
+            hands.advance(later)
+            with suppress(Refused):
+                hold = accounts.admit((one,), Ask())
+
+    said, rendered = (of("openai", hold), render("openai", *hold.standings()))
+
+    assert said.rpartition(b"reset")[0] == rendered.rpartition(b"reset")[0]
+    assert of("anthropic", hold) == render("anthropic", *hold.standings())
+    exact, rounded = (_milliseconds(each) for each in (said, rendered))
+    assert abs(exact - rounded) <= 1

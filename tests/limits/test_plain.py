@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal
 from unittest.mock import patch
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import clock
-from proxy.core.model import Budget, Limits, Quota
+from proxy.core.model import Budget, Limits
 from proxy.limits import plain
 from proxy.limits.accounts import Accounts, Ask, Hold, Refused, Used
+from proxy.limits.holds import Part
 from proxy.limits.subjects import Subject, subject
+from proxy.limits.taking import Taking
 
 Outcome = tuple[str, float] | tuple[object, ...]
 
@@ -66,7 +67,7 @@ def test_both_ways_admit_refuse_and_count_alike(
     if who is None:
         return
     one, other = Side(), Side()
-    never: Any = patch.object(plain, "take", lambda *_: None)
+    never: Any = patch.multiple(plain, take=lambda *_: None, give=lambda *_: False)
 
     with clock.held() as hands:
         for what, number in steps:
@@ -80,30 +81,41 @@ def test_both_ways_admit_refuse_and_count_alike(
 
 
 def test_it_is_used_where_it_can_be_and_nowhere_else() -> None:
-    asked: list[object] = []
-    take = plain.take
+    taken: list[str] = []
+    given: list[str] = []
+    take, give = plain.take, plain.give
 
-    def told(*arguments: Any) -> Any:
-        part = take(*arguments)
-        asked.append(part)
+    def told_take(taking: Taking, one: Subject, *rest: Any) -> Any:
+        part = take(taking, one, *rest)
+        taken.extend([one.id] if part is not None else [])
         return part
 
-    common = subject("key", "a", "a", Limits(60, 0, 3, 0, Budget(1.0, "day")))
-    tokens = subject("key", "b", "b", Limits(60, 100))
-    strict = subject("key", "c", "c", Limits(budget=Budget(1.0, "day", strict=True)))
-    quota = subject("key", "d", "d", None, Quota(requests=5))
-    none = subject("key", "e", "e", Limits(budget=Budget(0.0, "day")))
+    def told_give(taking: Taking, part: Part, *rest: Any) -> bool:
+        done = give(taking, part, *rest)
+        given.extend([part.place.subject.id] if done else [])
+        return done
+
+    limits = {
+        "common": Limits(60, 0, 3, 0, Budget(1.0, "day")),
+        "tokens": Limits(60, 100),
+        "strict": Limits(budget=Budget(1.0, "day", strict=True)),
+        "nothing": Limits(budget=Budget(0.0, "day")),
+    }
     accounts = Accounts.memory()
 
-    with patch.object(plain, "take", told):
-        for one in (common, tokens, strict, quota):
+    with patch.object(plain, "take", told_take), patch.object(plain, "give", told_give):
+        for name, each in limits.items():
+            one = subject("key", name, name, each)
             assert one is not None
             for _ in range(3):
-                accounts.settle(accounts.admit((one,), Ask(1, 1, 1)), Used(1, 1))
-        assert none is not None
-        for _ in range(2):
-            with pytest.raises(Refused):
-                accounts.admit((none,), Ask(1, 1, 1))
+                try:
+                    hold = accounts.admit((one,), Ask(1, 1, 1))
+                except Refused:
+                    assert name == "nothing"
+                else:
+                    accounts.settle(hold, Used(1, 1))
 
-    assert len(asked) == 2  # the first of all finds out where it is, and in which window
-    assert None not in asked
+    assert (
+        taken == ["key:common"] * 2
+    )  # the first of all finds out where it is, and in which window
+    assert given == ["key:common"] * 3

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.limits import windows
 from proxy.limits.table import COUNTS, SHARES, UNDO, WINDOW
+from proxy.limits.terms import Used
 
 NOW = 1_000.0
 
@@ -71,7 +72,7 @@ def test_what_is_settled_is_added_and_said_to_be(position: int) -> None:
     at = windows.make(words, UNDO, 500, 2_000, -1, NOW)
     windows.add(words, at, 10, 20, 30)
 
-    windows.settle(memory, words, UNDO, at, 3, UNDO + SHARES, position, (1, -2, 3))
+    windows.settle(memory, words, UNDO, at, (3, SHARES), position, Used(-2, 3, 1))
 
     assert words[at + windows.REQUESTS : at + windows.MICRO + 1].tolist() == [11, 18, 33]
     assert words[UNDO + SHARES] == position
