@@ -193,10 +193,11 @@ class Worker:
         await self.pool.close()
 
     def _clear_caches(self) -> None:
-        """Forget what can be found out anew: addresses of providers, and routes worked out for this snapshot."""
+        """Forget what can be found out anew: addresses of providers, routes worked out for this snapshot, answers."""
         for upstream in self.pool.upstreams():
             upstream.forget_addresses()
         self.state.live.routes.clear()
+        self.state.replies.clear()
 
     def _hung_up(self) -> None:
         tasks.spawn(self._reload(), name="reload")

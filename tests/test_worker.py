@@ -22,6 +22,7 @@ from proxy import __version__
 from proxy.core import redact, tasks
 from proxy.core.model import Admin, Credential, Snapshot, VirtualKey
 from proxy.core.secret import Secret
+from proxy.state.replies import Reply
 from proxy.upstream.resolver import VettingResolver
 from proxy.worker import Worker, listen
 from tests.gateway.asked import CHAT, provider, raw, snapshot
@@ -206,11 +207,14 @@ async def test_clearing_the_caches_forgets_addresses_and_routes(
             assert [await ask(), await ask()] == [200, 200]
             assert asked.count("localhost") == 1
             assert served.worker.state.live.routes
+            replies = served.worker.state.replies
+            replies.put(b"a", Reply(200, b"", b""), 0.0, 1e9, 10_000)
 
             clear = raw("POST", "/admin/cache/clear", b"", "Authorization: Bearer t0ken")
             assert (await served.ask(clear, served.admin)).status == 200
 
             assert not served.worker.state.live.routes
+            assert not len(replies)
             assert await ask() == 200
             assert asked.count("localhost") == 2
 

@@ -21,6 +21,8 @@ def watch(metrics: Metrics, state: State) -> None:
     metrics.spool_records.watch(lambda: _records(state))
     metrics.spool_bytes.watch(lambda: [] if state.spool is None else [((), state.spool.bytes)])
     metrics.spool_full.watch(lambda: [] if state.spool is None else [((), int(state.spool.tight))])
+    metrics.cache_bytes.watch(lambda: [((), state.replies.size)])
+    metrics.cache_entries.watch(lambda: [((), len(state.replies))])
     metrics.quota_used.watch(lambda: _used(state))
     metrics.quota_reset.watch(lambda: _resets(state))
 

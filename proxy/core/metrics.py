@@ -263,6 +263,10 @@ class Metrics:
             ("result",),
             cap=8,
         )
+        self.cache_bytes = gauge(
+            "headrace_cache_bytes", "Bytes that answers which are kept take, about."
+        )
+        self.cache_entries = gauge("headrace_cache_entries", "Answers that are kept.")
         self.coalesced = counter(
             "headrace_coalesced_total", "Requests that were given the answer of another one.", cap=8
         )
