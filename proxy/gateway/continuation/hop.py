@@ -297,9 +297,7 @@ class _Hop:
         now = monotonic()
         plan.ended(candidate)
         if candidate.subjects:
-            charges = admission.leave(self._exchange, candidate, meter.state, sent=error.sent)
-            if charges and meter.entry is not None:
-                meter.entry.requested(charges)
+            meter.given_back(candidate, sent=error.sent)
         missed = error.cause is Cause.MISMATCH
         if missed or (added and error.cause in _UNWILLING):
             self._count("mismatch" if missed else "refused")

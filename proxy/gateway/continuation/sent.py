@@ -95,9 +95,10 @@ class Sent:
 
     def note(self, name: bytes, data: bytes) -> None:
         """One event that passed."""
-        self._kept.append((name, data))
-        if len(self._kept) > _MANY:
-            self._digest()
+        if self._plain:
+            self._kept.append((name, data))
+            if len(self._kept) > _MANY:
+                self._digest()
 
     def add(self, events: Iterable[ir.Event]) -> None:
         """What the client was told."""
