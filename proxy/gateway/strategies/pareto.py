@@ -27,7 +27,8 @@ _BEHIND = 1e6
 """Further than any distance."""
 _NO_SLACK = 1.0
 
-Point = tuple[float, ...]
+Point = tuple[float, float, float]
+"""Seconds, micro-dollars, share of failures."""
 
 
 def performance(tier: Tier, ready: list[Slot], now: float, rng: Random, hints: Hints) -> Slot:
@@ -88,10 +89,11 @@ def pareto(tier: Tier, ready: list[Slot], now: float, rng: Random, hints: Hints)
 
 def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
     """Another is nowhere worse, and better somewhere."""
-    return any(
-        other != point and all(one <= own for one, own in zip(other, point, strict=True))
-        for other in others
-    )
+    late, dear, failing = point
+    for other in others:
+        if other[0] <= late and other[1] <= dear and other[2] <= failing and other != point:
+            return True
+    return False
 
 
 def _distances(points: Sequence[Point], front: Sequence[Point]) -> list[float]:
