@@ -9,9 +9,9 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from proxy.core.errors import Cause, ProxyError, UpstreamError
+from proxy.gateway import blame
+from proxy.gateway.candidate import Candidate, Step
 from proxy.gateway.deadline import late
 from proxy.gateway.resort import last_resort, nobody
 from proxy.gateway.search import Search
@@ -22,62 +22,24 @@ from proxy.gateway.verdict import (
     Attempt,
     Rule,
     cause_of,
-    harm_of_cut,
     last_word,
     without_retry,
 )
-from proxy.state.credentials import CredentialState, Refusal
 from proxy.state.health import CLOSED, NO_PROBE, PANIC, PROBE
 
 if TYPE_CHECKING:
     from random import Random
 
-    from proxy.core.model import Credential, Deployment, Model
     from proxy.gateway.deadline import Deadline
     from proxy.gateway.hints import Hints
-    from proxy.gateway.selection import Kind, Move, Route, Slot
+    from proxy.gateway.selection import Move, Route, Slot
     from proxy.limits.accounts import Refused
-    from proxy.limits.subjects import Subject
-    from proxy.state.live import DeploymentState
+
+__all__ = ["Candidate", "Plan", "Step"]
 
 _HELD_BACK = 1.0
 """Seconds after which a host that refuses most requests is asked once more, in any case."""
-_TOO_MUCH = (503, 529)
-"""Statuses by which a provider says that it has too much to do."""
 _TTFT_FACTOR, _TTFT_MIN, _TTFT_MAX = 3.0, 2.0, 12.0
-
-
-class Candidate(Struct, gc=False):
-    """One attempt to make. A new one for each, also on the same deployment."""
-
-    model: Model
-    deployment: Deployment
-    credential: Credential | None
-    upstream_model: str
-    state: DeploymentState
-    credential_state: CredentialState | None
-    """None where the provider needs no credential."""
-    slot: Slot
-    held: CredentialState
-    """What a refusal cools: the credential, or the deployment's stand-in for one."""
-    started: float
-    """When it is to be sent."""
-    probe: int
-    dialect: str = ""
-    """What the provider is asked in."""
-    streak: float = 0.0
-    in_flight: bool = True
-    subjects: tuple[Subject, ...] = ()
-    """What is limited of it, as far as it was admitted."""
-
-
-class Step(Struct, frozen=True, gc=False):
-    """What to do after a failure: wait `delay` and try `candidate`, or give up with `error`."""
-
-    candidate: Candidate | None
-    delay: float
-    error: ProxyError | UpstreamError | None
-    kind: Kind
 
 
 class Plan:
@@ -203,7 +165,7 @@ class Plan:
 
     def beaten(self, candidate: Candidate, now: float) -> None:
         """It was given up for one that was quicker, after longer than it usually takes."""
-        self._observe_late(candidate, now)
+        blame.took_longer(candidate, now, self.size)
 
     def resumed(
         self, candidate: Candidate, error: UpstreamError | None, now: float, *, same: bool = False
@@ -273,14 +235,7 @@ class Plan:
 
     def cut(self, candidate: Candidate, error: UpstreamError, now: float) -> None:
         """The answer broke off after the client had seen some of it."""
-        harm = harm_of_cut(error)
-        if harm:
-            candidate.state.cut(now, harm, candidate.streak, self._rng)
-            candidate.state.penalise(now)
-            if candidate.state.pace is not None:
-                candidate.state.pace.cut(now, harm)
-        elif RULES[cause_of(error)].key:
-            self._cool(candidate, cause_of(error), error, now)
+        blame.cut(candidate, error, now, self._rng)
 
     def ended(self, candidate: Candidate) -> None:
         """The attempt holds nothing any more. Once for each candidate; again does no harm."""
@@ -326,12 +281,6 @@ class Plan:
         """Seconds in which its deployment has shown content in 95 of 100 requests of about this size; None: not known."""
         return candidate.state.by_size.p95(self.size)
 
-    def _observe_late(self, candidate: Candidate, now: float) -> None:
-        """It took longer than this to show content: without that a p95 never learns that a provider got slower."""
-        seconds = max(now - candidate.started, 0.0)
-        candidate.state.latency.observe(now, seconds)
-        candidate.state.by_size.observe(now, self.size, seconds)
-
     # --- what comes of a failure ---
 
     def _note(self, candidate: Candidate, error: UpstreamError, now: float) -> tuple[Cause, Rule]:
@@ -341,7 +290,10 @@ class Plan:
         rule = RULES[cause]
         self.attempts.append(Attempt(candidate.deployment.id, error.cause, error.status))
         self._causes.append(cause)
-        self._blame(candidate, cause, rule, error, now)
+        choice = self.route.choice
+        blame.failed(candidate, cause, error, now, self._rng, size=self.size, choice=choice)
+        if rule.key:
+            self._search.refused(candidate.held)
         return cause, rule
 
     def _word(self, now: float) -> ProxyError | UpstreamError:
@@ -351,46 +303,6 @@ class Plan:
             return nobody(self.route, now, search.limits(now))
         left = search.rate_limit_left(now)
         return last_word(self.attempts, self._causes, self._error, left)
-
-    def _blame(
-        self, candidate: Candidate, cause: Cause, rule: Rule, error: UpstreamError, now: float
-    ) -> None:
-        state = candidate.state
-        if state.ceiling is not None and (
-            cause in (Cause.RATE_LIMIT, Cause.TIMEOUT_TTFT) or error.status in _TOO_MUCH
-        ):
-            state.ceiling.bad(now, state.latency.estimate(now))
-        if rule.key:
-            self._cool(candidate, cause, error, now)
-            self._search.refused(candidate.held)
-        if rule.harm:
-            state.penalise(now)
-            if self.route.choice and not 200 <= error.status < 300:
-                state.acceptance.refused(now)
-            if state.pace is not None:
-                state.pace.failed(now, rule.harm)
-        if cause is Cause.TIMEOUT_TTFT:
-            self._observe_late(candidate, now)
-            if state.pace is not None:
-                state.pace.first.add(now, max(now - candidate.started, 0.0))
-        elif cause is Cause.DEADLINE:
-            # Whoever has little time would teach it that this is how long it takes.
-            state.latency.exceeded(now, max(now - candidate.started, 0.0))
-        if rule.harm or (cause is Cause.RATE_LIMIT and candidate.probe == PROBE):
-            state.bad(now, rule.harm, candidate.probe, self._rng)
-        elif candidate.probe == PROBE:
-            state.release_probe()
-        candidate.probe = NO_PROBE
-
-    def _cool(self, candidate: Candidate, cause: Cause, error: UpstreamError, now: float) -> None:
-        held = candidate.held
-        last = not any(
-            state is not held and state.until <= now for _, state in candidate.slot.pool.keys
-        )
-        refusal = Refusal(cause, candidate.started, error.status, error.retry_after, last)
-        held.cool(refusal, now, self._rng)
-        if cause is Cause.RATE_LIMIT:
-            candidate.state.penalise(now, error.retry_after or 0.0)
 
     def _won(self, move: Move | None, now: float) -> Move | None:
         """Take the place of the probe, if it is one. Where another worker was quicker: what there is instead."""
