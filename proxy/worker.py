@@ -28,6 +28,7 @@ from proxy.recording import Recording
 from proxy.state.lag import TICK
 from proxy.state.live import Live
 from proxy.state.state import State
+from proxy.upstream import warming
 from proxy.upstream.pool import UpstreamPool
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Worker:
         self.sync = None if file is None else self._sync(file, name)
         self._following: asyncio.Task[None] | None = None
         self._vigil: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._recording = Recording(self.state, name, None if file is None else file.table)
         self._servers: list[asyncio.Server] = []
         self._stop = asyncio.Event()
@@ -137,6 +139,9 @@ class Worker:
         await self._recording.start(None if self.sync is None else self.sync.store)
         prober = Prober(self.state, self.pool)
         self._vigil = tasks.spawn(vigil.keep(self.state.live, prober), name="vigil")
+        self._warming = tasks.spawn(
+            warming.keep(self.pool, lambda: self.state.snapshot.providers.values()), name="warming"
+        )
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_server(self.gateway.connection, sock=api))
         await self._start_admin(admin)
@@ -184,7 +189,7 @@ class Worker:
         if not drained.done():
             await self.gateway.drain(5.0)
         await self._recording.close()
-        for task in (self._vigil, self._following):
+        for task in (self._vigil, self._warming, self._following):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})

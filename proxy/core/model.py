@@ -232,6 +232,8 @@ class Provider(Struct, frozen=True, eq=False):
     proxy: str | None = None
     max_connections: int = 0
     """Connections to one host at once; 0 is no limit."""
+    warm: int = 0
+    """Connections that are kept open ahead of need, by each worker."""
     timeouts: Timeouts = Timeouts()
     param_defaults: Mapping[str, Any] = field(default_factory=dict)
     param_overrides: Mapping[str, Any] = field(default_factory=dict)

@@ -103,6 +103,7 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
         "pass_deadline": provider.pass_deadline,
         "proxy": provider.proxy and _PASSWORD.sub(f"{MASK}@", provider.proxy),
         "max_connections": provider.max_connections,
+        "warm": provider.warm,
         "conversation": provider.conversation and _conversation(provider, provider.conversation),
     }
 

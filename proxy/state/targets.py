@@ -261,6 +261,7 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         pass_deadline=block.pass_deadline,
         proxy=block.proxy,
         max_connections=block.max_connections,
+        warm=block.warm,
         timeouts=_set(model.Timeouts(), defaults.timeouts, block.timeouts),
         param_defaults=_given(_merged(defaults.param_defaults, block.param_defaults)),
         param_overrides=_merged(defaults.param_overrides, block.param_overrides),

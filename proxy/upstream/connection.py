@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from aiohttp.client_proto import ResponseHandler
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from proxy.core.clock import monotonic
 from proxy.core.errors import Cause, UpstreamError
 
 Headers = list[tuple[bytes, bytes]]
@@ -53,6 +54,8 @@ class UpstreamConnection(ResponseHandler):
         self.consumer: Consumer | None = None
         self.served = 0
         """Responses completed: above 0 the connection was reused and may have gone stale."""
+        self.born = monotonic()
+        """When it was opened."""
         self._llhttp: HttpResponseParser | None = None
         self._headers: Headers = []
         self._head_size = 0

@@ -474,6 +474,12 @@ class Provider(Section):
         pattern=r"^https?://[^\s/?#]+/?$",
     )
     max_connections: int = Field(default=0, description="Connections at once; 0 is no limit.", ge=0)
+    warm: int = Field(
+        default=0,
+        description="Connections that each worker keeps open ahead of need.",
+        ge=0,
+        le=100,
+    )
     conversation: Conversation | None = Field(
         default=None, description="It is a chat service where a conversation is begun first."
     )
