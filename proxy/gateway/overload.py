@@ -55,6 +55,8 @@ async def place(exchange: Exchange, plan: Plan, waiting: Waiting, meter: Meter) 
     rank = urgency(exchange)
     came = monotonic()
     end, called = came + waiting.patience, False
+    if exchange.deadline is not None:
+        end = min(end, exchange.deadline.at)
     while _is_full(plan.route) or (not called and waiting.ahead(rank)):
         left = end - monotonic()
         called = left >= _LEAST and await waiting.turn(rank, left)

@@ -139,6 +139,20 @@ async def test_who_waits_has_the_next_place_the_most_urgent_first() -> None:
     assert {answer.status for answer in answers} == {200}
 
 
+async def test_nobody_waits_longer_than_the_client_does() -> None:
+    one = Patient()
+    async with scripted(one) as url, serving(limited(url, queue=60.0)) as served:
+        begun = [begin(served) for _ in range(2)]
+        await until(lambda: one.open == 2)
+        async with asyncio.timeout(20.0):
+            late = await served.ask(asked("X-Request-Deadline-Ms: 100"))
+        for _ in begun:
+            one.answer()
+        await asyncio.gather(*begun)
+
+    assert late.status in (429, 504)
+
+
 async def test_who_waited_in_vain_goes_to_another_model_or_is_refused() -> None:
     one = Patient()
     async with scripted(one) as url, scripted(Provider(whole())) as other:
