@@ -96,6 +96,16 @@ def text_of(answer: Answer) -> str:
     return "".join(piece for event in answer.events for piece in pieces(event))
 
 
+_ONCE_MESSAGES = (
+    "message_start",
+    "content_block_start",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+)
+_ONCE_RESPONSES = ("response.created", "response.output_item.added", "response.completed")
+
+
 def assert_one_stream(dialect: str, answer: Answer) -> None:
     """It is one legal stream, as if nothing had happened."""
     kinds = [event.get("type") for event in answer.events if isinstance(event, dict)]
@@ -108,13 +118,11 @@ def assert_one_stream(dialect: str, answer: Answer) -> None:
         assert answer.events[-1] == "[DONE]"
         assert answer.events.count("[DONE]") == 1
     elif dialect == "messages":
-        once = ("message_start", "content_block_start", "content_block_stop", "message_delta")
-        assert [kinds.count(kind) for kind in (*once, "message_stop")] == [1] * 5
+        assert [kinds.count(kind) for kind in _ONCE_MESSAGES] == [1] * 5
         assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
         assert {event["index"] for event in answer.events if "index" in event} == {0}
     elif dialect == "responses":
-        once = ("response.created", "response.output_item.added", "response.completed")
-        assert [kinds.count(kind) for kind in once] == [1, 1, 1]
+        assert [kinds.count(kind) for kind in _ONCE_RESPONSES] == [1, 1, 1]
         numbers = [event["sequence_number"] for event in answer.events]
         assert numbers == sorted(set(numbers))
         last = answer.events[-1]["response"]
@@ -193,8 +201,8 @@ async def test_it_breaks_off_twice_and_no_more(sim: Simulator, tmp_path: Path) -
         assert text_of(answer) == CANONICAL
         assert_one_stream("chat", answer)
 
-    models = (*models[:2], cut.format(40), "sim-n60")
-    async with serving(settings(["match"], *models, urls=[sim.url]), tmp_path) as proxy:
+    thrice = (*models[:2], cut.format(40), "sim-n60")
+    async with serving(settings(["match"], *thrice, urls=[sim.url]), tmp_path) as proxy:
         answer = await ask(proxy)
         assert_loud(answer)
         assert text_of(answer) == words.whole(Steer(tokens=40), 40)
@@ -316,8 +324,15 @@ async def answering(stream: Stream) -> AsyncIterator[str]:
         yield url
 
 
+def places(stream: Stream) -> list[int]:
+    """Around the end of every event, and inside of each; `tests/gateway/continuation` has every byte, without sockets."""
+    ends = [match.end() for match in re.finditer(rb"(\r?\n){2}", stream.whole)]
+    near = {at + step for at in ends for step in (-2, -1, 0, 1)}
+    return sorted(at for at in near | {*range(0, len(stream.whole), 61)} if at < len(stream.whole))
+
+
 @pytest.mark.parametrize("name", ["chat", "messages", "gemini", "responses"])
-async def test_cut_at_any_byte_the_answer_is_right_or_the_error_is_loud(
+async def test_cut_anywhere_the_answer_is_right_or_the_error_is_loud(
     tmp_path: Path, name: str
 ) -> None:
     stream = STREAMS[name]
@@ -328,7 +343,7 @@ async def test_cut_at_any_byte_the_answer_is_right_or_the_error_is_loud(
     async with cutting(stream) as bad, answering(stream) as good:
         content = settings(["match"], "m", "m", urls=[bad, good])
         async with serving(content, tmp_path) as proxy:
-            for at in range(0, len(stream.whole), 3):
+            for at in places(stream):
                 text = orjson.dumps({**dialect.body, "model": "m", "stream": True})
                 body = text.replace(b'"hi"', b'"cut:%d"' % at)
                 answer = await proxy.post(path, body)
@@ -345,7 +360,7 @@ async def test_cut_at_any_byte_the_answer_is_right_or_the_error_is_loud(
                     assert SAID.startswith(said), at
                 continued += b": continued" in answer.body
     assert whole > 0
-    assert continued > 100 or name in ("gemini", "responses")
+    assert continued > 10 or name in ("gemini", "responses")
 
 
 # --- around it ---

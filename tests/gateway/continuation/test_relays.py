@@ -11,19 +11,35 @@ import pytest
 
 from proxy.core.errors import Cause
 from proxy.dialects import ir
+from proxy.dialects.base import Decoder
 from proxy.gateway.attempt import End
 from proxy.gateway.continuation.relays import (
     OpenEventRelay,
     OpenTranslatingRelay,
+    SpliceRelay,
     error_of,
     mark,
     may_leave_open,
 )
+from proxy.gateway.continuation.rungs import RUNGS
+from proxy.gateway.continuation.seam import Seam
 from proxy.gateway.relay import BytesRelay, EventRelay
 from proxy.gateway.response import respond
 from proxy.gateway.translating import TranslatingRelay
+from proxy.gateway.translation import Translation
+from proxy.wire.sse import events
 from tests.gateway.rig import Rig
-from tests.line.streams import CHAT, CHUNKED, GEMINI, LAST_CHUNK, MESSAGES, Stream, chunk
+from tests.line.streams import (
+    CHAT,
+    CHUNKED,
+    GEMINI,
+    LAST_CHUNK,
+    MESSAGES,
+    STREAMS,
+    TEXT,
+    Stream,
+    chunk,
+)
 
 BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
 CLAUDE = BODY.replace(b"{", b'{"max_tokens":9,', 1)
@@ -212,4 +228,121 @@ def test_what_a_client_is_told_goes_on_in_its_numbers(loop: asyncio.AbstractEven
     assert encoder is not None
     data = encoder.encode(ir.TextDelta(0, "more")).partition(b"data: ")[2]
     assert orjson.loads(data)["index"] == 0
+    rig.close()
+
+
+# --- every byte ---
+
+BODIES = {
+    "chat": BODY,
+    "messages": CLAUDE,
+    "gemini": b'{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}',
+    "responses": b'{"model":"m","stream":true,"store":false,"input":"hi"}',
+}
+NAMES = {
+    "chat": "openai.chat",
+    "messages": "anthropic.messages",
+    "gemini": "gemini.generate",
+    "responses": "openai.responses",
+}
+TERMINAL = {
+    "chat": b"data: [DONE]\n\n",
+    "messages": b"event: message_stop\n",
+    "gemini": b'"finishReason":"STOP"',
+    "responses": b"event: response.completed\n",
+}
+SAID = "".join(orjson.loads(f'"{text}"') for text in TEXT)
+
+
+def go_on(rig: OpenRig, client: str, second: Stream, rung: str = "match") -> SpliceRelay:
+    """Whoever goes on answers whole, at once."""
+    loop = rig.gate.done.get_loop()
+    language = "" if second.name == client else NAMES[second.name]
+    other = Rig(loop, client, language=language, body=BODIES[client], eager=False)
+    other.upstream.data_received(CHUNKED + chunk(second.whole) + LAST_CHUNK)
+    attempt, sent = other.attempt, rig.left.sent
+    if attempt.translation is None:
+        attempt.translation = Translation(other.exchange, attempt.candidate)
+
+    def sew(decoder: Decoder) -> Seam:
+        return Seam(decoder, RUNGS[rung](sent.text), sent, "", lambda: None)
+
+    relay = SpliceRelay(rig.left, attempt, sew)
+    relay.begin([])
+    return relay
+
+
+def text_in_body(body: bytes) -> str:
+    """Of whatever dialect."""
+    found = []
+    for event in events(body.replace(b"\r\n\rdata", b"\r\n\r\ndata")):
+        if event.data is None or event.data == b"[DONE]":
+            continue
+        value = orjson.loads(event.data)
+        found += [one["delta"].get("content") or "" for one in value.get("choices", ())]
+        for candidate in value.get("candidates", ()):
+            found += [part.get("text", "") for part in candidate["content"]["parts"]]
+        delta = value.get("delta")
+        if isinstance(delta, str):
+            found.append(delta)
+        elif value.get("type") == "content_block_delta":
+            found.append(delta["text"])
+    return "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("client", "first", "second"),
+    [
+        ("chat", "chat", "chat"),
+        ("messages", "messages", "messages"),
+        ("gemini", "gemini", "gemini"),
+        ("chat", "messages", "gemini"),
+        ("messages", "chat", "messages"),
+        ("responses", "chat", "messages"),
+    ],
+)
+def test_wherever_it_breaks_the_text_is_right_or_the_error_is_loud(
+    loop: asyncio.AbstractEventLoop, client: str, first: str, second: str
+) -> None:
+    stream = STREAMS[first]
+    language = "" if first == client else NAMES[first]
+    finished = len(stream.whole) - len(stream.end)
+    spliced = 0
+    step = 1 if client == first == second == "messages" else 9
+    for at in range(len(b"".join(stream.opening)) + 1, len(stream.whole), step):
+        rig = OpenRig(loop, client, language=language, body=BODIES[client])
+        rig.feed(CHUNKED, chunk(stream.whole[:at]))
+        rig.eof()
+        if rig.attempt.relay is not None and rig.left.left_open:
+            relay = go_on(rig, client, STREAMS[second])
+            assert relay.seam.joined, at
+            spliced += 1
+        if TERMINAL[client] in rig.body:
+            assert text_in_body(rig.body) == SAID, at
+            assert rig.body.count(TERMINAL[client]) == 1
+            assert rig.complete
+        elif rig.exchange.head_sent:
+            assert at >= finished, at
+            assert b'"error"' in rig.body
+            assert SAID.startswith(text_in_body(rig.body))
+            assert rig.down.closed
+        rig.close()
+    assert spliced > finished / step / 2
+
+
+@pytest.mark.parametrize("client", ["chat", "messages", "gemini"])
+def test_another_answer_adds_nothing(loop: asyncio.AbstractEventLoop, client: str) -> None:
+    stream = STREAMS[client]
+    rig = OpenRig(loop, client, body=BODIES[client])
+    rig.feed(CHUNKED, chunk(stream.begun))
+    rig.eof()
+    before = rig.body
+    words = (stream.content[1], *stream.content)
+    relay = go_on(rig, client, stream._replace(content=words))
+
+    assert relay.seam.missed
+    assert rig.body == before
+    rig.left.give_up(rig.left.reason)
+    assert b'"error"' in rig.body
+    assert rig.down.closed
     rig.close()
