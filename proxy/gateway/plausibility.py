@@ -45,7 +45,8 @@ CHARGED: dict[Doubt, str] = {
 """What becomes of it, for the log."""
 
 _WINDOW = 2_000_000
-"""Tokens of the largest context that holds more than text: of text, there are not more tokens than bytes."""
+"""Tokens of the largest context that holds more than text, unless the configuration says that a model has a larger one. Of
+text, there are not more tokens than bytes."""
 _THOUGHTS = 512_000
 """Tokens of an answer that nobody sees, at most."""
 _TURNS = 16
@@ -98,8 +99,9 @@ def bounds(exchange: Exchange, attempt: Attempt) -> tuple[int, int, int, float]:
     size = len(exchange.body)
     wanted = answers(exchange)
     turns = _TURNS if _has_tools(exchange, attempt) else 1
+    window = max(_WINDOW, attempt.candidate.deployment.max_context)
     return (
-        _WINDOW * turns + _INPUT_PER_BYTE * size,
+        window * turns + _INPUT_PER_BYTE * size,
         _THOUGHTS * turns * wanted + _OUTPUT_PER_BYTE * received(exchange, attempt),
         _IMAGES + wanted,
         _SECONDS + _SECONDS_PER_BYTE * size,

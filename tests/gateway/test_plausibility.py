@@ -104,6 +104,14 @@ async def test_so_does_whom_the_configuration_gives_tools() -> None:
     assert doubt(much, one, answer(one)) is Doubt.INPUT
 
 
+async def test_a_context_that_is_said_to_be_larger_is() -> None:
+    one, much = asked(), Usage(9_000_000, suspect="large")
+
+    assert doubt(much, one, answer(one, max_context=10_000_000)) is None
+    assert doubt(Usage(11_000_000, suspect="large"), one, answer(one, max_context=10_000_000))
+    assert doubt(Usage(MANY, suspect="large"), one, answer(one, max_context=8_000)) is None
+
+
 async def test_each_of_several_answers_has_its_thoughts() -> None:
     one = asked(n=4)
 
