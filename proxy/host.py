@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from proxy.core.log import logger
 from proxy.core.process import rename
 from proxy.ledger.folder import TABLE, Lock
+from proxy.ledger.records import End
 from proxy.ledger.recovery import recover
 from proxy.limits.accounts import Accounts, Charge, Used, column_of
 from proxy.limits.board import Board
@@ -24,7 +25,7 @@ from proxy.limits.board import Board
 if TYPE_CHECKING:
     from proxy.control.sync import ConfigFile
     from proxy.core.model import Snapshot
-    from proxy.ledger.records import End
+    from proxy.ledger.records import Adjust
 
 SHIPPER = "shipper"
 
@@ -95,10 +96,13 @@ class Host:
     def _end(self, name: str, accounts: Accounts) -> None:
         column = column_of(name, self._columns)
 
-        def settled(end: End, position: int) -> None:
-            charges = tuple(Charge(one.subject, one.window, one.ends) for one in end.charges)
-            used = Used(end.tokens.total, max(end.cost, 0))
-            accounts.charge(charges, used, end.at, column, position)
+        def settled(record: End | Adjust, position: int) -> None:
+            if isinstance(record, End):
+                booked, used = record.charges, Used(record.tokens.total, max(record.cost, 0))
+            else:
+                booked, used = (record.charge,), Used(record.tokens, record.cost, record.requests)
+            charges = tuple(Charge(one.subject, one.window, one.ends) for one in booked)
+            accounts.charge(charges, used, record.at, column, position)
 
         ended = recover(self._folder, name, settled)
         if ended:

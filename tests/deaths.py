@@ -1,6 +1,7 @@
 """A worker, and who comes after it, killed before each line of what they do when a request ends.
 
-    python -m tests.deaths worker <folder>        between writing an end and having counted it
+    python -m tests.deaths ends <folder>          between writing an end and having counted it
+    python -m tests.deaths tries <folder>         while it counts what was asked in vain
     python -m tests.deaths supervisor <folder>    while it settles what a worker left
 
 Prints a line of JSON: how many deaths there were, and at which lines of those the memory of limits differed from the
@@ -13,8 +14,7 @@ import os
 import random
 import signal
 import sys
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -31,14 +31,15 @@ from proxy.core.model import Budget, Ledger, Limits, Quota, Server, Snapshot
 from proxy.host import Host
 from proxy.ledger.cursor import bodies
 from proxy.ledger.folder import TABLE
-from proxy.ledger.records import Charged, End, Start, Tokens, frame, parse
+from proxy.ledger.records import Adjust, Charged, End, Start, Tokens, frame, parse
 from proxy.ledger.segments import listed
 from proxy.ledger.spool import Spool
-from proxy.limits.accounts import Accounts, Ask, Hold, Used, View
-from proxy.limits.subjects import Subject, subject
+from proxy.limits import windows
+from proxy.limits.accounts import Accounts, Ask, Charge, Hold, Used
+from proxy.limits.subjects import Subject, digest_of, subject
 
 WORKERS = 2
-KINDS = ("micro", "requests", "tokens")
+KINDS = (windows.REQUESTS, windows.TOKENS, windows.MICRO)
 SEGMENT = 64 << 10
 MONEY = Budget(1e6, strict=True)
 
@@ -50,9 +51,10 @@ def _subject(kind: str, name: str, limits: Limits, quota: Quota | None = None) -
 
 
 SUBJECTS = (
-    # With two windows, and with one.
+    # With two windows, with one, and as nearly all are.
     _subject("key", "a", Limits(budget=MONEY), Quota(requests=10**9)),
     _subject("team", "b", Limits(rpm=10**9, tpm=10**9), Quota(tokens=10**9, cron="0 0 1 1 *")),
+    _subject("all", "c", Limits(rpm=10**9, concurrency=100, budget=Budget(1e6, period="total"))),
 )
 
 
@@ -69,7 +71,7 @@ class Worker:
         self.spool.append(frame(_record(Start, f"{self.name}.{rid}", hold)))
         return f"{self.name}.{rid}", hold
 
-    def end(self, begun: tuple[str, Hold], used: Used) -> Callable[[], None]:
+    def end(self, begun: tuple[str, Hold], used: Used) -> Callable[[], object]:
         """Ends it when it is called, as `Meter` does."""
         rid, hold = begun
         end = frame(_record(End, rid, hold, tokens=Tokens(used.tokens), cost=used.micro, tries=()))
@@ -79,6 +81,18 @@ class Worker:
             self.accounts.settle(hold, used, self.spool.position)
 
         return act
+
+    def tried(self, begun: tuple[str, Hold]) -> Callable[[], object]:
+        """Some of the subjects were asked in vain, when it is called: as `Meter` and `Entry` do."""
+        return lambda: self.accounts.drop(begun[1], SUBJECTS[:2], 1, self._requested)
+
+    def _requested(self, charges: Sequence[Charge]) -> list[int]:
+        places = []
+        for one in charges:
+            where = Charged(one.subject, one.window, one.ends)
+            self.spool.append(frame(Adjust(os.urandom(9).hex(), now(), where, 1, 0, 0)), vital=True)
+            places.append(self.spool.position)
+        return places
 
     def close(self) -> None:
         self.spool.close()
@@ -129,53 +143,56 @@ def killed(work: Callable[[], object], before: Callable[[], object], line: int) 
 
 
 class Books:
-    """What the ledger says was used by each subject, in all."""
+    """What the ledger says was used in each window, in all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._sums: Counter[tuple[str, str]] = Counter()
+        self._sums: dict[Charged, tuple[int, int, int]] = {}
 
     def agree(self) -> bool:
         """Whether so much is counted, and nothing is held. What is read is gone then, as if it were shipped."""
         self._read()
         with closing(Accounts.open(self._folder / TABLE, None, WORKERS)) as accounts:
-            return all(self._right(one, accounts.view(one)) for one in SUBJECTS)
-
-    def _right(self, one: Subject, view: View) -> bool:
-        micro, requests, tokens = (self._sums[one.id, kind] for kind in KINDS)
-        return (
-            (view.inflight, view.reserved) == (0, 0)
-            and (one.budget is None or view.spent == micro)
-            and (
-                one.quota is None or (view.quota_requests, view.quota_tokens) == (requests, tokens)
+            views = map(accounts.view, SUBJECTS)
+            return not any(view.inflight or view.reserved for view in views) and all(
+                self._counted(accounts, window) == amounts for window, amounts in self._sums.items()
             )
-        )
+
+    def _counted(self, accounts: Accounts, of: Charged) -> tuple[int, int, int]:
+        table = accounts._table
+        at = windows.find(table.words, table.find(digest_of(of.subject)), of.window, of.ends)
+        requests, tokens, micro = (windows.total(table.words, at, kind) for kind in KINDS)
+        return requests, tokens, micro
 
     def _read(self) -> None:
         for own in (self._folder / "spool").iterdir():
             for name in listed(own):
-                for end in map(parse, bodies(own, name)):
-                    if isinstance(end, End):
-                        for id in {charge.subject for charge in end.charges}:
-                            amounts = (end.cost, 1, end.tokens.total)
-                            self._sums.update(
-                                dict(zip(((id, kind) for kind in KINDS), amounts, strict=True))
-                            )
+                for record in map(parse, bodies(own, name)):
+                    if isinstance(record, Adjust):
+                        self._add(record.charge, record.requests, 0, 0)
+                    elif isinstance(record, End):
+                        for window in record.charges:
+                            self._add(window, 1, record.tokens.total, record.cost)
                 (own / name).unlink()
 
+    def _add(self, window: Charged, requests: int, tokens: int, micro: int) -> None:
+        was = self._sums.get(window, (0, 0, 0))
+        self._sums[window] = was[0] + requests, was[1] + tokens, was[2] + micro
 
-def of_a_worker(folder: Path) -> dict[str, Any]:
+
+def of_a_worker(folder: Path, what: str) -> dict[str, Any]:
     """One death before each line. Every other time another worker ends a request in the same slots before anybody looks."""
     ours, books, wrong, line = _claimed(folder), Books(folder), list[int](), 0
     going = True
     while going and not wrong:
         line += 1
-        acts: list[Callable[[], None]] = []
+        acts: list[Callable[[], object]] = []
 
-        def before(acts: list[Callable[[], None]] = acts) -> None:
+        def before(acts: list[Callable[[], object]] = acts) -> None:
             worker = Worker(folder)
             worker.end(worker.begin("whole"), Used(5, 30))()
-            acts.append(worker.end(worker.begin("torn"), Used(3, 50)))
+            torn = worker.begin("torn")
+            acts.append(worker.tried(torn) if what == "tries" else worker.end(torn, Used(3, 50)))
 
         going = killed(lambda acts=acts: acts[0](), before, line)  # type: ignore[misc]
         if line % 2:
@@ -226,5 +243,6 @@ def _leave(folder: Path) -> None:
 
 if __name__ == "__main__":
     logger.setLevel("CRITICAL")
-    work = {"worker": of_a_worker, "supervisor": of_a_supervisor}[sys.argv[1]]
-    sys.stdout.buffer.write(msgspec.json.encode(work(Path(sys.argv[2]))))
+    what, where = sys.argv[1], Path(sys.argv[2])
+    found = of_a_supervisor(where) if what == "supervisor" else of_a_worker(where, what)
+    sys.stdout.buffer.write(msgspec.json.encode(found))

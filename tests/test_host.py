@@ -145,14 +145,14 @@ def test_what_a_dead_worker_held_is_free_and_what_it_began_is_ended(tmp_path: Pa
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("who", ["worker", "supervisor"])
+@pytest.mark.parametrize("what", ["ends", "tries", "supervisor"])
 def test_what_is_counted_is_what_the_ledger_says_whoever_is_killed_before_whatever_line(
-    who: str, tmp_path: Path
+    what: str, tmp_path: Path
 ) -> None:
     memory = Path("/dev/shm")
     with TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "tests.deaths", who, folder],
+            [sys.executable, "-W", "error", "-m", "tests.deaths", what, folder],
             cwd=ROOT,
             capture_output=True,
             check=False,

@@ -160,12 +160,18 @@ def strict(exchange: Exchange, plan: Plan, state: State) -> bool:
 
 
 def leave(
-    exchange: Exchange, candidate: Candidate, state: State, *, sent: bool
+    exchange: Exchange,
+    candidate: Candidate,
+    state: State,
+    *,
+    sent: bool,
+    book: Callable[[Sequence[Charge]], Sequence[int]] | None = None,
 ) -> tuple[Charge, ...]:
-    """A deployment that was entered gave no answer. What was `sent` to it counts as a request of its, in these windows."""
+    """A deployment that was entered gave no answer. What was `sent` to it counts as a request of its, in these windows,
+    which `book` is told first (`Accounts.drop`)."""
     accounts, hold = state.accounts, exchange.hold
     if accounts is not None and hold is not None and candidate.subjects:
-        charges = accounts.drop(hold, candidate.subjects, 1 if sent else 0)
+        charges = accounts.drop(hold, candidate.subjects, 1 if sent else 0, book)
         candidate.subjects = ()
         return charges
     return ()

@@ -115,9 +115,7 @@ class Entry(Struct, eq=False):
         self.spent = _plus(self.spent, cost)
         return cost
 
-    def continued(
-        self, attempt: Attempt, number: int, outcome: str, cause: str, cost: int
-    ) -> None:
+    def continued(self, attempt: Attempt, number: int, outcome: str, cause: str, cost: int) -> None:
         """The answer of an attempt broke off, and another, which has begun, goes on with it."""
         self.tries = (*self.tries, self._try(attempt, number, outcome, cause, cost, monotonic()))
         self.spent = _plus(self.spent, cost)
@@ -127,11 +125,15 @@ class Entry(Struct, eq=False):
         if attempt is not None:
             self.attempt, self.parts = attempt, self._encoded(attempt.candidate)
 
-    def requested(self, charges: Iterable[Charge]) -> None:
-        """A request was counted in these windows by an attempt that failed: no other record says so."""
+    def requested(self, charges: Iterable[Charge]) -> list[int]:
+        """A request is counted in each of these windows for an attempt that failed: no other record says so. The positions
+        of these."""
+        places = []
         for charge in charges:
             where = Charged(charge.subject, charge.window, charge.ends)
             self._append(Adjust(new_request_id(), clock.now(), where, 1, 0, 0), vital=True)
+            places.append(self.spool.position)
+        return places
 
     def progress(self, attempt: Attempt, now: float) -> None:
         """A stream goes on: written down now and then."""

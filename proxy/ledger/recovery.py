@@ -21,7 +21,7 @@ import msgspec
 from proxy.core.log import logger
 from proxy.ledger.cursor import frames
 from proxy.ledger.reading import parse_open, stored_open
-from proxy.ledger.records import End, Progress, Start, Tokens, Try, frame, parse
+from proxy.ledger.records import Adjust, End, Progress, Start, Tokens, Try, frame, parse
 from proxy.ledger.room import NO_SPACE, release
 from proxy.ledger.segments import (
     FIRST,
@@ -42,9 +42,12 @@ from proxy.ledger.segments import (
 )
 from proxy.ledger.unfinished import Unfinished
 
-Settled = Callable[[End, int], None]
-"""An end, and its position (`segments.position`)."""
+Settled = Callable[[End | Adjust, int], None]
+"""An end, or a request that an attempt in vain had counted, and its position (`segments.position`)."""
 
+_COUNTED: Final = ("E", "A")
+_TOGETHER: Final = 8
+"""Records that are written before any of them is counted, at most."""
 _TRIES: Final = 100
 """Looks at a spool from which a reader deletes meanwhile."""
 
@@ -87,7 +90,8 @@ def recover(folder: Path, worker: str, settled: Settled | None = None) -> int:
 
 
 def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished, list[tuple[bytes, int]]]:
-    """The segments of the worker, what is open in them, and the ends in the last one in which something stands."""
+    """The segments of the worker, what is open in them, and what is to be counted of the last one in which something stands,
+    and of the very last before: some of what was written in one moment may be there."""
     own = folder / "spool" / worker
     for _ in range(_TRIES):
         names = listed(own)
@@ -104,8 +108,8 @@ def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished, list[
                     continue
                 for body, end in frames(own, name):
                     if new:
-                        last, new = [], False
-                    if unfinished.see(body, sequence) == "E":
+                        last, new = last[-_TOGETHER:], False
+                    if unfinished.see(body, sequence) in _COUNTED:
                         last.append((body, position(sequence, end)))
         except FileNotFoundError:
             continue
@@ -113,13 +117,14 @@ def _unfinished(folder: Path, worker: str) -> tuple[list[str], Unfinished, list[
     raise OSError(errno.EBUSY, f"the spool of worker {worker} does not hold still")
 
 
-def _parsed(found: Iterable[tuple[bytes, int]]) -> Iterator[tuple[End, int]]:
+def _parsed(found: Iterable[tuple[bytes, int]]) -> Iterator[tuple[End | Adjust, int]]:
     for body, place in found:
         try:
             record = parse(body)
         except msgspec.MsgspecError:
             continue
-        if isinstance(record, End):
+        # What an operator took back was counted before it was written.
+        if isinstance(record, End) or (isinstance(record, Adjust) and record.requests > 0):
             yield record, place
 
 

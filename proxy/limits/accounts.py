@@ -11,7 +11,7 @@ quotas used are counted for the window (`core.periods`) in which a request began
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -126,23 +126,35 @@ class Accounts:
             hold.book()
 
     def drop(
-        self, hold: Hold, subjects: Sequence[Subject], requests: int = 0
+        self,
+        hold: Hold,
+        subjects: Sequence[Subject],
+        requests: int = 0,
+        book: Callable[[Sequence[Charge]], Sequence[int]] | None = None,
     ) -> tuple[Charge, ...]:
         """Take these subjects out of a hold and give back what they have: the deployment was tried, and did nothing.
 
         `requests` 1: it had been sent to, so its rates and quotas keep one request, without tokens or money. Where that
-        was counted is returned, for the ledger: `charges` of the hold say nothing of it any more.
+        is counted is returned: `charges` of the hold say nothing of it any more. `book` writes it into the ledger before, and
+        says at which position each.
         """
         if hold.settled or self._closed:
             return ()
         dropped = {subject.digest for subject in subjects}
         used = Used(requests=requests)
         gone = [part for part in hold.parts if part.place.digest in dropped]
+        charges = tuple(charge for part in gone for charge in part.charges) if requests else ()
+        places = list(book(charges)) if book is not None and charges else []
         for part in reversed(gone):
-            self._taking.give(part, used)
+            position = 0
+            if places:
+                # That of its last charge will be the one remembered.
+                position = max(places[-1] - len(part.charges) + 1, 0)
+                del places[len(places) - len(part.charges) :]
+            self._taking.give(part, used, position)
         hold.parts = [part for part in hold.parts if part.place.digest not in dropped]
         hold.book()
-        return tuple(charge for part in gone for charge in part.charges) if requests else ()
+        return charges
 
     def settle(self, hold: Hold, used: Used, position: int = 0) -> None:
         """Once for each hold; again does nothing. `position` is that of its end in the ledger (`Spool.position`), if that is

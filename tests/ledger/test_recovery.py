@@ -8,8 +8,9 @@ from threading import Event, Thread
 
 import pytest
 
+from proxy.ledger.cursor import bodies
 from proxy.ledger.reading import Reader
-from proxy.ledger.records import End, Record, Start, Tokens, frame
+from proxy.ledger.records import Adjust, End, Record, Start, Tokens, frame, parse
 from proxy.ledger.recovery import recover
 from proxy.ledger.spool import Spool
 from tests.ledger.samples import (
@@ -60,7 +61,7 @@ def ends(folder: Path) -> dict[str, End]:
 
 def test_what_had_only_begun_is_charged_its_prompt(tmp_path: Path) -> None:
     leave(tmp_path, start("a"), end("a"), start("b"))
-    told: dict[int, End] = {}
+    told: dict[int, End | Adjust] = {}
 
     assert recover(tmp_path, "0", lambda one, at: told.update({at: one})) == 1
 
@@ -101,13 +102,35 @@ def test_again_it_finds_nothing(tmp_path: Path) -> None:
     leave(tmp_path, start("a"), start("b"))
     told: list[str] = []
 
-    def tell(one: End, _: int) -> None:
+    def tell(one: End | Adjust, _: int) -> None:
         told.append(one.rid)
 
     assert [recover(tmp_path, "0", tell) for _ in range(3)] == [2, 0, 0]
     assert set(ends(tmp_path)) == {"a", "b"}
     assert sorted(told) == ["a", "b"]
     assert recover(tmp_path, "0", tell) == 0
+
+
+def test_what_is_to_be_counted_is_told_out_of_the_last_segment(tmp_path: Path) -> None:
+    """And the last few before; not what an operator took back, which was counted before it was written."""
+    tried = [Adjust(f"a{n}", 1000.0, CHARGES[0], 1, 0, 0) for n in range(2)]
+    back = Adjust("back", 1000.0, CHARGES[0], -1, -2, -3)
+    leave(tmp_path, *filler(250), start("open"), *tried, back, end("last"), ready=True)
+    told: list[str] = []
+    *_, before, last, _ready = segments(tmp_path)
+
+    recover(tmp_path, "0", lambda one, _: told.append(one.rid))
+
+    rids = [
+        [
+            one.rid
+            for one in map(parse, bodies(each.parent, each.name))
+            if one not in (back, start("open"))
+        ]
+        for each in (before, last)
+    ]
+    assert told == [*rids[0][-8:], *rids[1], "open"]
+    assert told[-4:] == ["a0", "a1", "last", "open"]
 
 
 @pytest.mark.parametrize("ready", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,26 @@ def test_a_new_budget_does_not_take_the_window_of_the_quota(new: Accounts, hands
     new.settle(new.admit((both,), Ask()), Used(micro=7))
 
     assert (new.view(both).quota_requests, new.view(both).spent) == (2, 7)
+
+
+def test_what_was_asked_in_vain_is_written_down_before_it_is_counted(accounts: Accounts) -> None:
+    two = limited(budget=Budget(1.0, "month"), quota=Quota(9))
+    hold = accounts.admit((two, DEPLOYMENT), ASK)
+    seen: list[int] = []
+
+    def book(charges: Sequence[Charge]) -> list[int]:
+        seen.extend(accounts.view(one).quota_requests for one in (two, DEPLOYMENT))
+        return [1_000 + 2 * number for number in range(len(charges))]
+
+    charges = accounts.drop(hold, (two, DEPLOYMENT), 1, book)
+
+    assert seen == [0, 0]
+    assert len(charges) == 3
+    for number, charge in enumerate(charges):
+        accounts.charge((charge,), Used(1, 7), None, 0, 1_000 + 2 * number)
+    for one in (two, DEPLOYMENT):
+        view = accounts.view(one)
+        assert (view.quota_requests, view.quota_tokens, view.spent) == (1, 0, 0)
 
 
 def test_what_was_counted_up_to_a_position_is_charged_no_more(accounts: Accounts) -> None:
