@@ -199,9 +199,8 @@ class Meter:
 
     def given_back(self, candidate: Candidate, *, sent: bool) -> None:
         """An attempt at it gave no answer: what it was given room for is free. `sent`: its provider was asked."""
-        charges = admission.leave(self.exchange, candidate, self.state, sent=sent)
-        if charges and self.entry is not None:
-            self.entry.requested(charges)
+        book = None if self.entry is None else self.entry.requested
+        admission.leave(self.exchange, candidate, self.state, sent=sent, book=book)
 
     def hedged(self, attempt: Attempt, other: Attempt) -> None:
         """An attempt was given up that ran beside `other`. What its provider charges nobody pays."""
