@@ -93,15 +93,15 @@ class Plan:
         self._now = now
         route = self.route
         route.budget.deposit(now, route.model.retry.budget)
-        sole = route.sole
+        sole, deadline = route.sole, self.deadline
         if (
             sole is not None
+            and (deadline is None or deadline.end == inf)
             and sole.slot.state.until <= now
             and sole.slot.state.room.until <= now
             and not sole.slot.state.full
             and sole.key[1].until <= now
             and sole.key[1].room.until <= now
-            and self.deadline is None
             and (sole.slot.state.acceptance.calm or not route.choice)
             and (sole.slot.state.phase == CLOSED or sole.slot.state.take_probe(now))
         ):
@@ -114,7 +114,6 @@ class Plan:
             if move is None:
                 raise nobody(route, now, self._search.limits(now))
             return self._begin(move, now, PANIC)
-        deadline = self.deadline
         if deadline is not None and deadline.end < inf:
             move = self._search.in_time(move, deadline, now)
             if move is None:
