@@ -19,6 +19,7 @@ from proxy.core.series import OTHER, Counter, Registry, Rule
 
 TTFT = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 60)
 OVERHEAD = (50e-6, 100e-6, 250e-6, 500e-6, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+DISTANCE = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 DURATION = (*(round(0.01 * 2**n, 2) for n in range(14)), 300)
 INTER_TOKEN = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
 MAX_GAP = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
@@ -267,6 +268,17 @@ class Metrics:
             "headrace_cache_bytes", "Bytes that answers which are kept take, about."
         )
         self.cache_entries = gauge("headrace_cache_entries", "Answers that are kept.")
+        self.shadows = counter(
+            "headrace_shadow_requests_total",
+            "Requests that were sent to another model too, and how that ended.",
+            ("model", "shadow", "outcome"),
+        )
+        self.shadow_distance = histogram(
+            "headrace_shadow_distance",
+            "How far the other model's words are from the answer: 0 the same, 1 none in common.",
+            DISTANCE,
+            ("model", "shadow"),
+        )
         self.coalesced = counter(
             "headrace_coalesced_total", "Requests that were given the answer of another one.", cap=8
         )

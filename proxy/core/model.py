@@ -322,6 +322,14 @@ class Overload(Struct, frozen=True):
     """Requests that wait at once, at most; of each worker."""
 
 
+class Shadow(Struct, frozen=True):
+    """Requests of a model that are sent to another one too, after they were answered."""
+
+    model: str
+    share: float
+    """Of its requests, at random."""
+
+
 class When(Struct, frozen=True):
     """What a request has to be like; all that is said has to be so."""
 
@@ -378,12 +386,14 @@ class Model(Struct, frozen=True, eq=False):
         """Its deployments, without those that it uses of other models."""
         mine = f"{self.name}/"
         return (one for tier in self.tiers for one in tier if one.id.startswith(mine))
+
     cache: Cache | None = None
     coalesce: Coalesce | None = None
     rules: tuple[Rule, ...] = ()
     """The first that holds says which model a request is for."""
     overload: Overload | None = None
     """None: its deployments are given all there is."""
+    shadow: Shadow | None = None
     preferences: bool = False
     """A client may say which of its deployments, in which order, and what after them."""
 

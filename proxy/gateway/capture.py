@@ -6,9 +6,10 @@ came. It goes into a spool of its own that may lose: when there is no room the r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import orjson
 from msgspec import Struct
 
 from proxy.core import clock
@@ -19,7 +20,7 @@ from proxy.ledger.records import Content, frame
 from proxy.ledger.spool import Full
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.relay import Relay
@@ -79,6 +80,8 @@ class _Event(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Event).decode
+_PLACES = ("choices", "candidates", "output", "message", "content", "parts", "text")
+"""Names under which the text of a whole answer is, from the outside in."""
 _UNSAID = ("reasoning", "audio")
 """Kinds of `delta` that are no text of the answer."""
 
@@ -113,14 +116,30 @@ def _said(delta: _Delta) -> str:
     return said
 
 
+def _texts(answer: Any) -> Iterator[str]:
+    """Of a whole answer, whatever dialect it came in."""
+    if isinstance(answer, list):
+        for one in answer:
+            yield from _texts(one)
+    elif isinstance(answer, dict):
+        for name in _PLACES:
+            found = answer.get(name)
+            if isinstance(found, str):
+                yield found
+            else:
+                yield from _texts(found)
+
+
 class Capture:
     """Of one exchange."""
 
-    __slots__ = ("_exchange", "_left", "_most", "_raw", "_texts")
+    __slots__ = ("_exchange", "_kept", "_left", "_most", "_raw", "_texts")
 
-    def __init__(self, exchange: Exchange, most: int) -> None:
+    def __init__(self, exchange: Exchange, most: int, kept: int | None = None) -> None:
+        """Characters that are looked at; `kept`, if fewer are to be written down: 0 is nothing."""
         self._exchange = exchange
         self._most = min(most, LONGEST)
+        self._kept = self._most if kept is None else min(kept, self._most)
         self._raw: list[bytes] = []
         self._texts: list[str] = []
         self._left = self._most + _REACH
@@ -147,9 +166,18 @@ class Capture:
             self._texts.append(text)
             self._left -= len(text)
 
+    def text(self) -> str:
+        """The text of the answer, put together; of one that is no stream, what stands under the names of texts."""
+        if self._texts:
+            return "".join(self._texts)
+        try:
+            return "\n".join(_texts(orjson.loads(b"".join(self._raw))))
+        except orjson.JSONDecodeError:  # it was too long
+            return ""
+
     def keep(self, rid: str, spool: Spool) -> None:
         """Write it down. Nothing is said when there is no room: the spool counts."""
-        if spool.tight:
+        if spool.tight or not self._kept:
             return
         exchange = self._exchange
         asked = b"" if exchange.form is not None else exchange.body
@@ -194,7 +222,7 @@ class Capture:
 
     def _fit(self, text: str) -> str:
         """The beginning of it without secrets. One that is cut in two is still known for one within reach of the end."""
-        most = self._most
+        most = self._kept
         text = text[: most + _REACH]
         masked = redact(text)
         if len(text) == most + _REACH:

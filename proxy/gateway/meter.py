@@ -25,6 +25,8 @@ from proxy.gateway.relay import OUTCOMES, EventRelay
 from proxy.limits.accounts import Used
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.core.metrics import Attempts
     from proxy.core.model import Snapshot
     from proxy.core.series import Gauge
@@ -58,6 +60,7 @@ class Meter:
     __slots__ = (
         "_number",
         "_rid",
+        "after",
         "aloft",
         "attempt",
         "attempts",
@@ -115,6 +118,8 @@ class Meter:
         """What the client saw, once there is a bill; 499 when it was gone."""
         self.gift: Bill | None = None
         """What it comes to, where another's answer was given: nobody was asked."""
+        self.after: Callable[[Meter], None] | None = None
+        """Called once all is booked."""
         self.aloft = False
         """Whoever carries the request for others too settles it."""
         self.lingering: Lingering | None = None

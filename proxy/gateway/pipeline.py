@@ -20,6 +20,7 @@ from proxy.gateway import (
     overload,
     response,
     routing,
+    shadowing,
 )
 from proxy.gateway.auth import authenticate, check
 from proxy.gateway.choosing.chosen import chosen
@@ -145,6 +146,8 @@ async def _carry(
     pool: UpstreamPool,
 ) -> None:
     """Find somebody who answers, and give the answer to the client."""
+    if plan.model.shadow is not None:
+        shadowing.watch(exchange, meter, plan.model.shadow, pool)
     if plan.route.waiting is not None:
         await overload.place(exchange, plan, plan.route.waiting, meter)
     attempt = await attempts.first_answer(exchange, plan, pool, meter)
@@ -193,6 +196,8 @@ def _over(exchange: Exchange, meter: Meter, state: State) -> None:
     """Book it, and see that nothing is held any more."""
     try:
         meter.settle()
+        if meter.after is not None:
+            meter.after(meter)
     finally:
         if exchange.hold is not None and meter.bill is None and not meter.left_at:
             admission.ended(exchange, state, dispatched=meter.attempts > 0)

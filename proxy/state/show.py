@@ -165,6 +165,7 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "continuation": list(item.continuation),
             "rules": [asdict(rule) for rule in item.rules],
             "preferences": item.preferences,
+            "shadow": item.shadow and asdict(item.shadow),
             "overload": item.overload and asdict(item.overload),
             "cache": item.cache and asdict(item.cache),
             "coalesce": item.coalesce and asdict(item.coalesce),

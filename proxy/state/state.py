@@ -38,6 +38,7 @@ class State:
         "parts",
         "replies",
         "rng",
+        "shadows",
         "shares",
         "snapshot",
         "spool",
@@ -76,6 +77,8 @@ class State:
         """How far behind the event loop is."""
         self.replies = Replies()
         """Answers that may be given again."""
+        self.shadows = 0
+        """Requests that are being sent a second time, for comparison."""
         self.flights: dict[bytes, Any] = {}
         """Answers on their way that others may join (`gateway.sharing.flight.Flight`), by what is asked."""
         self._alerted: set[str] = set()

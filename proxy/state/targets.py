@@ -317,6 +317,7 @@ def _model(
         rules=tuple(map(_rule, block.rules)),
         preferences=block.preferences,
         overload=_overload(block.overload),
+        shadow=model.Shadow(block.shadow.model, block.shadow.share) if block.shadow.model else None,
         cache=_cache(block.cache),
         coalesce=_coalesce(block.coalesce),
     )

@@ -632,6 +632,15 @@ class Overload(Section):
 Texts = dict[str, Annotated[list[str], BeforeValidator(some)]]
 
 
+class Shadow(Section):
+    """Requests that are sent to another model too, after they were answered."""
+
+    model: str | None = Field(
+        default=None, description="The other model; null: none.", min_length=1
+    )
+    share: float = Field(default=0.01, description="How many of them, at random.", ge=0, le=1)
+
+
 class When(Section):
     """What a request has to be like; all that is said has to be so."""
 
@@ -700,6 +709,7 @@ class Model(Section):
         default=False,
         description="true: a client may say which deployments, in which order, and what after them.",
     )
+    shadow: Shadow = section(Shadow, "Requests that are sent to another model too.")
     overload: Overload = section(Overload, "How many requests its deployments are given at once.")
     cache: ModelCache = section(ModelCache, "Answers that are kept and given again.")
     coalesce: Coalesce = section(Coalesce, "Equal requests that wait for one answer.")
