@@ -51,7 +51,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="GROUP",
         help=f"{', '.join(GROUPS)} or all (default); or {' or '.join(alone.GROUPS)}, beside nothing else",
     )
-    add("--postgres", metavar="URL", help="an empty database that store and soak may fill and read")
+    add(
+        "--postgres",
+        metavar="URL",
+        help="an empty database that store and soak may fill and read ('own' starts a server)",
+    )
     add("--minutes", type=float, help="length of soak (default 5; 10 with --ledger)")
     add(
         "--ledger", action="store_true", help="soak: kill everything in turn, and compare the books"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import accounts, failover, ledger, soak, store
+from bench import accounts, drain, failover, ledger, soak, store
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 def _store(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say) -> list[Figure]:
     plan = store.QUICK if options.quick else store.Plan()
-    return store.measure(plan, upstream, cores, options.postgres, say)
+    with ExitStack() as stack:
+        _, postgres = ledger.started(options.postgres, "postgres", stack)
+        found = store.measure(plan, upstream, cores, postgres or None, say)
+        # The tables it fills are not those that were filled just now.
+        return found + drain.measure(drain.QUICK if options.quick else drain.Plan(), postgres, say)
 
 
 def _soak(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say) -> list[Figure]:

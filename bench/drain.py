@@ -6,13 +6,16 @@ that is shared tells the other figure by what its neighbours do.
 
 from __future__ import annotations
 
+import gc
 import random
 from functools import partial
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
+import uvloop
 from msgspec import Struct
 
+from bench.peers import workdir
 from bench.store import Figure
 from proxy.control.shipper import Shipper
 from proxy.core.clock import now
@@ -20,10 +23,11 @@ from proxy.ledger.deadletters import bury
 from proxy.ledger.reading import Reader
 from proxy.ledger.records import Charged, End, Progress, Start, Tokens, Try, frame
 from proxy.ledger.spool import Spool
+from proxy.shipping import RARELY
 from proxy.store.opening import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from proxy.ledger.records import Record
@@ -43,6 +47,21 @@ class Plan(Struct, frozen=True):
 
 
 QUICK = Plan(requests=300, keys=10)
+
+
+def measure(plan: Plan, postgres: str, say: Callable[[str], None]) -> list[Figure]:
+    """Into a new file of SQLite, and into the database at `postgres`, unless that is empty."""
+    with workdir() as folder:
+        places = {"SQLite": f"sqlite:///{folder}/headrace.db", "PostgreSQL": postgres}
+        figures = [
+            figure
+            for name, url in places.items()
+            if url
+            for figure in uvloop.run(draining(plan, url, folder / name, name))
+        ]
+    for figure in figures:
+        say(f"{figure.label}: {figure.value:,.4g} {figure.unit}")
+    return figures
 
 
 def backlog(plan: Plan, folder: Path) -> None:
@@ -116,10 +135,12 @@ def _id(at: float, chance: random.Random) -> str:
 
 
 async def draining(plan: Plan, url: str, folder: Path, name: str) -> list[Figure]:
-    """Ship a backlog into the database at `url`, which is empty."""
+    """Ship a backlog into the database at `url`, where nothing is booked yet."""
     backlog(plan, folder)
     store = open_store(url)
     await store.open()
+    usually = gc.get_threshold()
+    gc.set_threshold(*RARELY)
     try:
         shipper = Shipper(store, Reader(folder), "bench", None, partial(bury, folder))
         shipper.leave()
@@ -127,6 +148,7 @@ async def draining(plan: Plan, url: str, folder: Path, name: str) -> list[Figure
         await shipper.run()
         seconds, used = perf_counter() - began, process_time() - before
     finally:
+        gc.set_threshold(*usually)
         await store.close()
     if shipper.ended != plan.requests:
         raise RuntimeError(f"{shipper.ended} of {plan.requests} requests were booked")

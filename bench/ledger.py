@@ -117,8 +117,8 @@ def measure(plan: Plan, postgres: str | None, valkey: str | None, say: Say) -> l
         raise PeerError("--outage needs a database that can be stopped: --postgres")
     with ExitStack() as stack:
         folder = stack.enter_context(workdir())
-        database, store = _server(postgres, "postgres", stack)
-        cache, shared = _server(valkey, "valkey", stack)
+        database, store = started(postgres, "postgres", stack)
+        cache, shared = started(valkey, "valkey", stack)
         store = store or f"sqlite:///{folder}/headrace.db"
         words = [sys.executable, "-m", "bench.ledger_upstream", str(plan.seed)]
         upstream = stack.enter_context(_apart(words, folder / "upstream"))
@@ -148,7 +148,7 @@ def measure(plan: Plan, postgres: str | None, valkey: str | None, say: Say) -> l
     return [*_figures(plan, crowd, run), *figures, Figure("ledger_wrong", "WRONG", len(wrong), "")]
 
 
-def _server(named: str | None, kind: str, stack: ExitStack) -> tuple[Server | None, str]:
+def started(named: str | None, kind: str, stack: ExitStack) -> tuple[Server | None, str]:
     """What can be done to it, and its URL."""
     if named is None:
         return None, ""

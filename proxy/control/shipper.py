@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence, Set
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from proxy.core.clock import monotonic, now
@@ -35,6 +36,9 @@ MOST, FIRST, LEAST = 10_000, 500, 20
 the more of them need not be written (those of a request that ended), and the fewer sums are."""
 LONG: Final = {"sqlite": 0.25, "postgresql": 0.5}
 """Seconds for which a transaction should last: SQLite lets nobody else write meanwhile."""
+BESIDE: Final = frozenset({"postgresql"})
+"""Where the next records are read while these are booked. SQLite works in a thread of ours: both would wait for the
+interpreter at each row."""
 TEXT = 4 << 20
 """Characters of content in one transaction."""
 PAUSE = 0.2
@@ -108,12 +112,18 @@ class Shipper:
             if accounts is not None and not accounts.known:
                 await self._seed(accounts, batch)
             if batch is not None:
-                await self._deliver(batch.records, batch.over)
+                await asyncio.gather(self._deliver(batch.records, batch.over), self._read_on(batch))
                 await asyncio.to_thread(self._reader.done, batch)
             elif self._leaving:
                 return
             if batch is None or not batch.more:
                 await self._rest(PAUSE)
+
+    async def _read_on(self, batch: Batch) -> None:
+        """While this one is booked. What cannot be read is said when it is taken."""
+        if batch.more and self._store.backend in BESIDE:
+            with suppress(OSError):
+                await asyncio.to_thread(self._reader.read, self._size)
 
     async def _take(self) -> Batch | None:
         while True:

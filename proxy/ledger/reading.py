@@ -136,14 +136,10 @@ class Reader:
         """
         if self._pending is not None:
             return self._pending
-        self._look()
+        ahead = self.read(most)
         workers = list(self._workers.values())
-        # As much again is read behind a batch: most requests that begin in it end there at the latest.
-        ahead = max(2 * most // max(len(workers), 1), 1)
         oldest = [
-            (one.heads[0].record.at, number)
-            for number, one in enumerate(workers)
-            if one.read(ahead, self._over)
+            (one.heads[0].record.at, number) for number, one in enumerate(workers) if one.heads
         ]
         heapify(oldest)
         records: list[Record] = []
@@ -164,6 +160,16 @@ class Reader:
             return None
         self._pending = Batch(records, self._over, bool(oldest), self)
         return self._pending
+
+    def read(self, most: int) -> int:
+        """Have ready what a `take` of so many needs: while a batch is booked, another thread may do that. How many of
+        each worker."""
+        self._look()
+        # Twice as many: most requests that begin in a batch end in the one behind it at the latest.
+        ahead = max(2 * most // max(len(self._workers), 1), 1)
+        for one in self._workers.values():
+            one.read(ahead, self._over)
+        return ahead
 
     def done(self, batch: Batch) -> None:
         """They are booked: remember it (by rename), and delete segments that are read through and closed.

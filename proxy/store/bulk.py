@@ -1,7 +1,7 @@
 """Many rows in one statement, in the way each of the two databases is quickest with.
 
 SQLite takes one row at a time, as fast as it can be told. PostgreSQL spends most of its time on what belongs to a
-statement, not to a row: there one statement takes all of them, as an array for each column.
+statement, not to a row: there one statement takes all of them, as an array for each column that is not the same in all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REAL: Final = "double precision"
 class Insert:
     """An INSERT for any number of rows. No two of those given at once may meet the same row of the table."""
 
-    __slots__ = ("kinds", "postgresql", "returns", "sqlite")
+    __slots__ = ("_head", "_same", "_then", "kinds", "returns", "sqlite")
 
     def __init__(
         self,
@@ -32,21 +32,47 @@ class Insert:
         then: str,
         always: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """`columns`: their kinds, in the order of a row. `always`: columns that are the same in all rows, with their SQL.
-        `then`: ON CONFLICT and what else follows."""
+        """`columns`: their kinds, in the order of a row; the first differs from row to row. `always`: columns that are
+        the same in all rows, with their SQL. `then`: ON CONFLICT and what else follows."""
         always = tuple(always)
         names = ", ".join((*columns, *(name for name, _ in always)))
-        same = [sql for _, sql in always]
-        values = ", ".join((*"?" * len(columns), *same))
-        arrays = ", ".join(
-            f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), 1)
-        )
-        head = f"INSERT INTO {table} ({names})"
         self.kinds = tuple(columns.values())
         self.returns = " RETURNING " in then
-        self.sqlite = f"{head} VALUES ({values}) {then}"
-        given = ", ".join(("given.*", *same))
-        self.postgresql = f"{head} SELECT {given} FROM unnest({arrays}) AS given {then}"  # noqa: S608 - ours
+        self._head = f"INSERT INTO {table} ({names})"
+        self._same = tuple(sql for _, sql in always)
+        self._then = then
+        values = ", ".join((*"?" * len(columns), *self._same))
+        self.sqlite = f"{self._head} VALUES ({values}) {then}"
+        """For one row."""
+
+    def postgresql(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
+        """The statement and its values, for all of them.
+
+        Half of the columns of a log are the same in thousands of rows, and an array costs much more than a value.
+        """
+        selected: list[str] = []
+        arrays: list[str] = []
+        names: list[str] = []
+        values: list[Any] = []
+        for number, (kind, column) in enumerate(
+            zip(self.kinds, zip(*rows, strict=True), strict=True), 1
+        ):
+            if number > 1 and column.count(column[0]) == len(column):
+                values.append(column[0])
+                selected.append(f"${number}::{kind}")
+            else:
+                values.append(column)
+                arrays.append(f"${number}::{kind}[]")
+                names.append(f"c{number}")
+                selected.append(names[-1])
+        parts = (
+            self._head,
+            "SELECT",
+            ", ".join((*selected, *self._same)),
+            f"FROM unnest({', '.join(arrays)}) AS given ({', '.join(names)})",
+            self._then,
+        )
+        return " ".join(parts), values
 
 
 _LEAST, _MOST = -(2**63), 2**63 - 1

@@ -57,11 +57,10 @@ class Link:
     async def insert(
         self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
     ) -> list[Row]:
-        return (
-            await self.fetch(what.postgresql, *zip(*rows, strict=True), timeout=timeout)
-            if rows
-            else []
-        )
+        if not rows:
+            return []
+        sql, values = what.postgresql(rows)
+        return await self.fetch(sql, *values, timeout=timeout)
 
 
 class Patient:

@@ -5,7 +5,8 @@ So two hosts that book at the same moment wait for each other, and never in a ci
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from operator import add
 from typing import TYPE_CHECKING, Final
 
 from proxy.store.ledger.buckets import TOTAL, TTFT, bucket
@@ -39,12 +40,25 @@ COUNTER: Final = ("subject", '"window"', "host", "ends", "requests", "tokens", "
 STATISTIC: Final = ("span", "bucket", *DIMENSIONS, *COUNTED, *SUMMED, *HISTOGRAMS)
 
 _ADDED: Final = (*COUNTED, *SUMMED, *HISTOGRAMS)
-_PLACE: Final = {name: number for number, name in enumerate(_ADDED)}
-_TTFT: Final = _PLACE["ttft_0"]
-_TOTAL: Final = _PLACE["total_0"]
 _ESTIMATES: Final = frozenset({"estimated", "suspect"})
 """Sources of a record whose provider reported nothing, or nothing that can be true."""
 _ZEROS: Final = [0] * len(_ADDED)
+_OUTCOME: Final = {kind: _ADDED.index(name) for kind, name in OUTCOMES.items()}
+_REQUESTS: Final = _ADDED.index("requests")
+_INPUT: Final = _ADDED.index("input")
+"""And behind it, in this order: cache_read, cache_write, output, reasoning."""
+_COST: Final = _ADDED.index("cost")
+_UPSTREAM: Final = _ADDED.index("cost_upstream")
+_UNKNOWN: Final = _ADDED.index("unknown_cost")
+_ESTIMATED: Final = _ADDED.index("estimated")
+_TTFT_SUM, _TOTAL_SUM = (_ADDED.index(name) for name in SUMMED)
+_TTFT: Final = _ADDED.index("ttft_0")
+_TOTAL: Final = _ADDED.index("total_0")
+
+_What = tuple[str, str, str, str, str, str]
+"""Values of DIMENSIONS."""
+_Sums = list[float]
+"""As _ADDED."""
 
 
 def counters(ends: Iterable[End], adjusts: Iterable[Adjust], host: str) -> list[Row]:
@@ -72,54 +86,61 @@ def _count(
 
 def statistics(ends: Iterable[End], now: float) -> list[Row]:
     """Rows to be added to `statistics`, as STATISTIC. Minutes that would be deleted at once are left out."""
-    found: dict[tuple[int, int, str, str, str, str, str, str], list[float]] = {}
-    oldest = now - KEEP_MINUTES
+    minutes: dict[tuple[int, _What], _Sums] = {}
     for end in ends:
         at = int(end.at)
         model = end.model[:256].replace("\0", "\ufffd")
-        what = model, end.provider, end.deployment, end.key_id, end.key, end.team
-        for span in (MINUTE, HOUR):
-            if span == HOUR or end.at >= oldest:
-                key = (span, at - at % span, *what)
-                sums = found.get(key)
-                if sums is None:
-                    sums = found[key] = list(_ZEROS)
-                _add(sums, end)
-    return [(*key, *_row(sums)) for key, sums in sorted(found.items(), key=_first)]
+        key = (
+            at - at % MINUTE,
+            (model, end.provider, end.deployment, end.key_id, end.key, end.team),
+        )
+        sums = minutes.get(key)
+        if sums is None:
+            sums = minutes[key] = list(_ZEROS)
+        _add(sums, end)
+    hours: dict[tuple[int, _What], _Sums] = {}
+    for (at, what), sums in minutes.items():
+        key = (at - at % HOUR, what)
+        before = hours.get(key)
+        hours[key] = sums if before is None else list(map(add, before, sums))
+    oldest = now - KEEP_MINUTES
+    kept = {key: sums for key, sums in minutes.items() if key[0] + MINUTE > oldest}
+    return [*_rows(MINUTE, kept), *_rows(HOUR, hours)]
 
 
-def _first(item: tuple[tuple[str | int, ...], object]) -> tuple[str | int, ...]:
+def _first(item: tuple[tuple[str | int | _What, ...], object]) -> tuple[str | int | _What, ...]:
     return item[0]
 
 
-def _add(sums: list[float], end: End) -> None:
-    tokens = end.tokens
-    sums[_PLACE["requests"]] += 1
-    counts = OUTCOMES.get(end.outcome)
+def _rows(span: int, found: dict[tuple[int, _What], _Sums]) -> Iterator[Row]:
+    for (at, what), sums in sorted(found.items(), key=_first):
+        yield (span, at, *what, *sums)
+
+
+def _add(sums: _Sums, end: End) -> None:
+    sums[_REQUESTS] += 1
+    counts = _OUTCOME.get(end.outcome)
     if counts is not None:
-        sums[_PLACE[counts]] += 1
-    sums[_PLACE["input"]] += tokens.input
-    sums[_PLACE["cache_read"]] += tokens.cache_read
-    sums[_PLACE["cache_write"]] += tokens.cache_write
-    sums[_PLACE["output"]] += tokens.output
-    sums[_PLACE["reasoning"]] += tokens.reasoning
+        sums[counts] += 1
+    tokens = end.tokens
+    sums[_INPUT] += tokens.input
+    sums[_INPUT + 1] += tokens.cache_read
+    sums[_INPUT + 2] += tokens.cache_write
+    sums[_INPUT + 3] += tokens.output
+    sums[_INPUT + 4] += tokens.reasoning
     if end.cost >= 0:
-        sums[_PLACE["cost"]] += end.cost
+        sums[_COST] += end.cost
     else:
-        sums[_PLACE["unknown_cost"]] += 1
-    sums[_PLACE["cost_upstream"]] += max(end.cost_upstream, 0)
-    sums[_PLACE["estimated"]] += end.source in _ESTIMATES
+        sums[_UNKNOWN] += 1
+    if end.cost_upstream > 0:
+        sums[_UPSTREAM] += end.cost_upstream
+    if end.source in _ESTIMATES:
+        sums[_ESTIMATED] += 1
     if end.ttft_ms >= 0:
         seconds = end.ttft_ms / 1000
-        sums[_PLACE["ttft_sum"]] += seconds
+        sums[_TTFT_SUM] += seconds
         sums[_TTFT + bucket(TTFT, seconds)] += 1
     if end.total_ms >= 0:
         seconds = end.total_ms / 1000
-        sums[_PLACE["total_sum"]] += seconds
+        sums[_TOTAL_SUM] += seconds
         sums[_TOTAL + bucket(TOTAL, seconds)] += 1
-
-
-def _row(sums: list[float]) -> Row:
-    for name in SUMMED:
-        sums[_PLACE[name]] = float(sums[_PLACE[name]])
-    return tuple(sums)
