@@ -110,9 +110,8 @@ class Decoder(Protocol):
 class Encoder(Protocol):
     """Writes one stream of its dialect."""
 
-    @property
-    def sequence(self) -> int:
-        """The number the next event would carry; 0 in dialects that number nothing."""
+    sequence: int
+    """The number the next event will carry, which may be set; 0 in dialects that number nothing."""
 
     def encode(self, event: ir.Event) -> bytes:
         """The bytes one event becomes: none, one or several events of the dialect, framed."""

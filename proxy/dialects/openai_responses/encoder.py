@@ -57,6 +57,10 @@ class ResponsesEncoder:
     def sequence(self) -> int:
         return self._out.sequence
 
+    @sequence.setter
+    def sequence(self, number: int) -> None:
+        self._out.sequence = number
+
     def encode(self, event: ir.Event) -> bytes:
         kind = type(event)
         if kind is ir.TextDelta or kind is ir.ReasoningDelta or kind is ir.ArgumentsDelta:

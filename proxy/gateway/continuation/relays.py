@@ -111,6 +111,14 @@ class OpenEventRelay(Unfinished, EventRelay):
     def is_open(self) -> bool:
         return not self.unaligned and super().is_open()
 
+    def may_go_on(self) -> bool:
+        if not super().may_go_on():
+            return False
+        encoder, number = self.sent.encoder, self.tap.sequence
+        if encoder is not None and number > encoder.sequence:
+            encoder.sequence = number  # it may have had less to tell than the provider
+        return True
+
     def give_up(self, reason: End) -> None:
         self.left_open = False
         if self.withheld:

@@ -125,17 +125,36 @@ class Anchor:
 
 
 class Prefill:
-    """An answer that is the rest of `said`, which ended the request less the white space at its end."""
+    """An answer that is the rest of `said`, which ended the request less the white space at its end.
+
+    One that begins like `said`, or like its end, has been begun again by a model that knows no prefill.
+    """
 
     def __init__(self, said: str) -> None:
+        self._starts = (said.lstrip(), anchor_of(said))
         self._joint = Joint(said)
+        self._held = ""
+        self._looked = False
         self.missed = False
 
     def feed(self, text: str) -> str | None:
-        return self._joint.feed(text)
+        if self._looked:
+            return self._joint.feed(text)
+        self._held += text
+        if len(self._held.strip()) < REPEAT:
+            return None
+        return self._look()
+
+    def _look(self) -> str | None:
+        self._looked = True
+        held, start = self._held, self._held.strip()[:REPEAT]
+        if len("".join(start.split())) >= _UNMISTAKABLE:
+            self.missed = any(begun.startswith(start) for begun in self._starts)
+        return None if self.missed else self._joint.feed(held)
 
     def end(self) -> str | None:
-        return self._joint.end()
+        rest = "" if self._looked else self._look() or ""
+        return None if self.missed else rest + self._joint.end()
 
 
 RUNGS: Mapping[str, Callable[[str], Rung]] = {"match": Match, "anchor": Anchor, "prefill": Prefill}

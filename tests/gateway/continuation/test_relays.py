@@ -346,3 +346,26 @@ def test_another_answer_adds_nothing(loop: asyncio.AbstractEventLoop, client: st
     assert b'"error"' in rig.body
     assert rig.down.closed
     rig.close()
+
+
+def test_events_are_numbered_on(loop: asyncio.AbstractEventLoop) -> None:
+    part = (
+        b'event: response.content_part.added\ndata: {"type":"response.content_part.added","item_id":"msg_1",'
+        b'"output_index":0,"content_index":0,"part":{"type":"output_text","text":"","annotations":[]},'
+        b'"sequence_number":2}\n\n'
+    )
+    stream = STREAMS["responses"]
+    late = stream.content[0].replace(b'"sequence_number":2', b'"sequence_number":40')
+    rig = OpenRig(loop, "responses", body=BODIES["responses"])
+    rig.feed(CHUNKED, chunk(b"".join((*stream.opening, part, late))))
+    rig.eof()
+    assert rig.left.left_open
+    go_on(rig, "responses", MESSAGES)
+
+    found = [event.data for event in events(rig.body) if event.data is not None]
+    numbers = [orjson.loads(data)["sequence_number"] for data in found]
+    assert numbers == sorted(set(numbers))
+    assert numbers[4] == 41
+    last = orjson.loads(found[-1])["response"]
+    assert (last["id"], last["output"][0]["content"][0]["text"]) == ("resp_1", SAID)
+    rig.close()

@@ -101,6 +101,15 @@ def test_what_follows_a_prefill_is_new(at: int, sizes: list[int]) -> None:
     assert new(RUNGS["prefill"](said), cuts(rest, sizes)) == WORDS[at:]
 
 
+@pytest.mark.parametrize("again", [WORDS, "\n" + WORDS[25:], WORDS[25:65]])
+def test_what_begins_again_is_no_rest(again: str) -> None:
+    said = WORDS[:65]
+    rung = RUNGS["prefill"](said)
+    assert new(rung, cuts(again, [4] * 99)) is None
+    assert rung.missed
+    assert new(RUNGS["prefill"](said), [WORDS[65:]]) == WORDS[65:]
+
+
 @pytest.mark.parametrize(
     ("said", "rest", "whole"),
     [
