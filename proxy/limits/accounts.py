@@ -230,6 +230,10 @@ class Accounts:
             window = _Window(table, charge)
             with window as at:
                 if at >= 0:
+                    if place == position:
+                        # What was leased is used up by it, where limits are shared.
+                        moment = int(monotonic() * NANO)
+                        shares.spend(table.words, window.slot, shares.MICRO, used.micro, moment)
                     where = column, COLUMNS + BOOKED * table.columns + column
                     windows.settle(table.memory, table.words, window.slot, at, where, place, used)
 

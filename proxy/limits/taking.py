@@ -283,6 +283,9 @@ class Taking:
         try:
             if self._memory[place.byte : place.end] != place.whole and not self._mended(place):
                 return
+            if part.drawn:
+                # First, so that a death in between leaves less of a share rather than more.
+                shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
             here, step = place.inflight, 1 if position else 0
             for charge in part.charges:
                 at = place.entry
@@ -308,7 +311,6 @@ class Taking:
             counted = place.inflight + 2 * self.columns
             words[counted] = max(words[counted] - part.counted, 0)
         if part.drawn:
-            shares.correct(words, place, part.asked, used, int(monotonic() * NANO))
             return
         if part.requests and not used.requests:
             self._back(place.at + REQUESTS, self._gap(place), part.requests)

@@ -290,6 +290,18 @@ def test_both_windows_of_a_subject_are_charged_and_each_once(accounts: Accounts)
     assert accounts.view(KEY).spent == 100
 
 
+def test_what_a_dead_worker_used_is_not_in_the_share_any_more(accounts: Accounts) -> None:
+    one = limited(budget=Budget(1.0, "month", strict=True), quota=Quota(9))
+    charges = accounts.admit((one,), ASK).charges
+    accounts.grant(one, "budget", 1_000, 10.0**9)
+
+    for _ in range(2):
+        accounts.charge(charges, Used(3, 600), None, 0, 1_000)
+
+    assert accounts.view(one).spent == 600
+    assert accounts.share(one).micro == 400
+
+
 def test_of_workers_there_were_before_the_file_nothing_is_charged(accounts: Accounts) -> None:
     one, charge = started(budget=Budget(1.0, "day"))
     accounts.charge((charge,), Used(1, 100), None, 1, 1_000)
