@@ -50,7 +50,7 @@ _WAITS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 Body = bytes
 Frame = bytes
-_frame = FRAME.pack
+_frame, _HEAD = FRAME.pack, FRAME.size
 
 
 class Full(Exception):
@@ -117,17 +117,16 @@ class Spool:
 
     def write(self, body: Body, *, vital: bool = False) -> None:
         """Raises Full. A `vital` record (the end of a request) may use the emergency room."""
-        at = self._at
-        size = len(body)
-        end = at + FRAME.size + size
+        at, size = self._at, len(body)
+        end = at + _HEAD + size
         if end > self._most:
-            self._make_way(FRAME.size + size, vital)
+            self._make_way(_HEAD + size, vital)
             at = self._at
-            end = at + FRAME.size + size
+            end = at + _HEAD + size
         try:
             self._data[at:end] = _frame(self._mark, size, crc32(body)) + body
         except OSError as error:
-            self._cannot(error, FRAME.size + size, vital)
+            self._cannot(error, _HEAD + size, vital)
             self._once_more(body)
             return
         self._at = end
@@ -232,7 +231,7 @@ class Spool:
         self._make_way(size, vital)
 
     def _once_more(self, body: Body) -> None:
-        end = self._at + FRAME.size + len(body)
+        end = self._at + _HEAD + len(body)
         try:
             self._data[self._at : end] = _frame(self._mark, len(body), crc32(body)) + body
         except OSError:
