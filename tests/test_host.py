@@ -182,3 +182,26 @@ def test_a_start_settles_what_was_left_by_all_before(tmp_path: Path) -> None:
     batch = Reader(tmp_path).take()
     assert batch is not None
     assert [type(one) for one in batch.records] == [Start, End]
+
+
+def test_several_workers_have_memory_in_which_they_tell_each_other_of_health(
+    tmp_path: Path,
+) -> None:
+    one = host(tmp_path)
+    one.claim()
+    board = one._file.board
+    assert board is not None
+    with board.locked():
+        board.write(b"a" * 16, [2.0, float("inf")])
+
+    one.died("1")
+
+    with board.locked():
+        assert (board.read(b"a" * 16) or [])[:2] == [0.0, 0.0]
+
+
+def test_one_worker_has_none(tmp_path: Path) -> None:
+    one = host(tmp_path, workers=1)
+    one.claim()
+
+    assert one._file.board is None

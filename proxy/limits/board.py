@@ -109,6 +109,11 @@ class Board:
             if not self._held:
                 fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _LOCK_ROWS)
 
+    @property
+    def empty(self) -> bool:
+        """Nobody is, or ever was, in trouble."""
+        return not self._words[_COUNT]
+
     def read(self, digest: bytes) -> list[float] | None:
         """The row of a subject; None: it has none. Under the lock."""
         row = self._find(digest)

@@ -84,10 +84,11 @@ class Sharing:
         text = "\0".join(words).encode()
         digest = blake2b(text, digest_size=16, key=self.board.key).digest()
         self._subjects[digest] = subject
-        with self.board.locked():
-            row = self.board.read(digest)
-        if row is not None:
-            subject.learn(row)
+        if not self.board.empty:
+            with self.board.locked():
+                row = self.board.read(digest)
+            if row is not None:
+                subject.learn(row)
         return digest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from proxy.core.config.schema import Deployment
 from proxy.core.config.usage import Limits, Quota, Teams
 
 
@@ -34,3 +35,18 @@ def test_names_of_ones_own_are_checked_one_by_one() -> None:
 def test_and_nothing_else_is_taken(data: object) -> None:
     with pytest.raises(ValidationError):
         Teams.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("ON", "on"), (True, "on"), (False, "off"), (" masked ", "masked")]
+)
+def test_on_and_off_may_be_true_and_false(written: object, meant: str) -> None:
+    found = Deployment.model_validate({"provider": "p", "health_check": written})
+
+    assert found.health_check == meant
+
+
+@pytest.mark.parametrize("written", ["no", 1, "dear"])
+def test_there_are_four_ways_to_be_checked(written: object) -> None:
+    with pytest.raises(ValidationError):
+        Deployment.model_validate({"provider": "p", "health_check": written})
