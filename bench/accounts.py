@@ -159,6 +159,7 @@ def without_sockets(batches: int) -> list[Figure]:
         }
         recorded = frozenset(name for name in LINES if WAYS[name].records)
         costs = line.measure(settings, recorded, root, batches)
+        codes = line.bytecodes(settings, recorded, root)
     tenths = {name: sorted(values)[len(values) // 10] for name, values in costs.items()}
     found = [
         Figure(f"line_{name}", f"thread time of the line: {WAYS[name].label}", value, "µs")
@@ -171,6 +172,10 @@ def without_sockets(batches: int) -> list[Figure]:
             tenth, median = tenths[more] - tenths[less], statistics.median(turns)
             found.append(Figure(f"line_{more}_{less}", f"{label}, of the tenths", tenth, "µs"))
             found.append(Figure(f"line_{more}_{less}_p50", f"{label}, median", median, "µs"))
+            added = codes[more] - codes[less]
+            found.append(
+                Figure(f"line_{more}_{less}_codes", f"{label}, counted", added, "bytecodes")
+            )
     return found
 
 

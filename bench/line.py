@@ -4,12 +4,15 @@ Everything between a request that has been read and the write of its answer is t
 client's connection and the provider's are objects that remember nothing and answer at once. Its time is that of the
 thread, which neighbours disturb far less than that of a process with sockets, so a change of half a microsecond shows.
 What the kernel does for a socket, and the threads of the ledger and of the log, are not in it.
+
+Bytecodes are counted too. They are the same on every machine and at every load, and most of the time is theirs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
@@ -34,6 +37,7 @@ from proxy.state.state import State
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from types import FrameType
 
     from proxy.core.model import Provider, Snapshot
 
@@ -61,6 +65,8 @@ BATCH = 50
 """Requests of one way in turn."""
 WARM = 5
 """Batches before anything counts."""
+_COUNTED = 16
+"""Requests whose bytecodes are counted."""
 
 
 class _Request:
@@ -184,6 +190,26 @@ class Line:
             self.once()
         return (time.thread_time_ns() - before) / 1e3 / BATCH
 
+    def bytecodes(self) -> float:
+        """Of a request, once it is known what requests usually come to."""
+        number = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal number
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            number += event == "opcode" and frame.f_code.co_filename != __file__
+            return trace
+
+        self.batch()
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            for _ in range(_COUNTED):
+                self.once()
+        finally:
+            sys.settrace(before)
+        return number / _COUNTED
+
 
 def measure(
     settings: Mapping[str, str], recorded: frozenset[str], folder: Path, batches: int
@@ -194,22 +220,35 @@ def measure(
     `settings`: configurations as text, by name; `recorded`: those of them with a ledger, below `folder`.
     """
     with ExitStack() as stack:
-        return asyncio.run(_measure(settings, recorded, folder, batches, stack))
+        return asyncio.run(_measure(_lines(settings, recorded, folder, stack), batches))
 
 
-async def _measure(
-    settings: Mapping[str, str],
-    recorded: frozenset[str],
-    folder: Path,
-    batches: int,
-    stack: ExitStack,
-) -> dict[str, list[float]]:
+def bytecodes(
+    settings: Mapping[str, str], recorded: frozenset[str], folder: Path
+) -> dict[str, float]:
+    """How many the interpreter carries out for a request, by name."""
+
+    async def count() -> dict[str, float]:
+        lines = _lines(settings, recorded, folder, stack)
+        return {name: line.bytecodes() for name, line in lines.items()}
+
+    with ExitStack() as stack:
+        return asyncio.run(count())
+
+
+def _lines(
+    settings: Mapping[str, str], recorded: frozenset[str], folder: Path, stack: ExitStack
+) -> dict[str, Line]:
     lines: dict[str, Line] = {}
     for name, text in settings.items():
         own = folder / name if name in recorded else None
         if own is not None:
-            own.mkdir()
+            own.mkdir(exist_ok=True)
         lines[name] = Line(compile_snapshot(parse(text).config), own, stack)
+    return lines
+
+
+async def _measure(lines: Mapping[str, Line], batches: int) -> dict[str, list[float]]:
     costs: dict[str, list[float]] = {name: [] for name in lines}
     gc.collect()
     gc.freeze()

@@ -33,6 +33,18 @@ def test_every_way_serves_the_same_requests_and_two_write_them_down(tmp_path: Pa
         assert {len(one.charges) for one in ends} == {1 if name == "limits" else 0}
 
 
+def test_bytecodes_are_counted_and_the_same_each_time(tmp_path: Path) -> None:
+    recorded = frozenset({"ledger", "limits"})
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+
+    first = line.bytecodes(_settings(tmp_path / "1"), recorded, tmp_path / "1")
+    second = line.bytecodes(_settings(tmp_path / "2"), recorded, tmp_path / "2")
+
+    assert 1000 < first["off"] < first["ledger"] < first["limits"]
+    assert all(abs(first[name] - second[name]) < 30 for name in LINES)
+
+
 def test_an_answer_that_is_none_is_not_measured(tmp_path: Path) -> None:
     settings = {"off": _settings(tmp_path)["off"].replace('"sim*"', '"other*"')}
 
