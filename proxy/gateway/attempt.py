@@ -69,6 +69,7 @@ class Attempt:
         "error",
         "exchange",
         "gate",
+        "heir",
         "late_bytes",
         "late_events",
         "lingers",
@@ -99,6 +100,8 @@ class Attempt:
         """What stands between client and provider, where they do not speak the same way."""
         self.body: bytes | None = None
         """The whole answer in the client's words, unless it is relayed as it comes."""
+        self.heir: Attempt | None = None
+        """Who was asked beside it, when it has failed and that one has not (`hedging`)."""
         self.lingers = False
         """A client that leaves does not end it: the answer is read on, for what it costs."""
         self.late_events = self.late_bytes = 0

@@ -54,10 +54,7 @@ async def first_answer(exchange: Exchange, plan: Plan, pool: UpstreamPool, meter
                 attempt = await hedging.run(attempt, plan, pool, meter)
                 candidate = attempt.candidate
         except BaseException:
-            plan.ended(candidate)
-            meter.cancelled(attempt)
-            if not meter.linger():
-                attempt.close()
+            _left(attempt.heir or attempt, plan, meter)
             raise
         now = attempt.answered_at
         if attempt.error is None:
@@ -80,6 +77,14 @@ def _next(step: Step) -> tuple[Candidate, float]:
         assert step.error is not None
         raise step.error
     return step.candidate, step.delay
+
+
+def _left(attempt: Attempt, plan: Plan, meter: Meter) -> None:
+    """The client is gone, or there was a mistake, while this was under way."""
+    plan.ended(attempt.candidate)
+    meter.cancelled(attempt)
+    if not meter.linger():
+        attempt.close()
 
 
 async def _pause(plan: Plan, candidate: Candidate, delay: float) -> None:

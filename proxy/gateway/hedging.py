@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.meter import Meter
     from proxy.gateway.plan import Candidate, Plan
-    from proxy.upstream.pool import UpstreamPool
+    from proxy.upstream.pool import Upstream, UpstreamPool
 
 _STREAMS = frozenset({"chat", "completions", "messages", "generate", "responses"})
 """Operations whose streams begin with content that somebody waits for."""
@@ -50,7 +50,8 @@ _CLIENTS = frozenset({None, "function", "custom"})
 async def run(first: Attempt, plan: Plan, pool: UpstreamPool, meter: Meter) -> Attempt:
     """Run `first`, and perhaps a second attempt beside it: the one that answered, or the last that failed.
 
-    The other one has been closed, given back and written down. Raises what `Attempt.run` does.
+    The other one has been closed, given back and written down. Raises what `Attempt.run` does; then the one that is left is
+    `first`, or `first.heir`.
     """
     upstream = pool.of(first.candidate.deployment.provider)
     limit, after = plan.ttft_limit(first.candidate), _after(first, plan)
@@ -61,7 +62,7 @@ async def run(first: Attempt, plan: Plan, pool: UpstreamPool, meter: Meter) -> A
     try:
         return await race.run(limit, after)
     finally:
-        await race.stop()
+        race.stop()
 
 
 def _after(first: Attempt, plan: Plan) -> float | None:
@@ -85,9 +86,13 @@ def _after(first: Attempt, plan: Plan) -> float | None:
 
 
 class Race:
-    """Two attempts of one request, of which one is wanted."""
+    """Two attempts of one request, of which one is wanted.
 
-    __slots__ = ("_first", "_meter", "_over", "_plan", "_pool", "_second", "_tasks")
+    Nothing is awaited but their outcome: who is given up is closed at once, so that a client that leaves at any moment
+    leaves nothing behind.
+    """
+
+    __slots__ = ("_first", "_meter", "_plan", "_pool", "_second", "_tasks")
 
     def __init__(self, first: Attempt, plan: Plan, pool: UpstreamPool, meter: Meter) -> None:
         self._first = first
@@ -95,16 +100,14 @@ class Race:
         self._plan = plan
         self._pool = pool
         self._meter = meter
-        self._tasks: dict[asyncio.Task[bool], Attempt] = {}
+        self._tasks: dict[asyncio.Task[Exception | None], Attempt] = {}
         """Those under way."""
-        self._over = False
 
     async def run(self, limit: float, after: float) -> Attempt:
         """See `run`."""
-        first, plan = self._first, self._plan
-        hedges = plan.route.hedges
+        hedges = self._plan.route.hedges
         assert hedges is not None
-        self._start(first, limit)
+        self._start(self._first, limit)
         await asyncio.wait(self._tasks, timeout=after)
         late = not any(task.done() for task in self._tasks)
         hedges.seen(late=late)
@@ -114,30 +117,34 @@ class Race:
             done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             # Both may be done: the first was sent earlier.
             for task in sorted(done, key=lambda one: self._tasks[one].started):
-                attempt = self._tasks.pop(task)
-                task.result()
+                attempt = self._tasks[task]
+                mistake = task.result()
+                if mistake is not None:
+                    raise mistake
+                del self._tasks[task]
                 if attempt.error is None or not self._tasks or not self._fails(attempt):
-                    await self._decided(attempt)
+                    self._decided(attempt)
                     return attempt
 
-    async def stop(self) -> None:
-        """Whatever is under way ends here, and has ended when this returns."""
-        tasks = list(self._tasks)
-        for task in tasks:
+    def stop(self) -> None:
+        """It came to nothing: the client left, or there was a mistake. What becomes of one is for whoever began them."""
+        running = list(self._tasks.values())
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        self._tasks.clear()
         second = self._second
-        if second is not None and not self._over:
-            # The client left. What becomes of the first is for whoever began it.
-            self._over = True
-            self._given_up(second)
-            self._meter.hedged(second, self._first)
-            self._count("abandoned")
+        if second is None or second not in running:
+            return
+        self._count("abandoned")
+        if self._first in running:
+            self._given_up(second, self._first)
+            self._meter.chosen(self._first)
+        else:
+            self._first.heir = second
 
     def _start(self, attempt: Attempt, limit: float) -> None:
         upstream = self._pool.of(attempt.candidate.deployment.provider)
-        work = attempt.run(upstream, limit, eager=False)
+        work = _tried(attempt, upstream, limit)
         self._tasks[spawn(work, name="an attempt beside another")] = attempt
 
     def _begin_second(self, after: float) -> None:
@@ -166,20 +173,17 @@ class Race:
         meter.overlapped(attempt.answered_at - max(attempt.started, other.started))
         return True
 
-    async def _decided(self, attempt: Attempt) -> None:
+    def _decided(self, attempt: Attempt) -> None:
         """`attempt` is the one; the other, if it is under way, is not."""
-        second, self._over = self._second, True
+        second = self._second
         if second is None:
             return
-        other = second if attempt is self._first else self._first
-        for task in list(self._tasks):
+        for task, other in self._tasks.items():
             task.cancel()
-            await asyncio.wait((task,))
-            del self._tasks[task]
-            self._given_up(other)
             if other is self._first:
                 self._plan.beaten(other.candidate, monotonic())
-            self._meter.hedged(other, attempt)
+            self._given_up(other, attempt)
+        self._tasks.clear()
         hedges = self._plan.route.hedges
         assert hedges is not None
         won = attempt is second and attempt.error is None
@@ -187,15 +191,26 @@ class Race:
         self._count("won" if won else "lost" if attempt.error is None else "failed")
         self._meter.chosen(attempt)
 
-    def _given_up(self, attempt: Attempt) -> None:
+    def _given_up(self, attempt: Attempt, other: Attempt) -> None:
+        """Its connection is closed, what it held is free, and it is written down."""
         attempt.lingers = False
         attempt.close()
         attempt.answered_at = monotonic()
         self._plan.ended(attempt.candidate)
         self._meter.given_back(attempt.candidate, sent=attempt.connected_at > 0.0)
+        self._meter.hedged(attempt, other)
 
     def _count(self, outcome: str) -> None:
         self._meter.state.metrics.hedges.child(self._plan.model.name, outcome).inc()
+
+
+async def _tried(attempt: Attempt, upstream: Upstream, limit: float) -> Exception | None:
+    """What came of it is in the attempt; a mistake, of the client's or of ours, is for whoever waits for it."""
+    try:
+        await attempt.run(upstream, limit, eager=False)
+    except Exception as mistake:
+        return mistake
+    return None
 
 
 def _somebody(

@@ -21,6 +21,7 @@ from proxy.core.model import (
     Provider,
     Snapshot,
 )
+from proxy.core.model import Ledger as Policy
 from proxy.core.secret import Secret
 from proxy.gateway.hedging import is_harmless
 from proxy.limits.accounts import Accounts, Ask
@@ -248,6 +249,77 @@ async def test_a_client_that_leaves_closes_both(ledger: Ledger) -> None:
         assert [one.outcome for one in end.tries] == ["hedged", "cancelled"]
         assert hedges(served, "abandoned") == 1
         await until(lambda: not inflight(served))
+
+
+async def test_of_an_answer_that_is_read_on_without_its_client_there_is_one(
+    ledger: Ledger,
+) -> None:
+    first, second = Source(), Source()
+    async with scripted(first) as one, scripted(second) as other:
+        settings = model(provider(one), provider(other, "q"))
+        settings = replace(settings, ledger=Policy(client_gone="drain"))
+        async with recording(settings, ledger) as served:
+            client = await served.client()
+            client.send(ask())
+            await until(lambda: second.asked == 1)
+            client.close()
+            await until(lambda: second.left == 1)
+            first.go.set()
+
+            end = await ledger.end()
+            assert (end.outcome, end.source, end.deployment) == ("client_gone", "reported", "m/0:p")
+            assert (end.tokens.input, end.tokens.output, first.left) == (7, 2, 0)
+            await until(lambda: not inflight(served))
+
+
+async def test_a_client_that_leaves_when_only_the_second_is_left_closes_that(
+    ledger: Ledger,
+) -> None:
+    first, second = Source(), Source()
+    first.status = 503
+    async with (
+        scripted(first) as one,
+        scripted(second) as other,
+        recording(model(provider(one), provider(other, "q")), ledger) as served,
+    ):
+        client = await served.client()
+        client.send(ask())
+        await until(lambda: second.asked == 1)
+        first.go.set()
+        attempts = served.state.metrics.upstream_attempts
+        await until(lambda: attempts.child("m", "m/0:p", "switch", "http_5xx").value == 1)
+        client.close()
+
+        await until(lambda: second.left == 1)
+        end = await ledger.end()
+        assert (end.outcome, end.deployment) == ("client_gone", "m/1:q")
+        assert [(one.deployment, one.outcome) for one in end.tries] == [
+            ("m/0:p", "switch"),
+            ("m/1:q", "cancelled"),
+        ]
+        await until(lambda: not inflight(served))
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+async def test_a_mistake_of_ours_closes_both_and_is_logged_once(
+    which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sources = Source(), Source()
+    async with scripted(sources[0]) as one, scripted(sources[1]) as other:
+        settings = model(provider(one), provider(other, "q"))
+        tiers = list(settings.models["m"].tiers)
+        at = which == "second"
+        tiers[at] = (replace(tiers[at][0], param_defaults={"x": object()}),)
+        settings = replace(
+            settings, models={"m": replace(settings.models["m"], tiers=tuple(tiers))}
+        )
+        async with serving(settings) as served:
+            answer = await served.ask(ask())
+
+            assert (answer.status, answer.json["error"]["code"]) == (500, "internal_error")
+            await until(lambda: sources[0].left == sources[0].asked == at)
+            await until(lambda: not inflight(served))
+            assert len([one for one in caplog.records if one.exc_info]) == 1
 
 
 async def test_another_credential_will_do_where_there_is_no_other_deployment() -> None:
