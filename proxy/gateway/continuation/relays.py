@@ -104,6 +104,10 @@ class OpenEventRelay(Unfinished, EventRelay):
             return end
         return super()._special(data, flags, start, end, now, begin)
 
+    def stop(self) -> None:
+        super().stop()
+        self.seen = self.tap.event  # else it and what is its own would hold each other
+
     def _go_raw(self) -> None:
         self.sent.spoil()
         super()._go_raw()
@@ -242,6 +246,10 @@ class SpliceRelay(OpenTranslatingRelay):
             self.stop()
         else:
             super()._check_end()
+
+    def stop(self) -> None:
+        super().stop()
+        self.seam.let_go()
 
     def break_off(self, reason: End) -> None:
         if self.seam.joined:

@@ -126,6 +126,10 @@ class Seam:
             case _:
                 pass
 
+    def let_go(self) -> None:
+        """Nothing more comes: whom `join` knows must not be kept by it."""
+        self._join = _nothing
+
     def _look(self, index: int, text: str) -> None:
         rest = self._rung.feed(text)
         if rest is not None:
@@ -155,7 +159,8 @@ class Seam:
     def _found(self) -> None:
         self.joined = True
         self._sent.hops += 1
-        self._join()
+        join, self._join = self._join, _nothing
+        join()
 
     # --- behind it ---
 
@@ -215,3 +220,7 @@ class Seam:
         if first is not None and (first.input or first.cache_read or first.cache_write):
             return replace(first, output=output, reasoning=usage.reasoning)
         return replace(usage, input=max(usage.input - tokens_in(self._added), 0), output=output)
+
+
+def _nothing() -> None:
+    """What a place that is found twice comes to."""

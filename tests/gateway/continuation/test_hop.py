@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from msgspec.structs import replace
 
 from proxy.core.errors import Cause
 from proxy.core.model import Limits, Price, Retry, Snapshot
+from proxy.gateway.attempt import Attempt
 from proxy.gateway.continuation import hop
+from proxy.gateway.exchange import Exchange
+from proxy.gateway.meter import Meter
+from proxy.gateway.relay import Relay
 from proxy.limits.accounts import Accounts
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.fleet import Fleet, error, model
@@ -224,6 +229,34 @@ async def test_what_is_kept_of_an_answer_is_all_of_it(ledger: Ledger) -> None:
             assert answer.text == "hello world"
             await until(lambda: bool(ledger.kept))
     assert ledger.kept[0].response == "hello world"
+
+
+@pytest.mark.parametrize("rungs", [("match",), ("anchor",)], ids=["match", "anchor"])
+async def test_nothing_of_it_is_left_to_the_garbage_collector(
+    rungs: tuple[str, ...], ledger: Ledger
+) -> None:
+    kinds = Exchange | Meter | Attempt | Relay
+
+    def alive() -> list[object]:
+        return [one for one in gc.get_objects() if isinstance(one, kinds)]
+
+    gc.collect()
+    kept = alive()  # what other tests keep, and so stays
+    before = set(map(id, kept))
+    gc.disable()
+    try:
+        async with (
+            scripted(broken) as bad,
+            scripted(Provider(STREAMED)) as good,
+            recording(settings(bad, good, rungs=rungs), ledger) as served,
+        ):
+            answer = await served.ask(raw("POST", CHAT, BODY))
+            assert answer.complete
+            await ledger.end()
+            await until(lambda: before.issuperset(map(id, alive())))
+    finally:
+        gc.enable()
+        kept.clear()
 
 
 # --- who is next ---
