@@ -366,6 +366,16 @@ def test_odd_usage_is_told_once_for_each_deployment_and_worker(fleet: Fleet) -> 
     assert "odd/0:lab" in lines[0]
 
 
+def test_a_figure_that_json_has_not_makes_the_answer_none(fleet: Fleet) -> None:
+    nan = orjson.dumps({"choices": [], "usage": {"prompt_tokens": 7}}).replace(b"7", b"NaN")
+    fleet.vendor.answers["odd"] = [whole(nan)]
+    got = fleet.ask("odd")
+    row = fleet.booked(got)
+
+    assert (got.status_code, got.json()["error"]["code"]) == (502, "upstream_bad_response")
+    assert (row["outcome"], row["cost"], row["cost_upstream"]) == ("failed", 0, None)
+
+
 COUNTS = st.one_of(
     st.integers(0, 100),
     st.integers(-(10**12), 10**12),
