@@ -118,31 +118,31 @@ def ask(
     Raises ProxyError bad_req: price_unknown, max_tokens_required.
     """
     size = sizing.size(exchange, strict=strict)
-    output = 0
-    if exchange.endpoint.operation in sizing.WRITES:
+    prompt, operation, output = size.prompt, exchange.endpoint.operation, 0
+    if operation in sizing.WRITES:
         output = (size.limit or found.usual) * size.answers
         if 0 < usual < output:
             output = usual
-    if not money or exchange.endpoint.operation in sizing.FREE:
-        return Ask(size.prompt + output)
-    if found.own is None or found.every is None:
+    if not money or operation in sizing.FREE:
+        return Ask(prompt + output)
+    own = found.own
+    if own is None or found.every is None:
         raise ProxyError(
             "bad_req",
             "The price of this model is not known, so it cannot be used with a budget.",
             code="price_unknown",
             param="model",
         )
-    own = found.own
     if own.above:
-        likely = prices.cost(own, Tokens(input=size.prompt, output=output))
+        likely = prices.cost(own, Tokens(input=prompt, output=output))
     else:
-        likely = int(own.request + size.prompt * own.input + output * own.output + 0.5)
-    if spends:
-        likely = min(likely, spends)
-    worst = 0
-    if strict:
-        worst = prices.worst(found.every, size.most, _most(exchange, size, found))
-    return Ask(size.prompt + output, likely, worst)
+        likely = int(own.request + prompt * own.input + output * own.output + 0.5)
+    if 0 < spends < likely:
+        likely = spends
+    if not strict:
+        return Ask(prompt + output, likely)
+    worst = prices.worst(found.every, size.most, _most(exchange, size, found))
+    return Ask(prompt + output, likely, worst)
 
 
 def _most(exchange: Exchange, size: Size, found: Tariff) -> int:

@@ -82,25 +82,23 @@ NOTHING = Size(0, 0, 0)
 def size(exchange: Exchange, *, strict: bool = False) -> Size:
     """Of a request that has been read. `most` holds for what is `strict` only: pictures the provider fetches are not looked
     for otherwise."""
-    operation = exchange.endpoint.operation
-    body = exchange.body
-    if operation in FREE:
+    endpoint, body, envelope = exchange.endpoint, exchange.body, exchange.envelope
+    if endpoint.operation in FREE:
         return NOTHING
-    envelope = exchange.envelope
     if envelope is None:
         return Size(len(body) // _AUDIO_USUAL + 1, len(body) // _AUDIO_MOST + _PICTURE_MOST, None)
-    gemini = exchange.endpoint.family == "gemini"
+    gemini = endpoint.family == "gemini"
     mark = _DATA if gemini else _TYPE
     if strict or mark in body or not body.isascii():
         prompt, most = _prompt(body, mark, strict=strict)
+        if strict:
+            most += _kept(envelope, endpoint.dialect)
     else:
         most = len(body) + _FRAME
         prompt = ceil(len(body) / _ASCII)
-    if strict:
-        most += _kept(envelope, exchange.endpoint.dialect)
     if not gemini:
-        choices = None if envelope.lacks(_CHOICES) else _largest(envelope, _CHOICES)
-        return Size(prompt, most, _largest(envelope, LIMITS), choices or 1)
+        choices = 1 if envelope.lacks(_CHOICES) else _largest(envelope, _CHOICES) or 1
+        return Size(prompt, most, _largest(envelope, LIMITS), choices)
     settings = _settings(envelope)
     return Size(
         prompt, most, _greatest(settings, _GEMINI_LIMITS), _greatest(settings, _GEMINI_CHOICES) or 1
@@ -156,11 +154,10 @@ def _inline(body: bytes) -> list[tuple[int, int]]:
 
 
 def _largest(envelope: Envelope, names: tuple[str, ...]) -> int | None:
-    largest = None
-    for value in envelope.integers(names):
-        if 0 < value <= _MOST and value > (largest or 0):
-            largest = value
-    return largest
+    values = envelope.integers(names)
+    if len(values) > 1:
+        values = [max((value for value in values if value <= _MOST), default=0)]
+    return values[0] if values and 0 < values[0] <= _MOST else None
 
 
 def _settings(envelope: Envelope) -> Mapping[str, msgspec.Raw]:

@@ -140,10 +140,9 @@ class Envelope:
         """Those of these that are whole numbers."""
         fields, found = self._fields, []
         for name in names:
-            value = fields.get(name)
-            if value is not None:
+            if name in fields:
                 try:
-                    found.append(_decode_integer(value))
+                    found.append(_decode_integer(fields[name]))
                 except ValueError:
                     continue
         return found
