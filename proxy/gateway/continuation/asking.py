@@ -94,7 +94,7 @@ def asking(exchange: Exchange, added: list[Turn]) -> Exchange:
     made = copy.copy(exchange)
     made.body = edited.encode()
     made.envelope = Envelope.parse(made.body)
-    made.asked = None
+    made.asked = made.books = made.witness = None  # what is answered goes through the client's own
     return made
 
 

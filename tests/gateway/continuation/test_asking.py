@@ -26,7 +26,7 @@ def exchange(name: str, body: dict[str, Any], *, query: str = "alt=sse") -> Exch
     made.endpoint, made.query, made.stream = found[0], query, True
     made.body = orjson.dumps(body)
     made.envelope = Envelope.parse(made.body)
-    made.asked = ASKED
+    made.asked, made.books, made.witness = ASKED, None, None
     return made
 
 
