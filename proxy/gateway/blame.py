@@ -42,6 +42,9 @@ def failed(
         state.ceiling.bad(now, state.latency.estimate(now))
     if rule.key:
         _cool(candidate, cause, error, now, rng)
+    elif error.status >= 500 and candidate.held.soft:
+        # Whoever is refused for the number of its requests does not get as far as to fail: the guess is over.
+        candidate.held.worked(candidate.started)
     if rule.harm:
         state.penalise(now)
         if choice and not 200 <= error.status < 300:

@@ -493,6 +493,20 @@ def test_a_guess_about_a_full_credential_is_no_way_in() -> None:
     assert step.error.ref == "limit"
 
 
+def test_a_failure_ends_a_guess_about_a_rate() -> None:
+    """The credential rests for what another model met; a guess does not keep this one from trying again."""
+    a = provider("a")
+    fleet = Fleet(model("m", a), model("n", a, fallbacks=("o",)), model("o", a))
+    fleet.exhaust(limited(None), name="m")
+    fleet.now += 0.01
+    plan = fleet.plan("n")
+    step = fleet.fail(plan, plan.first(fleet.now), SERVER)
+
+    assert step.kind == "retry"
+    assert step.candidate is not None
+    assert step.candidate.model.name == "n"
+
+
 def test_fallbacks_serve_when_a_model_is_full() -> None:
     fleet = ordered("a", fallbacks=("n",))
     plan = fleet.plan()
