@@ -366,6 +366,17 @@ async def test_cut_anywhere_the_answer_is_right_or_the_error_is_loud(
 # --- around it ---
 
 
+async def test_all_who_share_an_answer_see_it_go_on(sim: Simulator, tmp_path: Path) -> None:
+    content = settings(["match"], "sim-n60-at40-d2-rst", "sim-n60-d2", urls=[sim.url])
+    content["models"]["m"]["coalesce"] = {"requests": "all"}
+    async with serving(content, tmp_path) as proxy:
+        answers = await asyncio.gather(ask(proxy), ask(proxy))
+        assert proxy.metric("headrace_continuations_total") == 1
+    for answer in answers:
+        assert text_of(answer) == CANONICAL
+        assert_one_stream("chat", answer)
+
+
 async def test_the_official_clients_see_one_answer(sim: Simulator, tmp_path: Path) -> None:
     models = ("sim-n60-at40-d0.2-rst", "sim-n60")
     async with (
