@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from proxy.core.model import (
     Budget,
     Credential,
     Deployment,
+    Health,
     Hedge,
     Limits,
     Model,
@@ -403,6 +405,57 @@ async def test_there_are_never_more_than_their_share() -> None:
             first.go.clear()
 
         assert (second.asked, suppressed(served)) == (3, {"budget": 3})
+
+
+async def test_whatever_happens_nothing_is_left_and_everything_is_in_the_books_once(
+    ledger: Ledger,
+) -> None:
+    rng = Random(11)
+    asked = 0
+
+    async def moody(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while True:
+            await read_request(reader)
+            asked += 1
+            await asyncio.sleep(rng.choice([0.0, 0.002, 0.01, 0.02]))
+            mood = rng.random()
+            if mood < 0.2:
+                writer.write(whole(b"{}", 503))
+            elif mood < 0.3:
+                writer.write(whole(b""))
+            else:
+                writer.write(STREAM + chunk(CHUNK) + chunk(FINISH) + b"0\r\n\r\n")
+
+    async def client(served: Served) -> None:
+        one = await served.client()
+        one.send(ask())
+        if rng.random() < 0.3:
+            await asyncio.sleep(rng.uniform(0.0, 0.02))
+        else:
+            await one.answer()
+        one.close()
+
+    async with scripted(moody) as one, scripted(moody) as other:
+        settings = model(provider(one), provider(other, "q"), hedge=Hedge(after=0.004, share=1.0))
+        async with recording(replace(settings, health=Health(enabled=False)), ledger) as served:
+            for _ in range(10):
+                await asyncio.gather(*(client(served) for _ in range(8)))
+            await until(lambda: not inflight(served))
+            await until(lambda: not any(place.busy for place in served.pool.upstreams()))
+            await until(lambda: len(ledger.ends) >= len({one.rid for one in ledger.starts}))
+
+            ends, starts = ledger.ends, ledger.starts
+            assert len({end.rid for end in ends}) == len(ends)
+            assert sum(hedges(served, name) for name in ("won", "lost", "failed")) > 5
+            for end in ends:
+                assert [one.number for one in end.tries] == list(range(1, len(end.tries) + 1))
+                assert [one.outcome for one in end.tries].count("ok") == (end.outcome == "ok")
+                begun = [one.deployment for one in starts if one.rid == end.rid]
+                assert sorted(begun) == sorted(one.deployment for one in end.tries)
+                spent = [one.cost for one in end.tries]
+                assert end.cost_upstream in (sum(spent), -1)
+            assert sum(len(end.tries) for end in ends) >= asked
 
 
 # --- none at all ---
