@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 EVERY = 30.0
 """Seconds from one check of somebody in trouble to the next, give or take a fifth; `health.interval`, if that is less."""
 AT_ONCE = 4
+PATIENCE = 5.0
+"""Seconds until another configuration is noticed."""
 
 Due = tuple["Deployment", "DeploymentState"]
 
@@ -45,6 +47,8 @@ class Prober:
     def __init__(self, state: State, pool: UpstreamPool) -> None:
         self._state = state
         self._pool = pool
+        self.due = 0.0
+        """Before this there is nothing to do."""
         self._began = monotonic()
         self._snapshot: Snapshot | None = None
         self._deployments: dict[str, Deployment] = {}
@@ -68,6 +72,8 @@ class Prober:
             task = tasks.spawn(self._check(group, costs=costs), name="health check")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+        soonest = 0.0 if self._waiting else min(self._next.values(), default=now + PATIENCE)
+        self.due = min(soonest, now + PATIENCE)
 
     def close(self) -> None:
         """Give up what is under way."""

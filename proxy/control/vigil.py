@@ -33,8 +33,9 @@ async def keep(live: Live, prober: Prober) -> None:
             now = monotonic()
             if now >= due:
                 due = now + TICK
-                siblings.compare(live, now)
-                if sharing is None or sharing.board.lead():
+                if live.groups:
+                    siblings.compare(live, now)
+                if prober.due <= now and (sharing is None or sharing.board.lead()):
                     prober.tick(now)
     finally:
         prober.close()

@@ -86,7 +86,8 @@ class Site:
     async def tick(self, hands: Hands, seconds: float = 0.0) -> None:
         """Let time pass, then everything that is begun by it end."""
         hands.advance(seconds)
-        self.prober.tick(hands.monotonic())
+        if self.prober.due <= hands.monotonic():
+            self.prober.tick(hands.monotonic())
         await until(lambda: not self.prober._running)
 
     def counted(self, outcome: str) -> float:
