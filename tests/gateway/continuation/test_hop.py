@@ -7,6 +7,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -142,6 +143,35 @@ async def test_a_client_that_leaves_ends_it_all(ledger: Ledger) -> None:
         live = served.state.live
         assert not any(one.inflight for one in live.deployments.values())
 
+    assert (end.outcome, end.status) == ("client_gone", 499)
+
+
+@pytest.mark.parametrize("policy", ["cancel", "drain"])
+async def test_a_client_that_leaves_before_the_seam_ends_it_too(
+    policy: Any, ledger: Ledger
+) -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM + chunk(CHUNK.replace(b"hello", b"hel")))
+        asked.set()
+        await reader.read()
+        left.set()
+
+    async with scripted(broken) as bad, scripted(half) as other:
+        content = settings(bad, other)
+        content = replace(content, ledger=replace(content.ledger, client_gone=policy))
+        async with recording(content, ledger) as served:
+            client = await served.client()
+            client.send(raw("POST", CHAT, BODY))
+            await client.reader.readuntil(b"hello")
+            await asyncio.wait_for(asked.wait(), 5)
+            client.close()
+            await asyncio.wait_for(left.wait(), 5)
+            end = await ledger.end()
+            live = served.state.live
+            assert not any(one.inflight for one in live.deployments.values())
     assert (end.outcome, end.status) == ("client_gone", 499)
 
 
