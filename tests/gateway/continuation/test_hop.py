@@ -7,7 +7,6 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -25,7 +24,7 @@ from tests.gateway.fleet import Fleet, error, model
 from tests.gateway.fleet import provider as place
 from tests.gateway.recorded import Ledger, recording
 from tests.gateway.served import CHUNK, FINISH, STREAM, STREAMED, Provider, chunk, whole
-from tests.line.harness import Answer, read_request, scripted, until
+from tests.line.harness import read_request, scripted, until
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}'
 PRICE = Price(input=3.0, output=15.0)
@@ -75,10 +74,6 @@ def settings(*urls: str, rungs: tuple[str, ...] = ("match",), **fields: Any) -> 
     found = snapshot(*places, price=PRICE, retry=retry, **fields)
     continued = replace(found.models["m"], continuation=rungs)
     return replace(found, models={"m": continued})
-
-
-def text(answer: Answer) -> bytes:
-    return answer.body.replace(b": continued\n\n", b"").replace(b":\n\n", b"")
 
 
 async def test_both_attempts_are_written_down_and_paid_for(ledger: Ledger) -> None:
