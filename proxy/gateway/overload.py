@@ -8,6 +8,8 @@ The header `x-priority` says how urgent a request is: `interactive`, `normal` (w
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.core.clock import monotonic
@@ -59,13 +61,36 @@ async def place(exchange: Exchange, plan: Plan, waiting: Waiting, meter: Meter) 
         end = min(end, exchange.deadline.at)
     while _is_full(plan.route) or (not called and waiting.ahead(rank)):
         left = end - monotonic()
-        called = left >= _LEAST and await waiting.turn(rank, left)
+        called = left >= _LEAST and await turn(waiting, rank, left)
         if not called:
             meter.state.metrics.shed.child("queue").inc()
             break
     waited = monotonic() - came
     if waited > _LEAST:
         meter.paused(waited)
+
+
+async def turn(waiting: Waiting, rank: int, timeout: float) -> bool:
+    """Wait to be called. False: it took too long, or too many wait already."""
+    called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    ticket = waiting.join(rank, partial(_wake, called))
+    if ticket is None:
+        return False
+    unused = True
+    try:
+        async with asyncio.timeout(timeout):
+            await called
+        unused = False
+    except TimeoutError:
+        unused = not ticket.called  # called at the last moment
+    finally:
+        waiting.leave(ticket, unused=unused)
+    return ticket.called
+
+
+def _wake(called: asyncio.Future[None]) -> None:
+    if not called.done():
+        called.set_result(None)
 
 
 def _is_full(route: Route) -> bool:

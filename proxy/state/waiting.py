@@ -1,10 +1,24 @@
-"""Requests that wait until one of their model's deployments takes another: the most urgent first, then who came first."""
+"""Requests that wait until one of their model's deployments takes another: the most urgent first, then who came first.
+
+Who waits is known by what wakes it up; waiting itself is somebody else's business.
+"""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
+
+
+class Ticket:
+    """Of one that waits."""
+
+    __slots__ = ("called", "gone", "wake")
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
+        self.called = False
+        self.gone = False
 
 
 class Waiting:
@@ -19,40 +33,39 @@ class Waiting:
         """Requests at most."""
         self.live = 0
         """How many wait now."""
-        self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._heap: list[tuple[int, int, Ticket]] = []
         self._numbers = count()
 
     def ahead(self, urgency: int) -> bool:
         """Whether somebody waits who goes first: 0 is the most urgent."""
-        self._drop_done()
+        self._drop_gone()
         return bool(self._heap) and self._heap[0][0] <= urgency
 
-    async def turn(self, urgency: int, timeout: float) -> bool:
-        """Wait to be called. False: it took too long, or too many wait already."""
+    def join(self, urgency: int, wake: Callable[[], None]) -> Ticket | None:
+        """Wait to be called; `leave` whatever happens. None: too many wait already."""
         if self.live >= self.depth:
-            return False
-        called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heappush(self._heap, (urgency, next(self._numbers), called))
+            return None
+        ticket = Ticket(wake)
+        heappush(self._heap, (urgency, next(self._numbers), ticket))
         self.live += 1
-        try:
-            async with asyncio.timeout(timeout):
-                await called
-        except TimeoutError:
-            return called.done() and not called.cancelled()  # called at the last moment
-        except asyncio.CancelledError:
-            if called.done() and not called.cancelled():
-                self.call()  # its place is somebody else's
-            raise
-        finally:
+        return ticket
+
+    def leave(self, ticket: Ticket, *, unused: bool = False) -> None:
+        """It does not wait any more. `unused`: it may have been called, and does not take the place."""
+        if not ticket.gone:
+            ticket.gone = True
             self.live -= 1
-        return True
+            if unused and ticket.called:
+                self.call()
 
     def call(self) -> None:
         """A place is free: for the first of them."""
-        self._drop_done()
+        self._drop_gone()
         if self._heap:
-            heappop(self._heap)[2].set_result(None)
+            ticket = heappop(self._heap)[2]
+            ticket.called = True
+            ticket.wake()
 
-    def _drop_done(self) -> None:
-        while self._heap and self._heap[0][2].done():
+    def _drop_gone(self) -> None:
+        while self._heap and self._heap[0][2].gone:
             heappop(self._heap)

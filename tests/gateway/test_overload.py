@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.core.model import Deployment, Model, Overload, Snapshot
-from proxy.gateway.overload import shed, urgency
+from proxy.gateway.overload import shed, turn, urgency
+from proxy.state.waiting import Waiting
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
 from tests.gateway.served import COMPLETION, Provider, Served, serving, whole
 from tests.line.harness import Answer, read_request, scripted, until
@@ -176,6 +177,29 @@ async def test_who_waited_in_vain_goes_to_another_model_or_is_refused() -> None:
 
     assert refused.status == 429
     assert answer.status == 200
+
+
+async def test_nobody_waits_for_ever() -> None:
+    waiting = Waiting(5.0, 1)
+
+    assert not await turn(waiting, 1, 0.005)
+    assert waiting.live == 0
+    first = asyncio.ensure_future(turn(waiting, 1, 5.0))
+    await until(lambda: waiting.live == 1)
+    assert not await turn(waiting, 1, 5.0)  # too many
+    waiting.call()
+    assert await first
+
+
+async def test_who_leaves_does_not_take_the_place_of_another() -> None:
+    waiting = Waiting(5.0, 10)
+    first, second = (asyncio.ensure_future(turn(waiting, 1, 5.0)) for _ in range(2))
+    await until(lambda: waiting.live == 2)
+    waiting.call()
+    first.cancel()  # in the turn of the loop in which it was called
+
+    assert await second
+    assert first.cancelled()
 
 
 async def test_what_a_provider_takes_is_learned() -> None:

@@ -2,68 +2,82 @@
 
 from __future__ import annotations
 
-import asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy.state.waiting import Waiting
-from tests.line.harness import until
+from proxy.state.waiting import Ticket, Waiting
 
 
-async def test_the_most_urgent_first_then_who_came_first() -> None:
-    waiting, order = Waiting(5.0, 10), []
+def nothing() -> None:
+    """Whoever waits is not woken up here."""
 
-    async def wait(urgency: int, name: str) -> None:
-        assert await waiting.turn(urgency, 5.0)
-        order.append(name)
 
-    tasks = []
+def test_the_most_urgent_first_then_who_came_first() -> None:
+    waiting, order = Waiting(5.0, 10), list[str]()
     for urgency, name in ((2, "batch"), (1, "one"), (1, "two"), (0, "now")):
-        tasks.append(asyncio.ensure_future(wait(urgency, name)))
-        await until(lambda: waiting.live == len(tasks))
-    for _ in range(4):
+        waiting.join(urgency, lambda name=name: order.append(name))  # type: ignore[misc]
+    for _ in range(5):
         waiting.call()
-        await until(lambda: waiting.live + len(order) == 4)
-    await asyncio.gather(*tasks)
 
     assert order == ["now", "one", "two", "batch"]
 
 
-async def test_nobody_waits_for_ever() -> None:
-    waiting = Waiting(5.0, 10)
-
-    assert not await waiting.turn(1, 0.005)
-    assert waiting.live == 0
-    assert not waiting.ahead(2)
-    waiting.call()
-
-
-async def test_too_many_do_not_wait() -> None:
+def test_too_many_do_not_wait() -> None:
     waiting = Waiting(5.0, 1)
-    first = asyncio.ensure_future(waiting.turn(1, 5.0))
-    await until(lambda: waiting.live == 1)
+    first = waiting.join(1, nothing)
+    assert first is not None
+    assert waiting.join(0, nothing) is None
+    waiting.leave(first)
+    assert waiting.join(0, nothing) is not None
 
-    assert not await waiting.turn(0, 5.0)
-    waiting.call()
-    assert await first
 
-
-async def test_who_leaves_does_not_take_the_place_of_another() -> None:
+def test_who_left_is_not_called() -> None:
     waiting = Waiting(5.0, 10)
-    first, second = (asyncio.ensure_future(waiting.turn(1, 5.0)) for _ in range(2))
-    await until(lambda: waiting.live == 2)
+    first, second = waiting.join(1, nothing), waiting.join(1, nothing)
+    assert first is not None
+    assert second is not None
+    waiting.leave(first, unused=True)
+    waiting.leave(first)
     waiting.call()
-    first.cancel()  # in the turn of the loop in which it was called
 
-    assert await second
-    assert first.cancelled()
+    assert (first.called, second.called, waiting.live) == (False, True, 1)
 
 
-async def test_who_is_ahead() -> None:
+def test_who_leaves_with_a_place_gives_it_to_the_next() -> None:
+    waiting = Waiting(5.0, 10)
+    first, second = waiting.join(1, nothing), waiting.join(1, nothing)
+    assert first is not None
+    assert second is not None
+    waiting.call()
+    waiting.leave(first, unused=True)
+
+    assert second.called
+
+
+def test_who_is_ahead() -> None:
     waiting = Waiting(5.0, 10)
     assert not waiting.ahead(2)
-    one = asyncio.ensure_future(waiting.turn(1, 5.0))
-    await until(lambda: waiting.live == 1)
-
+    ticket = waiting.join(1, nothing)
+    assert ticket is not None
     assert [waiting.ahead(urgency) for urgency in (0, 1, 2)] == [False, True, True]
-    waiting.call()
+    waiting.leave(ticket)
     assert not waiting.ahead(2)
-    await one
+
+
+@given(st.lists(st.tuples(st.sampled_from(["join", "leave", "call"]), st.integers(0, 9))))
+def test_every_call_wakes_one_that_waits_if_there_is_any(steps: list[tuple[str, int]]) -> None:
+    waiting, woken = Waiting(5.0, 5), list[int]()
+    tickets: list[Ticket] = []
+    for step, number in steps:
+        if step == "join":
+            ticket = waiting.join(number % 3, lambda: woken.append(1))
+            assert (ticket is None) is (sum(not one.gone for one in tickets) >= 5)
+            tickets += [ticket] if ticket is not None else []
+        elif step == "leave" and tickets:
+            waiting.leave(tickets[number % len(tickets)])
+        elif step == "call":
+            before = len(woken)
+            able = any(not one.called and not one.gone for one in tickets)
+            waiting.call()
+            assert len(woken) - before == int(able)
+        assert waiting.live == sum(not one.gone for one in tickets)
