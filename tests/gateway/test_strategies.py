@@ -150,7 +150,7 @@ def test_one_in_twenty_asks_whom_nobody_has_asked_for_a_while(strategy: Strategy
 def test_nobody_is_asked_only_to_hear_what_was_heard_a_moment_ago(strategy: Strategy) -> None:
     one = Choices.of(strategy, "ab", prices=(1, 5), rng=Random(3))
     one.seen({"a": 0.3, "b": 0.9})
-    one.state("b").last_used = one.now
+    one.state("a").last_used = one.state("b").last_used = one.now - 0.9 * FRESH
 
     assert shares(one, 500) == {"a": 500}
 

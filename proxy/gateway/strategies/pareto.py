@@ -23,8 +23,6 @@ _FAILING = 1.0 - RELIABLE + 1e-9
 _NOISE = 0.02
 """Failures of a share that differs by less say nothing."""
 _SAME = 1e-9
-_BEHIND = 1e6
-"""Further than any distance."""
 _NO_SLACK = 1.0
 
 Point = tuple[float, float, float]
@@ -77,14 +75,9 @@ def pareto(tier: Tier, ready: list[Slot], now: float, rng: Random, hints: Hints)
             strict=True,
         )
     )
-    beaten = [_is_beaten(point, points) for point in points]
-    front = [point for point, behind in zip(points, beaten, strict=True) if not behind]
-    # Whoever is beaten comes behind all who are not: for what those who have just recovered do not take yet.
-    scores = [
-        distance + _BEHIND * behind
-        for distance, behind in zip(_distances(points, front), beaten, strict=True)
-    ]
-    return lowest(ready, scores, now, rng, 1.0 + _SAME)
+    front = [point for point in points if not _is_beaten(point, points)]
+    # Whoever is beaten is further away than who beats it, and has what those who have just recovered do not take yet.
+    return lowest(ready, _distances(points, front), now, rng, 1.0 + _SAME)
 
 
 def _is_beaten(point: Point, others: Sequence[Point]) -> bool:
