@@ -296,6 +296,8 @@ _FULL = "PRAGMA synchronous = FULL"
 _KEYS = "PRAGMA foreign_keys = ON"
 _AT_ONCE = "PRAGMA busy_timeout = 0"
 _CACHE = "PRAGMA cache_size = -16384"
+# Pages (16 MiB): what books thousands of rows changes the same pages of indexes again and again.
+_RARELY = "PRAGMA wal_autocheckpoint = 4000"
 # Not the ledger: it may be gigabytes, nobody is served by it, and a start does not wait for it.
 _CHECKED = """
 SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN
@@ -313,7 +315,7 @@ class Sqlite:
         self._place = place = Place(path)
         self._reader = Line(place, _WAL)
         self._pages = Line(place, _WAL)
-        self._writer = Line(place, _WAL, _FULL, _KEYS, _AT_ONCE, _CACHE)
+        self._writer = Line(place, _WAL, _FULL, _KEYS, _AT_ONCE, _CACHE, _RARELY)
         self._watching: asyncio.Task[None] | None = None
 
     async def check(self) -> None:

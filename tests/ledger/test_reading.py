@@ -111,6 +111,22 @@ def test_what_was_read_ahead_of_a_batch_stays_on_the_disk(tmp_path: Path) -> Non
     assert rids(drained(tmp_path)) == [f"r{n}" for n in range(250, 500)]
 
 
+def test_reading_on_while_a_batch_is_booked_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    put(tmp_path, [end(f"a{n}", at=n * 2.0) for n in range(200)], "0")
+    put(tmp_path, [end(f"b{n}", at=n * 2.0 + 1) for n in range(200)], "1")
+    reader = Reader(tmp_path)
+    found = []
+    while (batch := reader.take(30)) is not None:
+        reader.read(1000)
+        assert reader.take(7) is batch
+        found += rids(batch.records)
+        reader.done(batch)
+    reader.close()
+
+    assert found == [f"{worker}{n}" for n in range(200) for worker in "ab"]
+    assert segments(tmp_path) == segments(tmp_path, "1") == []
+
+
 def test_a_batch_has_no_more_bytes_than_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,15 @@ async def test_a_table_that_is_gone_is_a_database_that_is_away(store: Database) 
         await store.insert(QUIET, [("a", 1.0)])
 
 
+def test_what_is_the_same_in_all_rows_is_told_once() -> None:
+    sql, values = PEPPERS.postgresql([("a", 1.0), ("b", 1.0)])
+    assert values == [("a", "b"), 1.0]
+    assert "SELECT c1, $2::double precision, 'x' FROM unnest($1::text[]) AS given (c1) ON" in sql
+
+    # A row has to come from somewhere.
+    assert PEPPERS.postgresql([("a", None)])[1] == [("a",), None]
+
+
 _values = {
     TEXT: st.text(st.characters(), max_size=5),
     WHOLE: st.none() | st.integers(-(2**65), 2**65) | st.sampled_from([2**63 - 1, -(2**63)]),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from proxy.ledger.records import Tokens
-from proxy.store.ledger import rows
+from proxy.store.ledger import rows, sums
 from proxy.store.ledger.requests import Attempt, Entry
+from proxy.store.migrations import SQL
 from tests.store.ledger.made import AT, attempt, end, progress, start
 
 
@@ -56,3 +59,27 @@ def test_an_end_needs_nothing_else_and_of_the_others_the_last_one_counts() -> No
     assert list(found.ends) == ["a"]
     assert found.starts == {"b": second}
     assert found.progress == {"b": late}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("requests", rows.START),
+        ("requests", rows.PROGRESS),
+        ("requests", rows.END),
+        ("attempts", rows.ATTEMPT),
+        ("contents", rows.CONTENT),
+        ("adjustments", rows.ADJUST),
+        ("counters", sums.COUNTER),
+        ("statistics", sums.STATISTIC),
+    ],
+)
+def test_columns_are_of_the_kind_their_tables_say(table: str, columns: tuple[str, ...]) -> None:
+    text = (SQL / "postgresql" / "0002_ledger.sql").read_text()
+    _, _, body = text.partition(f"CREATE TABLE {table} (")
+    found = re.findall(
+        r'^  ([a-z_0-9"]+) (text|bigint|double precision)\b', body.partition("PRIMARY")[0], re.M
+    )
+    declared = dict(found)
+
+    assert rows.kinds(columns) == {name: declared[name] for name in columns}
