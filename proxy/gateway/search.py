@@ -280,6 +280,7 @@ class Search:
             if (
                 state.phase == CLOSED
                 and not state.acceptance.calm
+                and state.rules.enabled
                 and state.acceptance.holds_back(now, self._rng)
             ):
                 held.append(slot)

@@ -3,6 +3,9 @@
 After "Handling Overload" in Google's *Site Reliability Engineering* (2016): of `sent` requests of the last two minutes
 `accepted` were taken, and the next is held back with probability max(0, (sent - 2 accepted) / (sent + 1)). Counted when
 sent; what is under way counts as accepted until it is refused, so that slow answers do not look like refusals.
+
+Counted for each host and for each deployment there, and the smaller of the two is held back: a host that refuses one model
+says nothing of the others, and one deployment that fails is for its circuit.
 """
 
 from __future__ import annotations
@@ -21,23 +24,21 @@ _PROBE = 1.0
 """Seconds without a request after which one is sent in any case: or nobody would see that it is well again."""
 
 
-class Acceptance:
-    """Of one host, in one worker. Times are monotonic seconds."""
+class Counts:
+    """Requests of two minutes. Times are monotonic seconds."""
 
-    __slots__ = ("_number", "_refused", "_sent", "_sent_at", "calm")
+    __slots__ = ("_number", "_refused", "_sent", "calm")
 
     def __init__(self) -> None:
         self._sent = [0] * _BUCKETS
         self._refused = [0] * _BUCKETS
         self._number = 0
-        self._sent_at = -inf
         self.calm = True
         """Nothing is held back, as far as was last looked at."""
 
     def sent(self, now: float) -> None:
         """A request goes out."""
         self._sent[self._turn(now)] += 1
-        self._sent_at = now
 
     def refused(self, now: float) -> None:
         """One of them was not taken: no connection, no answer, or an error of the server's."""
@@ -58,13 +59,6 @@ class Acceptance:
         self.calm = sent < _FEWEST or sent <= 2 * accepted
         return 0.0 if self.calm else (sent - 2 * accepted) / (sent + 1)
 
-    def holds_back(self, now: float, rng: Random) -> bool:
-        """Whether this request is."""
-        if now - self._sent_at >= _PROBE:
-            return False
-        share = self.share(now)
-        return share > 0.0 and rng.random() < share
-
     def _turn(self, now: float) -> int:
         number = int(now / _BUCKET)
         if number > self._number:
@@ -72,3 +66,35 @@ class Acceptance:
                 self._sent[stale % _BUCKETS] = self._refused[stale % _BUCKETS] = 0
             self._number = number
         return self._number % _BUCKETS
+
+
+class Acceptance(Counts):
+    """Of one deployment, in one worker."""
+
+    __slots__ = ("_sent_at", "host")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.host = Counts()
+        """Of all that is served there."""
+        self._sent_at = -inf
+
+    def sent(self, now: float) -> None:
+        super().sent(now)
+        self.host.sent(now)
+        self._sent_at = now
+
+    def refused(self, now: float) -> None:
+        super().refused(now)
+        self.host.refused(now)
+
+    def forget(self) -> None:
+        super().forget()
+        self.host.forget()
+
+    def holds_back(self, now: float, rng: Random) -> bool:
+        """Whether this request is."""
+        if self.calm or self.host.calm or now - self._sent_at >= _PROBE:
+            return False
+        share = min(self.share(now), self.host.share(now))
+        return share > 0.0 and rng.random() < share

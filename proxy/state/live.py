@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core.model import Credential, Deployment, Health, Hedge, Model, Provider, Snapshot
 from proxy.state import hosts
-from proxy.state.acceptance import Acceptance
+from proxy.state.acceptance import Acceptance, Counts
 from proxy.state.credentials import CredentialState, Pool
 from proxy.state.health import Circuit, Latency
 from proxy.state.hedges import Hedges
@@ -224,7 +224,7 @@ class Live:
         self.deployments: dict[str, DeploymentState] = {}
         self.credentials: dict[str, CredentialState] = {}
         self.hosts: dict[str, Host] = {}
-        self.acceptances: dict[str, Acceptance] = {}
+        self.acceptances: dict[str, Counts] = {}
         """By the address of a host."""
         self.groups: list[tuple[DeploymentState, ...]] = []
         """The deployments of each model that has more than one."""
@@ -257,10 +257,8 @@ class Live:
         known = self.acceptances
         self.acceptances = {}
         for state in self.deployments.values():
-            address = hosts.address_of(state)
-            state.acceptance = self.acceptances.setdefault(
-                address, known.get(address) or state.acceptance
-            )
+            address, own = hosts.address_of(state), state.acceptance
+            own.host = self.acceptances.setdefault(address, known.get(address) or own.host)
         self.budgets = {model.name: self.budget(model) for model in models}
         self.hedges = {one.name: self.hedge(one.name, one.hedge) for one in models if one.hedge}
         self._group(models)

@@ -505,6 +505,13 @@ def test_a_host_that_refuses_most_is_asked_less_while_another_is_left() -> None:
     assert fleet.serve() == "m/1:b"
 
 
+def test_what_is_never_taken_out_is_not_passed_over() -> None:
+    fleet = Fleet(model("m", A, B, priorities=(1, 2)), health=Health(enabled=False))
+    refusing(fleet, "m/0:a")
+
+    assert fleet.serve() == "m/0:a"
+
+
 def test_another_model_takes_what_is_held_back() -> None:
     fleet = ordered("a", fallbacks=("n",))
     refusing(fleet, "m/0:a")

@@ -73,15 +73,29 @@ def test_as_many_are_held_back_as_the_share_says() -> None:
     assert held / 2000 == pytest.approx(20 / 41, abs=0.05)
 
 
-def test_all_that_is_served_at_one_host_shares_it() -> None:
+def test_the_smaller_share_of_the_two_is_held_back() -> None:
+    """Another model's outage is no reason, nor is a failure of one deployment where the host is well."""
+    rng = Random(1)
+    ill, well = seen(1000, 1000), seen(1000, 0)
+    well.host = ill.host
+    assert not any(well.holds_back(1000.1, rng) for _ in range(100))
+
+    alone = seen(40, 40)
+    for _ in range(1000):
+        alone.host.sent(1000.0)
+    assert not any(alone.holds_back(1000.1, rng) for _ in range(100))
+
+
+def test_all_that_is_served_at_one_host_counts_for_it() -> None:
     live = Live(snapshot(model("m", provider("a"), provider("b")), model("n", provider("a"))))
     deployments = live.deployments
 
-    assert deployments["m/0:a"].acceptance is deployments["n/0:a"].acceptance
-    assert deployments["m/0:a"].acceptance is not deployments["m/1:b"].acceptance
+    assert deployments["m/0:a"].acceptance is not deployments["n/0:a"].acceptance
+    assert deployments["m/0:a"].acceptance.host is deployments["n/0:a"].acceptance.host
+    assert deployments["m/0:a"].acceptance.host is not deployments["m/1:b"].acceptance.host
 
-    kept = deployments["m/1:b"].acceptance
+    kept = deployments["m/1:b"].acceptance.host
     live.swap(snapshot(model("m", provider("b"))))
-    assert live.deployments["m/0:b"].acceptance is kept
+    assert live.deployments["m/0:b"].acceptance.host is kept
     live.swap(Snapshot())
     assert not live.acceptances
