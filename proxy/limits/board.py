@@ -79,11 +79,13 @@ class Board:
         """New memory, all zeros. Raises OSError when there is none."""
         if hasattr(os, "memfd_create"):
             fd = os.memfd_create("headrace-health")
+            os.ftruncate(fd, _SIZE)
         else:
             with tempfile.TemporaryFile() as file:
+                # Written, not only made so long: where a disk has no room, a write to mapped memory kills the process.
+                file.write(bytes(_SIZE))
+                file.flush()
                 fd = os.dup(file.fileno())
-        os.set_inheritable(fd, False)
-        os.ftruncate(fd, _SIZE)
         memory = mmap.mmap(fd, _SIZE)
         words, numbers = memoryview(memory).cast("q"), memoryview(memory).cast("d")
         return cls(fd, memory, words, numbers, secrets.token_bytes(32), -1)

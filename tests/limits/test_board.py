@@ -17,8 +17,11 @@ from proxy.limits.board import Board
 A, B = b"a" * 16, b"b" * 16
 
 
-@pytest.fixture
-def board() -> Iterator[Board]:
+@pytest.fixture(params=["memory", "file"])
+def board(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    """As it is made on Linux, and elsewhere."""
+    if request.param == "file":
+        monkeypatch.delattr(os, "memfd_create", raising=False)
     one = Board.make()
     yield one
     one.close()
