@@ -15,7 +15,8 @@ from msgspec import Struct
 from proxy.core import clock
 from proxy.core.log import logger
 from proxy.core.redact import redact
-from proxy.gateway.relay import BytesRelay, EventRelay
+from proxy.gateway.event_relay import EventRelay
+from proxy.gateway.relay import BytesRelay
 from proxy.ledger.records import Content, frame
 from proxy.ledger.spool import Full
 

@@ -18,8 +18,8 @@ from msgspec.structs import astuple, replace
 from proxy.core import prices
 from proxy.gateway import sizing
 from proxy.gateway.answer import Kind
+from proxy.gateway.event_relay import EventRelay
 from proxy.gateway.plausibility import BELIEVED, Doubt, answers, doubt, received
-from proxy.gateway.relay import EventRelay
 from proxy.ledger.records import Tokens
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from proxy.core.log import logger
 from proxy.gateway import admission, booking, charging, tally
 from proxy.gateway.attempt import End
 from proxy.gateway.capture import Capture
+from proxy.gateway.event_relay import EventRelay
 from proxy.gateway.lingering import Lingering
 from proxy.gateway.plausibility import CHARGED
-from proxy.gateway.relay import OUTCOMES, EventRelay
+from proxy.gateway.relay import OUTCOMES
 from proxy.limits.accounts import Used
 
 if TYPE_CHECKING:

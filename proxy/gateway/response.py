@@ -13,7 +13,8 @@ from proxy.dialects import DIALECTS
 from proxy.dialects.refusal import NOTHING_SAID, render_refusal, said
 from proxy.dialects.render import render_error
 from proxy.gateway.answer import Kind
-from proxy.gateway.relay import BytesRelay, EventRelay, Relay
+from proxy.gateway.event_relay import EventRelay
+from proxy.gateway.relay import BytesRelay, Relay
 from proxy.gateway.translating import TranslatingRelay
 from proxy.wire.headers import to_client
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from proxy.core.metrics import Bundle, Metrics
     from proxy.gateway.attempt import Attempt
     from proxy.gateway.charging import Bill
+    from proxy.gateway.event_relay import EventRelay
     from proxy.gateway.exchange import Exchange
-    from proxy.gateway.relay import EventRelay
     from proxy.state.pace import Pace
 
 _REPORTS = frozenset({"chat", "completions", "responses", "embeddings", "messages", "generate"})

@@ -13,7 +13,8 @@ from proxy.dialects import ir
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, SSE
 from proxy.gateway.answer import MAX_WHOLE
 from proxy.gateway.attempt import Attempt, End
-from proxy.gateway.relay import AFTER_FINISH, BROKEN, EventRelay, Relay
+from proxy.gateway.event_relay import AFTER_FINISH, BROKEN, EventRelay
+from proxy.gateway.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

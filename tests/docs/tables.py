@@ -21,7 +21,7 @@ from proxy.dialects import DIALECTS
 from proxy.dialects.loss import FEATURES
 from proxy.dialects.render import FAMILIES
 from proxy.gateway.attempt import End
-from proxy.gateway.relay import BROKEN
+from proxy.gateway.event_relay import BROKEN
 from proxy.gateway.verdict import RULES
 from tests.docs.pages import DOCS, PAGES, generated, replace_generated
 

@@ -15,8 +15,9 @@ from proxy.dialects import DIALECTS
 from proxy.gateway.answer import Gate
 from proxy.gateway.attempt import Attempt
 from proxy.gateway.endpoints import match
+from proxy.gateway.event_relay import EventRelay
 from proxy.gateway.exchange import Exchange
-from proxy.gateway.relay import EventRelay, Relay
+from proxy.gateway.relay import Relay
 from proxy.gateway.response import respond
 from proxy.gateway.translation import Translation
 from proxy.upstream.connection import UpstreamConnection

@@ -15,9 +15,9 @@ from proxy.core.model import Retry, Snapshot
 from proxy.gateway import routing
 from proxy.gateway.attempt import CUT, Attempt, End
 from proxy.gateway.attempts import ended, first_answer
+from proxy.gateway.event_relay import EventRelay
 from proxy.gateway.meter import Meter
 from proxy.gateway.plan import Plan
-from proxy.gateway.relay import EventRelay
 from proxy.state.state import State
 from proxy.upstream.pool import UpstreamPool
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot, state

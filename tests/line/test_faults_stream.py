@@ -20,7 +20,7 @@ import openai
 import orjson
 import pytest
 
-from proxy.gateway import relay
+from proxy.gateway import event_relay
 from tests.line.asking import (
     CHAT,
     DIALECTS,
@@ -468,7 +468,7 @@ async def test_a_stream_may_not_take_longer_than_its_total(
 async def test_a_whole_answer_whose_connection_stays_open_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
 ) -> None:
-    monkeypatch.setattr(relay, "AFTER_FINISH", 0.05)
+    monkeypatch.setattr(event_relay, "AFTER_FINISH", 0.05)
     stream = CHAT_STREAM.whole if finished else CHAT_STREAM.begun + CHAT_STREAM.finish
     timeouts = {"idle": 20 if finished else 0.05}
     sent = CHUNKED + chunk(stream)

@@ -12,7 +12,8 @@ from proxy.gateway.answer import Kind
 from proxy.gateway.attempt import CUT, Attempt, End
 from proxy.gateway.continuation import asking
 from proxy.gateway.continuation.sent import Sent
-from proxy.gateway.relay import EventRelay, Relay
+from proxy.gateway.event_relay import EventRelay
+from proxy.gateway.relay import Relay
 from proxy.gateway.translating import TranslatingRelay
 from proxy.gateway.translation import codec_of
 from proxy.gateway.verdict import RULES, cause_of

@@ -23,7 +23,8 @@ from proxy.gateway.continuation.relays import (
 )
 from proxy.gateway.continuation.rungs import RUNGS
 from proxy.gateway.continuation.seam import Seam
-from proxy.gateway.relay import BytesRelay, EventRelay
+from proxy.gateway.event_relay import EventRelay
+from proxy.gateway.relay import BytesRelay
 from proxy.gateway.response import respond
 from proxy.gateway.translating import TranslatingRelay
 from proxy.gateway.translation import Translation

@@ -1,0 +1,284 @@
+"""A stream of events on its way to the client, forwarded event by event as received.
+
+What ends well is what its protocol says has ended well; anything else gets one in-band error, no terminal event and a
+socket closed without the last chunk, because a clean end is read as success by every client.
+"""
+
+from __future__ import annotations
+
+import re
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY
+from proxy.gateway.answer import UNFRAMED
+from proxy.gateway.attempt import Attempt, End
+from proxy.gateway.relay import Relay
+from proxy.wire.sse import begins, events, last_boundary, single
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.core.errors import UpstreamError
+    from proxy.gateway.connection import ClientConnection
+    from proxy.gateway.exchange import Exchange
+
+AFTER_FINISH = 5.0
+"""Seconds a provider may take to close a stream whose terminal event it has sent."""
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+
+BROKEN = {
+    End.TRUNCATED: ("upstream_truncated", "The provider ended the stream before it was complete."),
+    End.STALLED: ("upstream_idle_timeout", "The provider stopped sending before the end."),
+    End.DEADLINE: ("stream_limit", "The stream exceeded its time limit."),
+    End.CLIENT_DEADLINE: ("deadline_exceeded", "The time that the request gave is over."),
+    End.RESTART: ("gateway_restart", "The gateway is restarting and could not wait longer."),
+    End.MALFORMED: ("upstream_bad_response", "The provider sent something that is no event."),
+}
+"""Code and message of the error that ends a stream."""
+
+
+class EventRelay(Relay):
+    """A server-sent event stream, forwarded up to the last whole event at once.
+
+    Only an unfinished event is held, at most UNFRAMED bytes of it; a longer one goes out raw as it comes and
+    alignment returns with its end.
+    """
+
+    __slots__ = (
+        "cut_tail",
+        "dialect",
+        "ends",
+        "event_count",
+        "first_content",
+        "held",
+        "last_content",
+        "last_event",
+        "max_gap",
+        "seen",
+        "tap",
+        "unaligned",
+        "unaligned_head",
+    )
+
+    def __init__(
+        self, exchange: Exchange, attempt: Attempt, client: ClientConnection, write_timeout: float
+    ) -> None:
+        super().__init__(exchange, attempt, client, write_timeout)
+        self.tap = attempt.gate.tap
+        self.dialect = attempt.gate.dialect
+        self.ends = self.dialect.family != "gemini"
+        """An event says that it is the last. Google's reports may follow what it calls finished."""
+        self.seen: Callable[[bytes, bytes], int] = self.tap.event
+        self.held = b""
+        self.unaligned = False
+        self.unaligned_head = b""
+        self.cut_tail = b""
+        self.first_content = self.last_content = self.last_event = self.started
+        self.event_count = 0
+        self.max_gap = 0.0
+
+    def _foresee(self, size: int) -> None:
+        tap = self.tap
+        if self.ends and tap.complete() and not tap.closing:
+            self._over(End.ERROR_EVENT if tap.error else End.DONE, size)
+
+    def body(self, data: bytes) -> None:
+        """One read: the common case is one whole event, shown to the tap and written in one write."""
+        now = monotonic()
+        if now - self.last_read > self.max_gap:
+            self.max_gap = now - self.last_read
+        self.last_read = now
+        if self.held:
+            data = self.held + data
+            self.held = b""
+        elif self.unaligned:
+            data = self._realign(data)
+            if not data:
+                return
+        one = single(data)
+        if one is not None:
+            flags = self.seen(one[0], one[1])
+            if flags <= CONTENT:
+                self.event_count += flags
+                self.last_event = now
+                if flags:
+                    self.last_content = now
+                self.exchange.bytes_out += len(data)
+                self.transport.write(
+                    b"%x\r\n%b\r\n" % (len(data), data) if self.exchange.chunked else data
+                )
+                return
+            self._special(data, flags, 0, len(data), now)
+        else:
+            self._several(data, now)
+
+    def _several(self, data: bytes, now: float) -> None:
+        end = last_boundary(data)
+        if end < len(data):
+            self.held = data[end:]
+        start = 0
+        for event in events(data[:end]):
+            if not event.is_sse:
+                self._write(data[start : event.start])
+                self.break_off(End.MALFORMED)
+                return
+            if event.data is None:
+                continue
+            flags = self.seen(event.name, event.data)
+            if flags > CONTENT:
+                start = self._special(data, flags, start, event.end, now, event.start)
+                if self.done.done():
+                    return
+            elif flags:
+                self.event_count += 1
+                self.last_content = now
+        if end:
+            self.last_event = now
+            self._write(data[start:end])
+        if len(self.held) > UNFRAMED:
+            self._go_raw()
+
+    def _special(
+        self, data: bytes, flags: int, start: int, end: int, now: float, begin: int = 0
+    ) -> int:
+        """An event that is more than content: writes or drops `data[start:end]` as it must; the next start.
+
+        `begin` is where the event itself starts: what lies between `start` and it has been approved already.
+        """
+        if flags & BAD:
+            self._write(data[start:begin])
+            self.break_off(End.MALFORMED)
+            return end
+        self.last_event = now
+        if flags & CONTENT:
+            self.last_content = now
+            self.event_count += 1
+        if flags & USAGE_ONLY and self.gate.hide_usage:
+            self._write(data[start:begin])
+            return end
+        if flags & FINISH and self.ends:
+            self._over(End.ERROR_EVENT if flags & ERROR else End.DONE, end - start)
+        self._write(data[start:end])
+        if flags & ERROR and not flags & FINISH:
+            # The client has its error event, in the provider's own words. Whatever follows could only
+            # make the stream look whole.
+            self.reason = End.ERROR_EVENT
+            self.exchange.abandon()
+            self.stop()
+        elif flags & FINISH and self.timer is not None:
+            self._arm(AFTER_FINISH)
+        return end
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self.exchange.bytes_out += len(data)
+            self.transport.write(self.exchange.frame(data))
+
+    def _go_raw(self) -> None:
+        """Too long to hold: forward the unfinished event as it comes."""
+        if not begins(self.held):
+            self.break_off(End.MALFORMED)
+            return
+        self.unaligned = True
+        self.unaligned_head = self.held[:UNFRAMED]
+        self.cut_tail = self.held[-UNFRAMED:]
+        self._write(self.held)
+        self.held = b""
+
+    def _realign(self, data: bytes) -> bytes:
+        """Forward the raw event up to its end; what follows it is whole events again."""
+        # A blank line may be split between two reads, so the search begins in the bytes already sent.
+        context = self.cut_tail[-3:]
+        end = _first_boundary(context + data) - len(context)
+        if end <= 0:
+            self._write(data)
+            self.cut_tail = (self.cut_tail + data)[-UNFRAMED:]
+            return b""
+        tail = (self.cut_tail + data[:end])[-UNFRAMED:]
+        flags = self.tap.oversized(self.unaligned_head, tail)
+        if flags & FINISH and self.ends:
+            self._over(End.ERROR_EVENT if flags & ERROR else End.DONE, end)
+        self._write(data[:end])
+        self.unaligned = False
+        self.unaligned_head = self.cut_tail = b""
+        self.last_event = self.last_content = self.last_read
+        if flags & FINISH:
+            self._arm(AFTER_FINISH)
+        return data[end:]
+
+    def end(self) -> None:
+        """The message ended: whole if the protocol said so, with the terminal event added if only that is missing."""
+        if self.held:
+            self._end_of_held()
+            if self.done.done():
+                return
+        if not self.is_complete():
+            self.break_off(End.TRUNCATED)
+            return
+        closing = self.tap.closing
+        reason = End.ERROR_EVENT if self.tap.error else End.FINISH_NO_DONE if closing else End.DONE
+        self.complete(reason, closing)
+
+    def lost(self, error: UpstreamError) -> None:
+        """Broken framing behind the terminal event takes nothing from the answer."""
+        if self.is_complete() and not self.tap.closing:
+            self.end()
+        else:
+            super().lost(error)
+
+    def _end_of_held(self) -> None:
+        """A last event without its blank line: forwarded if the answer is whole with it, else half of one."""
+        held, self.held = self.held, b""
+        flags = 0
+        for event in events(held):
+            if not event.is_sse or not event.data or not event.data.strip():
+                return
+            flags |= self.seen(event.name, event.data)
+        if flags & BAD or (flags & USAGE_ONLY and self.gate.hide_usage):
+            return
+        if flags & ERROR and not flags & FINISH:
+            self._special(held + b"\n\n", flags, 0, len(held) + 2, self.last_read)
+        elif self.tap.complete():
+            # Our own terminal event, if one is due, must not be glued to it.
+            if not self.tap.closing:
+                self._over(End.DONE, len(held))
+            self._write(held + b"\n\n" if self.tap.closing else held)
+
+    def resume(self) -> None:
+        # What the provider could not send while it was held is not held against it.
+        self.last_event = self.last_content = monotonic()
+        super().resume()
+
+    def rest(self) -> bytes:
+        return self.held
+
+    def is_complete(self) -> bool:
+        return not self.unaligned and self.tap.complete()
+
+    def break_off(self, reason: End) -> None:
+        """One in-band error in the client's dialect, then a close that cannot be mistaken for the end."""
+        code, message = BROKEN[reason]
+        event = self.dialect.render_stream_error(code, message, self.exchange.id, self.tap.sequence)
+        self._write(b"\n\n" + event if self.unaligned else event)
+        super().break_off(reason)
+
+    def probe(self) -> bytes:
+        return b"" if self.unaligned else self.exchange.frame(self.dialect.silence)
+
+    def due(self, now: float) -> tuple[float, End]:
+        timeouts = self.timeouts
+        if self.tap.complete() and not self.unaligned:
+            return self.last_read + min(AFTER_FINISH, timeouts.idle), End.STALLED
+        quiet = min(
+            self.last_read + timeouts.idle,
+            self.last_event + timeouts.event,
+            self.last_content + timeouts.content,
+        )
+        return (quiet, End.STALLED) if quiet < self.limit else (self.limit, self.overdue)
+
+
+def _first_boundary(data: bytes) -> int:
+    """Index just past the first blank line in `data`; 0 when there is none."""
+    match = _BLANK_LINE.search(data)
+    return match.end() if match else 0
