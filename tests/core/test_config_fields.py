@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from proxy.core.config.schema import Deployment
+from proxy.core.config.schema import Deployment, Model
 from proxy.core.config.usage import Limits, Quota, Teams
 
 
@@ -44,6 +44,36 @@ def test_on_and_off_may_be_true_and_false(written: object, meant: str) -> None:
     found = Deployment.model_validate({"provider": "p", "health_check": written})
 
     assert found.health_check == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("none", []),
+        (None, []),
+        ([], []),
+        (" Match", ["match"]),
+        (["anchor", "match", "prefill"], ["anchor", "match", "prefill"]),
+    ],
+)
+def test_ways_to_go_on_are_none_one_or_several(written: object, meant: list[str]) -> None:
+    assert Model.model_validate({"continuation": written}).continuation == meant
+
+
+@pytest.mark.parametrize("written", ["guess", ["match", "guess"], True, {"match": True}])
+def test_there_are_three_ways_to_go_on(written: object) -> None:
+    with pytest.raises(ValidationError):
+        Model.model_validate({"continuation": written})
+
+
+@pytest.mark.parametrize("written", ["match", ["prefill", "anchor"], True])
+def test_a_deployment_can_prefill_or_not(written: object) -> None:
+    named = {"provider": "p"}
+    assert Deployment.model_validate({**named, "continuation": "none"}).continuation == []
+    found = Deployment.model_validate({**named, "continuation": "prefill"})
+    assert found.continuation == ["prefill"]
+    with pytest.raises(ValidationError):
+        Deployment.model_validate({**named, "continuation": written})
 
 
 @pytest.mark.parametrize("written", ["no", 1, "dear"])

@@ -254,6 +254,11 @@ def test_the_limit_of_tokens_comes_from_the_narrowest_place_that_says_something(
     assert compiled.max_tokens == expected
 
 
+def test_a_deployment_can_prefill_if_it_says_so() -> None:
+    assert not one().prefills
+    assert one(deployment={"continuation": "prefill"}).prefills
+
+
 def test_a_deployment_prefers_what_its_provider_prefers_unless_it_says_else() -> None:
     account = {"prefer": ["openai.responses", "openai.chat"]}
 
