@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.config import values
+from proxy.core.config import schema, values
 from proxy.core.model import Auth, Strategy
 
 
@@ -248,3 +248,14 @@ def test_other_things_are_no_network(written: object) -> None:
         values.network(written)
 
     assert caught.value.expected == "a network"
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("p95", 0.0), (" P95 ", 0.0), ("2s", 2.0)])
+def test_when_a_second_attempt_is_begun(written: str, seconds: float) -> None:
+    assert schema.Hedge(after=written).after == seconds  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("written", [0, -1, "p99", True])
+def test_and_when_not(written: object) -> None:
+    with pytest.raises(ValueError, match="p95"):
+        schema.Hedge(after=written)  # type: ignore[arg-type]

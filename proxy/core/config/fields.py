@@ -91,7 +91,12 @@ def not_blank(found: list[Secret]) -> list[Secret]:
 
 
 def _after(value: object) -> object:
-    return 0.0 if lower(value) == "p95" else values.limit(value)
+    if lower(value) == "p95":
+        return 0.0
+    try:
+        return values.limit(value)
+    except values.Unfit as unfit:
+        raise values.Unfit(f"{unfit.expected}, or p95", unfit.advice) from None
 
 
 def require(value: object) -> object:
