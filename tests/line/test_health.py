@@ -25,6 +25,7 @@ BODY = b'{"model":"sim","messages":[]}'
 ASK = raw("POST", CHAT, BODY, "Authorization: Bearer sk-test-key-0001")
 FAILS = whole(b'{"error":{"message":"down"}}', 500)
 SICK = "sim*/0:p0"
+TOKEN = "a token of the admin API for tests"
 
 
 class Upstream:
@@ -109,15 +110,30 @@ class Workers:
                 while await self.metric(name, pattern) != phase:
                     await asyncio.sleep(0.01)
 
+    async def page(self, path: str) -> Any:
+        """What any worker answers to an operator."""
+        said = "".join(self.process.lines)
+        found = re.search(r"admin on http://\S+:(\d+)", said)
+        assert found, said
+        client = await Raw.open(int(found[1]))
+        try:
+            client.send(raw("GET", path, b"", f"Authorization: Bearer {TOKEN}"))
+            return (await client.answer()).json
+        finally:
+            client.close()
+
     def pid(self, name: str) -> int:
         return children(self.process.process.pid)[int(name)]
 
 
 @asynccontextmanager
 async def workers(count: int, folder: Path, *urls: str, **health: Any) -> AsyncIterator[Workers]:
-    content = config(*urls, server={"workers": count}, health=health)
+    content = config(
+        *urls, server={"workers": count}, health=health, admin={"token": TOKEN, "port": 0}
+    )
     content["store"] = {"url": ""}
     content["models"]["sim*"]["strategy"] = "round_robin"
+    content["models"]["sim*"]["deployments"][0]["health_check"] = "masked"
     one = Workers(await asyncio.to_thread(Process, content, folder), count)
     await one.connect()
     try:
@@ -157,7 +173,19 @@ async def test_two_workers_know_together_and_one_of_them_checks(tmp_path: Path) 
         os.kill(two.pid(leader), signal.SIGKILL)
         checked = well.lists
         await until(lambda: well.lists > checked, PATIENCE)
-        assert sick.begun <= begun + 1
+
+        one, other = (await two.page("/v1/health/models/sim"))["deployments"]
+        assert (one["check"], one["status"], one["circuit"]) == ("masked", "unhealthy", "open")
+        assert 0 < one["retry_in"] <= 24
+        assert (other["check"], other["status"]) == ("models", "healthy")
+        assert other["last_check"]["outcome"] == "ok"
+        providers = (await two.page("/api/providers/health"))["providers"]
+        assert {name: each["status"] for name, each in providers.items()} == {
+            "p0": "unhealthy",
+            "p1": "healthy",
+        }
+        assert providers["p0"]["last_check"] is None
+        assert (sick.lists, sick.begun <= begun + 1) == (0, True)
 
 
 async def test_four_workers_send_one_probe_at_a_time_and_a_killed_one_gives_its_place_back(
