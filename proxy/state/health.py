@@ -192,15 +192,6 @@ class Circuit:
             return 0.0
         return _HALF if self._degraded or self.slow else 1.0
 
-    @property
-    def degraded(self) -> bool:
-        """It fails often, as far as was last looked at."""
-        return self._degraded
-
-    def samples(self, now: float) -> tuple[float, float]:
-        """(attempts, share of failures) in the last 30 s."""
-        return self._window.share(now, _TRIP_BUCKETS)
-
     # --- steps of a change -------------------------------------------------------------------------------------
 
     def prove(self, now: float, probe: int) -> None:

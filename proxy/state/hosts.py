@@ -2,7 +2,7 @@
 
 A `Host` is the circuit of all deployments at one `scheme://host:port`, whoever's account they are asked with. It opens
 when four in five of those that anything is known of are out, and at least two that are asked for different models; who
-has just answered stays in. While it is open its members follow it: one timer, one probe at a time, and the proof of one
+has answered lately, and not failed since, stays in. While it is open its members follow it: one timer, one probe at a time, and the proof of one
 brings all of them back. A member that is all a model has left is not taken out for what others did.
 """
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SHARE = 0.8
 _FEWEST = 2
+_LATELY = 300.0
+"""Seconds for which an answer speaks for who gave it, unless it has failed since."""
 
 
 class Host(Circuit):
@@ -111,10 +113,12 @@ def address_of(one: DeploymentState) -> str:
 
 def _well(one: DeploymentState, now: float) -> bool:
     """It has answered lately, and not failed since."""
-    if one.phase != CLOSED or one.streak:
-        return False
-    samples, share = one.samples(now)
-    return samples > 0.0 and share < _SHARE
+    return (
+        one.phase == CLOSED
+        and not one.streak
+        and one.used > one.inflight
+        and now - one.last_used < _LATELY
+    )
 
 
 def _follows(one: DeploymentState, now: float) -> bool:

@@ -34,6 +34,12 @@ def break_it(state: DeploymentState, now: float) -> None:
         state.bad(now, 1.0, NO_PROBE, RNG)
 
 
+def answered(state: DeploymentState, now: float) -> None:
+    """It was asked, and it worked."""
+    state.used, state.last_used = 1, now
+    state.good(now)
+
+
 def test_one_model_that_fails_is_no_outage() -> None:
     live = Live(served("a", "b", "c"))
     a, b, c = members(live, "a", "b", "c")
@@ -68,10 +74,10 @@ def test_two_that_fail_take_along_whom_nobody_has_asked() -> None:
     assert live.hosts["http://p.invalid"].opened == 1
 
 
-def test_who_has_just_answered_stays() -> None:
+def test_who_has_answered_lately_stays() -> None:
     live = Live(served("a", "b", "c", "d", "e", "f", "g", "h", "i"))
     states = members(live, *"abcdefghi")
-    states[8].good(10.0)
+    answered(states[8], 10.0)
 
     for state in states[:4]:
         break_it(state, 11.0)
@@ -82,8 +88,8 @@ def test_who_has_just_answered_stays() -> None:
 def test_two_of_four_that_are_known_are_no_outage() -> None:
     live = Live(served("a", "b", "c", "d", "e"))
     states = members(live, "a", "b", "c", "d", "e")
-    states[2].good(10.0)
-    states[3].good(10.0)
+    answered(states[2], 10.0)
+    answered(states[3], 10.0)
 
     break_it(states[0], 11.0)
     break_it(states[1], 11.0)
@@ -91,14 +97,40 @@ def test_two_of_four_that_are_known_are_no_outage() -> None:
     assert [one.phase for one in states] == [OPEN, OPEN, CLOSED, CLOSED, CLOSED]
 
 
+def test_who_has_failed_since_does_not_speak_for_it() -> None:
+    live = Live(served("a", "b", "c", "d"))
+    states = members(live, "a", "b", "c", "d")
+    for state in states:
+        answered(state, 10.0)
+    states[2].bad(11.0, 1.0, NO_PROBE, RNG)
+    states[3].bad(11.0, 1.0, NO_PROBE, RNG)
+
+    break_it(states[0], 12.0)
+    break_it(states[1], 12.0)
+
+    assert {one.phase for one in states} == {OPEN}
+
+
+def test_who_has_not_answered_yet_does_not_either() -> None:
+    live = Live(served("a", "b", "c"))
+    states = members(live, "a", "b", "c")
+    states[2].used = states[2].inflight = 3
+    states[2].last_used = 10.0
+
+    break_it(states[0], 11.0)
+    break_it(states[1], 11.0)
+
+    assert {one.phase for one in states} == {OPEN}
+
+
 def test_what_was_long_ago_is_not_known() -> None:
     live = Live(served("a", "b", "c", "d"))
     states = members(live, "a", "b", "c", "d")
-    states[2].good(10.0)
-    states[3].good(10.0)
+    answered(states[2], 10.0)
+    answered(states[3], 10.0)
 
-    break_it(states[0], 60.0)
-    break_it(states[1], 60.0)
+    break_it(states[0], 400.0)
+    break_it(states[1], 400.0)
 
     assert {one.phase for one in states} == {OPEN}
 
