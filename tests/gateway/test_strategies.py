@@ -172,6 +172,25 @@ def test_one_that_was_slow_is_found_to_be_quick_again() -> None:
     assert served["b"] > 1700
 
 
+@pytest.mark.parametrize("strategy", [Strategy.TTFT, Strategy.PERFORMANCE, Strategy.PARETO])
+def test_a_crowd_at_the_best_goes_to_the_next(strategy: Strategy) -> None:
+    one = Choices.of(strategy, "abc", prices=(1, 1, 1))
+    one.seen({"a": 0.3, "b": 0.45, "c": 0.45})
+
+    placed = Counter(one.begin().deployment.provider.name for _ in range(60))
+
+    # A wait grows by a tenth for each request in flight: 0.3 (1 + 0.1 × 30) = 1.2 = 0.45 (1 + 0.1 × 17), about.
+    assert 24 <= placed["a"] <= 36
+    assert all(10 <= placed[name] <= 20 for name in "bc")
+
+
+def test_cost_does_not_pay_more_to_avoid_a_crowd() -> None:
+    one = Choices.of(Strategy.COST, "ab", prices=(1, 2))
+    one.seen({"a": 0.3, "b": 0.3})
+
+    assert {one.begin().deployment.provider.name for _ in range(40)} == {"a"}
+
+
 def test_least_inflight_fills_by_weight() -> None:
     one = Choices.of(Strategy.LEAST_INFLIGHT, "abc", weights=(20, 10, 10))
 

@@ -125,6 +125,7 @@ def _calendar(check: Callable[[str, str], None], text: str, tz: str) -> None:
 
 # --- words ---
 
+
 def _folded(word: str) -> str:
     return re.sub(r"[\s_-]", "", word).casefold()
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 USUAL_INPUT, USUAL_OUTPUT = 1000.0, 500.0
 """Tokens of a prompt and of an answer, before any was seen."""
+CROWD = 0.1
+"""How much longer a wait is for each request that is in flight already."""
 ALIKE = 0.25
 """The part of the usual length by which answers differ by chance."""
 
@@ -33,6 +35,16 @@ def latencies(ready: Sequence[Slot], now: float, hints: Hints) -> list[float]:
     known = [pace(slot).latency(now, stream=hints.stream) for slot in ready]
     best = min((seconds for seconds in known if seconds is not None), default=0.0)
     return [best if seconds is None else seconds for seconds in known]
+
+
+def waits(ready: Sequence[Slot], now: float, hints: Hints) -> list[float]:
+    """The same with what is in flight: averages follow load only after it has slowed answers down, and whoever looks best
+    would be sent everything until then."""
+    usual = sum(slot.weight for slot in ready) / len(ready)
+    return [
+        seconds * (1.0 + CROWD * slot.state.inflight * usual / slot.weight)
+        for slot, seconds in zip(ready, latencies(ready, now, hints), strict=True)
+    ]
 
 
 def failures(ready: Sequence[Slot], now: float) -> list[float]:

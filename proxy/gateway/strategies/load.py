@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.gateway.strategies.figures import latencies
+from proxy.gateway.strategies.figures import waits
 from proxy.gateway.strategies.sharing import draw, lowest, overdue
 
 if TYPE_CHECKING:
@@ -39,6 +39,6 @@ def least_inflight(tier: Tier, ready: list[Slot], now: float, rng: Random, hints
 
 
 def ttft(tier: Tier, ready: list[Slot], now: float, rng: Random, hints: Hints) -> Slot:
-    """The shortest time to the first content, or to the whole answer where it is not streamed."""
+    """The shortest time to the first content, or to the whole answer where it is not streamed; longer where more is in flight."""
     found = overdue(ready, now, rng)
-    return found or lowest(ready, latencies(ready, now, hints), now, rng)
+    return found or lowest(ready, waits(ready, now, hints), now, rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import hypot, inf
 from typing import TYPE_CHECKING
 
-from proxy.gateway.strategies.figures import costs, failures, latencies
+from proxy.gateway.strategies.figures import costs, failures, latencies, waits
 from proxy.gateway.strategies.sharing import AS_GOOD, lowest, overdue
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def performance(tier: Tier, ready: list[Slot], now: float, rng: Random, hints: H
     found = overdue(ready, now, rng)
     if found is not None:
         return found
-    seconds, failing = latencies(ready, now, hints), failures(ready, now)
+    seconds, failing = waits(ready, now, hints), failures(ready, now)
     longest, surest = max(seconds) or 1.0, min(failing) + _NOISE
     weighed = tier.weighed
     scores = [
@@ -63,7 +63,7 @@ def pareto(tier: Tier, ready: list[Slot], now: float, rng: Random, hints: Hints)
     found = overdue(ready, now, rng)
     if found is not None:
         return found
-    seconds, money = latencies(ready, now, hints), costs(ready, now, hints)
+    seconds, money = waits(ready, now, hints), costs(ready, now, hints)
     failing = failures(ready, now)
     quickest, surest = min(seconds) * AS_GOOD, min(failing) + _NOISE
     # What differs by no more than noise is the same: equals are to share, not to beat each other in turns.
