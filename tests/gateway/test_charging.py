@@ -18,7 +18,7 @@ from proxy.core.model import Deployment, Model, Price, Snapshot
 from proxy.core.model import Ledger as Settings
 from proxy.dialects.base import Usage
 from proxy.dialects.usage import USUAL, USUAL_IMAGES, USUAL_SECONDS
-from proxy.gateway.charging import bill, prompt
+from proxy.gateway.charging import ESTIMATED, REPORTED, UNKNOWN, Bill, bill, both, prompt
 from proxy.gateway.plausibility import Doubt
 from proxy.ledger.records import End, Tokens
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
@@ -456,3 +456,27 @@ def test_whatever_is_said_a_bill_is_a_price_or_none_at_all(
     assert found.tokens.total <= 3_000_000
     assert found.source in ("reported", "estimated", "suspect", "none")
     assert (found.source == "suspect") is (found.doubt not in (None, Doubt.PARTS, Doubt.MISSING))
+
+
+# --- an answer that went on elsewhere ---
+
+HALF = Bill(Tokens(10, output=4), ESTIMATED, 70, 70, 70)
+REST = Bill(Tokens(14, output=6, reasoning=2), REPORTED, 100, UNKNOWN, 100)
+
+
+def test_two_attempts_are_charged_for_one_answer() -> None:
+    assert both(REST, HALF) == Bill(Tokens(24, output=10, reasoning=2), ESTIMATED, 170, 170, 100)
+    assert both(both(REST, HALF), HALF).cost == 240
+
+
+def test_what_has_no_price_has_none_together() -> None:
+    unknown = replace(HALF, cost=UNKNOWN, estimate=UNKNOWN)
+    found = both(REST, unknown)
+    assert (found.cost, found.estimate, found.spent) == (UNKNOWN, UNKNOWN, 100)
+
+
+@pytest.mark.parametrize(("charged", "cost"), [(0, 0), (30, 100)], ids=["free", "estimated"])
+def test_halves_that_came_to_nothing_are_charged_alike(charged: int, cost: int) -> None:
+    broken = Bill(Tokens(5, output=5), ESTIMATED, charged, 30, UNKNOWN)
+    found = both(broken, HALF, whole=False)
+    assert (found.cost, found.estimate) == (cost, 100)
