@@ -179,7 +179,7 @@ def test_a_crowd_at_the_best_goes_to_the_next(strategy: Strategy) -> None:
 
     placed = Counter(one.begin().deployment.provider.name for _ in range(60))
 
-    # A wait grows by a tenth for each request in flight: 0.3 (1 + 0.1 × 30) = 1.2 = 0.45 (1 + 0.1 × 17), about.
+    # A wait grows by a tenth for each request in flight: 0.3 s with 30 there is 1.2 s, 0.45 s with 17 as well, about.
     assert 24 <= placed["a"] <= 36
     assert all(10 <= placed[name] <= 20 for name in "bc")
 
