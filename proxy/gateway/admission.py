@@ -41,7 +41,9 @@ def admit(exchange: Exchange, plan: Plan, state: State) -> Awaitable[None] | Non
 
     Raises ProxyError, and so does what is awaited: limit, budget, no_state, bad_req (price_unknown, max_tokens_required).
     """
-    found = limited.of(exchange.key, plan, state)
+    found: Limited | None = plan.route.limited.get((exchange.key, plan.matched))
+    if found is None or found.snapshot is not state.snapshot:
+        found = limited.of(exchange.key, plan, state)
     if found.recorded and state.spool is not None and state.spool.full:
         raise unrecorded()
     subjects, accounts = found.subjects, state.accounts

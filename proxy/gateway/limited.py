@@ -48,22 +48,15 @@ class Limited(Struct, frozen=True, eq=False, gc=False):
 
 
 def of(key: VirtualKey | None, plan: Plan, state: State) -> Limited:
-    """Found, or worked out."""
+    """Worked out, and remembered by the route (`Route.limited`) under the key and what a wildcard matched."""
     known = plan.route.limited
-    found: Limited | None = known.get((key, plan.matched))
-    if found is None or found.snapshot is not state.snapshot:
-        if len(known) >= _MOST:
-            known.clear()
-        found = known[key, plan.matched] = _worked_out(key, plan, state)
-    return found
-
-
-def _worked_out(key: VirtualKey | None, plan: Plan, state: State) -> Limited:
+    if len(known) >= _MOST:
+        known.clear()
     snapshot, key_id = state.snapshot, "" if key is None else key.id
     subjects = tuple(subjects_of(key, plan.model, state))
     strict = any(one.budget is not None and one.budget.strict for one in subjects)
     on_full = snapshot.ledger.on_full
-    return Limited(
+    found = known[key, plan.matched] = Limited(
         snapshot,
         subjects,
         any(one.tpm or one.quota is not None for one in subjects),
@@ -74,6 +67,7 @@ def _worked_out(key: VirtualKey | None, plan: Plan, state: State) -> Limited:
         state.answers.of(key_id, plan.model.name),
         state.costs.of(key_id, plan.model.name),
     )
+    return found
 
 
 def subjects_of(key: VirtualKey | None, model: Model, state: State) -> list[Subject]:
