@@ -132,13 +132,16 @@ class Pace:
         seen = self._good.samples(now)
         return ((self._good.value(now) or 0.0) * seen + _DOUBT) / (seen + _DOUBT)
 
-    def saving(self, now: float, prompt: float) -> float:
-        """Seconds by which a warm cache shortens the wait for an answer to so many tokens: those it usually holds, by what a
-        token costs that it does not hold. Both are learned from what providers report."""
-        rate = self._rate.value(_SPREAD)
-        rate = _RATE if rate is None else min(max(rate, 0.0), _RATE_MAX)
+    def cached(self, now: float) -> float:
+        """The part of a prompt that is usually in the cache; all of it where nobody knows."""
         share = self._cached.value(now)
-        return prompt * rate * (1.0 if share is None else share)
+        return 1.0 if share is None else share
+
+    def reading(self, tokens: float) -> float:
+        """Seconds by which so many tokens that are in no cache lengthen the wait: learned from answers to prompts of which more
+        and less was cached."""
+        rate = self._rate.value(_SPREAD)
+        return tokens * (_RATE if rate is None else min(max(rate, 0.0), _RATE_MAX))
 
 
 def _kept(age: float) -> float:

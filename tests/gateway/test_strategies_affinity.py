@@ -205,10 +205,12 @@ def test_a_cache_that_saves_much_is_worth_waiting_for() -> None:
     favourite = one.choose(same)
     other = "ab".replace(favourite, "")
     for at in range(20):  # a token that is not cached takes 0.1 ms, and nearly all are
-        fresh = 30_000 if at == 0 else 500 * (at % 3)
-        one.pace(favourite).used(one.now, fresh, 30_000 - fresh, 10, 0.5 + fresh * 1e-4)
-    one.seen({favourite: 2.0, other: 0.5})
+        for name, slower in ((favourite, 8.0), (other, 1.0)):
+            fresh = 500 * (at % 3)
+            one.pace(name).used(one.now, fresh, 30_000 - fresh, 10, slower * (0.3 + fresh * 1e-4))
+    one.seen({favourite: 2.4, other: 0.3})
 
+    # The other would have 30,000 tokens to read: 3 s, as it reads; how slowly the favourite reads has nothing to do with it.
     assert one.choose(same) == favourite
     one.seen({favourite: 5.0}, times=500)
     assert one.choose(same) == other

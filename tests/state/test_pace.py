@@ -131,31 +131,32 @@ def test_an_answer_that_breaks_off_is_no_success() -> None:
     assert pace.success(0.0) < 0.4
 
 
-def test_what_a_cache_saves_is_a_token_s_time_for_those_it_usually_holds() -> None:
+def test_what_a_token_takes_is_learned_from_prompts_of_which_more_and_less_was_cached() -> None:
     pace = Pace()
     for at in range(10):
         fresh = 200 if at % 2 else 8200
         pace.used(0.0, fresh, 8400 - fresh, 50, 0.2 + fresh * 5e-5)
 
-    share = (8200 / 8400 + 200 / 8400) / 2
-    assert pace.saving(0.0, 10_000) == pytest.approx(10_000 * 5e-5 * share, rel=0.01)
+    assert pace.reading(10_000) == pytest.approx(0.5)
+    assert pace.cached(0.0) == pytest.approx((200 / 8400 + 8200 / 8400) / 2)
 
 
-def test_a_provider_without_a_cache_saves_nothing() -> None:
+def test_a_provider_without_a_cache_holds_nothing() -> None:
+    pace = Pace()
+    pace.used(0.0, 1000, 0, 50, 0.2)
+
+    assert pace.cached(0.0) == 0.0
+
+
+def test_a_cache_that_nobody_knows_holds_everything_and_is_worth_a_little() -> None:
+    assert Pace().cached(0.0) == 1.0
+    assert Pace().reading(10_000) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seconds", [100.0, -100.0])
+def test_absurd_times_teach_nothing_absurd(seconds: float) -> None:
     pace = Pace()
     for at in range(10):
-        pace.used(0.0, 1000 * at, 0, 50, 0.2 + at * 0.05)
+        pace.used(0.0, at * 200, 1, 1, seconds * at)
 
-    assert pace.saving(0.0, 10_000) == 0.0
-
-
-def test_a_cache_that_nobody_knows_is_worth_a_little() -> None:
-    assert Pace().saving(0.0, 10_000) == pytest.approx(1.0)
-
-
-def test_absurd_times_teach_nothing_absurd() -> None:
-    pace = Pace()
-    for at in range(10):
-        pace.used(0.0, at * 200, 1, 1, 100.0 * at)
-
-    assert pace.saving(0.0, 1000) <= 1000 * 2e-3
+    assert 0.0 <= pace.reading(1000) <= 1000 * 2e-3

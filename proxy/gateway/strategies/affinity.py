@@ -114,12 +114,13 @@ def _alike(places: Sequence[Place], free: Sequence[Place], hints: Hints) -> Plac
 
 
 def _is_slower(one: Slot, other: Slot, now: float, rng: Random, hints: Hints) -> bool:
-    """By more than the cache saves. Now and then it is asked all the same, so that it is known when it is well again."""
+    """By more than the cache saves: the time that the other takes to read what is cached here. Now and then it is asked all the
+    same, so that it is known when it is well again."""
     here, there = pace(one), pace(other)
     wait, instead = (each.latency(now, stream=hints.stream) for each in (here, there))
     if wait is None or instead is None:
         return False
-    if wait - NOISE * instead <= here.saving(now, hints.prompt):
+    if wait - NOISE * instead <= there.reading(hints.prompt * here.cached(now)):
         return False
     return not (now - one.state.last_used > FRESH and rng.random() < EXPLORE)
 

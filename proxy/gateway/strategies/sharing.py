@@ -56,7 +56,7 @@ def lowest(
     left = sorted(zip(scores, ready, strict=True), key=_score)
     while True:
         most = left[0][0] * slack
-        near = [slot for score, slot in left if score <= most]
+        near = [slot for score, slot in left if score <= most] or [left[0][1]]
         if len(near) > 1:
             return draw(near, now, rng)
         one = near[0]
