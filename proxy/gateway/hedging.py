@@ -12,39 +12,21 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import orjson
-
 from proxy.core.surfaces import CONVERSATION
 from proxy.core.tasks import spawn
-from proxy.gateway import admission
+from proxy.gateway import admission, effects
 from proxy.gateway.attempt import Attempt
 from proxy.gateway.plan import Step
 from proxy.gateway.verdict import RULES, cause_of
 from proxy.state.health import NO_PROBE, WELL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from proxy.gateway.exchange import Exchange
     from proxy.gateway.meter import Meter
     from proxy.gateway.plan import Candidate, Plan
     from proxy.upstream.pool import Upstream, UpstreamPool
 
 _STREAMS = frozenset({"chat", "completions", "messages", "generate", "responses"})
 """Operations whose streams begin with content that somebody waits for."""
-_EFFECTS = (
-    "store",
-    "background",
-    "conversation",
-    "mcp_servers",
-    "container",
-    "plugins",
-    "web_search_options",
-)
-"""Fields of a request by which a provider does more than to answer, where they are not off."""
-_OFF = frozenset({None, b"null", b"false", b"[]", b"{}", b'""'})
-_CLIENTS = frozenset({None, "function", "custom"})
-"""Types of tools that the client calls itself."""
 
 
 async def run(first: Attempt, plan: Plan, pool: UpstreamPool, meter: Meter) -> Attempt:
@@ -220,7 +202,7 @@ def _somebody(
     exchange, state, now = first.exchange, meter.state, monotonic()
     hedges = plan.route.hedges
     assert hedges is not None
-    if not is_harmless(exchange):
+    if not effects.none(exchange):
         return None, "effects"
     if first.candidate.probe != NO_PROBE or first.candidate.state.health != WELL:
         return None, "unwell"
@@ -248,32 +230,3 @@ def _somebody(
 def _slow(one: Candidate, other: Candidate, after: float, plan: Plan) -> bool:
     """Both usually take longer than what is waited for: it is no slow attempt then, but slow models."""
     return min(plan.p95(one) or 0.0, plan.p95(other) or 0.0) > after
-
-
-def is_harmless(exchange: Exchange) -> bool:
-    """A provider that is asked this does nothing but answer, so that two may be."""
-    envelope = exchange.envelope
-    if envelope is None:
-        return False
-    if any(envelope.raw(name) not in _OFF for name in _EFFECTS):
-        return False
-    if exchange.endpoint.operation == "responses" and envelope.raw("store") != b"false":
-        return False  # there, what is not said is kept
-    tools = envelope.raw("tools")
-    return tools in _OFF or all(map(_is_clients, _listed(tools)))
-
-
-def _listed(raw: bytes | None) -> list[Mapping[str, object]]:
-    try:
-        tools = orjson.loads(raw or b"[]")
-    except orjson.JSONDecodeError:
-        return [{"type": "?"}]
-    found = tools if isinstance(tools, list) else [tools]
-    return [one if isinstance(one, dict) else {"type": "?"} for one in found]
-
-
-def _is_clients(tool: Mapping[str, object]) -> bool:
-    """The client calls it. Google lists functions under one name, and its own tools under others."""
-    if "type" in tool or "name" in tool:
-        return tool.get("type") in _CLIENTS
-    return tool.keys() <= {"functionDeclarations", "function_declarations"}

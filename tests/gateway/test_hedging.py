@@ -25,11 +25,10 @@ from proxy.core.model import (
 )
 from proxy.core.model import Ledger as Policy
 from proxy.core.secret import Secret
-from proxy.gateway.hedging import is_harmless
 from proxy.limits.accounts import Accounts, Ask
 from proxy.limits.subjects import of_deployment
 from proxy.state.health import HALF_OPEN
-from tests.gateway.asked import CHAT, NO_PAUSE, PEPPER, exchange, provider, raw
+from tests.gateway.asked import CHAT, NO_PAUSE, PEPPER, provider, raw
 from tests.gateway.recorded import Ledger, recording
 from tests.gateway.served import CHUNK, FINISH, STREAM, Served, chunk, serving, virtual_key, whole
 from tests.line.harness import read_request, scripted, until
@@ -561,44 +560,3 @@ async def test_a_whole_answer_is_not_hedged() -> None:
         first.go.set()
 
         assert ((await asking).status, second.asked, suppressed(served)) == (422, 0, {})
-
-
-# --- what may be asked twice ---
-
-FUNCTION = {"type": "function", "function": {"name": "f"}}
-HARMLESS = {
-    "nothing": {},
-    "tools of the client's": {"tools": [FUNCTION, {"type": "custom", "name": "x"}]},
-    "Anthropic's tools of the client's": {"tools": [{"name": "f", "input_schema": {}}]},
-    "Google's tools of the client's": {"tools": [{"functionDeclarations": []}]},
-    "what is off": {"store": False, "background": None, "mcp_servers": [], "container": ""},
-}
-HARMFUL = {
-    "store": {"store": True},
-    "a tool of OpenAI's": {"tools": [FUNCTION, {"type": "web_search"}]},
-    "a tool of Anthropic's": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
-    "a tool of Google's": {"tools": [{"googleSearch": {}}]},
-    "servers": {"mcp_servers": [{"url": "x"}]},
-    "a search": {"web_search_options": {"size": "low"}},
-    "no tools": {"tools": ["x"]},
-}
-
-
-@pytest.mark.parametrize(
-    ("fields", "harmless"),
-    [*((one, True) for one in HARMLESS.values()), *((one, False) for one in HARMFUL.values())],
-    ids=[*HARMLESS, *HARMFUL],
-)
-async def test_what_does_no_more_than_to_answer_may_be_asked_twice(
-    fields: dict[str, Any], harmless: bool
-) -> None:
-    assert is_harmless(exchange(ask(**fields))) is harmless
-
-
-@pytest.mark.parametrize(("fields", "harmless"), [({}, False), ({"store": False}, True)])
-async def test_responses_are_kept_unless_the_client_says_no(
-    fields: dict[str, Any], harmless: bool
-) -> None:
-    body = orjson.dumps({"model": "m", "input": "hi", "stream": True, **fields})
-
-    assert is_harmless(exchange(raw("POST", "/v1/responses", body))) is harmless

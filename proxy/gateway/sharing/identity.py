@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from proxy.gateway import effects
 
+if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
 
 MOST = 256 * 1024
@@ -28,27 +28,15 @@ CERTAIN = frozenset({"embeddings", "moderations", "rerank"})
 """Operations that say the same each time."""
 _MEANING = (b"anthropic-", b"openai-", b"x-goog-")
 """Beginnings of header names that change what is answered."""
-_STATEFUL = ("background", "conversation", "container", "mcp_servers", "web_search_options")
-"""Fields by whose presence an answer does something, or depends on more than the request."""
 _LONG = re.compile(rb"\d{17}")
 """Digits that might not all be left once a number has been read."""
-_OURS = frozenset({"function", "custom"})
-"""Tools the client runs."""
 
 
 def shareable(exchange: Exchange) -> bool:
     """Nothing happens but that it is answered, and what is answered depends on nothing else."""
     if exchange.endpoint.operation not in SHAREABLE or exchange.envelope is None or exchange.http10:
         return False
-    envelope = exchange.envelope
-    # The Responses API stores what is not told otherwise.
-    stored = envelope.raw("store")
-    if (stored != b"false") if exchange.endpoint.operation == "responses" else (stored == b"true"):
-        return False
-    if any(envelope.raw(name) not in (None, b"null", b"false") for name in _STATEFUL):
-        return False
-    tools = envelope.raw("tools")
-    return tools is None or all(_is_clients(tool) for tool in _items(tools))
+    return effects.none(exchange)
 
 
 def certain(exchange: Exchange) -> bool:
@@ -107,17 +95,3 @@ def _ordered(body: bytes) -> bytes:
 
 def _is_zero(value: Any) -> bool:
     return type(value) in (int, float) and value == 0
-
-
-def _items(raw: bytes) -> Iterator[Any]:
-    found = orjson.loads(raw)
-    yield from found if isinstance(found, list) else ()
-
-
-def _is_clients(tool: Any) -> bool:
-    """A tool whose result the client brings; what a vendor runs itself finds something else tomorrow."""
-    if not isinstance(tool, dict):
-        return False
-    if "type" not in tool:
-        return "functionDeclarations" in tool or "function_declarations" in tool or "name" in tool
-    return tool["type"] in _OURS

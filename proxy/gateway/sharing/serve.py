@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -50,7 +51,7 @@ async def serve(
             _give(exchange, meter, *found)
             return
     alike = b""
-    if wish.join:
+    if wish.join and not _hurried(exchange):
         same = kept and wish.scope == wish.join_scope
         alike = kept if same else identity(exchange, wish.join_scope)
         flight = state.flights.get(alike)
@@ -111,6 +112,11 @@ async def _wait(flight: Flight, passenger: Passenger, client: ClientConnection) 
         if client.flow is passenger:
             client.flow = None
         flight.leave(passenger)
+
+
+def _hurried(exchange: Exchange) -> bool:
+    """It ends at a time of its own, which is nobody else's."""
+    return exchange.deadline is not None and exchange.deadline.end < inf
 
 
 def _give(exchange: Exchange, meter: Meter, reply: Reply, age: float) -> None:

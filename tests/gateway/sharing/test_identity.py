@@ -111,7 +111,7 @@ async def test_whose_it_is_is_what_the_scope_says() -> None:
         (RESPONSES, {"store": False}, True),
         (RESPONSES, {"store": False, "background": True}, False),
         (RESPONSES, {"store": False, "tools": [{"type": "web_search"}]}, False),
-        (RESPONSES, {"store": False, "tools": "what?"}, True),
+        (RESPONSES, {"store": False, "tools": "what?"}, False),
         (RESPONSES, {"store": False, "tools": ["what?"]}, False),
         (MESSAGES, {"tools": [{"name": "f", "input_schema": {}}]}, True),
         (MESSAGES, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, False),

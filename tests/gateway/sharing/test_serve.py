@@ -100,3 +100,22 @@ async def test_an_answer_that_is_kept_costs_nothing_and_is_a_request(ledger: Led
         (0, "cache"),
         (0, "cache"),
     ]
+
+
+async def test_whoever_has_a_deadline_shares_with_nobody(ledger: Ledger) -> None:
+    patient = Patient()
+    async with (
+        scripted(patient) as url,
+        recording(shared(url, coalesce=Coalesce("all")), ledger) as served,
+    ):
+        served.state.accounts = Accounts.memory()
+        hurried = (*AUTHORIZED, "X-Request-Deadline-Ms: 60000")
+        asked = [
+            asyncio.ensure_future(served.ask(raw("POST", CHAT, BODY, *fields)))
+            for fields in (hurried, AUTHORIZED, hurried)
+        ]
+        await until(lambda: patient.asked == 3)
+        patient.go.set()
+        answers = await asyncio.gather(*asked)
+
+    assert {answer.body for answer in answers} == {COMPLETION}
