@@ -13,6 +13,8 @@ import anthropic
 import openai
 import orjson
 import pytest
+from google import genai
+from google.genai import types
 
 from proxy.simulator import words
 from proxy.simulator.grammar import Steer
@@ -393,7 +395,12 @@ async def test_the_official_clients_see_one_answer(sim: Simulator, tmp_path: Pat
             message = await messages.get_final_message()
         async with chat.responses.stream(model="m", input="hi", store=False) as responses:
             response = await responses.get_final_response()
+        google = genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=proxy.url))
+        async with google.aio as gemini:
+            generated = await gemini.models.generate_content_stream(model="m", contents="hi")
+            said = "".join([piece.text or "" async for piece in generated])
 
+    assert said == CANONICAL
     assert completion.choices[0].message.content == CANONICAL
     assert completion.usage is not None
     assert completion.usage.completion_tokens == 60
