@@ -84,6 +84,7 @@ class Prober:
     def _follow(self, now: float) -> None:
         """Another configuration is served. Who is new is not looked at right away: requests may come first."""
         snapshot = self._snapshot = self._state.live.snapshot
+        self._waiting.clear()
         self._deployments = {}
         if snapshot is not None:
             for model in (*snapshot.models.values(), *(one for _, one in snapshot.wildcards)):
@@ -151,7 +152,8 @@ class Prober:
             perf_counter() - clock
         )
         if outcome is Check.REFUSED:
-            logger.warning("provider %s refused a health check: %d", provider.name, status)
+            if self._state.alert(f"check {provider.name}"):
+                logger.warning("provider %s refused a health check: %d", provider.name, status)
             if question.costs:
                 cause = Cause.QUOTA if status == 402 else Cause.AUTH
                 held.cool(Refusal(cause, started, status), monotonic(), self._state.rng)

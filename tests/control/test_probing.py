@@ -398,6 +398,36 @@ async def test_a_new_configuration_is_followed(site: Site, hands: Hands) -> None
     assert set(site.requests) == {"GET /n/v1/models key-0"}
 
 
+async def test_what_waits_is_forgotten_with_its_configuration(site: Site, hands: Hands) -> None:
+    some = [site.deployment(f"d{at}", site.provider(f"p{at}")) for at in range(9)]
+    site.serve(*some, interval=30.0)
+    site.go.clear()
+    hands.advance(60.0)
+    site.prober.tick(hands.monotonic())
+    await until(lambda: site.now == AT_ONCE)
+
+    site.state.use(Snapshot(health=Health(interval=30.0)))
+    site.go.set()
+    for _ in range(3):
+        await site.tick(hands, 60.0)
+
+    assert len(site.requests) == AT_ONCE
+
+
+async def test_a_refusal_is_told_once(
+    site: Site, hands: Hands, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.answer = whole(b"{}", 403)
+    site.serve(site.deployment(), interval=30.0)
+
+    for _ in range(3):
+        await site.tick(hands, 60.0)
+
+    assert len(site.requests) == 3
+    assert caplog.text.count("provider p refused a health check: 403") == 1
+    assert "key-0" not in caplog.text
+
+
 async def test_a_check_that_is_given_up_leaves_no_probe_out(site: Site, hands: Hands) -> None:
     site.serve(site.deployment())
     trip(site.at(), hands.monotonic(), site.state.rng)
