@@ -181,8 +181,6 @@ class Prober:
 
 def _begin(state: DeploymentState, now: float) -> int | None:
     """How the check relates to the circuit; None: somebody else is finding out already."""
-    if state.until > now:
-        return None
     if state.phase == CLOSED:
         return NO_PROBE
     if not state.take_probe(now):
