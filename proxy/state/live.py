@@ -69,7 +69,6 @@ class DeploymentState(Circuit):
         self.last_used = 0.0
         self.latency = Latency()
         self.acceptance = Acceptance()
-        """Of its host, shared by all deployments there."""
         self.by_size = BySize()
         """The same for prompts of a size, where another deployment could take over."""
         self.pace: Pace | None = None
