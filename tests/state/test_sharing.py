@@ -258,12 +258,25 @@ def test_the_outage_of_a_host_is_one_for_all(board: Board) -> None:
     assert at(one, "m0/0:p").until == inf
 
     at(other, "m2/0:p").good(40.0, PROBE)
-    assert at(one, "m0/0:p").take_probe(40.0)
-    at(one, "m0/0:p").good(41.0, PROBE)
+    assert at(one, "m2/0:p").take_probe(40.0)
+    at(one, "m2/0:p").good(41.0, PROBE)
     look(one, other)
     assert {(state.phase, state.until) for state in states} == {(CLOSED, 0.0)}
     new = worker(board, 2, served)
     assert {at(new, f"m{n}/0:p").phase for n in range(3)} == {CLOSED}
+    # The host, and those that failed themselves.
+    assert len(board.sit(3).changes()) == 3
+
+
+def test_who_has_not_heard_of_an_outage_sends_no_second_probe(board: Board) -> None:
+    served = snapshot(models=3)
+    one, other = worker(board, 0, served), worker(board, 1, served)
+    break_it(at(one, "m0/0:p"), 10.0)
+    look(other)
+    break_it(at(one, "m1/0:p"), 10.0)
+    assert at(one, "m2/0:p").take_probe(40.0)
+
+    assert not at(other, "m0/0:p").take_probe(40.0)
 
 
 @dataclass
