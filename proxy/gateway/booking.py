@@ -42,7 +42,7 @@ NEVER = -1.0
 _LONGEST = lines.QUEUED
 NOBODY = VirtualKey("", b"")
 """In the place of a key, where none is asked for."""
-_TRIED = {"ok": "ok", "client_gone": "cancelled"}
+_TRIED = {"ok": "ok", "client_gone": "cancelled", "deadline": "cancelled"}
 """Outcomes of a request that are no failures, to the outcome of its last attempt."""
 _MOST = 8192
 """Combinations of who asks for what, and where, whose fields stay encoded."""

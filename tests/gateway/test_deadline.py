@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from proxy.core.errors import Cause, ProxyError
-from proxy.core.model import Retry, Snapshot, Timeouts
+from proxy.core.model import Price, Retry, Snapshot, Timeouts
 from proxy.gateway.deadline import HEADER, HEADERS, HINTS, LATENESS, Deadline, late, read
 from proxy.gateway.plan import Candidate
 from proxy.state.health import CLOSED
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.fleet import DENIED, SERVER, Fleet, error, limited, model, ordered, reference
 from tests.gateway.fleet import provider as place
+from tests.gateway.recorded import Ledger, recording
 from tests.gateway.served import CHUNK, STREAM, STREAMED, Provider, chunk, serving, silent, whole
 from tests.line.harness import read_request, scripted
 
@@ -373,3 +374,16 @@ async def test_each_family_is_told_in_its_own_words(path: str) -> None:
 
         assert answer.status == 504
         assert REFUSALS[path]() in answer.body
+
+
+async def test_what_was_cut_is_charged_as_what_its_client_left(ledger: Ledger) -> None:
+    async with scripted(begun) as url:
+        settings = snapshot(provider(url), price=Price(input=3.0, output=15.0))
+        async with recording(settings, ledger) as served:
+            answer = await served.ask(ask(700))
+            end = await ledger.end()
+
+    assert answer.events[-1]["error"]["code"] == "deadline_exceeded"
+    assert (end.status, end.outcome, end.source, end.cause) == (200, "deadline", "estimated", "")
+    assert [(one.outcome, one.cause) for one in end.tries] == [("cancelled", "")]
+    assert end.cost > 0
