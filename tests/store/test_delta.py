@@ -13,6 +13,7 @@ from proxy.core.clock import now
 from proxy.core.records import Kind, Record
 from proxy.store import delta, objects
 from proxy.store.base import CALL_TIMEOUT, Row, Session, Store
+from proxy.store.bulk import Insert
 from proxy.store.opening import open_store
 
 
@@ -154,6 +155,11 @@ class Interrupted:
         self, sql: str, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
     ) -> list[Row]:
         return await self._store.each(sql, rows, timeout=timeout)
+
+    async def insert(
+        self, what: Insert, rows: Sequence[Row], *, timeout: float = CALL_TIMEOUT
+    ) -> list[Row]:
+        return await self._store.insert(what, rows, timeout=timeout)
 
 
 async def test_what_is_cleared_away_in_between_is_not_missed(store: Store) -> None:

@@ -152,6 +152,9 @@ class Meddling:
     async def each(self, sql: str, rows: object, *, timeout: float = 2.0) -> list[Row]:
         raise AssertionError
 
+    async def insert(self, what: object, rows: object, *, timeout: float = 2.0) -> list[Row]:
+        raise AssertionError
+
 
 @pytest.mark.parametrize("after", [1, 2, 3])
 @pytest.mark.parametrize("since", [0, 1])

@@ -80,7 +80,10 @@ _SUMS: Final = {
     "cost_micro": COUNT,
     "cost_upstream_micro": WHOLE,
     "unknown_cost": {"type": "integer", "description": "Requests whose cost is not known."},
-    "estimated": {"type": "integer", "description": "Requests whose usage nobody reported, or nobody believes."},
+    "estimated": {
+        "type": "integer",
+        "description": "Requests whose usage nobody reported, or nobody believes.",
+    },
     "ttft": _TIMES,
     "latency": _TIMES,
 }
