@@ -35,8 +35,9 @@ AFTER = 3 * SECOND
 """For so long after a worker was killed a client may notice it."""
 DRAIN = 30 * SECOND
 """As long as a worker may take to leave (`server.drain`)."""
-BLIND = 5 * SECOND
-"""For so long after a server of shared limits came back strict budgets may be refused."""
+BLIND = 7 * SECOND
+"""For so long after a server of shared limits came back strict budgets may be refused: until it is asked again (1.2 s), has
+heard of the hosts (1.25 s) and they have told it what they spent (3 s), and somewhat more on a busy machine."""
 COLUMNS = (
     "rid, phase, outcome, key_id, input, cache_read, output, reasoning, source, cost, status, cause"
 )
