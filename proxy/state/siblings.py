@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SLOW, _QUICK = 3.0, 2.0
 """Times the middle one of the group: slow above the first, no longer below the second."""
+_NOTICED = 0.1
+"""Seconds: whoever is behind by less is not slow, however quick the others are."""
 
 
 def compare(live: Live, now: float) -> None:
@@ -34,5 +36,5 @@ def _compare(group: Sequence[DeploymentState], now: float) -> None:
         pace = one.latency.estimate(now)
         if pace < _QUICK * middle:
             one.slow = False
-        elif pace > _SLOW * middle and one.latency.lately > _SLOW * middle:
+        elif min(pace, one.latency.lately) > max(_SLOW * middle, middle + _NOTICED):
             one.slow = True

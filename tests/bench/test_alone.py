@@ -31,4 +31,4 @@ def test_they_are_measured_beside_nothing_else(
     group: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([group, "token", "--upstream", "127.0.0.1:9"]) == 1
-    assert "not together with store, soak, accounts: token" in capsys.readouterr().err
+    assert f"not together with {', '.join(GROUPS)}: token" in capsys.readouterr().err

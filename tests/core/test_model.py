@@ -97,6 +97,13 @@ def test_strategies_are_spelled_as_in_a_file() -> None:
         "random",
         "weighted_random",
         "least_used",
+        "least_inflight",
+        "ttft",
+        "performance",
+        "cost",
+        "pareto",
+        "sticky",
+        "prefix",
     ]
 
 

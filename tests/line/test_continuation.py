@@ -410,6 +410,9 @@ async def test_the_official_clients_see_one_answer(sim: Simulator, tmp_path: Pat
     assert response.output_text == CANONICAL
 
 
+test_the_official_clients_see_one_answer = pytest.mark.timeout(120)(
+    test_the_official_clients_see_one_answer
+)
 test_the_official_clients_see_one_answer = pytest.mark.allow_blocking(
     "client libraries build TLS contexts and models in the loop"
 )(test_the_official_clients_see_one_answer)

@@ -39,6 +39,11 @@ def test_of_two_the_quicker_one_is_the_measure() -> None:
     assert slow(group(0.3, 1.0)) == [False, True]
 
 
+def test_nobody_notices_milliseconds() -> None:
+    assert slow(group(0.001, 0.001, 0.09)) == [False, False, False]
+    assert slow(group(0.001, 0.001, 0.12)) == [False, False, True]
+
+
 def test_one_slow_answer_says_nothing() -> None:
     live = group(0.3, 0.3)
     live.deployments["m/1:p"].latency.observe(100.0, 9.0)
