@@ -85,6 +85,8 @@ class Search:
         if move is not None:
             # A guess never takes the last credential away; the provider's word does, for as long as it said.
             move.delay = 0.0 if move.key[1].soft else move.delay
+            if not self._fallback_ready(now):
+                self._waits = 0  # nobody has been asked yet: all tries again are still to come
             return move
         begun_with = self.route
         return self._fallback(now) or use_guess(begun_with, now)

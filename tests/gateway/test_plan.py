@@ -600,3 +600,17 @@ def test_a_last_resort_is_not_sought_where_there_is_no_room() -> None:
     fleet.live.deployments["m/0:a"].room.fill("rpm", 0.5, fleet.now)
 
     assert raised(fleet).ref == "limit"
+
+
+def test_a_wait_before_the_first_attempt_is_no_retry() -> None:
+    """Whoever came while everything rested is tried again as often as anybody else."""
+    counts = []
+    for resting in (False, True):
+        fleet = ordered("a", retry=Retry(count=1))
+        if resting:
+            earlier = fleet.plan()
+            fleet.fail(earlier, earlier.first(fleet.now), limited(1.0))
+        tried, _, _ = fleet.exhaust(limited(1.0))
+        counts.append(len(tried))
+
+    assert counts == [2, 2]
