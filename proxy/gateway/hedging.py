@@ -229,4 +229,4 @@ def _somebody(
 
 def _slow(one: Candidate, other: Candidate, after: float, plan: Plan) -> bool:
     """Both usually take longer than what is waited for: it is no slow attempt then, but slow models."""
-    return min(plan.p95(one) or 0.0, plan.p95(other) or 0.0) > after
+    return min(plan.p50(one) or 0.0, plan.p50(other) or 0.0) > after

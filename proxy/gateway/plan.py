@@ -280,6 +280,10 @@ class Plan:
         """Seconds in which its deployment has shown content in 95 of 100 requests of about this size; None: not known."""
         return candidate.state.by_size.p95(self.size)
 
+    def p50(self, candidate: Candidate) -> float | None:
+        """The same for half of them."""
+        return candidate.state.by_size.p50(self.size)
+
     # --- what comes of a failure ---
 
     def _note(self, candidate: Candidate, error: UpstreamError, now: float) -> tuple[Cause, Rule]:

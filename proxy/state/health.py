@@ -324,6 +324,12 @@ class Latency:
         return min(islice(reversed(self._recent), _LATELY), default=self.value)
 
     @property
+    def p50(self) -> float | None:
+        """The median of the last; None while there are too few samples."""
+        count = len(self._ordered)
+        return self._ordered[count // 2] if count >= _LATENCY_SAMPLES_MIN else None
+
+    @property
     def p95(self) -> float | None:
         """None while there are too few samples."""
         count = len(self._ordered)

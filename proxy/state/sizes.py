@@ -37,3 +37,11 @@ class BySize:
             if p95 is not None:
                 return p95
         return None
+
+    def p50(self, size: int) -> float | None:
+        """The same for the median."""
+        for found in self._classes[bisect_left(EDGES, size) :]:
+            p50 = None if found is None else found.p50
+            if p50 is not None:
+                return p50
+        return None

@@ -47,3 +47,13 @@ def test_an_edge_belongs_to_the_smaller_class(edge: int) -> None:
         found.observe(5.0, edge, 1.0)
 
     assert (found.p95(edge), found.p95(edge + 1)) == (1.0, None)
+
+
+def test_a_few_slow_ones_are_in_the_tail_and_not_what_is_usual() -> None:
+    found = BySize()
+    for at in range(100):
+        found.observe(5.0, 0, 5.0 if at % 10 == 0 else 0.3)
+
+    assert (found.p50(0), found.p95(0)) == (0.3, 5.0)
+    assert found.p50(100_000) is None
+    assert seen(b100000=3.0).p50(10) == 3.0
