@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
 from proxy.core.clock import monotonic
-from proxy.core.errors import Cause
 from proxy.state.health import OPEN
 
 if TYPE_CHECKING:
     from proxy.core.metrics import Metrics
     from proxy.core.model import Deployment, Provider, Snapshot
     from proxy.core.series import Reading
-    from proxy.state.credentials import CredentialState
+    from proxy.state.credentials import Account
     from proxy.state.live import Live
 
 Answer = tuple[int, dict[str, Any]]
@@ -137,26 +136,27 @@ def _providers(snapshot: Snapshot, live: Live, now: float) -> dict[str, dict[str
 def _keys(provider: Provider | None, live: Live, now: float) -> dict[str, int]:
     tally = Tally({USABLE: 0, COOLING: 0, BAD: 0})
     for credential in provider.credentials if provider is not None else ():
-        state = live.credentials.get(credential.id)
-        tally[USABLE if state is None else _key_state(state, now)] += 1
+        account = live.accounts.get(credential.id)
+        tally[USABLE if account is None else _key_state(account, now)] += 1
     return dict(tally)
 
 
-def _key_state(state: CredentialState, now: float) -> str:
-    if state.until <= now:
-        return USABLE
-    return COOLING if state.reason is Cause.RATE_LIMIT else BAD
+def _key_state(account: Account, now: float) -> str:
+    """It cools while it rests for one model at least."""
+    if account.rest.until > now:
+        return BAD
+    return COOLING if any(one.until > now for one in account.states.values()) else USABLE
 
 
 def _key_readings(live: Live) -> Iterable[Reading]:
     now = monotonic()
     tally: Tally[tuple[str, str]] = Tally()
-    for id, state in live.credentials.items():
+    for id, account in live.accounts.items():
         name = id.rpartition("#")[0]
         # All three, so that a state nobody is in any more goes to 0 instead of away.
         for each in (USABLE, COOLING, BAD):
             tally[name, each] += 0
-        tally[name, _key_state(state, now)] += 1
+        tally[name, _key_state(account, now)] += 1
     return tally.items()
 
 

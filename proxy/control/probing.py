@@ -23,8 +23,8 @@ from proxy.core.clock import monotonic
 from proxy.core.errors import Cause
 from proxy.core.log import logger
 from proxy.state.checks import COMPLETION, MASKED, OFF, Check, way
-from proxy.state.credentials import Refusal
 from proxy.state.health import CLOSED, NO_PROBE, PROBE
+from proxy.state.rests import Refusal
 
 if TYPE_CHECKING:
     from proxy.core.model import Deployment, Snapshot
@@ -133,9 +133,12 @@ class Prober:
         if question is None:
             self._conclude([(*one, NO_PROBE) for one in group], Check.UNKNOWN, costs=False)
             return
-        keys = self._state.live.pool(*group[0]).keys
-        free = [key for key in keys if key[1].until <= monotonic()]
-        if not free:
+        live, now = self._state.live, monotonic()
+        for one in group:  # what rests for one model may be asked about another
+            free = [key for key in live.pool(*one).keys if key[1].until <= now]
+            if free:
+                break
+        else:
             return  # they rest for a reason that is known
         turn = self._turns[provider.name] = self._turns.get(provider.name, -1) + 1
         credential, held = free[turn % len(free)]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, UpstreamError
 from proxy.gateway.verdict import RULES, cause_of, harm_of_cut
-from proxy.state.credentials import Refusal
 from proxy.state.health import NO_PROBE, PROBE
+from proxy.state.rests import Refusal
 
 if TYPE_CHECKING:
     from random import Random

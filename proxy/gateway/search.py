@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from proxy.gateway.deadline import Deadline
+    from proxy.state.room import Room
 
 _SPREAD, _SPREAD_EACH = 0.05, 0.001
 """Seconds over which a crowd moves from one deployment to others: at most, and for each of its requests."""
@@ -62,8 +63,8 @@ class Search:
         self._pending = route.fallbacks
         self._refused: list[CredentialState] = []
         """Credentials that were refused in this request: whatever rests of them rests for a reason just seen."""
-        self._full: list[CredentialState] = []
-        """Credentials that limits of ours keep this request from."""
+        self._full: list[Room] = []
+        """Of credentials that limits of ours keep this request from, whatever model it asks them for."""
         self.met: list[Met] = []
         """Those limits, and when there is room again."""
         self._deadline: Deadline | None = None
@@ -101,7 +102,7 @@ class Search:
         if held is None:
             self._failed.append(slot)
         else:
-            self._full.append(held)
+            self._full.append(held.room)
             self._refused.append(held)
 
     def shut(self, met: Met) -> None:
@@ -168,7 +169,7 @@ class Search:
         slot = self.route.pick(now, self._rng, without=without, probes=False, hints=self.hints)
         move = None if slot is None else self._take(slot, "switch", now)
         if move is None and current.state.until <= now:
-            key = current.pool.pick(now, [*self._full, held])
+            key = current.pool.pick(now, [*self._full, held.room])
             move = None if key is None else Move(current, key, "switch")
         return move
 
@@ -295,7 +296,7 @@ class Search:
     def _take(self, slot: Slot, kind: Kind, now: float) -> Move | None:
         key = self.hints.pinned
         self.hints.pinned = None  # for this choice only
-        if key is None or key not in slot.pool.keys or key[1] in self._full:
+        if key is None or key not in slot.pool.keys or key[1].room in self._full:
             key = slot.pool.pick(now, self._full)
         return Move(slot, key, kind) if key is not None else None
 

@@ -1,131 +1,140 @@
-"""Which of a provider's credentials is used next, and how long one that was refused rests."""
+"""Which of a provider's credentials is used next, and whether it may be.
+
+Providers limit by model: a 429 lets a credential rest for the model that was asked for. That it is not accepted, or has
+nothing left to spend, is true for all of them.
+"""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from math import inf, isfinite
+from math import inf
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from proxy.core.errors import Cause
 from proxy.core.model import Credential
+from proxy.state.rests import Rest
 from proxy.state.room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from proxy.core.secret import Secret
-
-_HINT_MIN, _HINT_MAX, _HINT_MAX_LAST = 0.25, 300.0, 60.0
-_GUESS_MAX = 30.0
-_AUTH_PAUSES = (300.0, 1800.0)
-_QUOTA_PAUSE, _QUOTA_MAX = 600.0, 3600.0
-_ALONE = nullcontext()
-
-
-class Refusal(Struct, frozen=True):
-    """Why a credential is to rest: what the failed attempt said, and what else there is."""
-
-    reason: Cause
-    started: float
-    """When the attempt was sent."""
-    status: int = 0
-    hint: float | None = None
-    last: bool = False
-    """No other credential of this provider may be used now."""
+    from proxy.state.rests import Refusal
 
 
 class CredentialState:
-    """One credential: when it may be used again, and how much it was used.
+    """One credential, as far as one model of its provider goes: when it may be used again, and how much it was used.
 
     A deployment whose provider needs no credential has one of these for itself, so that a 429 has a place to go.
     """
 
     __slots__ = (
-        "cooled_at",
+        "account",
         "id",
         "inflight",
         "last_used",
+        "own",
         "reason",
         "room",
-        "secret",
         "soft",
-        "strikes",
         "turn",
         "until",
         "used",
     )
 
-    def __init__(self, id: str, secret: Secret | None = None) -> None:
+    def __init__(self, id: str, own: Rest | None = None, account: Account | None = None) -> None:
         self.id = id
-        self.secret = secret
+        self.own = own or Rest()
+        """Its rate limits; everything, where there is no account."""
+        self.account = account
+        """What is the same for all models."""
         self.until = 0.0
+        """When the later of both rests ends; `reason` and `soft` are of that one."""
         self.reason: Cause | None = None
-        """Why it cools: RATE_LIMIT, AUTH or QUOTA."""
+        """Why it rests: RATE_LIMIT, AUTH or QUOTA."""
         self.soft = False
         """The pause is a guess: when nothing else is left the credential is used all the same."""
-        self.room = Room()
+        self.room = Room() if account is None else account.room
+        """Limits of ours count all models together."""
         self.inflight = 0
         self.used = 0
         self.last_used = 0.0
         self.turn = 0.0
-        self.strikes = 0
-        """Refusals for the same reason in a row."""
-        self.cooled_at = -inf
-        """When the last pause began."""
+        self.own.followers.append(self)
+        if account is not None:
+            account.rest.followers.append(self)
+        self.follow()
 
-    def change(self) -> AbstractContextManager[None]:
-        """What is done within is one step, which begins with what other workers have made of it."""
-        return _ALONE
+    def follow(self) -> None:
+        rest = self.own
+        if self.account is not None and self.account.rest.until > rest.until:
+            rest = self.account.rest
+        self.until, self.reason, self.soft = rest.until, rest.reason, rest.soft
 
     def cool(self, refusal: Refusal, now: float, rng: Random) -> None:
         """Leave it alone for a while. `refusal` says why and for how long."""
-        with self.change():
-            self._cool(refusal, now, rng)
-
-    def _cool(self, refusal: Refusal, now: float, rng: Random) -> None:
-        if refusal.reason is not self.reason:
-            self.strikes = 0
-        elif refusal.started <= self.cooled_at and refusal.hint is None and self.until > now:
-            return  # sent before this pause began: the same news again
-        pause, soft = self._pause(refusal, rng)
-        if refusal.started > self.cooled_at:
-            self.strikes += 1
-        if now + pause >= self.until or refusal.reason is not self.reason:
-            self.until, self.soft = now + pause, soft
-        self.reason = refusal.reason
-        self.cooled_at = now
+        account = self.account
+        if account is None:
+            self.own.cool(refusal, now, rng)
+        elif refusal.reason is Cause.RATE_LIMIT:
+            account.rest.worked(refusal.started)  # whoever is counted was let in
+            self.own.cool(refusal, now, rng)
+        else:
+            account.rest.cool(refusal, now, rng)
 
     def worked(self, started: float) -> None:
         """An attempt that began after the last pause succeeded."""
-        if self.reason is not None and started > self.cooled_at:
-            with self.change():
-                if started > self.cooled_at:
-                    self.until, self.reason, self.soft, self.strikes = 0.0, None, False, 0
+        if self.reason is not None:
+            self.own.worked(started)
+            if self.account is not None:
+                self.account.rest.worked(started)
 
     def remaining(self, now: float) -> float:
         """Seconds until it may be used."""
         return max(0.0, self.until - now)
 
-    def _pause(self, refusal: Refusal, rng: Random) -> tuple[float, bool]:
-        if refusal.reason is Cause.AUTH:
-            return _AUTH_PAUSES[min(self.strikes, 1)], False
-        if refusal.reason is Cause.QUOTA:
-            return min(_QUOTA_PAUSE * 2.0 ** min(self.strikes, 9), _QUOTA_MAX), False
-        if refusal.hint is not None and isfinite(refusal.hint):
-            cap = _HINT_MAX_LAST if refusal.last else _HINT_MAX
-            return min(max(refusal.hint, _HINT_MIN) * rng.uniform(1.0, 1.2), cap), False
-        return min(2.0 ** min(self.strikes, 9) * rng.uniform(1.0, 2.0), _GUESS_MAX), True
+
+def _alone(*model: str) -> Rest:
+    return Rest()
+
+
+class Account:
+    """One credential, whatever it is used for."""
+
+    __slots__ = ("_rest", "id", "rest", "room", "secret", "states")
+
+    def __init__(
+        self, id: str, secret: Secret | None = None, rest: Callable[..., Rest] = _alone
+    ) -> None:
+        """`rest()` makes what is remembered of all models, `rest(model)` of one."""
+        self.id = id
+        self.secret = secret
+        self._rest = rest
+        self.rest = rest()
+        """After it was refused, or when it has nothing left to spend."""
+        self.room = Room()
+        self.states: dict[str, CredentialState] = {}
+        """By the model of the provider; those that were asked for."""
+
+    def state(self, model: str) -> CredentialState:
+        """What is known of it and this model."""
+        found = self.states.get(model)
+        if found is None:
+            found = self.states[model] = CredentialState(self.id, self._rest(model), self)
+        return found
+
+    def keep(self, models: frozenset[str]) -> None:
+        """Forget all others."""
+        if not self.states.keys() <= models:
+            self.states = {name: one for name, one in self.states.items() if name in models}
+            self.rest.followers = list(self.states.values())
 
 
 Key = tuple[Credential | None, CredentialState]
 
 
 class Pool:
-    """The credentials of one provider, used in turn.
+    """The credentials of one provider for one of its models, used in turn.
 
     Each pick moves a credential's `turn` on; the smallest is next. One that comes back from a pause starts at the
     turn of the others instead of making up for what it missed, which would send it straight back.
@@ -144,18 +153,18 @@ class Pool:
                 return True
         return False
 
-    def pick(self, now: float, without: Sequence[CredentialState] = ()) -> Key | None:
-        """The least used of those that may be used; None when all cool, are full or are among `without`."""
+    def pick(self, now: float, without: Sequence[Room] = ()) -> Key | None:
+        """The least used of those that may be used; None when all cool, are full or have a room among `without`."""
         keys = self.keys
         if len(keys) == 1:
             state = keys[0][1]
-            is_free = state.until <= now and state.room.until <= now and state not in without
+            is_free = state.until <= now and state.room.until <= now and state.room not in without
             return keys[0] if is_free else None
         best: Key | None = None
         least = (inf, inf)
         for key in keys:
             state = key[1]
-            if state.until <= now and state.room.until <= now and state not in without:
+            if state.until <= now and state.room.until <= now and state.room not in without:
                 rank = (max(state.turn, self._turn), state.last_used)
                 if rank < least:
                     best, least = key, rank

@@ -6,16 +6,18 @@ the same secret), and begins anew when it does not.
 
 from __future__ import annotations
 
+from functools import partial
 from math import exp, inf
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.model import Credential, Deployment, Health, Hedge, Model, Provider, Snapshot
 from proxy.state import hosts
 from proxy.state.acceptance import Acceptance, Counts
-from proxy.state.credentials import CredentialState, Pool
+from proxy.state.credentials import Account, CredentialState, Pool
 from proxy.state.health import Circuit, Latency
 from proxy.state.hedges import Hedges
 from proxy.state.hosts import Host
+from proxy.state.rests import Rest
 from proxy.state.room import Room
 from proxy.state.sizes import BySize
 from proxy.state.waiting import Waiting
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
 _PENALTY, _PENALTY_DECAY, _PENALTY_HOLD_MAX = 5.0, 10.0, 60.0
 _BUDGET_LIFE, _BUDGET_FLOOR = 10.0, 1.0
+
+APART = 2048
+"""Credentials times models of one provider, up to which each pair has a state of its own. Above, all models share one:
+a hundred keys for a thousand models would be a hundred thousand, in each worker."""
+_ALL = frozenset({""})
+"""The name of all models that share."""
 
 
 class DeploymentState(Circuit):
@@ -199,10 +207,11 @@ class Live:
     """All state of one worker. Call `swap` whenever the snapshot is replaced."""
 
     __slots__ = (
+        "_models",
         "_pools",
         "acceptances",
+        "accounts",
         "budgets",
-        "credentials",
         "deployments",
         "groups",
         "hedges",
@@ -221,7 +230,8 @@ class Live:
         self.snapshot: Snapshot | None = None
         self.rules = Health()
         self.deployments: dict[str, DeploymentState] = {}
-        self.credentials: dict[str, CredentialState] = {}
+        self.accounts: dict[str, Account] = {}
+        """By the id of a credential."""
         self.hosts: dict[str, Host] = {}
         self.acceptances: dict[str, Counts] = {}
         """By the address of a host."""
@@ -236,7 +246,9 @@ class Live:
         """Of the models whose requests may wait for a place."""
         self.narrowed: dict[Any, Any] = {}
         """Models as clients prefer to see them (`gateway.choosing`), by both."""
-        self._pools: dict[Provider, Pool] = {}
+        self._models: dict[Provider, frozenset[str]] = {}
+        """What each provider is asked for, as far as its credentials tell it apart."""
+        self._pools: dict[tuple[Provider, str], Pool] = {}
         if snapshot is not None:
             self.swap(snapshot)
 
@@ -247,17 +259,23 @@ class Live:
         models = list(_models(snapshot))
         deployments = [one for model in models for tier in model.tiers for one in tier]
         # Each provider once: it may have hundreds of credentials, and thousands of deployments.
-        providers = dict.fromkeys(snapshot.providers.values())
-        providers.update(dict.fromkeys(one.provider for one in deployments))
+        providers: dict[Provider, set[str]] = {one: {"*"} for one in snapshot.providers.values()}
+        for one in deployments:
+            providers.setdefault(one.provider, set()).add(one.model)
         self.deployments = {one.id: self.deployment(one) for one in deployments}
-        self.credentials = {
-            key.id: self.credential(key) for one in providers for key in one.credentials
+        self._models = {
+            one: _ALL if len(one.credentials) * len(names) > APART else frozenset(names)
+            for one, names in providers.items()
         }
-        known = self.acceptances
+        self.accounts = {key.id: self.account(key) for one in providers for key in one.credentials}
+        for provider, known in self._models.items():
+            for key in provider.credentials:
+                self.accounts[key.id].keep(known)
+        before = self.acceptances
         self.acceptances = {}
         for state in self.deployments.values():
             address, own = hosts.address_of(state), state.acceptance
-            own.host = self.acceptances.setdefault(address, known.get(address) or own.host)
+            own.host = self.acceptances.setdefault(address, before.get(address) or own.host)
         self.budgets = {model.name: self.budget(model) for model in models}
         self.hedges = {one.name: self.hedge(one.name, one.hedge) for one in models if one.hedge}
         self._group(models)
@@ -275,14 +293,21 @@ class Live:
         state.rules = self.rules
         return state
 
-    def credential(self, credential: Credential) -> CredentialState:
-        """Its state; a new one when the id is new or the secret was changed."""
-        state = self.credentials.get(credential.id)
-        if state is None or state.secret != credential.secret:
-            if self.sharing is not None:
-                return self.sharing.credential(credential)
-            return CredentialState(credential.id, credential.secret)
-        return state
+    def account(self, credential: Credential) -> Account:
+        """What is known of it; a new one when the id is new or the secret was changed."""
+        found = self.accounts.get(credential.id)
+        if found is None or found.secret != credential.secret:
+            return Account(credential.id, credential.secret, partial(self._rest, credential))
+        return found
+
+    def _rest(self, credential: Credential, *model: str) -> Rest:
+        if self.sharing is not None:
+            return self.sharing.rest(credential, *model)
+        return Rest()
+
+    def state(self, credential: Credential, model: str) -> CredentialState:
+        """Of a credential, for one of its provider's models."""
+        return self.account(credential).state(model)
 
     def _group(self, models: list[Model]) -> None:
         self.groups = []
@@ -299,14 +324,16 @@ class Live:
         return Host(address, self.rules)
 
     def pool(self, deployment: Deployment, state: DeploymentState) -> Pool:
-        """The credentials a deployment draws from, shared by all deployments of its provider."""
-        provider = deployment.provider
+        """The credentials a deployment draws from, shared by all of its provider's that ask for the same model."""
+        provider, name = deployment.provider, deployment.model
         if not provider.credentials:
             return Pool(((None, state.cooldown),))
-        pool = self._pools.get(provider)
+        if self._models.get(provider) is _ALL:
+            name = ""
+        pool = self._pools.get((provider, name))
         if pool is None:
-            pool = Pool(tuple((key, self.credential(key)) for key in provider.credentials))
-            self._pools[provider] = pool
+            pool = Pool(tuple((key, self.state(key, name)) for key in provider.credentials))
+            self._pools[provider, name] = pool
         return pool
 
     def queue(self, model: Model) -> Waiting | None:

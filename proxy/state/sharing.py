@@ -23,18 +23,18 @@ from proxy.state.credentials import CredentialState
 from proxy.state.health import CLOSED, Circuit
 from proxy.state.hosts import Host
 from proxy.state.live import DeploymentState
+from proxy.state.rests import Rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from proxy.core.model import Credential, Deployment, Health
-    from proxy.core.secret import Secret
 
 _PHASE, _STREAK, _TRIPS, _PASSES, _RECOVERED, _PANIC, _CHECKED_AT, _CHECKED = range(2, 10)
 """Of a circuit, after lease and until. A host has the moment of its outage in the place of a check's."""
 _REASON, _SOFT, _STRIKES, _COOLED = range(2, 6)
-"""Of a credential."""
+"""Of a rest."""
 _REASONS = (None, Cause.RATE_LIMIT, Cause.AUTH, Cause.QUOTA)
 
 
@@ -74,10 +74,9 @@ class Sharing:
         """The same."""
         return SharedHost(address, rules, self)
 
-    def credential(self, credential: Credential) -> CredentialState:
-        """The same."""
-        secret = credential.secret
-        return SharedCredential(credential.id, secret, self, ("secret", secret.reveal()))
+    def rest(self, credential: Credential, *model: str) -> Rest:
+        """The same, of a credential and all models or one."""
+        return SharedRest(self, credential.id, "secret", credential.secret.reveal(), *model)
 
     def enrol(self, subject: _Subject, *words: str) -> bytes:
         """Its digest: what these words mean for every worker. It begins with what is known."""
@@ -105,17 +104,15 @@ def _step(board: Board, digest: bytes, subject: _Subject) -> Iterator[None]:
             board.write(digest, after)
 
 
-class SharedCredential(CredentialState):
-    """A credential, or a deployment's stand-in for one. `words` say what its id means."""
+class SharedRest(Rest):
+    """The rests of a credential, or of a deployment's stand-in for one. `words` say whose."""
 
     __slots__ = ("__weakref__", "_board", "_digest")
 
-    def __init__(
-        self, id: str, secret: Secret | None, sharing: Sharing, words: tuple[str, ...]
-    ) -> None:
-        super().__init__(id, secret)
+    def __init__(self, sharing: Sharing, *words: str) -> None:
+        super().__init__()
         self._board = sharing.board
-        self._digest = sharing.enrol(self, "credential", id, *words)
+        self._digest = sharing.enrol(self, "credential", *words)
 
     def change(self) -> AbstractContextManager[None]:
         return _step(self._board, self._digest, self)
@@ -128,6 +125,7 @@ class SharedCredential(CredentialState):
         self.until, self.soft = row[UNTIL], bool(row[_SOFT])
         self.reason = _REASONS[int(row[_REASON])]
         self.strikes, self.cooled_at = int(row[_STRIKES]), row[_COOLED]
+        self.tell()
 
     def numbers(self, row: Sequence[float] | None) -> list[float]:
         reason = _REASONS.index(self.reason)
@@ -190,7 +188,7 @@ class SharedDeployment(_SharedCircuit, DeploymentState):
         self._board = sharing.board
         words = (self.id, *self.meaning)
         self._digest = sharing.enrol(self, "deployment", *words)
-        self.cooldown = SharedCredential(self.id, None, sharing, words)
+        self.cooldown = CredentialState(self.id, SharedRest(sharing, *words))
 
     @property
     def plain(self) -> bool:

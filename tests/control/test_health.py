@@ -14,9 +14,9 @@ from proxy.core.errors import Cause
 from proxy.core.metrics import Metrics
 from proxy.core.model import Credential, Deployment, Model, Provider, Snapshot
 from proxy.core.secret import Secret
-from proxy.state.credentials import Refusal
 from proxy.state.health import HALF_OPEN, NO_PROBE
 from proxy.state.live import Live
+from proxy.state.rests import Refusal
 
 RNG = random.Random(1)
 
@@ -43,7 +43,7 @@ def trip(at: Live, id: str, now: float) -> None:
 
 
 def refuse(at: Live, id: str, reason: Cause, now: float) -> None:
-    at.credentials[id].cool(Refusal(reason, now), now, RNG)
+    at.accounts[id].state("up").cool(Refusal(reason, now), now, RNG)
 
 
 def test_a_process_that_answers_is_alive() -> None:
@@ -158,6 +158,19 @@ def test_the_overview_shows_trouble_and_is_still_200(hands: Hands) -> None:
     assert (status, content["status"]) == (200, "degraded")
     assert content["providers"] == {"healthy": 1, "degraded": 0, "unhealthy": 1, "unused": 1}
     assert content["keys"] == {"usable": 2, "cooling": 1, "bad": 1}
+
+
+def test_a_credential_cools_that_rests_for_one_of_its_models(hands: Hands) -> None:
+    snapshot = two_providers()
+    state = Live(snapshot)
+    state.accounts["first#0"].state("other")
+    refuse(state, "first#0", Cause.RATE_LIMIT, hands.monotonic())
+
+    assert health(snapshot, state, Metrics(), 0.0)[1]["keys"] == {
+        "usable": 3,
+        "cooling": 1,
+        "bad": 0,
+    }
 
 
 def test_the_overview_says_when_nothing_works(hands: Hands) -> None:

@@ -19,9 +19,9 @@ from proxy.core.secret import Secret
 from proxy.core.surfaces import DIALECTS
 from proxy.limits.board import Board
 from proxy.state.checks import Check
-from proxy.state.credentials import Refusal
 from proxy.state.health import CLOSED, HALF_OPEN, NO_PROBE, OPEN
 from proxy.state.live import DeploymentState, Live
+from proxy.state.rests import Refusal
 from proxy.state.sharing import Sharing
 from proxy.state.state import State
 from proxy.upstream.pool import UpstreamPool
@@ -225,7 +225,7 @@ async def test_what_says_nothing_of_completions_leaves_everything_as_it_was(
     await site.tick(hands, 40.0)
 
     assert (site.at().phase, site.at().until, site.at().passes) == (HALF_OPEN, 0.0, 0)
-    assert site.state.live.credentials["p#0"].until == 0.0
+    assert site.state.live.accounts["p#0"].state("up").until == 0.0
 
 
 async def test_idle_and_dead_is_found_out_without_a_client(site: Site, hands: Hands) -> None:
@@ -326,7 +326,7 @@ async def test_credentials_are_used_in_turn_but_for_those_that_rest(
     site: Site, hands: Hands
 ) -> None:
     site.serve(site.deployment(provider=site.provider(keys=3)), interval=30.0)
-    resting = site.state.live.credentials["p#1"]
+    resting = site.state.live.accounts["p#1"].state("up")
     resting.cool(Refusal(Cause.QUOTA, hands.monotonic()), hands.monotonic() + 1.0, site.state.rng)
 
     for _ in range(4):
@@ -337,7 +337,7 @@ async def test_credentials_are_used_in_turn_but_for_those_that_rest(
 
 async def test_with_all_of_them_resting_nobody_is_asked(site: Site, hands: Hands) -> None:
     site.serve(site.deployment(), interval=30.0)
-    held = site.state.live.credentials["p#0"]
+    held = site.state.live.accounts["p#0"].state("up")
     held.cool(Refusal(Cause.QUOTA, hands.monotonic()), hands.monotonic() + 1.0, site.state.rng)
 
     await site.tick(hands, 60.0)
@@ -369,7 +369,7 @@ async def test_a_completion_that_is_refused_rests_the_credential(
 
     await site.tick(hands, 60.0)
 
-    assert site.state.live.credentials["p#0"].remaining(hands.monotonic()) == rest
+    assert site.state.live.accounts["p#0"].state("up").remaining(hands.monotonic()) == rest
     assert site.at().phase == CLOSED
 
 

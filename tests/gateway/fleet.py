@@ -145,7 +145,9 @@ class Fleet:
     def in_flight(self) -> int:
         live = self.live
         return sum(abs(state.inflight) for state in live.deployments.values()) + sum(
-            abs(state.inflight) for state in live.credentials.values()
+            abs(state.inflight)
+            for account in live.accounts.values()
+            for state in account.states.values()
         )
 
 

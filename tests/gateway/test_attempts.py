@@ -48,7 +48,10 @@ class Request:
     def inflight(self) -> int:
         live = self.state.live
         deployments = sum(one.inflight for one in live.deployments.values())
-        return deployments + sum(one.inflight for one in live.credentials.values())
+        accounts = live.accounts.values()
+        return deployments + sum(
+            one.inflight for account in accounts for one in account.states.values()
+        )
 
     def attempts(self, outcome: str, reason: str = "") -> float:
         """How often an attempt at any deployment came to this."""

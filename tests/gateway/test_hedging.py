@@ -102,7 +102,8 @@ def suppressed(served: Served) -> dict[str, float]:
 def inflight(served: Served) -> int:
     live = served.state.live
     deployments = sum(abs(one.inflight) for one in live.deployments.values())
-    return deployments + sum(abs(one.inflight) for one in live.credentials.values())
+    states = [one for account in live.accounts.values() for one in account.states.values()]
+    return deployments + sum(abs(one.inflight) for one in states)
 
 
 async def test_the_quicker_answer_is_the_answer_and_the_other_is_closed(ledger: Ledger) -> None:

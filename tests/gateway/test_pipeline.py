@@ -37,7 +37,8 @@ def keyed(settings: Snapshot, *models: str) -> Snapshot:
 def check_nothing_is_left(served: Served) -> None:
     live = served.state.live
     assert [one.inflight for one in live.deployments.values()] == [0] * len(live.deployments)
-    assert [one.inflight for one in live.credentials.values()] == [0] * len(live.credentials)
+    states = [one for account in live.accounts.values() for one in account.states.values()]
+    assert [one.inflight for one in states] == [0] * len(states)
     assert [one.busy for one in served.pool.upstreams()] == [0] * len(served.pool.upstreams())
     numbers = served.state.metrics.registry.snapshot()
     assert not any(numbers["headrace_inflight_requests"].values.values())

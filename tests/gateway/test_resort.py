@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause
 from proxy.gateway.resort import last_resort, nobody, soonest, use_guess
-from proxy.state.credentials import Refusal
+from proxy.state.rests import Refusal
 from tests.gateway.fleet import Fleet, ordered
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def out(fleet: Fleet, id: str, seconds: float) -> None:
 def cooling(fleet: Fleet, key: str, cause: Cause, after: float | None) -> None:
     status = {Cause.RATE_LIMIT: 429, Cause.AUTH: 401, Cause.QUOTA: 402}[cause]
     refusal = Refusal(cause, fleet.now, status, after)
-    fleet.live.credentials[key].cool(refusal, fleet.now, fleet.rng)
+    fleet.live.accounts[key].state("up").cool(refusal, fleet.now, fleet.rng)
 
 
 def named(move: Move | None) -> str:

@@ -11,8 +11,8 @@ import pytest
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.model import Health, Retry
-from proxy.state.credentials import Refusal
 from proxy.state.health import CLOSED
+from proxy.state.rests import Refusal
 from tests.gateway.fleet import (
     DENIED,
     REFUSED,
@@ -152,7 +152,7 @@ def test_a_silent_deployment_is_never_asked_again(cause: Cause) -> None:
 
 def test_a_silent_deployment_is_not_asked_again_with_a_key_that_was_cooling() -> None:
     fleet = Fleet(model("m", provider("a", 2)))
-    fleet.live.credentials["a#0"].cool(
+    fleet.live.accounts["a#0"].state("up").cool(
         Refusal(Cause.RATE_LIMIT, fleet.now, 429, 1.0), fleet.now, fleet.rng
     )
 
@@ -161,7 +161,7 @@ def test_a_silent_deployment_is_not_asked_again_with_a_key_that_was_cooling() ->
 
 def test_a_sibling_that_cools_for_a_moment_is_waited_for_when_nobody_else_is_left() -> None:
     fleet = ordered("a", "b")
-    fleet.live.credentials["a#0"].cool(
+    fleet.live.accounts["a#0"].state("up").cool(
         Refusal(Cause.RATE_LIMIT, fleet.now, 429, 1.0), fleet.now, fleet.rng
     )
 
@@ -196,7 +196,7 @@ def test_a_short_rate_limit_is_waited_for_when_there_is_no_sibling() -> None:
     assert 2.0 <= step.delay <= 2.4
     assert step.candidate is not None
     plan.succeeded(step.candidate, fleet.now, 0.1)
-    assert fleet.live.credentials["a#0"].remaining(fleet.now) == 0.0
+    assert fleet.live.accounts["a#0"].state("up").remaining(fleet.now) == 0.0
 
 
 def test_a_rate_limit_that_does_not_end_leads_to_another_model_after_one_wait() -> None:
@@ -266,7 +266,7 @@ def test_a_wait_beyond_a_minute_tells_the_client_not_to_retry() -> None:
 def test_a_request_that_meets_a_short_rate_limit_waits_before_its_first_attempt() -> None:
     fleet = ordered("a", fallbacks=("n",))
     fleet.exhaust(limited(2.0), SILENT)
-    fleet.now = fleet.live.credentials["a#0"].until - 1.0
+    fleet.now = fleet.live.accounts["a#0"].state("up").until - 1.0
 
     plan = fleet.plan()
     candidate = plan.first(fleet.now)
@@ -353,7 +353,7 @@ def test_with_every_credential_refused_one_request_a_second_tries() -> None:
     plan.succeeded(trial, fleet.now, 0.1)
 
     assert fleet.serve() == "m/0:a"
-    assert fleet.live.credentials["a#0"].reason is None
+    assert fleet.live.accounts["a#0"].state("up").reason is None
 
 
 def test_a_forbidden_request_does_not_shut_the_only_credential_to_others() -> None:

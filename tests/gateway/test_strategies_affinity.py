@@ -165,7 +165,7 @@ def test_a_credential_that_rests_is_stepped_over() -> None:
     one = Choices(Strategy.PREFIX, deployment("a", keys=2), deployment("b", keys=2))
     same = prompt(5)
     first = credential(one, same)
-    one.live.credentials[first].until = one.now + 10.0
+    one.live.accounts[first].state("up").until = one.now + 10.0
 
     assert credential(one, same) != first
     one.now += 11.0

@@ -219,6 +219,6 @@ class Line:
         """Nothing that has failed is held against anybody: no key rests, no circuit is open."""
         live = self.proxy.worker.state.live
         assert live.snapshot is not None
-        live.credentials.clear()
+        live.accounts.clear()
         live.deployments.clear()
         live.swap(live.snapshot)

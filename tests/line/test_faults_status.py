@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy.core.clock import monotonic
 from proxy.core.errors import ERRORS
 from proxy.simulator import errors
 from tests.line.asking import (
@@ -277,6 +278,38 @@ async def test_a_limited_key_gets_no_traffic_until_its_time_is_up(tmp_path: Path
         assert state.streak == 0, "a limit says nothing about health"
 
     assert seen.count("upstream-secret-a") == 1
+
+
+@pytest.mark.parametrize("status", [429, 401])
+async def test_a_limit_is_of_one_model_and_a_refused_key_of_all(
+    tmp_path: Path, status: int
+) -> None:
+    seen: list[bytes] = []
+
+    def reply(head: bytes, body: bytes) -> bytes:
+        seen.append(body)
+        is_first = orjson.loads(body)["model"] == "a"
+        return refused(status, "requests", "refused", retry_after="30") if is_first else GOOD
+
+    other = {"deployments": [{"provider": "p0", "model": "b"}]}
+    async with (
+        scripted(replying(reply)) as url,
+        serving(fleet((url, "a"), models__other=other), tmp_path) as proxy,
+    ):
+        assert_error(CHAT, await CHAT.ask(proxy), "limit" if status == 429 else "up_auth")
+        asked = len(seen)
+        # A last resort may go out once a second, with whatever key there is.
+        proxy.worker.state.live.deployments["other/0:p0"].take_last_resort(monotonic(), 60.0)
+        body = {**CHAT.body, "model": "other"}
+        answers = [await proxy.post(CHAT.path, body) for _ in range(3)]
+
+    if status == 429:
+        assert [answer.status for answer in answers] == [200] * 3
+        assert len(seen) == asked + 3
+    else:
+        for answer in answers:
+            assert_error(CHAT, answer, "up_auth")
+        assert len(seen) == asked
 
 
 async def test_a_limited_deployment_is_left_for_another_at_once(

@@ -10,7 +10,8 @@ import pytest
 from proxy.core.errors import Cause
 from proxy.core.model import Credential
 from proxy.core.secret import Secret
-from proxy.state.credentials import CredentialState, Pool, Refusal
+from proxy.state.credentials import Account, CredentialState, Pool
+from proxy.state.rests import Refusal
 
 
 def limit(started: float = 0.0, hint: float | None = None, *, last: bool = False) -> Refusal:
@@ -156,3 +157,47 @@ def test_a_pool_at_rest_gives_nothing() -> None:
     assert keys.pick(10.0) is None
     assert not keys.ready(10.0)
     assert keys.ready(50.0)
+
+
+def apart(*models: str) -> list[CredentialState]:
+    account = Account("p#0", Secret("x"))
+    return [account.state(model) for model in models]
+
+
+def test_who_is_limited_was_let_in() -> None:
+    one, other = apart("a", "b")
+    rng = Random(1)
+    one.cool(Refusal(Cause.AUTH, 9.0, 401), 10.0, rng)
+
+    other.cool(limit(started=11.0, hint=2.0), 12.0, rng)
+
+    assert (one.reason, other.reason) == (None, Cause.RATE_LIMIT)
+    assert other.remaining(12.0) < 3.0
+
+
+def test_a_limit_met_before_the_account_was_refused_changes_nothing_of_that() -> None:
+    one, other = apart("a", "b")
+    rng = Random(1)
+    one.cool(Refusal(Cause.AUTH, 9.0, 401), 10.0, rng)
+
+    other.cool(limit(started=9.0, hint=2.0), 10.5, rng)
+
+    assert (other.reason, other.until) == (Cause.AUTH, one.until)
+
+
+def test_the_later_end_of_two_rests_counts() -> None:
+    one, other = apart("a", "b")
+    rng = Random(1)
+    one.cool(limit(started=9.0, hint=200.0), 190.0, rng)
+    other.cool(Refusal(Cause.AUTH, 9.0, 401), 10.0, rng)
+
+    assert (one.reason, one.until > 390.0) == (Cause.RATE_LIMIT, True)
+    assert (other.reason, other.until) == (Cause.AUTH, 310.0)
+
+
+def test_who_is_kept_out_by_its_room_is_not_picked() -> None:
+    keys = pool(1, 1)
+
+    picked = [keys.pick(0.0, [keys.keys[0][1].room]) for _ in range(3)]
+
+    assert [key[1].id for key in picked if key is not None] == ["p#1"] * 3

@@ -21,9 +21,9 @@ from proxy.core.errors import Cause
 from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
 from proxy.core.secret import Secret
 from proxy.limits.board import Board
-from proxy.state.credentials import Refusal
 from proxy.state.health import CLOSED, HALF_OPEN, NO_PROBE, OPEN, PANIC, PROBE
 from proxy.state.live import DeploymentState, Live
+from proxy.state.rests import Refusal
 from proxy.state.sharing import Sharing
 
 RNG = Random(3)
@@ -72,7 +72,7 @@ def at(live: Live, name: str = "m0/0:p") -> DeploymentState:
 def test_who_is_well_is_not_written_down(board: Board) -> None:
     one = worker(board, 0)
     at(one).good(1.0)
-    one.credentials["p#0"].worked(1.0)
+    one.accounts["p#0"].state("up0").worked(1.0)
     at(one).refresh()
 
     assert board.sit(1).changes() == {}
@@ -186,19 +186,19 @@ def test_the_probe_of_a_worker_that_dies_is_free(board: Board) -> None:
 def test_a_new_worker_begins_with_what_is_known(board: Board) -> None:
     one = worker(board, 0)
     break_it(at(one), 10.0)
-    one.credentials["p#0"].cool(Refusal(Cause.AUTH, 9.0), 10.0, RNG)
+    one.accounts["p#0"].state("up0").cool(Refusal(Cause.AUTH, 9.0), 10.0, RNG)
     at(one, "m0/1:q0").cooldown.cool(Refusal(Cause.RATE_LIMIT, 9.0, hint=5.0), 10.0, RNG)
 
     new = worker(board, 1)
 
     assert at(new).until == at(one).until
-    assert new.credentials["p#0"].until == 310.0
+    assert new.accounts["p#0"].state("up0").until == 310.0
     assert at(new, "m0/1:q0").cooldown.until == at(one, "m0/1:q0").cooldown.until > 15.0
 
 
 def test_a_credential_rests_for_all_and_works_for_all(board: Board) -> None:
     one, other = worker(board, 0), worker(board, 1)
-    mine, theirs = one.credentials["p#0"], other.credentials["p#0"]
+    mine, theirs = one.accounts["p#0"].state("up0"), other.accounts["p#0"].state("up0")
 
     mine.cool(Refusal(Cause.RATE_LIMIT, 9.0), 10.0, RNG)
     look(other)
@@ -209,20 +209,37 @@ def test_a_credential_rests_for_all_and_works_for_all(board: Board) -> None:
     assert (mine.until, mine.reason, mine.soft) == (0.0, None, False)
 
 
+def test_each_model_has_its_own_limits_and_all_have_the_same_account(board: Board) -> None:
+    one, other = worker(board, 0), worker(board, 1)
+    one.accounts["p#0"].state("up0").cool(Refusal(Cause.RATE_LIMIT, 9.0, hint=30.0), 10.0, RNG)
+    theirs = [other.accounts["p#0"].state(name) for name in ("up0", "up1")]
+    look(other)
+    assert [state.reason for state in theirs] == [Cause.RATE_LIMIT, None]
+
+    one.accounts["p#0"].state("up1").cool(Refusal(Cause.AUTH, 9.0), 10.0, RNG)
+    look(other)
+    assert [state.until for state in theirs] == [310.0, 310.0]
+
+    theirs[1].worked(11.0)
+    look(one)
+    mine = [one.accounts["p#0"].state(name).reason for name in ("up0", "up1")]
+    assert mine == [Cause.RATE_LIMIT, None]
+
+
 def test_pauses_grow_whoever_meets_them(board: Board) -> None:
     one, other = worker(board, 0), worker(board, 1)
-    one.credentials["p#0"].cool(Refusal(Cause.AUTH, 9.0), 10.0, RNG)
+    one.accounts["p#0"].state("up0").cool(Refusal(Cause.AUTH, 9.0), 10.0, RNG)
 
-    other.credentials["p#0"].cool(Refusal(Cause.AUTH, 400.0), 401.0, RNG)
+    other.accounts["p#0"].state("up0").cool(Refusal(Cause.AUTH, 400.0), 401.0, RNG)
 
-    assert other.credentials["p#0"].until == 401.0 + 1800.0
+    assert other.accounts["p#0"].state("up0").until == 401.0 + 1800.0
 
 
 def test_another_secret_is_another_credential(board: Board) -> None:
     one = worker(board, 0)
-    one.credentials["p#0"].cool(Refusal(Cause.AUTH, 9.0), 10.0, RNG)
+    one.accounts["p#0"].state("up0").cool(Refusal(Cause.AUTH, 9.0), 10.0, RNG)
 
-    assert worker(board, 1, snapshot(secret="fresh")).credentials["p#0"].until == 0.0
+    assert worker(board, 1, snapshot(secret="fresh")).accounts["p#0"].state("up0").until == 0.0
 
 
 def test_a_last_resort_goes_out_once_for_all(board: Board) -> None:

@@ -1,0 +1,39 @@
+"""A rest tells who goes by it, and only when it has changed."""
+
+from __future__ import annotations
+
+from random import Random
+
+from proxy.core.errors import Cause
+from proxy.state.rests import Refusal, Rest
+
+
+class Listener:
+    def __init__(self, rest: Rest) -> None:
+        self.rest = rest
+        self.heard: list[float] = []
+        rest.followers.append(self)
+
+    def follow(self) -> None:
+        self.heard.append(self.rest.until)
+
+
+def test_followers_hear_of_a_pause_and_of_its_end() -> None:
+    rest = Rest()
+    listener = Listener(rest)
+
+    rest.cool(Refusal(Cause.AUTH, 9.0), 10.0, Random(1))
+    rest.worked(9.0)  # sent before
+    rest.worked(11.0)
+    rest.worked(12.0)  # nothing is left to end
+
+    assert listener.heard == [310.0, 0.0]
+
+
+def test_the_reason_stays_until_something_worked() -> None:
+    rest, rng = Rest(), Random(1)
+    rest.cool(Refusal(Cause.QUOTA, 9.0), 10.0, rng)
+
+    rest.cool(Refusal(Cause.QUOTA, 700.0), 701.0, rng)
+
+    assert (rest.reason, rest.strikes, rest.until) == (Cause.QUOTA, 2, 701.0 + 1200.0)
