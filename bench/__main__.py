@@ -68,7 +68,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"soak --ledger: requests a second (default {ledger.Plan().rate:g})",
     )
     add(
-        "--seed", type=int, help="soak --ledger: another one for what is left to chance (default 1)"
+        "--seed",
+        type=int,
+        help="soak --ledger, trials: another one for what is left to chance (default 1)",
     )
     add("--rounds", type=int, help=f"interleaved rounds (default {Scale().rounds})")
     add("--seconds", type=float, help=f"length of one measurement (default {Scale().seconds:g})")
@@ -93,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     add("--nice", type=int, default=0, help="priority of all processes; below 0 needs privileges")
     add("--json", type=Path, metavar="FILE", help="write all figures ('-': standard output)")
     add("--chart", type=Path, metavar="FILE.svg", help="draw the ratios")
+    add("--charts", type=Path, metavar="FOLDER", help="trials: draw what each found")
     add("--assert", action="store_true", dest="must", help="exit 1 when a goal is missed")
     return made
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench import accounts, drain, failover, ledger, soak, store
+from bench.trials import found, registry
 
 if TYPE_CHECKING:
     import argparse
@@ -58,13 +59,23 @@ def _failover(
     )
 
 
-ZERO = frozenset({"ledger_wrong", "failover_failed"})
+def _trials(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    scale = found.QUICK if options.quick else found.Scale()
+    if options.seed is not None:
+        scale = msgspec.structs.replace(scale, seed=options.seed)
+    return registry.measure(scale, upstream, cores, options.charts, say)
+
+
+ZERO = frozenset({"ledger_wrong", "failover_failed", "trials_failed"})
 """Figures that have to be 0."""
 GROUPS: Mapping[str, Group] = {
     "store": _store,
     "soak": _soak,
     "accounts": _accounts,
     "failover": _failover,
+    "trials": _trials,
 }
 
 
