@@ -214,7 +214,9 @@ async def test_usage_is_shown(
 
 
 async def test_usage_that_comes_with_content_is_shown(tmp_path: Path) -> None:
-    last = CHAT_STREAM.finish.replace(b'"usage":null', b'"usage":{"prompt_tokens":3,"completion_tokens":6}')
+    last = CHAT_STREAM.finish.replace(
+        b'"usage":null', b'"usage":{"prompt_tokens":3,"completion_tokens":6}'
+    )
     stream = CHAT_STREAM.begun + last + CHAT_STREAM.end
     async with line(tmp_path) as (cutter, proxy, client):
         answer = await through(cutter, client, question(CHAT), stream)
