@@ -87,7 +87,8 @@ class Anchor:
     """An answer that begins by repeating the end of `said`, up to white space: new is what follows the repeat.
 
     Words before the repeat are passed over, if it is long enough not to be found by chance and stands in `said` once:
-    else it must be the first thing said.
+    else it must be the first thing said. Words that end as the repeat does may be a repeat that came out too short; what
+    follows them is new then, and may well hold the same words again: a miss.
     """
 
     def __init__(self, said: str) -> None:
@@ -95,6 +96,7 @@ class Anchor:
         words = anchor.split()
         pattern = r"\s+".join(map(re.escape, words))
         self._pattern = re.compile(pattern)
+        self._end = "".join(words)[-_UNMISTAKABLE:]
         anywhere = len("".join(words)) >= _UNMISTAKABLE and len(self._pattern.findall(said)) == 1
         self._search: Callable[..., re.Match[str] | None] = (
             self._pattern.search if anywhere else self._pattern.match
@@ -111,6 +113,9 @@ class Anchor:
         found = self._look()
         if found is None:
             self.missed = self.missed or len(self._held) > BOUND
+            return None
+        if self._end in "".join(self._held[: found.start()].split()):
+            self.missed = True
             return None
         self._found = True
         rest, self._held = self._held[found.end() :], ""

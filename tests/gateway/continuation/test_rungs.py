@@ -80,6 +80,16 @@ def test_a_repeat_that_could_be_another_must_come_first() -> None:
     assert new(RUNGS["anchor"](said[3:] + said[3:]), ["So: " + said[3:] * 2 + "!"]) is None
 
 
+def test_a_repeat_that_came_out_too_short_is_not_looked_for_further_on() -> None:
+    line = "the mill turns while the river sings over stones;"
+    said = f"It is said: {line}"
+    rung = RUNGS["anchor"](said)
+
+    # It has the client's line but for its first letters, and the same line again.
+    assert rung.feed(f"{anchor_of(said)[3:]} and {line} and so on") is None
+    assert rung.missed
+
+
 def test_without_a_repeat_nobody_waits_for_ever() -> None:
     rung = RUNGS["anchor"](WORDS)
     fed = 0
