@@ -48,7 +48,7 @@ def run(scale: Scale) -> Found:
         Chart(
             "Overload: answers in time, over what is asked",
             "load, as a multiple of what the provider takes", "answers a second",
-            list(lines.items()), goal=0.9 * peak,
+            list(lines.items()), goal=0.9 * peak, top=60.0,
         ),
     )  # fmt: skip
 

@@ -90,14 +90,27 @@ def draw(chart: Chart) -> str:
     if chart.goal is not None:
         parts.append(_line("goal", LEFT, WIDTH - RIGHT, y(chart.goal), y(chart.goal)))
         parts.append(_text(WIDTH - RIGHT, y(chart.goal) - 5, "goal", "small", "end"))
-    at = LEFT
-    for kind, (name, line) in zip(KINDS, chart.lines, strict=False):
+    for kind, (_, line) in zip(KINDS, chart.lines, strict=False):
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line)
         parts.append(f'<polyline class="line {kind}" points="{path}"/>')
-        parts.append(f'<polyline class="line {kind}" points="{at},62 {at + 24},62"/>')
-        parts.append(_text(at + 30, 66, name))
-        at += 54 + 7 * len(name)
+    parts += _legend([name for name, _ in chart.lines])
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _legend(names: Sequence[str]) -> list[str]:
+    """A sample and a name for each line, in one row or two."""
+    places = [54 + 7 * len(name) for name in names]
+    rows = 1 if LEFT + sum(places) < WIDTH else 2
+    first = len(names) if rows == 1 else (len(names) + 1) // 2
+    parts = []
+    for number, (kind, name) in enumerate(zip(KINDS, names, strict=False)):
+        row = number >= first
+        at = LEFT + sum(places[first if row else 0 : number])
+        height = 66 if rows == 1 else (76 if row else 60)
+        sample = f"{at},{height - 4} {at + 24},{height - 4}"
+        parts.append(f'<polyline class="line {kind}" points="{sample}"/>')
+        parts.append(_text(at + 30, height, name))
+    return parts
 
 
 def ticks(low: float, high: float) -> list[float]:
