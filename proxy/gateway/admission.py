@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.limited import Limited
     from proxy.gateway.plan import Candidate, Plan, Step
-    from proxy.limits.accounts import Ask, Charge, Hold
+    from proxy.limits.accounts import Accounts, Ask, Charge, Hold
     from proxy.limits.subjects import Subject
     from proxy.state.state import State
 
@@ -103,9 +103,7 @@ async def enter(exchange: Exchange, plan: Plan, candidate: Candidate, state: Sta
     if not subjects:
         return None
     asked = _reserve(exchange, plan, subjects, state)
-    hold = exchange.hold
-    if hold is None:
-        hold = exchange.hold = accounts.admit((), asked)
+    hold = _held(exchange, accounts, asked)
     try:
         accounts.add(hold, subjects, asked)
     except (Refused, Short) as refused:
@@ -133,9 +131,7 @@ def beside(
     if {one.digest for one in subjects} & {one.digest for one in other.subjects}:
         return False
     asked = _reserve(exchange, plan, subjects, state)
-    hold = exchange.hold
-    if hold is None:
-        hold = exchange.hold = accounts.admit((), asked)
+    hold = _held(exchange, accounts, asked)
     try:
         accounts.add(hold, subjects, asked)
     except (Refused, Short):
@@ -143,6 +139,14 @@ def beside(
     _remember(exchange, plan, subjects, state)
     candidate.subjects = subjects
     return True
+
+
+def _held(exchange: Exchange, accounts: Accounts, asked: Ask) -> Hold:
+    """What it holds; of nobody yet, where nobody was limited before."""
+    hold = exchange.hold
+    if hold is None:
+        hold = exchange.hold = accounts.admit((), asked)
+    return hold
 
 
 def _met_by(candidate: Candidate, plan: Plan, state: State) -> tuple[Subject, ...]:

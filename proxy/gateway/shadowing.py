@@ -166,10 +166,6 @@ class Sink:
         self.flow: Flow | None = None
 
     @property
-    def transport(self) -> Sink:
-        return self
-
-    @property
     def writing_paused(self) -> bool:
         return False
 

@@ -7,6 +7,7 @@ transports that remember, and as much of a client's connection as a relay looks 
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,6 +36,12 @@ PATHS = {
     "embeddings": "/v1/embeddings",
 }
 NO_LIMIT = Timeouts()
+
+
+def cut(data: bytes, cuts: list[int]) -> list[bytes]:
+    """`data` in pieces, none of them empty."""
+    ends = sorted({0, len(data), *(at % len(data) for at in cuts)})
+    return [data[start:end] for start, end in pairwise(ends)]
 
 
 class Wire(asyncio.Transport):

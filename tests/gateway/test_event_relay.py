@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from itertools import pairwise
 
 import orjson
 import pytest
@@ -15,7 +14,7 @@ from proxy.core.model import Timeouts
 from proxy.gateway import event_relay
 from proxy.gateway.answer import UNFRAMED
 from proxy.gateway.attempt import End
-from tests.gateway.rig import Rig
+from tests.gateway.rig import Rig, cut
 from tests.line.harness import until
 from tests.line.streams import (
     CHAT,
@@ -41,12 +40,6 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
     yield loop
     loop.close()
-
-
-def cut(data: bytes, cuts: list[int]) -> list[bytes]:
-    """`data` in pieces, none of them empty."""
-    ends = sorted({0, len(data), *(at % len(data) for at in cuts)})
-    return [data[start:end] for start, end in pairwise(ends)]
 
 
 def said(rig: Rig) -> dict[str, object]:

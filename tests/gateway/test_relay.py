@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.gateway.attempt import End
-from tests.gateway.rig import Rig
+from tests.gateway.rig import Rig, cut
 from tests.line.streams import LAST_CHUNK, chunk
 
 AUDIO = b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\n"
@@ -24,12 +23,6 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
     yield loop
     loop.close()
-
-
-def cut(data: bytes, cuts: list[int]) -> list[bytes]:
-    """`data` in pieces, none of them empty."""
-    ends = sorted({0, len(data), *(at % len(data) for at in cuts)})
-    return [data[start:end] for start, end in pairwise(ends)]
 
 
 @given(st.binary(min_size=1, max_size=300), st.lists(st.integers(1, 300), max_size=10))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.errors import ProxyError
 from proxy.core.model import Deployment, Model, Strategy
@@ -102,12 +103,7 @@ def narrowed(model: Model, wanted: Preferences) -> Model:
         changes["strategy"] = wanted.strategy
     if wanted.fallbacks is not None:
         changes["fallbacks"] = wanted.fallbacks
-    return _changed(model, changes)
-
-
-def _changed(model: Model, changes: dict[str, Any]) -> Model:
-    fields = {name: getattr(model, name) for name in Model.__struct_fields__}
-    return Model(**(fields | changes))
+    return replace(model, **changes)
 
 
 def _may(deployment: Deployment, wanted: Preferences) -> bool:

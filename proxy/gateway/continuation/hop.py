@@ -192,14 +192,10 @@ class _Hop:
 
     async def _enter(self, candidate: Candidate) -> Step | None:
         """Room where the deployment is limited; else what to do instead."""
-        plan, meter = self._plan, self._meter
-        model = candidate.model
-        if not (candidate.slot.limited or (model is not plan.model and model.limits is not None)):
-            return None
         try:
-            return await admission.enter(self._exchange, plan, candidate, meter.state)
+            return await admission.enter(self._exchange, self._plan, candidate, self._meter.state)
         except BaseException:
-            plan.ended(candidate)
+            self._plan.ended(candidate)
             raise
 
     def _way(self, candidate: Candidate) -> list[asking.Turn] | None:

@@ -43,7 +43,6 @@ class Flight:
         "aborted",
         "flow",
         "full",
-        "half_closed",
         "landed",
         "lines",
         "meter",
@@ -66,7 +65,6 @@ class Flight:
         self.full = False
         """It is too long for anybody to join, or to be kept."""
         self.flow: Flow | None = None
-        self.half_closed = False
         self._pieces: list[bytes] = []
         self._size = 0
         self._held = False
@@ -132,9 +130,6 @@ class Flight:
     @property
     def writing_paused(self) -> bool:
         return False
-
-    async def confirm_client(self) -> None:
-        """Each of those who wait has been asked."""
 
     # --- what it takes for a transport ---
 
