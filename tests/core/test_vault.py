@@ -41,7 +41,10 @@ def test_it_opens_in_no_other_place(value: bytes, place: str, other: str) -> Non
 def test_no_character_of_it_can_be_changed(value: bytes, data: st.DataObject) -> None:
     sealed = VAULT.seal(value, "credential/1")
     at = data.draw(st.integers(0, len(sealed) - 1))
-    other = data.draw(st.sampled_from(BASE64 + "=. +/\n").filter(lambda sign: sign != sealed[at]))
+    signs = BASE64 + "=. +/\n"
+    # What is sealed differs each time: what is drawn must not depend on it.
+    chosen = data.draw(st.integers(0, len(signs) - 1))
+    other = signs[chosen] if signs[chosen] != sealed[at] else signs[chosen - 1]
 
     with pytest.raises(Unopened):
         VAULT.open(sealed[:at] + other + sealed[at + 1 :], "credential/1")
