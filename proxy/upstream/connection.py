@@ -25,6 +25,10 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD = 64 * 1024
 """Bytes of header fields, and of reads in a row that bring framing only: heads, chunk sizes, trailers."""
+MAX_FIELD = 8 * 1024
+"""Bytes of one header field."""
+FIELD = 480
+"""What a field counts for besides its bytes: with it 128 of the usual size are MAX_HEAD, and nobody counts them."""
 MAX_INTERIM = 32
 """1xx answers accepted before the real one."""
 COPY_LIMIT = 64 * 1024
@@ -209,8 +213,9 @@ class UpstreamConnection(ResponseHandler):
             raise UpstreamError(Cause.MALFORMED)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value)
-        if self._head_size > MAX_HEAD:
+        size = len(name) + len(value)
+        self._head_size += size + FIELD
+        if size > MAX_FIELD or self._head_size > MAX_HEAD:
             raise UpstreamError(Cause.MALFORMED)
         if self._status:  # a trailer: the head has been handed on, and nobody asked for more
             return

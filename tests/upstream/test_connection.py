@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Cause, UpstreamError
-from proxy.upstream.connection import COPY_LIMIT, MAX_HEAD, MAX_INTERIM, UpstreamConnection
+from proxy.upstream.connection import (
+    COPY_LIMIT,
+    MAX_FIELD,
+    MAX_HEAD,
+    MAX_INTERIM,
+    UpstreamConnection,
+)
 from tests.line.harness import Script, read_request, scripted
 from tests.upstream.wires import Line, Taken
 
@@ -246,6 +252,24 @@ def test_a_head_of_too_many_fields_is_refused(line: Line) -> None:
     taken = line.ask()
 
     line.answer(OK, *[b"A: %b\r\n" % (b"x" * 1000)] * (MAX_HEAD // 1000 + 2))
+
+    check_refused(line, taken)
+
+
+@pytest.mark.parametrize(("fields", "size"), [(100, 100), (6, 8000)])
+def test_a_head_of_the_usual_size_is_borne(line: Line, fields: int, size: int) -> None:
+    taken = line.ask()
+
+    line.answer(OK + b"A: %b\r\n" % (b"x" * size) * fields + LENGTH.removeprefix(OK))
+
+    assert taken.ended
+
+
+@pytest.mark.parametrize(("fields", "size"), [(140, 1), (1, MAX_FIELD)])
+def test_many_small_fields_and_one_long_one_are_refused(line: Line, fields: int, size: int) -> None:
+    taken = line.ask()
+
+    line.answer(OK + b"A: %b\r\n" % (b"x" * size) * fields + LENGTH.removeprefix(OK))
 
     check_refused(line, taken)
 
