@@ -1,0 +1,1 @@
+"""Several hosts, and what stands in front of them."""
