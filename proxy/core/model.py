@@ -229,6 +229,8 @@ class Provider(Struct, frozen=True, eq=False):
     verify_tls: bool = True
     pass_deadline: bool = False
     """It takes `x-request-deadline-ms`, as we do."""
+    propagate: bool = False
+    """It is told the trace a request belongs to (`traceparent`, `tracestate`)."""
     proxy: str | None = None
     max_connections: int = 0
     """Connections to one host at once; 0 is no limit."""
@@ -429,6 +431,14 @@ class VirtualKey(Struct, frozen=True, eq=False, gc=False):
     budget: Budget | None = None
 
 
+class Ops(Struct, frozen=True):
+    """The listener of the supervisor: health and metrics of the whole instance, answered without any worker."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    """None: there is none. 0 takes a free one."""
+
+
 class Server(Struct, frozen=True):
     """The API listener."""
 
@@ -436,6 +446,11 @@ class Server(Struct, frozen=True):
     port: int = 8000
     workers: int = 1
     drain: float = 600.0
+    drain_delay: float | None = None
+    """Seconds between a stop signal and the moment from which nobody is taken in any more; None: 5 in Kubernetes, else 0."""
+    watchdog: float = 30.0
+    """Seconds without a sign of life after which a worker is killed; 0: never."""
+    ops: Ops = Ops()
     max_body: int = 32 * 1024 * 1024
     metrics: bool = True
     """Serve `/metrics` on the API port too."""
@@ -474,6 +489,29 @@ class Logging(Struct, frozen=True):
     """Keep what was asked and answered, in the request log of the database."""
     max_content: int = 1000
     """Characters of each that are kept."""
+    sample: float = 1.0
+    """Share of the lines of requests that went well; all others are written."""
+    rotate: bool = False
+    """A file for each day (UTC)."""
+    keep: int = 14
+    """Days that such files are kept; 0: for ever."""
+
+
+class Tracing(Struct, frozen=True):
+    """Spans of requests, sent to a collector by OTLP over HTTP. None: as the environment says (`OTEL_…`), if it does."""
+
+    enabled: bool = False
+    endpoint: str | None = None
+    """`http(s)://host:port[/path]`; `/v1/traces` is added."""
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    """Sent with the spans, over those of the environment."""
+    sample: float | None = None
+    """Share of the traces that begin here."""
+    follow: bool = True
+    """Whether a client's `traceparent` says if its request is recorded."""
+    service_name: str | None = None
+    content: bool = False
+    """Spans hold what was asked and answered."""
 
 
 class Ledger(Struct, frozen=True):
@@ -530,6 +568,7 @@ class Snapshot(Struct, frozen=True, eq=False):
     server: Server = Server()
     admin: Admin = Admin()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
     health: Health = Health()
     providers: Mapping[str, Provider] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)

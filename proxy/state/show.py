@@ -61,6 +61,10 @@ def _report(loaded: Loaded) -> dict[str, Any]:
         "auth": {"require": snapshot.require_auth, "exempt": sorted(snapshot.exempt)},
         "health": asdict(snapshot.health),
         "logging": asdict(snapshot.logging),
+        "tracing": {
+            **asdict(snapshot.tracing),
+            "headers": dict.fromkeys(snapshot.tracing.headers, MASK),
+        },
         "limits": _limits(snapshot.limits),
         "teams": {name: _limits(limits) for name, limits in snapshot.teams.items()},
         "prices": {name: _price(price) for name, price in snapshot.prices.items()},
@@ -101,6 +105,7 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
         "allow_private": provider.allow_private,
         "verify_tls": provider.verify_tls,
         "pass_deadline": provider.pass_deadline,
+        "propagate": provider.propagate,
         "proxy": provider.proxy and _PASSWORD.sub(f"{MASK}@", provider.proxy),
         "max_connections": provider.max_connections,
         "warm": provider.warm,

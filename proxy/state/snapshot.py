@@ -91,9 +91,10 @@ def require_auth(config: Config, any_key: bool) -> bool:
 def sections(config: Config) -> dict[str, Any]:
     """The fields of a snapshot that are a section each."""
     return {
-        "server": _fields(model.Server, config.server),
+        "server": _server(config.server),
         "admin": _admin(config.admin),
         "logging": _fields(model.Logging, config.logging),
+        "tracing": _fields(model.Tracing, config.tracing),
         "health": _fields(model.Health, config.health),
         "exempt": frozenset(config.auth.exempt),
         "limits": usage.all_limits(config.limits),
@@ -105,6 +106,11 @@ def sections(config: Config) -> dict[str, Any]:
         "cache": model.CacheRoom(config.cache.size, config.cache.entry, config.cache.header),
         "store_url": config.store.url,
     }
+
+
+def _server(section: schema.Server) -> model.Server:
+    nested = {"watchdog": section.watchdog or 0.0, "ops": _fields(model.Ops, section.ops)}
+    return model.Server(**{**dict(section), **nested})
 
 
 def _admin(section: schema.Admin) -> model.Admin:

@@ -259,6 +259,7 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         allow_private=block.allow_private,
         verify_tls=block.verify_tls,
         pass_deadline=block.pass_deadline,
+        propagate=block.propagate,
         proxy=block.proxy,
         max_connections=block.max_connections,
         warm=block.warm,

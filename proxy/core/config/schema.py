@@ -58,9 +58,11 @@ from proxy.core.config.usage import (
 )
 
 _SERVER = model.Server()
+_OPS = model.Ops()
 _ADMIN = model.Admin()
 _HEALTH = model.Health()
 _LOGGING = model.Logging()
+_TRACING = model.Tracing()
 _TIMEOUTS = model.Timeouts()
 _PERFORMANCE = model.Performance()
 _RETRY = model.Retry()
@@ -69,6 +71,15 @@ _SNAPSHOT = model.Snapshot()
 
 
 # --- sections ---
+
+
+class Ops(Section):
+    """The listener of the supervisor."""
+
+    host: str = Field(default=_OPS.host, description="Address to listen on.", min_length=1)
+    port: int | None = Field(
+        default=_OPS.port, description="Port; null: none; 0 takes a free one.", ge=0, le=65535
+    )
 
 
 class Server(Section):
@@ -82,6 +93,17 @@ class Server(Section):
     drain: Duration = Field(
         default=_SERVER.drain,
         description="How long running requests may go on after a stop signal.",
+    )
+    drain_delay: Duration | None = Field(
+        default=_SERVER.drain_delay,
+        description="From a stop signal until nobody is taken in; null: 5 s in Kubernetes, else none.",
+    )
+    watchdog: Duration | None = Field(
+        default=_SERVER.watchdog,
+        description="A worker without a sign of life for so long is killed; null: never.",
+    )
+    ops: Ops = Field(
+        default_factory=Ops, description="Health and metrics of all workers together."
     )
     max_body: Size = Field(default=_SERVER.max_body, description="Largest request body.")
     metrics: bool = Field(default=_SERVER.metrics, description="Serve /metrics on this port too.")
@@ -357,6 +379,56 @@ class Logging(Section):
         ge=0,
         le=10_000_000,
     )
+    sample: float = Field(
+        default=_LOGGING.sample,
+        description="Share of the lines of requests that went well; all others are written.",
+        ge=0,
+        le=1,
+    )
+    rotate: bool = Field(
+        default=_LOGGING.rotate,
+        description="Begin a new file each day (UTC); the others stay beside it.",
+    )
+    keep: int = Field(
+        default=_LOGGING.keep,
+        description="Days for which those stay; 0: for ever.",
+        ge=0,
+        le=36_500,
+    )
+
+
+class Tracing(Section):
+    """Spans of requests, for OpenTelemetry. Needs the extra `otel`."""
+
+    enabled: bool = Field(default=_TRACING.enabled, description="true: spans are made and sent.")
+    endpoint: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
+        default=None,
+        description="Of a collector that takes OTLP over HTTP: http://host:4318. Usually as OTEL_EXPORTER_OTLP_ENDPOINT says.",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+    )
+    headers: dict[str, Hidden] = Field(
+        default_factory=dict,
+        description="Sent with the spans, for instance a key of the collector's.",
+    )
+    sample: float | None = Field(
+        default=None,
+        description="Share of the traces that begin here. Usually as OTEL_TRACES_SAMPLER says, else all.",
+        ge=0,
+        le=1,
+    )
+    follow: bool = Field(
+        default=_TRACING.follow,
+        description="A client's traceparent says whether its request is recorded; false: sample does.",
+    )
+    service_name: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
+        default=None,
+        description="Usually as OTEL_SERVICE_NAME says, else headrace.",
+        max_length=200,
+    )
+    content: bool = Field(
+        default=_TRACING.content,
+        description="true: spans hold what was asked and answered, as far as logging.max_content.",
+    )
 
 
 class Credential(Section):
@@ -467,6 +539,9 @@ class Provider(Section):
     pass_deadline: bool = Field(
         default=False,
         description="Tell it what is left of x-request-deadline-ms: it is a Headrace.",
+    )
+    propagate: bool = Field(
+        default=False, description="Tell it the trace of a request: traceparent and tracestate."
     )
     proxy: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
@@ -779,6 +854,7 @@ class Config(Section):
     defaults: Defaults = section(Defaults, "What applies where nothing else is said.")
     health: Health = section(Health, "When deployments are taken out.")
     logging: Logging = section(Logging, "Where log lines go.")
+    tracing: Tracing = section(Tracing, "Spans of requests, for OpenTelemetry.")
     limits: Limits = section(Limits, "What all clients together may take.")
     teams: Teams = section(Teams, "What teams may take.")
     prices: Prices = section(Prices, "What providers charge, where it is not known or not so.")
