@@ -12,6 +12,7 @@ from proxy.core.errors import Cause, ProxyError
 from proxy.gateway.selection import Move, Route, Slot
 from proxy.gateway.verdict import RATES, limited, out_of_quota, unknown, used_up
 from proxy.state.credentials import CredentialState
+from proxy.state.health import CLOSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,8 @@ _FULL = 1.0
 def last_resort(route: Route, now: float) -> Move | None:
     """With everything out, the deployment whose timer ends first, each at most once a second.
 
-    Circuits, refused credentials and spent accounts may be tried so; a rate limit that a provider announced may not.
+    Circuits, refused credentials and spent accounts may be tried so; a rate limit that a provider announced may not. Where
+    a circuit is open because of a share of failures, the rest of that share was answered: it is tried by everybody.
     """
     best: Move | None = None
     for slot in route.slots:
@@ -46,10 +48,21 @@ def last_resort(route: Route, now: float) -> Move | None:
                 best = Move(slot, key, "switch", delay)
     if best is None:
         return None
-    if not best.slot.state.take_last_resort(now, _PANIC_INTERVAL):
+    if not best.slot.state.take_last_resort(now, 0.0 if _answers(best, now) else _PANIC_INTERVAL):
         return last_resort(route, now)  # another worker did, and by now it is known here
     best.delay = 0.0
     return best
+
+
+def _answers(move: Move, now: float) -> bool:
+    """Some of what it was asked lately it has answered."""
+    state = move.slot.state
+    return (
+        state.phase != CLOSED
+        and state.outage is None
+        and state.streak < state.rules.max_errors
+        and move.key[1].until <= now
+    )
 
 
 def nobody(route: Route, now: float, met: Sequence[Met] = ()) -> ProxyError:

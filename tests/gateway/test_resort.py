@@ -46,6 +46,20 @@ def test_the_first_that_comes_back_is_asked_and_each_once_a_second() -> None:
     assert named(last_resort(route(fleet), fleet.now + 1.0)) == "m/1:b"
 
 
+def test_one_that_answers_half_of_what_it_is_asked_is_asked_by_everybody() -> None:
+    fleet = ordered("a", "b")
+    out(fleet, "m/0:a", 9.0)
+    state = fleet.live.deployments["m/1:b"]
+    for _ in range(10):
+        state.good(fleet.now)
+        state.bad(fleet.now, 1.0, 0, fleet.rng)
+
+    tried = [named(last_resort(route(fleet), fleet.now)) for _ in range(4)]
+
+    assert state.opened == 1
+    assert tried == ["m/1:b"] * 4
+
+
 def test_a_rate_limit_that_was_announced_is_kept() -> None:
     fleet = ordered("a")
     cooling(fleet, "a#0", Cause.RATE_LIMIT, 30.0)

@@ -335,6 +335,16 @@ async def test_a_short_limit_is_waited_for_when_there_is_nobody_else(
         assert second["begun_at"] - first["begun_at"] >= 0.25
 
 
+async def test_a_limit_without_length_is_waited_for_a_quarter_of_a_second(
+    sim: Simulator, tmp_path: Path
+) -> None:
+    async with row(sim, tmp_path, "429x1-ra0") as one:
+        assert_good(CHAT, await CHAT.ask(one.proxy))
+
+        first, second = await one.seen()
+        assert second["begun_at"] - first["begun_at"] >= 0.25
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_a_long_limit_is_told_to_the_client_with_the_time_that_is_left(
     sim: Simulator, tmp_path: Path, dialect: str
@@ -381,9 +391,11 @@ async def test_a_client_that_leaves_while_a_limit_is_waited_for_is_not_asked_for
         # B7: hostile; the last key is never away for longer than a minute
         ("ra1000000000000", 15_000, 60_000),
         ("ra1e12", 15_000, 60_000),
-        ("ra-5", 1, 300),
-        ("radate-3600", 1, 300),
-        ("ra0", 1, 300),
+        ("ra-5", 250, 300),
+        ("radate-3600", 250, 300),
+        ("ra0", 250, 300),
+        ("ra0.1", 250, 300),
+        ("rams1", 250, 300),
         ("ratwo", 3_500, 4_800),
         ("raNaN", 1, 30_000),
         ("rainf", 1, 30_000),
