@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proxy.core import berths
 from proxy.core.log import logger
 from proxy.core.process import rename
 from proxy.ledger.folder import TABLE, Lock
@@ -35,25 +36,27 @@ class Host:
 
     def __init__(self, settings: Snapshot, file: ConfigFile) -> None:
         self._file = file
-        self._columns = settings.server.workers
+        self._workers = settings.server.workers
+        self._columns = berths.columns(self._workers)
         self.records = bool(settings.ledger.path)
         """Something is to be shipped."""
-        self._folder = Path(settings.ledger.path or tempfile.mkdtemp(prefix="headrace-"))
-        self._lock = Lock(self._folder, "gateway")
+        self.folder = Path(settings.ledger.path or tempfile.mkdtemp(prefix="headrace-"))
+        """Of the ledger, or one that is gone after this run."""
+        self._lock = Lock(self.folder, "gateway")
 
     def claim(self) -> None:
         """Raises ValueError when another gateway has the folder, or it cannot be used."""
-        self._file.table = self._folder / TABLE
-        if self._columns > 1:
+        self._file.table = self.folder / TABLE
+        if self._workers > 1:
             self._file.board = Board.make()
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._lock.take():
                 raise ValueError(
-                    f"ledger.path: {self._folder} is in use by another gateway: stop that one, or name another folder"
+                    f"ledger.path: {self.folder} is in use by another gateway: stop that one, or name another folder"
                 )
             with self._accounts() as accounts:
-                spools = self._folder / "spool"
+                spools = self.folder / "spool"
                 for each in sorted(spools.iterdir()) if spools.is_dir() else ():
                     self._end(each.name, accounts)
                 for column in range(self._columns):
@@ -61,7 +64,7 @@ class Host:
                 if not self.records:
                     accounts.learned()
         except OSError as error:
-            raise ValueError(f"ledger.path: {self._folder}: {error.strerror}") from None
+            raise ValueError(f"ledger.path: {self.folder}: {error.strerror}") from None
 
     def died(self, name: str) -> None:
         """A worker is gone, in whatever way. Called before another takes its name."""
@@ -78,7 +81,7 @@ class Host:
     def leave(self) -> None:
         """Nobody serves any more."""
         if not self.records:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def ship(self, ready: Callable[[], None]) -> None:
         """Until told to stop. In the process that is to do it."""
@@ -91,7 +94,7 @@ class Host:
 
     def _accounts(self) -> closing[Accounts]:
         # Not kept: a process may have the file open once only, and this one may become a worker.
-        return closing(Accounts.open(self._folder / TABLE, None, self._columns))
+        return closing(Accounts.open(self.folder / TABLE, None, self._columns))
 
     def _end(self, name: str, accounts: Accounts) -> None:
         column = column_of(name, self._columns)
@@ -104,6 +107,6 @@ class Host:
             charges = tuple(Charge(one.subject, one.window, one.ends) for one in booked)
             accounts.charge(charges, used, record.at, column, position)
 
-        ended = recover(self._folder, name, settled)
+        ended = recover(self.folder, name, settled)
         if ended:
             logger.warning("worker %s left %d requests unfinished, booked as unknown", name, ended)

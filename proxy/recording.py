@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from proxy.core import tasks
+from proxy.core import berths, tasks
 from proxy.core.log import logger
 from proxy.gateway import booking
 from proxy.ledger.folder import CONTENT, TABLE, Lock, host_id
@@ -104,8 +104,8 @@ class Recording:
         return host
 
     def _count_in(self, table: Path) -> Accounts:
-        workers = self._state.snapshot.server.workers
-        return Accounts.open(table, column_of(self._name, workers), workers)
+        columns = berths.columns(self._state.snapshot.server.workers)
+        return Accounts.open(table, column_of(self._name, columns), columns)
 
     def _go(self, work: Coroutine[None, None, None], name: str) -> None:
         self._running.append(tasks.spawn(work, name=name))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from proxy.control.shipper import Shipper
+from proxy.core.berths import columns
 from proxy.core.log import logger
 from proxy.core.tasks import spawn
 from proxy.ledger.deadletters import bury
@@ -82,7 +83,7 @@ async def _ship(
     host = host_id(folder)
     keep = _keep(settings.ledger)
     store = open_store(file.config.store.url)
-    with closing(Accounts.open(folder / TABLE, None, settings.server.workers)) as accounts:
+    with closing(Accounts.open(folder / TABLE, None, columns(settings.server.workers))) as accounts:
         shippers = [
             Shipper(store, Reader(folder), host, keep, aside, accounts),
             Shipper(store, Reader(folder / CONTENT), host, None, aside),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from proxy import __version__
 from proxy.control import exposition, gauges, health, vigil
 from proxy.control.probing import Prober
-from proxy.core import redact, tasks
+from proxy.core import log, redact, tasks
 from proxy.core.errors import ProxyError
 from proxy.core.metrics import Metrics
 from proxy.dialects import render_error
@@ -28,14 +29,16 @@ from proxy.recording import Recording
 from proxy.state.lag import TICK
 from proxy.state.live import Live
 from proxy.state.state import State
+from proxy.tether import ALONE, BEAT, GONE, HURRY, LEAVE, REFUSED, STOP, TOGETHER, YIELD, Tether
 from proxy.upstream import warming
 from proxy.upstream.pool import UpstreamPool
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services
     from proxy.control.sync import ConfigFile, Sync
-    from proxy.core.model import Snapshot
+    from proxy.core.model import Server, Snapshot
     from proxy.state.sharing import Sharing
+    from proxy.telemetry.telemetry import Telemetry
 
 BACKLOG = 4096
 JSON = "application/json; charset=utf-8"
@@ -45,6 +48,13 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket: made once, inherited by workers. Port 0 picks a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def delay(server: Server) -> float:
+    """Seconds from a stop signal until nobody is taken in any more. Kubernetes takes us out of its lists meanwhile."""
+    if server.drain_delay is not None:
+        return server.drain_delay
+    return 5.0 if "KUBERNETES_SERVICE_HOST" in os.environ else 0.0
 
 
 class Worker:
@@ -70,7 +80,11 @@ class Worker:
         self._recording = Recording(self.state, name, None if file is None else file.table)
         self._servers: list[asyncio.Server] = []
         self._stop = asyncio.Event()
+        self._tether: Tether | None = None
+        self._told = False
+        """To leave, by a signal."""
         self._hurry = asyncio.Event()
+        self._telemetry: Telemetry | None = None
         watch(self.state, self.pool)
         self.use(snapshot)
 
@@ -85,6 +99,7 @@ class Worker:
         """Serve new requests from `snapshot`; running ones keep theirs. Whether more than virtual keys is new."""
         state = self.state
         state.metrics.config_version.inc()
+        self._observe(snapshot)
         for secret in (snapshot.admin.token, snapshot.admin.password):
             if secret is not None:
                 redact.register(secret)
@@ -97,6 +112,22 @@ class Worker:
             for credential in provider.credentials:
                 redact.register(credential.secret.reveal())
         return True
+
+    def _observe(self, snapshot: Snapshot) -> None:
+        """Log and trace as it says. Raises ValueError where a start has to end; who serves goes on as before."""
+        log.adjust(snapshot.logging)
+        if self._telemetry is None:
+            if not snapshot.tracing.enabled:
+                return
+            from proxy.telemetry.telemetry import Telemetry  # only where it is wanted
+
+            self._telemetry = Telemetry(self.state)
+        try:
+            self._telemetry.use(snapshot)
+        except ValueError as error:
+            if not self._servers:
+                raise
+            log.logger.error("tracing stays as it was: %s", error)
 
     def swap(self, snapshot: Snapshot) -> None:
         """The same, and let go of the connections to providers that are no more as they were."""
@@ -111,23 +142,52 @@ class Worker:
         ready: Callable[[], None] | None = None,
         *,
         strict: bool = True,
+        tether: Tether | None = None,
     ) -> None:
         """Serve until SIGTERM or SIGINT, then drain; SIGHUP reads the configuration anew.
 
-        `ready` is called once it serves. Raises as `start` does.
+        `ready` is called once it serves. With a `tether` its supervisor says when to leave. Raises as `start` does.
         """
         loop = asyncio.get_running_loop()
+        self._tether = tether
+        beating = None
+        if tether is not None:
+            tether.attach(loop, self._heard)
+            beating = tasks.spawn(self._beat(tether), name="heartbeat")
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         if self.sync is not None:
             loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         await self.start(api, admin, strict=strict)
+        if tether is not None:
+            self._sign_of_life(tether)
         if ready is not None:
             ready()
         lag = tasks.spawn(self._measure_lag(), name="loop lag")
         await self._stop.wait()
         lag.cancel()
         await self.close(self.state.snapshot.server.drain)
+        if beating is not None:
+            beating.cancel()
+
+    async def _beat(self, tether: Tether) -> None:
+        while True:
+            self._sign_of_life(tether)
+            await asyncio.sleep(BEAT)
+
+    def _sign_of_life(self, tether: Tether) -> None:
+        usable = bool(self._servers) and self._ready()[0] == 200
+        tether.beat(usable, self.gateway.connections)
+
+    def _heard(self, word: bytes) -> None:
+        """From the supervisor, or that it is dead."""
+        if word in (STOP, YIELD, GONE):
+            self._stop.set()
+        elif word == HURRY:
+            self._stop.set()
+            self._hurry.set()
+        elif word in (ALONE, TOGETHER) and self.state.accounts is not None:
+            self.state.accounts.alone(word == ALONE)
 
     async def start(
         self, api: socket.socket, admin: socket.socket | None, *, strict: bool = True
@@ -137,6 +197,8 @@ class Worker:
             self.use(await self.sync.start(strict=strict))
             self._following = tasks.spawn(self.sync.run(), name="sync")
         await self._recording.start(None if self.sync is None else self.sync.store)
+        if self._tether is None and self.state.accounts is not None:
+            self.state.accounts.alone(True)
         prober = Prober(self.state, self.pool)
         self._vigil = tasks.spawn(vigil.keep(self.state.live, prober), name="vigil")
         self._warming = tasks.spawn(
@@ -189,6 +251,8 @@ class Worker:
         if not drained.done():
             await self.gateway.drain(5.0)
         await self._recording.close()
+        if self._telemetry is not None:
+            await self._telemetry.close()
         for task in (self._vigil, self._warming, self._following):
             if task is not None:
                 task.cancel()
@@ -211,11 +275,17 @@ class Worker:
         assert self.sync is not None
         try:
             await self.sync.reload()
-        except ValueError:
-            pass  # said by whoever read it
+        except ValueError:  # said by whoever read it
+            if self._tether is not None:
+                self._tether.say(REFUSED)
 
     def _signalled(self) -> None:
-        if self._stop.is_set():
+        """Told by somebody else than the supervisor: that is asked for a successor first. Told again, leave at once."""
+        if self._tether is not None and not self._told:
+            self._told = True
+            self._tether.say(LEAVE)
+            return
+        if self._told or self._stop.is_set():
             self._hurry.set()
         self._stop.set()
 
@@ -329,6 +399,7 @@ def serve(
     name: str = "0",
     ready: Callable[[], None] | None = None,
     strict: bool = True,
+    tether: Tether | None = None,
 ) -> None:
     """Run one worker in this process until it is told to stop. `settings` holds until it has read the rest.
 
@@ -343,7 +414,7 @@ def serve(
             ready()
 
     async def main() -> None:
-        await Worker(settings, name, file).run(api, admin, settled, strict=strict)
+        await Worker(settings, name, file).run(api, admin, settled, strict=strict, tether=tether)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

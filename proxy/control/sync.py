@@ -23,6 +23,7 @@ from proxy.control.keeping import Keeper
 from proxy.control.replica import Replica
 from proxy.control.signals import Signals
 from proxy.control.standing import Standing
+from proxy.core import berths
 from proxy.core.clock import monotonic
 from proxy.core.log import logger
 from proxy.core.records import Kind
@@ -97,6 +98,9 @@ class Sync(Standing):
         super().__init__(Replica(file.config))
         self._compiler = Compiler()
         self._fleet = Fleet(name)
+        workers = state.snapshot.server.workers
+        self._first = name.isdecimal() and berths.number_of(name, workers) == 0
+        """One of them keeps the copy on disk."""
         self._signals = Signals(self._replica, self._fleet)
         self._keeper = Keeper(self._replica, Path(file.config.store.copy_path))
         self._turns = asyncio.Lock()
@@ -170,7 +174,7 @@ class Sync(Standing):
             group.create_task(self._follow(), name="follow")
             said = "what this worker does cannot be written down"
             group.create_task(_lasting(self._beat, said), name="beat")
-            if self._fleet.name == "0":
+            if self._first:
                 self._keeper.changed()
                 said = "the copy of the database cannot be kept"
                 group.create_task(_lasting(self._keeper.run, said), name="keep")

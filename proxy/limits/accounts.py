@@ -191,6 +191,11 @@ class Accounts:
         if not self._closed:
             self._table.tick()
 
+    def alone(self, alone: bool) -> None:
+        """Whether the one worker there is has no successor yet, so that nobody else counts beside it."""
+        if not self._closed:
+            self._table.alone(alone)
+
     def clear(self, column: int) -> int:
         """What a dead worker held is free again; how many slots it had. By the supervisor, before another takes its place."""
         return self._table.clear(column)

@@ -11,8 +11,8 @@ words of eight bytes, so that each is written whole or not at all, whatever beco
 Times are nanoseconds of the monotonic clock. Columns belong to one worker each; all else is written under the lock of
 its set: a byte range of the file, which the kernel frees when its owner dies. What a request used is several words, of
 which the first who comes after such a death takes back what was written (`mend`). Finding a place for a new subject has a
-lock of its own. With one worker the lock of everything is kept from one operation to the next, until a process that
-is no worker (`column` None) asks for it, so that it costs nothing.
+lock of its own. With one worker (two columns at most: it may have a successor) there is one lock of everything. A worker
+that is alone keeps it from one operation to the next, until somebody else asks for it, so that it costs nothing.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Table:
         self._guest = guest
         self._fd = -1
         self._measure(columns)
-        self._keeps = self._single and not guest and path is not None
+        self._keeps = columns == 1 and not guest and path is not None
         self.kept = path is None
         """The lock of everything is ours, and stays."""
         if path is None:
@@ -85,7 +85,7 @@ class Table:
         self._first = (_PAGE + SETS) // 8
         self._size = (self._first + SETS * WAYS * self.slot) * 8
         self._shape = _SHAPE.pack(_MAGIC, _VERSION, columns, SETS, WAYS, self.slot)
-        self._single = columns == 1
+        self._single = columns <= 2
 
     # --- locks -------------------------------------------------------------------------------------------------
 
@@ -93,10 +93,12 @@ class Table:
         """Nobody else is in what this lock guards until `leave`. One at a time, but for a set's within a claim."""
         if self.kept:
             return
-        if self._guest and self._single:
-            self._call()
-        else:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, lock)
+        if self._single and not self._keeps:
+            if self._guest:
+                self._call()
+                return
+            self.words[CALLED] = int(monotonic() * NANO) + _CALL
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, lock)
 
     def leave(self, lock: int) -> None:
         """Let others in."""
@@ -107,6 +109,18 @@ class Table:
                 self.kept = True
         elif not self.kept:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, lock)
+
+    def alone(self, alone: bool) -> None:
+        """By the one worker: whether there is no other, and the lock of everything may be kept. Else nothing happens."""
+        if not self._single or self._guest or self._fd < 0:
+            return
+        if alone and not self._keeps:
+            self._keeps = True
+            self._keep()
+        elif not alone and self._keeps:
+            self._keeps = False
+            if self.kept:
+                self._let_in()
 
     def tick(self) -> None:
         """Once a second: let in whoever asks for a lock that is kept, also when there is nothing to do."""

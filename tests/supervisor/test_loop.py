@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import re
 import signal
@@ -10,8 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
+import orjson
 import pytest
 import yaml
 
@@ -61,6 +66,34 @@ class Supervised(Process):
         return children(self.process.pid)
 
     @property
+    def health(self) -> list[dict[str, Any]]:
+        """The workers, as the supervisor sees them."""
+        found: list[dict[str, Any]] = orjson.loads(self.ask("/health")[1])["workers"]
+        return found
+
+    def ask(self, path: str) -> tuple[int, bytes]:
+        """(status, body) of a page of the supervisor; (0, nothing) when it does not answer."""
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", self.ops, timeout=5)) as client:
+                client.request("GET", path)
+                answer = client.getresponse()
+                return answer.status, answer.read()
+        except OSError:
+            return 0, b""
+
+    @cached_property
+    def ops(self) -> int:
+        """The port of the supervisor."""
+        wait(lambda: self.said("ops on http"))
+        line = next(line for line in self.lines if "ops on http" in line)
+        return int(line.rpartition(":")[2])
+
+    def up(self, number: int = 2) -> Self:
+        """Once all workers serve."""
+        wait(lambda: sum(one["stage"] == "ready" for one in self.health) == number)
+        return self
+
+    @property
     def reloaded(self) -> int:
         """How often a worker has said that it has a new configuration."""
         return sum("configuration reloaded" in line for line in self.lines)
@@ -70,15 +103,14 @@ class Supervised(Process):
 
 
 def two(url: str = "http://127.0.0.1:9", **server: float) -> dict[str, object]:
-    return config(url, server={"workers": 2, **server})
+    return config(url, server={"workers": 2, "ops": {"port": 0}, **server})
 
 
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[Supervised]:
     """Two workers without a provider."""
     one = Supervised(two(), tmp_path)
-    wait(lambda: len(one.workers) == 2)
-    yield one
+    yield one.up()
     one.stop()
 
 
@@ -235,22 +267,24 @@ def test_workers_do_not_outlive_their_supervisor(supervised: Supervised) -> None
 
 PAUSING = """
 import os, signal, sys
-from proxy import supervisor
+from proxy.supervisor import deaths
+from proxy.supervisor.loop import Duties, Supervisor, Terms
 
-supervisor.RESPAWN_MIN = supervisor.RESPAWN_MAX = 600.0
+deaths.RESPAWN_MIN = deaths.RESPAWN_MAX = 600.0
 
-def serve(name, ready):
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    ready()
+def serve(name, tether):
+    signal.signal(signal.SIGTERM, lambda *_: tether.say(b"L") if name != "ship" else os._exit(0))
+    tether.ready()
     # In one piece: the others write to the same pipe.
     os.write(1, f"up {name} {os.getpid()}\\n".encode())
-    while True:
-        signal.pause()
+    tether._end.setblocking(True)
+    while not set(tether._end.recv(9)) & set(b"SY!"):
+        pass
 
 def died(name):
     os.write(1, f"died {name} 0\\n".encode())
 
-sys.exit(supervisor.supervise(2, serve, lambda: None, beside=("ship",), died=died))
+sys.exit(Supervisor(Terms(2), Duties(serve, died=died, beside=("ship",))).run())
 """
 
 
@@ -322,5 +356,6 @@ def test_a_worker_that_was_told_to_leave_is_replaced_while_another_is_not(
 
     os.kill(pausing.pids["1"], signal.SIGTERM)
 
+    # First there is another.
+    assert pausing.line()[:2] == ["up", "3"]
     assert pausing.line()[:2] == ["died", "1"]
-    assert pausing.line()[:2] == ["up", "1"]

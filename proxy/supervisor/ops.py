@@ -1,0 +1,162 @@
+"""Pages of the whole instance, answered without any worker: is it alive, is it ready, what does it count?
+
+Not a web server: GET and HEAD from a table of pages, one request a connection, nothing that waits. It lives in the
+supervisor's one loop, so a page must not block, and whoever is slow is cut off.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Final
+
+from proxy.core.log import logger
+
+Page = Callable[[], tuple[int, str, bytes]]
+"""() to (status, content type, body)."""
+
+HEAD: Final = 8192
+"""Bytes of a request head, at most."""
+PATIENCE: Final = 5.0
+"""Seconds for a request to come and its answer to go."""
+MOST: Final = 64
+"""Connections at a time; the oldest makes room."""
+TEXT: Final = "text/plain; charset=utf-8"
+_REASONS: Final = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class Ops:
+    """Listens in somebody else's loop, whose selector calls what is registered with it."""
+
+    def __init__(self, selector: selectors.BaseSelector, pages: Mapping[str, Page]) -> None:
+        self._selector = selector
+        self._pages = pages
+        self._listeners: list[socket.socket] = []
+        self._open: dict[_Connection, None] = {}
+        """Oldest first."""
+
+    def listen(self, listener: socket.socket) -> None:
+        """Answer on a socket that listens already."""
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        self._selector.register(listener, selectors.EVENT_READ, lambda _: self._accept(listener))
+
+    def sockets(self) -> list[socket.socket]:
+        """What a process forked from here has no use for."""
+        return [*self._listeners, *(each.socket for each in self._open)]
+
+    def tick(self) -> None:
+        """Now and then: cut off who is slow."""
+        late = monotonic() - PATIENCE
+        for connection in [one for one in self._open if one.begun < late]:
+            self._close(connection)
+
+    def close(self) -> None:
+        """Stop listening; who was not answered yet is not."""
+        for connection in list(self._open):
+            self._close(connection)
+        for listener in self._listeners:
+            self._selector.unregister(listener)
+            listener.close()
+        self._listeners.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            accepted, _ = listener.accept()
+        except OSError:  # it has left again, or there are no descriptors for a moment
+            return
+        accepted.setblocking(False)
+        if len(self._open) >= MOST:
+            self._close(next(iter(self._open)))
+        connection = _Connection(accepted)
+        self._open[connection] = None
+        self._selector.register(
+            accepted, selectors.EVENT_READ, lambda mask: self._turn(connection, mask)
+        )
+
+    def _turn(self, connection: _Connection, mask: int) -> None:
+        try:
+            if mask & selectors.EVENT_READ and not connection.answer:
+                if not connection.read():
+                    return
+                connection.answer = self._answer(bytes(connection.head))
+                self._selector.modify(
+                    connection.socket,
+                    selectors.EVENT_WRITE,
+                    lambda mask: self._turn(connection, mask),
+                )
+            done = connection.write()
+        except OSError:
+            done = True
+        if done:
+            self._close(connection)
+
+    def _close(self, connection: _Connection) -> None:
+        self._open.pop(connection, None)
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
+
+    def _answer(self, head: bytes) -> bytes:
+        words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
+        if b"\r\n\r\n" not in head:
+            return _rendered(431 if len(head) >= HEAD else 400, TEXT, b"")
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
+            return _rendered(400, TEXT, b"")
+        method, target, _ = words
+        page = self._pages.get(target.partition("?")[0])
+        if page is None:
+            return _rendered(404, TEXT, " ".join((*self._pages, "\n")).encode())
+        if method not in ("GET", "HEAD"):
+            return _rendered(405, TEXT, b"", "allow: GET, HEAD\r\n")
+        try:
+            answer = page()
+        except Exception:
+            logger.exception("the page %s failed", target.partition("?")[0])
+            return _rendered(500, TEXT, b"")
+        return _rendered(*answer, bodiless=method == "HEAD")
+
+
+class _Connection:
+    __slots__ = ("answer", "begun", "head", "socket")
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self.socket = accepted
+        self.begun = monotonic()
+        self.head = bytearray()
+        self.answer = b""
+
+    def read(self) -> bool:
+        """Whether all has come that will be read. Raises OSError when the other side is gone."""
+        data = self.socket.recv(HEAD)
+        if not data and not self.head:
+            raise ConnectionError
+        self.head += data
+        return not data or b"\r\n\r\n" in self.head or len(self.head) >= HEAD
+
+    def write(self) -> bool:
+        """Whether all is written. Raises OSError when the other side is gone."""
+        try:
+            self.answer = self.answer[self.socket.send(self.answer) :]
+        except BlockingIOError:
+            pass
+        return not self.answer
+
+
+def _rendered(
+    status: int, kind: str, body: bytes, further: str = "", *, bodiless: bool = False
+) -> bytes:
+    head = (
+        f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}\r\ncontent-type: {kind}\r\n"
+        f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n{further}\r\n"
+    )
+    return head.encode() + (b"" if bodiless else body)
