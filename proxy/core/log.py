@@ -5,7 +5,7 @@ interpreter, turns them into bytes and writes them. When the sink does not take 
 disk) the queue fills up to its limit and new lines are dropped and counted: neither requests nor memory notice.
 
 `configure` is called once a process, after a fork again. Until then warnings go where stdlib logging sends them and
-request lines nowhere.
+request lines nowhere. `adjust` changes afterwards what can be changed while it is written.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import select
-import stat
 import sys
 import threading
 import traceback
@@ -22,11 +20,13 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
+from zlib import crc32
 
 from proxy.core import model
 from proxy.core.clock import now
 from proxy.core.lines import Entry, Line, clip, clip_error, clip_message, to_console, to_json
 from proxy.core.lines import RequestLine as RequestLine
+from proxy.core.output import Output
 
 logger = logging.getLogger("headrace")
 
@@ -35,6 +35,7 @@ QUEUE_CHARACTERS = 16 * 1024 * 1024
 """Of messages and tracebacks together; a line of them can be long."""
 BATCH_SECONDS = 0.05
 CLOSE_SECONDS = 2.0
+_LOTS = 1 << 32
 
 
 class Losses:
@@ -48,58 +49,6 @@ class Losses:
 
 
 _losses = Losses()
-
-
-class Output:
-    """Where bytes go: a descriptor that is ours to use, or a file that is opened again when it was moved away."""
-
-    __slots__ = ("_fd", "_identity", "_path", "batch")
-
-    def __init__(self, fd: int | None = None, path: str | None = None) -> None:
-        self._path = path
-        self._fd = -1 if fd is None else fd
-        self._identity: tuple[int, int] | None = None
-        if path is not None:
-            self._open(path)
-        mode = os.fstat(self._fd).st_mode
-        # What a pipe takes in one piece (PIPE_BUF): lines of several workers do not end up inside each other.
-        self.batch = 4096 if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else 64 * 1024
-
-    def write(self, data: bytes, give_up: Callable[[], bool]) -> None:
-        """Write all of it, however long that takes, unless `give_up` says otherwise."""
-        if self._path is not None:
-            self._follow(self._path)
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._fd, view) :]
-            except BlockingIOError:
-                # Whoever shares a terminal or pipe with us may have made it non-blocking.
-                poll = select.poll()
-                poll.register(self._fd, select.POLLOUT)
-                if not poll.poll(500) and give_up():
-                    raise
-
-    def close(self) -> None:
-        if self._path is not None:
-            os.close(self._fd)
-
-    def _open(self, path: str) -> None:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = fd
-        status = os.fstat(fd)
-        self._identity = status.st_dev, status.st_ino
-
-    def _follow(self, path: str) -> None:
-        try:
-            status = os.stat(path)
-        except FileNotFoundError:
-            self._open(path)
-            return
-        if (status.st_dev, status.st_ino) != self._identity:
-            self._open(path)
 
 
 class Sink:
@@ -139,6 +88,10 @@ class Sink:
                 return
             self._taken += size
         self.put(entry)
+
+    def turn(self, *, rotate: bool, keep: int) -> None:
+        """Whether each day has a file of its own, and how many days those stay."""
+        self._output.rotate, self._output.keep = rotate, keep
 
     def flush(self, timeout: float) -> bool:
         """Wait until what is queued now is written; False when it took too long."""
@@ -242,31 +195,45 @@ class Queued(logging.Handler):
 _sink: Sink | None = None
 _request_sink: Sink | None = None
 _handler: Queued | None = None
+_bound = _LOTS
+"""Of the checksums of request ids: from here on, lines of requests that went well are not written."""
 
 
 def configure(settings: model.Logging, fd: int = 2) -> None:
     """Send everything to `settings.file`, or to this descriptor (stderr). A second call replaces the first."""
-    global _sink, _request_sink, _handler
+    global _sink, _handler
     close()
     output = Output(path=settings.file) if settings.file else Output(fd)
     terminal = not settings.file and os.isatty(fd)
     console = settings.format == "console" or (settings.format == "auto" and terminal)
     colour = terminal and not os.environ.get("NO_COLOR")
     _sink = Sink(output, partial(to_console, colour=colour) if console else to_json)
-    _request_sink = _sink if settings.requests else None
     _handler = Queued(_sink)
-    root = logging.getLogger()
-    root.addHandler(_handler)
-    root.setLevel(settings.level.upper())
+    logging.getLogger().addHandler(_handler)
+    adjust(settings)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     atexit.register(close)
+
+
+def adjust(settings: model.Logging) -> None:
+    """Change what can be changed while it is written: which lines, not where and how. Nothing before `configure`."""
+    global _request_sink, _bound
+    if _sink is None:
+        return
+    logging.getLogger().setLevel(settings.level.upper())
+    _request_sink = _sink if settings.requests else None
+    _bound = int(settings.sample * _LOTS)
+    _sink.turn(rotate=settings.rotate, keep=settings.keep)
 
 
 def request(line: RequestLine) -> None:
     """One line for one request."""
     sink = _request_sink
     if sink is not None:
+        # By the id, so that all proxies that a request passes write its line, or none does.
+        if _bound < _LOTS and line.outcome == "ok" and crc32(line.request_id.encode()) >= _bound:
+            return
         clip(line)
         sink.put(line)
 

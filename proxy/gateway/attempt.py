@@ -106,6 +106,8 @@ class Attempt:
         """A client that leaves does not end it: the answer is read on, for what it costs."""
         self.late_events = self.late_bytes = 0
         """Of an answer that nobody waited for any more."""
+        if exchange.trace is not None:
+            exchange.trace.began(self)
 
     async def run(self, upstream: Upstream, ttft_limit: float, *, eager: bool) -> bool:
         """Whether this deployment gives an answer; `error` says why not.
@@ -118,8 +120,11 @@ class Attempt:
                 self._prepare()
             if upstream.conversations is not None:
                 await self._converse(upstream.conversations, ttft_limit, eager=eager)
+            trace, context = self.exchange.trace, b""
+            if trace is not None and upstream.provider.propagate:
+                context = trace.context(self)
             head, body, hide_usage = outbound.render(
-                self.exchange, self.candidate, upstream, self.translation
+                self.exchange, self.candidate, upstream, self.translation, context
             )
             await self._send(upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage)
             error = self.gate.error

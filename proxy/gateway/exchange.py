@@ -143,6 +143,20 @@ class Witness(Protocol):
         """It is over, and called this in the ledger."""
 
 
+class Traced(Protocol):
+    """Who makes spans of it (`gateway.tracing.Trace`)."""
+
+    def began(self, attempt: Any) -> None:
+        """A `gateway.attempt.Attempt` is about to be made."""
+
+    def context(self, attempt: Any) -> bytes:
+        """Header lines that tell its provider of its span."""
+        ...
+
+    def over(self, meter: Any) -> None:
+        """It has been settled, as its `gateway.meter.Meter` says. Never raises."""
+
+
 class Exchange:
     """Request on one side, response on the other; lives from the request's head to the response's last byte."""
 
@@ -176,6 +190,7 @@ class Exchange:
         "status",
         "stream",
         "timing",
+        "trace",
         "transport",
         "witness",
     )
@@ -224,6 +239,8 @@ class Exchange:
         """None: nothing of it is written down, or held."""
         self.witness: Witness | None = None
         """None: nobody keeps what is answered."""
+        self.trace: Traced | None = None
+        """None: it has no spans."""
         self.status = 0
         self.bytes_out = 0
         self.head_sent = False

@@ -34,7 +34,10 @@ _OURS = frozenset({"key", "api_key", "api-version"})
 """Query parameters that are between the client and us."""
 _MAX_FIXED = 4096
 _VERSION = b"anthropic-version"
-_ANYBODYS = frozenset({b"idempotency-key", b"traceparent"})
+_CONTEXT = frozenset({b"traceparent", b"tracestate"})
+"""Headers of the trace, for providers that are to know of it."""
+_NO_CONTEXT: frozenset[bytes] = frozenset()
+_ANYBODYS = _CONTEXT | {b"idempotency-key"}
 """Headers that mean the same to a provider of any dialect."""
 _REPORTS_USAGE = frozenset({"chat", "completions"})
 """Operations whose streams report usage only when asked."""
@@ -45,19 +48,20 @@ def render(
     candidate: Candidate,
     upstream: Upstream,
     translation: Translation | None = None,
+    context: bytes = b"",
 ) -> tuple[bytes, bytes, bool]:
-    """(head, body, hide usage) of the request to `candidate`.
+    """(head, body, hide usage) of the request to `candidate`. `context`: header lines in the place of the client's trace.
 
     Raises ProxyError bad_req when the model's name cannot stand in the provider's path.
     """
     if translation is None:
         body, hide_usage = _body(exchange, candidate)
-        head = _head(exchange, exchange.endpoint, candidate, upstream, body)
+        head = _head(exchange, exchange.endpoint, candidate, upstream, body, context)
         return head, body, hide_usage
     body = _translated(exchange, candidate, translation)
     query = translation.query if translation.endpoint.stream else ""
     endpoint = translation.endpoint
-    head = _head(exchange, endpoint, candidate, upstream, body, query, translation.headers)
+    head = _head(exchange, endpoint, candidate, upstream, body, context, query, translation.headers)
     opened = translation.target.opened
     if opened is not None:
         head = head.replace(b"{conversation_id}", quote(str(opened.id), safe="-._~").encode())
@@ -70,6 +74,7 @@ def _head(
     candidate: Candidate,
     upstream: Upstream,
     body: bytes,
+    context: bytes,
     own_query: str | None = None,
     own_headers: Headers | None = None,
 ) -> bytes:
@@ -92,7 +97,8 @@ def _head(
     query = _query(asked, upstream.provider, endpoint, candidate.credential)
     if query:
         target += b"?" + query
-    forwarded = to_upstream(exchange.request.raw_headers)
+    theirs = _CONTEXT if upstream.provider.propagate and not context else _NO_CONTEXT
+    forwarded = to_upstream(exchange.request.raw_headers, theirs)
     if own_query is not None and endpoint.dialect != exchange.endpoint.dialect:
         forwarded = [header for header in forwarded if header[0] in _ANYBODYS]
         forwarded.append((b"content-type", b"application/json"))
@@ -102,6 +108,8 @@ def _head(
         forwarded = _versioned(forwarded, lines)
     parts = [b"%b %b HTTP/1.1\r\n" % (endpoint.method.encode(), target), lines]
     parts += [b"%b: %b\r\n" % header for header in forwarded]
+    if context:
+        parts.append(context)
     deadline = exchange.deadline
     if deadline is not None and upstream.provider.pass_deadline and deadline.end < inf:
         left = (deadline.end - monotonic()) * 1000

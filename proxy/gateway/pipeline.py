@@ -201,6 +201,8 @@ def _over(exchange: Exchange, meter: Meter, state: State) -> None:
     finally:
         if exchange.hold is not None and meter.bill is None and not meter.left_at:
             admission.ended(exchange, state, dispatched=meter.attempts > 0)
+        if exchange.trace is not None:
+            exchange.trace.over(meter)
 
 
 def _refuse(

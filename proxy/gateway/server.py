@@ -120,6 +120,8 @@ class Gateway:
             exchange.keep_alive = False
         exchange.exempt = path in self._state.snapshot.exempt
         exchange.timing = self._state.snapshot.server.timing or TIMING in request.headers
+        if self._state.tracer is not None:
+            self._state.tracer.begin(exchange)
         await pipeline.serve(exchange, client, self._state, self._pool, self._throttle)
         if not request.content.is_eof():
             await body.linger(request.content)

@@ -45,6 +45,7 @@ class State:
         "started",
         "streams",
         "subjects",
+        "tracer",
     )
 
     def __init__(self, snapshot: Snapshot, live: Live, metrics: Metrics) -> None:
@@ -81,6 +82,8 @@ class State:
         """Requests that are being sent a second time, for comparison."""
         self.flights: dict[bytes, Any] = {}
         """Answers on their way that others may join (`gateway.sharing.flight.Flight`), by what is asked."""
+        self.tracer: Any = None
+        """Who begins traces (`gateway.tracing.Tracer`); None: nobody does."""
         self._alerted: set[str] = set()
 
     def use(self, snapshot: Snapshot) -> bool:

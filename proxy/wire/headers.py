@@ -33,7 +33,6 @@ TO_UPSTREAM = frozenset(
         b"content-type",
         b"idempotency-key",
         b"openai-beta",
-        b"traceparent",
     }
 )
 

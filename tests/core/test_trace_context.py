@@ -18,7 +18,9 @@ hexadecimal = st.sampled_from("0123456789abcdef")
 
 
 def ids(length: int) -> st.SearchStrategy[str]:
-    return st.text(hexadecimal, min_size=length, max_size=length).filter(lambda id: set(id) != {"0"})
+    return st.text(hexadecimal, min_size=length, max_size=length).filter(
+        lambda id: set(id) != {"0"}
+    )
 
 
 flags = st.integers(0, 255)

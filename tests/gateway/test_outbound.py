@@ -393,12 +393,14 @@ CLIENTS = {
     "Origin": "http://localhost",
     "OpenAI-Organization": "org",
     "X-Headrace-Timing": "1",
+    "Traceparent": "00-0-0-01",
+    "Tracestate": "a=1",
+    "Baggage": "user=1",
 }
 PASSING = {
     "Accept": "text/event-stream",
     "OpenAI-Beta": "assistants=v2",
     "Idempotency-Key": "i-1",
-    "Traceparent": "00-0-0-01",
     "Anthropic-Beta": "b-1",
     "Anthropic-Version": "2024-01-01",
 }
@@ -692,6 +694,19 @@ async def test_names_a_client_made_up_are_not_remembered_for_ever() -> None:
     await upstream.close()
 
     assert len(upstream.heads) < 5000
+
+
+async def test_whom_the_trace_is_passed_on_to_is_told_the_clients() -> None:
+    settings = snapshot(provider(propagate=True), upstream_model="m")
+
+    sent = await send(
+        chat(b'{"model":"m"}', "Traceparent: 00-0-0-01", "Tracestate: a=1", "Baggage: user=1"),
+        settings,
+    )
+
+    assert sent.values("traceparent") == ["00-0-0-01"]
+    assert sent.values("tracestate") == ["a=1"]
+    assert sent.values("baggage") == []
 
 
 # --- the client's deadline ---

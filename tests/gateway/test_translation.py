@@ -72,7 +72,7 @@ async def test_headers_of_the_clients_vendor_stay_behind() -> None:
     answers = Provider(whole(GENERATED))
     async with (
         scripted(answers) as url,
-        serving(snapshot(provider(url, dialects=GEMINI))) as served,
+        serving(snapshot(provider(url, dialects=GEMINI, propagate=True))) as served,
     ):
         body = {**ASKED, "max_tokens": 9}
         fields = ("anthropic-version: 2023-06-01", "anthropic-beta: x", "traceparent: 00-a-b-01")

@@ -35,7 +35,6 @@ def test_a_request_keeps_what_describes_it() -> None:
         (b"Anthropic-Version", b"2023-06-01"),
         (b"OpenAI-Beta", b"assistants=v2"),
         (b"Idempotency-Key", b"k"),
-        (b"traceparent", b"00-0-0-01"),
     ]
 
     assert to_upstream(headers) == [(name.lower(), value) for name, value in headers]

@@ -1,0 +1,117 @@
+"""The thread that sends spans: a queue with an end, small batches, and never a wait for the loop.
+
+What does not fit into the queue is dropped and counted, and so is what the collector does not take. The SDK comes with
+the thread, not with the worker: it takes a third of a second to import.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import sleep
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.core.log import logger
+
+if TYPE_CHECKING:
+    from proxy.core.span import Span
+    from proxy.telemetry.wanted import Wanted
+
+CLOSE_SECONDS = 2.0
+
+
+class Exporter(Protocol):
+    """Where spans go."""
+
+    def send(self, spans: Sequence[Span]) -> bool:
+        """Whether they are there. Blocks, and may take some seconds."""
+        ...
+
+    def stop(self) -> None:
+        """From another thread: what is being sent is given up soon."""
+
+
+class Counts:
+    """What became of spans, since the process began. Each number is changed by one thread only, but for `dropped` of a
+    sender that is being replaced."""
+
+    __slots__ = ("dropped", "failed", "sent")
+
+    def __init__(self) -> None:
+        self.sent = self.failed = self.dropped = 0
+
+
+class Sender:
+    """One a worker, while tracing is on."""
+
+    def __init__(self, wanted: Wanted, counts: Counts, make: Callable[[Wanted], Exporter]) -> None:
+        """`make` is called in the thread."""
+        self._wanted = wanted
+        self._counts = counts
+        self._make = make
+        self._exporter: Exporter | None = None
+        self._queue: deque[Span] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._reachable = True
+        self._thread = threading.Thread(target=self._run, name="headrace-spans", daemon=True)
+        self._thread.start()
+
+    def put(self, spans: Sequence[Span]) -> None:
+        """Queue the spans of an exchange, all or none. Never waits."""
+        queue, wanted = self._queue, self._wanted
+        if len(queue) + len(spans) > wanted.queue:
+            self._counts.dropped += len(spans)
+            return
+        queue.extend(spans)
+        if len(queue) >= wanted.batch and not self._wake.is_set():
+            self._wake.set()
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Send what is queued, for so long at most, and end the thread. Blocks."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(timeout)
+        if self._thread.is_alive() and self._exporter is not None:
+            self._exporter.stop()
+
+    def _run(self) -> None:
+        try:
+            exporter = self._exporter = self._make(self._wanted)
+        except Exception as error:
+            # A variable that the SDK cannot read, say: requests go on without spans.
+            logger.error("no spans are sent: %s", error)
+            exporter = None
+        while True:
+            if not self._closing:
+                self._wake.wait(self._wanted.pause)
+            self._wake.clear()
+            self._drain(exporter)
+            if self._closing and not self._queue:
+                break
+        if exporter is not None:
+            exporter.stop()
+
+    def _drain(self, exporter: Exporter | None) -> None:
+        queue = self._queue
+        while queue:
+            batch = [queue.popleft() for _ in range(min(len(queue), self._wanted.batch))]
+            if exporter is None:
+                self._counts.dropped += len(batch)
+                continue
+            taken = exporter.send(batch)
+            if taken:
+                self._counts.sent += len(batch)
+            else:
+                self._counts.failed += len(batch)
+            if taken != self._reachable:
+                self._reachable = taken
+                self._say(taken)
+            sleep(0)  # the loop goes first
+
+    def _say(self, taken: bool) -> None:
+        if taken:
+            logger.info("the collector takes spans again")
+        else:
+            logger.warning("the collector does not take spans: they are dropped, and counted")

@@ -1,0 +1,69 @@
+"""Tracing of one worker: switched on, changed and off with the configuration, while requests run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from proxy.core import redact, tasks
+from proxy.gateway.tracing import Tracer
+from proxy.telemetry.sending import Counts, Exporter, Sender
+from proxy.telemetry.wanted import Wanted, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.core.model import Snapshot
+    from proxy.core.series import Reading
+    from proxy.state.state import State
+
+
+class Telemetry:
+    """One a worker, from the first configuration on that wants spans."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._counts = Counts()
+        self._wanted: Wanted | None = None
+        self._sender: Sender | None = None
+        state.metrics.spans.watch(self._read)
+
+    def use(self, snapshot: Snapshot) -> None:
+        """As this configuration wants it. Raises ValueError where that cannot be; then everything stays as it was."""
+        settings = snapshot.tracing
+        now = wanted(settings, snapshot.logging.max_content, os.environ)
+        if now == self._wanted:
+            return
+        for secret in settings.headers.values():
+            redact.register(secret)
+        before, self._wanted = self._sender, now
+        self._sender = None
+        self._state.tracer = None
+        if now is not None:
+            self._sender = Sender(now, self._counts, exporter)
+            self._state.tracer = Tracer(
+                self._sender.put, sample=now.sample, follow=now.follow, content=now.content
+            )
+        if before is not None:
+            tasks.spawn(asyncio.to_thread(before.close), name="close spans")
+
+    async def close(self) -> None:
+        """Send what is left, for two seconds at most."""
+        sender, self._sender = self._sender, None
+        self._state.tracer = None
+        if sender is not None:
+            await asyncio.to_thread(sender.close)
+
+    def _read(self) -> Iterator[Reading]:
+        counts = self._counts
+        yield ("sent",), counts.sent
+        yield ("failed",), counts.failed
+        yield ("dropped",), counts.dropped
+
+
+def exporter(wanted: Wanted) -> Exporter:
+    """In the thread that sends: the SDK is imported there."""
+    from proxy.telemetry.otlp import Otlp
+
+    return Otlp(wanted)
