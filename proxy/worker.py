@@ -357,7 +357,7 @@ class Worker:
         return status, JSON, content
 
     def _metrics(self) -> tuple[int, str, bytes]:
-        page = exposition.render([self.state.metrics.registry.snapshot()])
+        page = exposition.render(self.state.metrics.registry.snapshot())
         return 200, exposition.CONTENT_TYPE, page
 
 

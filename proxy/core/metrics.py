@@ -545,7 +545,7 @@ class Metrics:
             ("version", "python", "aiohttp"),
             rule=Rule.MAX,
         ).child(version, platform.python_version(), aiohttp).set(1)
-        watch_process(registry)
+        watch_process(registry, f"worker-{worker}")
 
     def allow(
         self, models: Iterable[str], providers: Iterable[str], targets: Iterable[str]

@@ -17,39 +17,43 @@ from proxy.core.series import Reading, Registry, Rule
 _PROC = Path("/proc")
 
 
-def watch_process(registry: Registry, proc: Path = _PROC) -> None:
-    """Declare `process_*` in `registry`; they are read at each scrape. Over several workers most add up."""
+def watch_process(registry: Registry, name: str, proc: Path = _PROC) -> None:
+    """Declare `process_*` in `registry`, with the label `process`; they are read at each scrape."""
     own = proc / "self"
+    label = ("process",)
+    mine = (name,)
     gauge = registry.gauge
 
     def resident() -> Iterable[Reading]:
-        yield (), _pages(own, 1)
+        yield mine, _pages(own, 1)
 
     def virtual() -> Iterable[Reading]:
-        yield (), _pages(own, 0)
+        yield mine, _pages(own, 0)
 
     def files() -> Iterable[Reading]:
-        yield (), len(os.listdir(own / "fd"))
+        yield mine, len(os.listdir(own / "fd"))
 
     def limit() -> Iterable[Reading]:
         import resource
 
-        yield (), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        yield mine, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
     def processor() -> Iterable[Reading]:
-        yield (), time.process_time()
+        yield mine, time.process_time()
 
-    registry.counter("process_cpu_seconds_total", "Processor time spent, user and system.").watch(
-        processor
-    )
-    gauge("process_max_fds", "Files that may be open.", rule=Rule.MIN).watch(limit)
+    registry.counter(
+        "process_cpu_seconds_total", "Processor time spent, user and system.", label
+    ).watch(processor)
+    gauge("process_max_fds", "Files that may be open.", label, rule=Rule.MIN).watch(limit)
     if own.exists():
         begun = _start_time(own)
-        started = gauge("process_start_time_seconds", "Unix time of the start.", rule=Rule.MIN)
-        started.child().set(begun)
-        gauge("process_resident_memory_bytes", "Memory in RAM.").watch(resident)
-        gauge("process_virtual_memory_bytes", "Address space.").watch(virtual)
-        gauge("process_open_fds", "Open files and sockets.").watch(files)
+        started = gauge(
+            "process_start_time_seconds", "Unix time of the start.", label, rule=Rule.MIN
+        )
+        started.child(name).set(begun)
+        gauge("process_resident_memory_bytes", "Memory in RAM.", label).watch(resident)
+        gauge("process_virtual_memory_bytes", "Address space.", label).watch(virtual)
+        gauge("process_open_fds", "Open files and sockets.", label).watch(files)
 
 
 def _pages(own: Path, field: int) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Sequence
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -219,7 +219,9 @@ class Family(Generic[C]):
         """A copy of the numbers as they are now."""
         samples = Samples(self.kind, self.help, self.rule, self.bounds)
         if self.source is not None:
-            samples.values = self._read(self.source)
+            samples.values = {
+                label_text(self.labels, labels): number for labels, number in self.readings()
+            }
             return samples
         for text, child in self._texts.items():
             if isinstance(child, Histogram):
@@ -232,18 +234,24 @@ class Family(Generic[C]):
                 samples.values[text] = child.value
         return samples
 
-    def _read(self, source: Source) -> dict[str, Number]:
-        values: dict[str, Number] = {}
+    def texts(self) -> ItemsView[str, C]:
+        """The text of labels to child, the oldest first: there are never fewer, nor others before them."""
+        return self._texts.items()
+
+    def readings(self) -> list[Reading]:
+        """What the source gives now, as far as it comes."""
+        assert self.source is not None
+        found: list[Reading] = []
         try:
-            for labels, number in source():
-                if len(values) >= self.cap:
+            for reading in self.source():
+                if len(found) >= self.cap:
                     self.overflowed += 1
                     break
-                values[label_text(self.labels, labels)] = number
+                found.append(reading)
         except Exception:
             # One broken reading may not take the whole page with it.
             log.exception("reading %s failed", self.name)
-        return values
+        return found
 
 
 class Registry:

@@ -9,16 +9,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.control.exposition import CONTENT_TYPE, merge, number, render, retire
+from proxy.control.exposition import CONTENT_TYPE, number, render
 from proxy.core.metrics import Metrics
-from proxy.core.series import Number, Registry, Rule, Snapshot
+from proxy.core.series import Number, Registry
 from tests.control.conftest import program
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 Labels = tuple[tuple[str, str], ...]
 
 
-def parse(page: bytes) -> dict[tuple[str, Labels], float]:
+def parsed(page: bytes) -> dict[tuple[str, Labels], float]:
     """(sample name, sorted labels) to value, as Prometheus' own Python parser reads it."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -72,7 +71,7 @@ def test_the_page_reads_like_this() -> None:
     for value in (0.25, 0.5, 0.75, 7):
         histogram.observe(value)
 
-    page = render([registry.snapshot()]).decode()
+    page = render(registry.snapshot()).decode()
 
     assert page == (
         "# HELP c_total A counter\\nwith \\\\ help.\n"
@@ -95,7 +94,7 @@ def test_a_histogram_without_labels_has_no_empty_braces() -> None:
     registry = Registry()
     registry.histogram("h", "help", (1,)).child().observe(2)
 
-    page = render([registry.snapshot()]).decode()
+    page = render(registry.snapshot()).decode()
 
     assert 'h_bucket{le="1.0"} 0\nh_bucket{le="+Inf"} 1\nh_sum 2\nh_count 1\n' in page
 
@@ -135,7 +134,7 @@ def test_every_value_survives_the_way_through_the_parser(
         histogram.child("x").observe(value)
     registry.gauge("g", "help").child().set(gauge)
 
-    read = parse(render([registry.snapshot()]))
+    read = parsed(render(registry.snapshot()))
 
     assert {labels: value for (name, labels), value in read.items() if name == "c_total"} == {
         (("a", a), ("b", b)): value for (a, b), value in counters.items()
@@ -150,7 +149,7 @@ def test_every_value_survives_the_way_through_the_parser(
 def test_the_whole_catalogue_survives_it_too() -> None:
     metrics = used()
 
-    read = parse(render([metrics.registry.snapshot()]))
+    read = parsed(render(metrics.registry.snapshot()))
 
     labels = (
         ("model", 'odd "name"\\ 100 %s\n'),
@@ -176,7 +175,7 @@ async def test_promtool_finds_nothing_to_complain_about() -> None:
         stderr=asyncio.subprocess.STDOUT,
     )
 
-    said, _ = await process.communicate(render([used().registry.snapshot()]))
+    said, _ = await process.communicate(render(used().registry.snapshot()))
 
     assert (process.returncode, said.decode()) == (0, "")
 
@@ -187,7 +186,7 @@ async def test_a_real_prometheus_scrapes_the_page(
     metrics = used()
 
     async def page(request: web.Request) -> web.Response:
-        body = render([metrics.registry.snapshot()])
+        body = render(metrics.registry.snapshot())
         return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
 
     app = web.Application()
@@ -209,97 +208,6 @@ async def test_a_real_prometheus_scrapes_the_page(
     assert len(questions) >= 5
     for question in questions:
         await scraper.query(question)
-
-
-# --- several workers ---------------------------------------------------------------------------------------
-
-
-def worker(
-    requests: int, rule: Rule = Rule.SUM, gauge: float = 0.0, labels: tuple[str, ...] = ("a",)
-) -> Snapshot:
-    registry = Registry()
-    registry.counter("c_total", "help", ("l",)).child("a").inc(requests)
-    family = registry.gauge("g", "help", ("l",), rule=rule)
-    for label in labels:
-        family.child(label).set(gauge)
-    histogram = registry.histogram("h", "help", (1, 2), ("l",)).child("a")
-    for _ in range(requests):
-        histogram.observe(1.5)
-    return registry.snapshot()
-
-
-def test_counters_and_histograms_of_workers_are_added() -> None:
-    merged = merge([worker(1), worker(2), worker(4)])
-
-    assert merged["c_total"].values == {'{l="a"}': 7}
-    assert merged["h"].buckets == {'{l="a"}': [0, 7, 0]}
-    assert merged["h"].values == {'{l="a"}': 10.5}
-
-
-@pytest.mark.parametrize(
-    ("rule", "value"), [(Rule.SUM, 6), (Rule.MAX, 3), (Rule.MIN, 1), (Rule.MEAN, 2)]
-)
-def test_a_gauge_of_workers_follows_its_rule(rule: Rule, value: float) -> None:
-    merged = merge([worker(0, rule, 3), worker(0, rule, 1), worker(0, rule, 2)])
-
-    assert merged["g"].values == {'{l="a"}': value}
-
-
-def test_a_mean_counts_only_those_who_know() -> None:
-    merged = merge([worker(0, Rule.MEAN, 4), worker(0, Rule.MEAN, 2, ("a", "b"))])
-
-    assert merged["g"].values == {'{l="a"}': 3, '{l="b"}': 2}
-
-
-def test_what_one_worker_counted_alone_is_there() -> None:
-    one, two = Registry(), Registry()
-    one.counter("one_total", "help").child().inc()
-    two.counter("two_total", "help").child().inc(2)
-
-    read = parse(render([one.snapshot(), two.snapshot()]))
-
-    assert read == {("one_total", ()): 1, ("two_total", ()): 2}
-
-
-def test_merging_changes_no_worker() -> None:
-    first, second = worker(1), worker(2)
-    before = msgspec.msgpack.encode(first)
-
-    render([first, second])
-
-    assert msgspec.msgpack.encode(first) == before
-
-
-def test_merging_can_go_on_from_a_merged_snapshot() -> None:
-    at_once = render([worker(1), worker(2), worker(3)])
-
-    in_steps = render([merge([worker(1), worker(2)]), worker(3)])
-
-    assert in_steps == at_once
-
-
-def test_a_worker_that_ended_keeps_its_counts_and_loses_its_gauges() -> None:
-    rest = retire(worker(5, gauge=3))
-
-    merged = merge([rest, worker(1, gauge=2)])
-
-    assert merged["c_total"].values == {'{l="a"}': 6}
-    assert merged["h"].buckets == {'{l="a"}': [0, 6, 0]}
-    assert merged["g"].values == {'{l="a"}': 2}
-
-
-def test_workers_of_two_versions_add_only_what_is_alike() -> None:
-    old, new = Registry(), Registry()
-    old.histogram("h", "help", (1, 2)).child().observe(1)
-    new.histogram("h", "help", (1, 2, 3)).child().observe(1)
-
-    merged = merge([old.snapshot(), new.snapshot()])
-
-    assert merged["h"].buckets == {"": [1, 0, 0, 0]}
-
-
-def test_no_worker_gives_an_empty_page() -> None:
-    assert render([]) == b""
 
 
 def test_the_page_is_declared_as_what_it_is() -> None:

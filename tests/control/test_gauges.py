@@ -22,7 +22,7 @@ QUOTA = Quota(requests=10, tokens=1000, cron="0 0 * * *")
 
 def page(one: State) -> str:
     gauges.watch(one.metrics, one)
-    return exposition.render([one.metrics.registry.snapshot()]).decode()
+    return exposition.render(one.metrics.registry.snapshot()).decode()
 
 
 def test_of_a_quota_the_share_that_is_used_is_shown_and_when_it_begins_anew() -> None:

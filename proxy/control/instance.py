@@ -1,0 +1,147 @@
+"""All processes of one start, as one page of metrics.
+
+    make      before any of them is forked
+    seat      in one of them: from where it publishes what it counts
+    died      in the supervisor, when one has ended: what it had counted is kept
+    page      in the supervisor, when somebody asks
+
+Whoever asks has each process asked for its newest numbers. One that does not answer in time counts with those it wrote
+last, and is not waited for again until it has written others.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Final
+
+from proxy.control.exposition import CONTENT_TYPE
+from proxy.control.page import Kept, Page
+from proxy.control.publishing import Publisher, heard, tell
+from proxy.control.sheets import Numbers, Sheets
+from proxy.core.clock import monotonic
+from proxy.core.metrics_beside import Supervision
+from proxy.core.series import Registry
+
+PATIENCE: Final = 0.1
+"""Seconds for all of them together to answer."""
+FRESH: Final = 0.2
+"""Seconds for which numbers are new enough."""
+_OWN: Final = 0
+"""The supervisor's seat."""
+
+
+class Seat:
+    """One process's part."""
+
+    def __init__(self, publisher: Publisher, asked: int, answers: int) -> None:
+        self._publisher = publisher
+        self._asked = asked
+        self._answers = answers
+
+    async def keep(self) -> None:
+        """Publish now and then, and when asked, until cancelled."""
+        await self._publisher.keep(self._asked, self._answers)
+
+    def publish(self) -> None:
+        """Now, at once: the last thing that a process does. Blocks for some milliseconds at most."""
+        self._publisher.publish()
+
+
+class Instance:
+    """What the supervisor has of it; each process it forks inherits its part. Raises OSError when there is no memory."""
+
+    def __init__(self, names: Sequence[str], workers: int) -> None:
+        """`names`: of all processes that publish, now or later. `workers`: how many of them serve at a time."""
+        self._sheets = Sheets.make()
+        self._seats = {name: seat for seat, name in enumerate(names, _OWN + 1)}
+        self._pipes = {name: _pipe() for name in names}
+        self._answers = _pipe()
+        self._silent: dict[str, int] = {}
+        """Who did not answer, and which numbers were there."""
+        self._kept = Kept()
+        self._page = Page(self._sheets.catalogue)
+        self.metrics = Supervision(workers)
+        self._own = Publisher(self.metrics.registry, self._sheets, _OWN)
+
+    def seat(self, name: str, registry: Registry) -> Seat:
+        """In the process of this name: where it publishes what `registry` counts."""
+        publisher = Publisher(registry, self._sheets, self._seats[name])
+        return Seat(publisher, self._pipes[name][0], self._answers[1])
+
+    def died(self, name: str, reason: str = "ended") -> None:
+        """The process of this name is no more: what it had counted is kept. Called before another takes the name.
+
+        `reason`: a word for the metric; there are a few.
+        """
+        self.metrics.ends.child(name, reason).inc()
+        seat = self._seats.get(name)
+        if seat is None:
+            return
+        numbers = self._sheets.read(seat)
+        if numbers is not None:
+            self._kept.add(numbers)
+            self._sheets.clear(seat)
+        self._silent.pop(name, None)
+
+    def page(self) -> bytes:
+        """All that is counted. Blocks for PATIENCE at most where a process does not answer, and a few milliseconds else."""
+        begun = perf_counter()
+        self._ask()
+        self._own.publish()
+        own = self._sheets.read(_OWN)
+        workers: list[Numbers] = []
+        beside = [] if own is None else [own]
+        for name, seat in self._seats.items():
+            numbers = self._sheets.read(seat)
+            if numbers is not None:
+                (workers if name.isdecimal() else beside).append(numbers)
+        while self._sheets.look():
+            pass
+        page = self._page.render(workers, self._kept, beside)
+        self.metrics.page.observe(perf_counter() - begun)
+        return page
+
+    def answer(self) -> tuple[int, str, bytes]:
+        """The page as (status, content type, body)."""
+        return 200, CONTENT_TYPE, self.page()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for pipe in (*self._pipes.values(), self._answers):
+            for end in pipe:
+                os.close(end)
+        self._sheets.close()
+
+    def _ask(self) -> None:
+        """Have those who have published before do it anew, as far as they do in time."""
+        old: dict[str, int] = {}
+        for name, seat in self._seats.items():
+            generation, at = self._sheets.newest(seat)
+            if generation and monotonic() - at > FRESH:
+                old[name] = generation
+                tell(self._pipes[name][1])
+        known, waiting = self._silent, old
+        deadline = perf_counter() + PATIENCE
+        answers = select.poll()
+        answers.register(self._answers[0], select.POLLIN)
+        while waiting.items() - known.items() and (left := deadline - perf_counter()) > 0:
+            if answers.poll(left * 1000):
+                heard(self._answers[0])
+            waiting = {
+                name: generation
+                for name, generation in waiting.items()
+                if self._sheets.newest(self._seats[name])[0] == generation
+            }
+        for name in waiting:
+            self.metrics.stale.child(name).inc()
+        self._silent = waiting
+
+
+def _pipe() -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends

@@ -1,0 +1,307 @@
+"""What a process does so that its numbers are on the page of the whole instance: copies them into its seat.
+
+    now and then   so that little is lost when it is killed: the longer it takes, the longer are the pauses
+    when asked     by a byte in its pipe
+    at its end     so that nothing is lost when it leaves
+
+A registry of thousands of series is copied in slices of less than a millisecond, between which the loop goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from math import nan
+from time import perf_counter
+from typing import Final, cast
+
+from proxy.control.catalogue import Catalogue, Declared, Entry, Place, Series
+from proxy.control.sheets import Numbers, Sheets
+from proxy.core.clock import monotonic
+from proxy.core.log import logger
+from proxy.core.series import (
+    Counter,
+    Family,
+    Gauge,
+    Histogram,
+    Kind,
+    Number,
+    Registry,
+    label_text,
+)
+
+SLICE: Final = 500
+"""Series that are copied in one go."""
+PAUSE_MIN, PAUSE_MAX = 1.0, 10.0
+"""Seconds between two copies while nobody asks."""
+SHARE: Final = 0.002
+"""Of its time is what a process spends copying, at most, while nobody asks."""
+
+
+class Publisher:
+    """Of one process, for one seat that nobody else has."""
+
+    def __init__(self, registry: Registry, sheets: Sheets, seat: int) -> None:
+        self._registry = registry
+        self._sheets = sheets
+        self._seat = seat
+        self._counts, self._totals, self._levels = array("q"), array("d"), array("d")
+        self._columns: list[_Column] = []
+        self._declared: Sequence[Entry] = ()
+        self._ill = False
+
+    async def keep(self, asked: int, answers: int) -> None:
+        """Until cancelled: copy now, whenever a byte comes through the pipe `asked`, and now and then. Each time a byte goes
+        to the pipe `answers`. Neither blocks."""
+        loop = asyncio.get_running_loop()
+        wanted = asyncio.Event()
+
+        def hear() -> None:
+            if heard(asked):
+                wanted.set()
+
+        loop.add_reader(asked, hear)
+        try:
+            while True:
+                wanted.clear()
+                took = 0.0
+                slices = self.slices()
+                while True:
+                    begun = perf_counter()
+                    over = next(slices, True)
+                    took += perf_counter() - begun
+                    if over:
+                        break
+                    await asyncio.sleep(0)
+                tell(answers)
+                try:
+                    async with asyncio.timeout(min(max(took / SHARE, PAUSE_MIN), PAUSE_MAX)):
+                        await wanted.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            loop.remove_reader(asked)
+
+    def publish(self) -> None:
+        """Copy all of it at once."""
+        for _ in self.slices():
+            pass
+
+    def slices(self) -> Iterator[None]:
+        """The same in slices. What is counted between two of them may be in this copy or in the next."""
+        if not self._columns:  # not before: what is read is said after a registry is made
+            self._begin()
+        for column in self._columns:
+            column.read()
+            yield
+        try:
+            yield from self._settle()
+            yield from self._copy()
+            lanes = Numbers(self._counts, self._totals, self._levels, at=monotonic())
+            self._sheets.write(self._seat, lanes)
+        except OSError as error:
+            if not self._ill:
+                logger.error("there is no memory for what is counted: %s", error.strerror)
+            self._ill = True
+        else:
+            self._ill = False
+
+    def _begin(self) -> None:
+        families = self._registry.families.values()
+        self._columns = [_column(family) for family in families]
+        self._declared = [
+            Declared(one.name, one.kind, one.help, one.rule, one.bounds) for one in families
+        ]
+
+    def _settle(self) -> Iterator[None]:
+        """Have a place for each series, as far as that is possible now."""
+        sheets = self._sheets
+        catalogue = sheets.catalogue
+        while sheets.look():
+            yield
+        wanted = list(self._declared)
+        late: list[_Column] = []
+        for column in self._columns:
+            missing = column.settle(catalogue)
+            if missing:
+                wanted += missing
+                late.append(column)
+            yield
+        for begin in range(0, len(wanted), SLICE):
+            if not sheets.add(wanted[begin : begin + SLICE]):
+                return
+            yield
+        self._declared = ()
+        for column in late:
+            column.settle(catalogue)
+            yield
+
+    def _copy(self) -> Iterator[None]:
+        catalogue = self._sheets.catalogue
+        # What is not there any more keeps what it had, but for gauges: those are not there then.
+        self._counts.frombytes(bytes(8 * (catalogue.counts - len(self._counts))))
+        self._totals.frombytes(bytes(8 * (catalogue.totals - len(self._totals))))
+        self._levels = array("d", (nan,)) * catalogue.levels
+        for column in self._columns:
+            lane = self._levels if column.family.kind is Kind.GAUGE else self._totals
+            for begin in range(0, column.size, SLICE):
+                column.copy(slice(begin, begin + SLICE), lane, self._counts)
+                yield
+
+
+AnyFamily = Family[Counter] | Family[Gauge] | Family[Histogram]
+
+
+class _Column:
+    """The series of one family that have a place."""
+
+    def __init__(self, family: AnyFamily) -> None:
+        self.family = family
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        raise NotImplementedError
+
+    def read(self) -> None:
+        """Ask the source, where there is one."""
+
+    def settle(self, catalogue: Catalogue) -> list[Entry]:
+        """Take over the places of those that are new; which have none."""
+        raise NotImplementedError
+
+    def copy(self, part: slice, lane: array[float], counts: array[int]) -> None:
+        """The numbers of some of them, to their places."""
+        raise NotImplementedError
+
+
+class _Children(_Column):
+    """Counters or gauges."""
+
+    def __init__(self, family: Family[Counter] | Family[Gauge]) -> None:
+        super().__init__(family)
+        self._texts = cast("Family[Counter]", family).texts()
+        self._found: list[tuple[int, Counter]] = []
+
+    @property
+    def size(self) -> int:
+        return len(self._found)
+
+    def settle(self, catalogue: Catalogue) -> list[Entry]:
+        if len(self._found) == len(self._texts):
+            return []
+        name = self.family.name
+        new = list(islice(self._texts, len(self._found), None))
+        for nth, (text, child) in enumerate(new):
+            place = catalogue.find(name, text)
+            if place is None:
+                return [Series(name, text) for text, _ in new[nth:]]
+            self._found.append((place.number, child))
+        return []
+
+    def copy(self, part: slice, lane: array[float], counts: array[int]) -> None:
+        for number, child in self._found[part]:
+            lane[number] = child.value
+
+
+class _Histograms(_Column):
+    """Only those that have been fed: a request binds some that it may never feed."""
+
+    def __init__(self, family: Family[Histogram]) -> None:
+        super().__init__(family)
+        self._texts = family.texts()
+        self._seen = 0
+        self._hungry: list[tuple[str, Histogram]] = []
+        self._found: list[tuple[Place, Histogram]] = []
+
+    @property
+    def size(self) -> int:
+        return len(self._found)
+
+    def settle(self, catalogue: Catalogue) -> list[Entry]:
+        self._hungry += islice(self._texts, self._seen, None)
+        self._seen = len(self._texts)
+        name = self.family.name
+        missing: list[Entry] = []
+        hungry: list[tuple[str, Histogram]] = []
+        for text, child in self._hungry:
+            fed = any(child.counts)
+            place = catalogue.find(name, text) if fed else None
+            if place is not None:
+                self._found.append((place, child))
+                continue
+            hungry.append((text, child))
+            if fed:
+                missing.append(Series(name, text))
+        self._hungry = hungry
+        return missing
+
+    def copy(self, part: slice, lane: array[float], counts: array[int]) -> None:
+        size = len(self.family.bounds) + 1
+        for place, child in self._found[part]:
+            counts[place.counts : place.counts + size] = array("q", child.counts)
+            lane[place.number] = child.sum
+
+
+class _Readings(_Column):
+    """Numbers of a source."""
+
+    def __init__(self, family: AnyFamily) -> None:
+        super().__init__(family)
+        self._places: dict[tuple[str, ...], int] = {}
+        self._read: list[tuple[tuple[str, ...], Number]] = []
+        self._settled: list[tuple[int, Number]] = []
+
+    @property
+    def size(self) -> int:
+        return len(self._settled)
+
+    def read(self) -> None:
+        self._read = self.family.readings()
+
+    def settle(self, catalogue: Catalogue) -> list[Entry]:
+        places = self._places
+        missing: list[Entry] = []
+        self._settled = []
+        for labels, number in self._read:
+            at = places.get(labels)
+            if at is None:
+                text = label_text(self.family.labels, labels)
+                place = catalogue.find(self.family.name, text)
+                if place is None:
+                    missing.append(Series(self.family.name, text))
+                    continue
+                at = places[labels] = place.number
+            self._settled.append((at, number))
+        return missing
+
+    def copy(self, part: slice, lane: array[float], counts: array[int]) -> None:
+        for number, value in self._settled[part]:
+            lane[number] = value
+
+
+def tell(pipe: int) -> None:
+    """Put a byte into a pipe; one that is full says enough."""
+    try:
+        os.write(pipe, b".")
+    except BlockingIOError:
+        pass
+
+
+def heard(pipe: int) -> bool:
+    """Whether there was something in a pipe. It is empty now."""
+    try:
+        return bool(os.read(pipe, 4096))
+    except BlockingIOError:
+        return False
+
+
+def _column(family: AnyFamily) -> _Column:
+    if family.source is not None:
+        return _Readings(family)
+    if family.kind is Kind.HISTOGRAM:
+        return _Histograms(cast("Family[Histogram]", family))
+    return _Children(cast("Family[Counter]", family))

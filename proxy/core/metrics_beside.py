@@ -1,0 +1,84 @@
+"""Metrics of the processes that stand beside the workers: the supervisor, and the one that ships records.
+
+They are on one page with those of the workers (`core.metrics`), so names and labels follow the same rules.
+"""
+
+from __future__ import annotations
+
+from proxy.core.process import watch_process
+from proxy.core.series import Registry, Rule
+
+SUPERVISOR = "supervisor"
+BATCH = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Supervision:
+    """What the supervisor counts."""
+
+    def __init__(self, workers: int) -> None:
+        """`workers`: how many there should be."""
+        registry = self.registry = Registry()
+        registry.gauge("headrace_workers", "Workers there should be.", rule=Rule.MAX).child().set(
+            workers
+        )
+        self.ends = registry.counter(
+            "headrace_process_ends_total",
+            "Processes that ended, and why.",
+            ("process", "reason"),
+            cap=1024,
+        )
+        self.page = registry.histogram(
+            "headrace_metrics_page_seconds",
+            "Time in which a page of metrics was made, with the waiting for processes to answer.",
+            BATCH,
+        ).child()
+        self.stale = registry.counter(
+            "headrace_metrics_stale_total",
+            "Pages on which a process is as it was some seconds ago, because it did not answer in time.",
+            ("process",),
+            cap=512,
+        )
+        watch_process(registry, SUPERVISOR)
+
+
+class Shipping:
+    """What the process counts that brings records to the database."""
+
+    def __init__(self, name: str) -> None:
+        registry = self.registry = Registry()
+        self.up = registry.gauge(
+            "headrace_ledger_up",
+            "1 while the database takes records, 0 while it does not.",
+            rule=Rule.MIN,
+        )
+        self.backlog = registry.gauge(
+            "headrace_spool_backlog_bytes", "Bytes of records that the database does not have yet."
+        )
+        self.behind = registry.gauge(
+            "headrace_ledger_behind_seconds",
+            "Age of the record that is to be booked next; 0 when there is none.",
+            rule=Rule.MAX,
+        )
+        self.requests = registry.counter(
+            "headrace_ledger_requests_total",
+            "Requests booked in the database, or found there already.",
+            ("state",),
+            cap=4,
+        )
+        self.dead_letters = registry.counter(
+            "headrace_dead_letters_total",
+            "Records that no database takes, and that were put aside.",
+        )
+        self.damaged = registry.counter(
+            "headrace_spool_damaged_total", "Places in the spool at which bytes were no records."
+        )
+        self.batches = registry.counter(
+            "headrace_ledger_batches_total",
+            "Transactions of records, and what came of them.",
+            ("outcome",),
+            cap=4,
+        )
+        self.batch = registry.histogram(
+            "headrace_ledger_batch_seconds", "How long the database took for one.", BATCH
+        ).child()
+        watch_process(registry, name)
