@@ -53,7 +53,9 @@ class Consumer(Protocol):
 class UpstreamConnection(ResponseHandler):
     """A pooled connection that can carry one lean exchange at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, hinted: Callable[[bytes], None] | None = None
+    ) -> None:
         super().__init__(loop)
         self.consumer: Consumer | None = None
         self.served = 0
@@ -63,6 +65,9 @@ class UpstreamConnection(ResponseHandler):
         self._llhttp: HttpResponseParser | None = None
         self._headers: Headers = []
         self._head_size = 0
+        self._hinted = hinted
+        """Told what the provider says of its idle connections, when it says something new."""
+        self._hint = b""
         self._barren = 0
         self._parts: list[bytes] = []
         self._status = 0

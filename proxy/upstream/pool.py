@@ -7,8 +7,11 @@ keep-alive. `Upstream.connect` borrows a connection from it; `UpstreamConnection
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
+import re
 import ssl
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +19,7 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
+from proxy.core.clock import monotonic
 from proxy.core.errors import Cause, UpstreamError
 from proxy.core.model import Provider
 from proxy.upstream.connection import Headers, UpstreamConnection
@@ -23,7 +27,12 @@ from proxy.upstream.conversations import Conversations
 from proxy.upstream.resolver import VettingResolver, sockets
 
 KEEPALIVE = 15.0
-"""Seconds an idle connection stays pooled: below every known provider's own limit."""
+"""Seconds an idle connection stays pooled, unless its provider says that it closes them sooner."""
+MARGIN = 1.0
+"""Seconds before the moment a provider has named at which we close a connection ourselves."""
+MAX_AGE = 300.0
+"""Seconds after which a connection is given no new request: the provider may have moved to other addresses."""
+from proxy.upstream.slots import Slots
 DNS_TTL = 60
 _MAX_TIMEOUTS = 64
 _MAX_ANSWER = 1024 * 1024
@@ -31,9 +40,14 @@ _MAX_ANSWER = 1024 * 1024
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
+_HINT = re.compile(rb"\btimeout\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
+"""What this machine has no more of: descriptors, ports, memory. No provider is to blame."""
 
 Release = Callable[[], None]
 
+
+    from proxy.core.model import Auth, Credential
 
 class Upstream:
     """The connections to one provider."""
@@ -43,15 +57,17 @@ class Upstream:
         "_origin",
         "_quiet",
         "_session",
+        "_names",
         "_timeouts",
         "busy",
         "conversations",
+        "_slots",
         "heads",
         "opened",
         "provider",
     )
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, names: Names | None = None) -> None:
         """Raises ValueError for an address that is none; what is configured has been checked."""
         base, proxy = _url(provider.base_url), provider.proxy and _url(provider.proxy)
         loop = asyncio.get_running_loop()
@@ -64,17 +80,20 @@ class Upstream:
         tls: ssl.SSLContext | bool = provider.verify_tls
         connector = aiohttp.TCPConnector(
             limit=0,
-            limit_per_host=provider.max_connections,
+        self._names = names or Names()
+        # Not the connector's own limit: it does not say whether its time went into waiting or into connecting.
+        self._slots = Slots(provider.max_connections) if provider.max_connections else None
             ttl_dns_cache=DNS_TTL,
             keepalive_timeout=KEEPALIVE,
-            resolver=VettingResolver(allow_private=provider.allow_private),
+            resolver=VettingResolver(allow_private=provider.allow_private, names=self._names),
             socket_factory=sockets(allow_private=provider.allow_private),
             ssl=tls,
         )
         # The connector makes its protocols through this factory; ours is a ResponseHandler that can also
         # carry a lean exchange. tests/upstream/test_contract.py holds every aiohttp release to this.
         connector._factory = cast(
-            "functools.partial[ResponseHandler]", functools.partial(UpstreamConnection, loop=loop)
+            "functools.partial[ResponseHandler]",
+            functools.partial(UpstreamConnection, loop=loop, hinted=self._hinted),
         )
         self._connector = connector
         self._session = aiohttp.ClientSession(
@@ -107,7 +126,8 @@ class Upstream:
     ) -> tuple[UpstreamConnection, Release]:
         """Borrow a connection within `timeout` seconds (DNS, TCP and TLS together); `fresh`: one never used.
 
-        Raises UpstreamError with cause CONNECT, TLS, TIMEOUT_CONNECT or POOL; nothing was sent.
+        Where connections are limited, half of that time may go into waiting for one. Raises UpstreamError with cause
+        CONNECT, TLS, TIMEOUT_CONNECT or POOL; nothing was sent.
         """
         limit = self._timeouts.get(timeout)
         if limit is None:
@@ -122,20 +142,20 @@ class Upstream:
                 assert isinstance(protocol, UpstreamConnection)
                 if not (fresh and protocol.served):
                     break
-                # Who waited for a slot was handed the connection of the one who left.
+                # Somebody gave it back meanwhile.
                 connection.close()
         except BaseException as error:
-            full = 0 < self.provider.max_connections < self.busy
-            self.busy -= 1
-            if self._quiet is not None:
-                self._tell_quiet()
-            cause = _cause(error, full=full)
+            self._gave()
+            cause = _cause(error)
             if cause is None:
                 raise
             raise UpstreamError(cause, sent=False) from error
         if protocol.served == 0:
             self.opened += 1
         return protocol, functools.partial(self._give_back, connection)
+        self.busy += 1
+        if self._slots is not None:
+            await self._take(self._slots, timeout / 2)
 
     async def ask(
         self,
@@ -153,7 +173,6 @@ class Upstream:
         Raises UpstreamError. A connection that proves stale is no failure: it is asked once more on a new one.
         """
         limit = aiohttp.ClientTimeout(connect=min(connect, total), ceil_threshold=3600)
-        self.busy += 1
         try:
             async with asyncio.timeout(total):
                 try:
@@ -164,11 +183,20 @@ class Upstream:
                     self.drop_idle()
                     return await self._ask(method, url, query, headers, body, limit)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one of these
-            full = 0 < self.provider.max_connections < self.busy
-            raise _of_ask(error, full=full) from error
-        finally:
+    async def _take(self, slots: Slots, timeout: float) -> None:
+        """Raises UpstreamError POOL."""
+        try:
+            await slots.take(timeout)
+        except BaseException as error:
             self.busy -= 1
             self._tell_quiet()
+            if isinstance(error, TimeoutError):
+                raise UpstreamError(Cause.POOL, sent=False) from error
+            raise
+
+            raise _of_ask(error) from error
+        finally:
+            self._gave()
 
     async def _ask(
         self,
@@ -181,6 +209,8 @@ class Upstream:
     ) -> tuple[int, Headers, bytes]:
         async with self._session.request(
             method,
+        if self._slots is not None:
+            await self._take(self._slots, min(connect, total) / 2)
             URL(url, encoded=True),
             params=query or None,
             headers=headers,
@@ -227,10 +257,19 @@ class Upstream:
             await asyncio.shield(self._quiet)
 
     async def close(self) -> None:
+        if self._slots is not None:
+            self._slots.give()
         """Close the session; exchanges still running lose their connection."""
         if self.conversations is not None:
             self.conversations.close()
         await self._session.close()
+    def _gave(self) -> None:
+        self.busy -= 1
+        if self._slots is not None:
+            self._slots.give()
+        if self._quiet is not None:
+            self._tell_quiet()
+
 
 
 def _url(text: str) -> URL:
@@ -240,14 +279,40 @@ def _url(text: str) -> URL:
     return url
 
 
-def _cause(error: BaseException, *, full: bool) -> Cause | None:
-    """Why there is no connection; None for what is no failure to connect. `full`: all slots were taken."""
+def _cause(error: BaseException) -> Cause | None:
+    """Why there is no connection; None for what is no failure to connect."""
+    def drop_old(self, age: float = MAX_AGE) -> None:
+        """Close idle connections opened `age` seconds ago or more; those in use are closed when they are given back."""
+        born = monotonic() - age
+        pools = self._connector._conns
+        for key, pool in list(pools.items()):
+            old = [one for one, _ in pool if cast("UpstreamConnection", one).born <= born]
+            for one in old:
+                one.close()
+            if len(old) == len(pool):
+                del pools[key]
+            elif old:
+                pools[key] = deque(pair for pair in pool if pair[0] not in old)
+        for protocol in self._connector._acquired:
+            if isinstance(protocol, UpstreamConnection) and protocol.born <= born:
+                protocol.force_close()
+
+    def _hinted(self, value: bytes) -> None:
+        """The provider says how long it keeps idle connections: `Keep-Alive: timeout=5` (RFC 2068, 19.7.1.1)."""
+        found = _HINT.search(value)
+        if found is not None:
+            seconds = float(found[1])
+            self._connector._keepalive_timeout = min(
+                KEEPALIVE, max(seconds - MARGIN, seconds / 2, 0.0)
+            )
+
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return Cause.TLS
     if isinstance(error, TimeoutError):
-        return Cause.POOL if full else Cause.TIMEOUT_CONNECT
+        self._names.forget()
+        return Cause.TIMEOUT_CONNECT
     if isinstance(error, aiohttp.ClientError | OSError):
-        return Cause.CONNECT
+        return Cause.POOL if getattr(error, "errno", None) in _OURS else Cause.CONNECT
     return None
 
 
@@ -258,14 +323,14 @@ def _is_stale(error: aiohttp.ClientConnectionError) -> bool:
     ) and not isinstance(error, aiohttp.ClientConnectorError)
 
 
-def _of_ask(error: Exception, *, full: bool) -> UpstreamError:
+def _of_ask(error: Exception) -> UpstreamError:
     """What an exchange by the session's own way died of."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return UpstreamError(Cause.POOL if full else Cause.TIMEOUT_CONNECT, sent=False)
+        return UpstreamError(Cause.TIMEOUT_CONNECT, sent=False)
     if isinstance(error, TimeoutError):
         return UpstreamError(Cause.TIMEOUT_TTFT)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamError(_cause(error, full=False) or Cause.CONNECT, sent=False)
+        return UpstreamError(_cause(error) or Cause.CONNECT, sent=False)
     if isinstance(error, aiohttp.ClientPayloadError):
         return UpstreamError(Cause.TRUNCATED)
     if isinstance(error, aiohttp.ClientConnectionError | OSError):
@@ -276,7 +341,7 @@ def _of_ask(error: Exception, *, full: bool) -> UpstreamError:
 class UpstreamPool:
     """An `Upstream` for each provider in use; a provider changed by a reload gets a new one."""
 
-    __slots__ = ("_upstreams",)
+    __slots__ = ("_names", "_upstreams")
 
     def __init__(self) -> None:
         self._upstreams: dict[Provider, Upstream] = {}
@@ -285,7 +350,7 @@ class UpstreamPool:
         """The upstream of `provider`, made at first use."""
         upstream = self._upstreams.get(provider)
         if upstream is None:
-            upstream = self._upstreams[provider] = Upstream(provider)
+            upstream = self._upstreams[provider] = Upstream(provider, self._names)
         return upstream
 
     def upstreams(self) -> list[Upstream]:
@@ -307,3 +372,4 @@ class UpstreamPool:
         upstreams, self._upstreams = self._upstreams, {}
         for upstream in upstreams.values():
             await upstream.close()
+        self._names = Names()

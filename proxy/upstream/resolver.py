@@ -12,9 +12,11 @@ import socket
 from collections.abc import Callable
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from proxy.core.address import Place, place_of
+from proxy.upstream.names import Names
+
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 AddressInfo = tuple[
     int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]
@@ -35,30 +37,31 @@ def is_allowed(address: str, *, allow_private: bool) -> bool:
 
 
 class VettingResolver(AbstractResolver):
-    """The system's resolver, in aiohttp's threads, less the addresses that are not allowed."""
+    """Names as the system resolves them, less the addresses that are not allowed."""
 
-    def __init__(self, *, allow_private: bool) -> None:
-        self._inner = ThreadedResolver()
+    def __init__(self, *, allow_private: bool, names: Names | None = None) -> None:
+        self._names = names or Names()
         self._allow_private = allow_private
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        try:
-            found = await self._inner.resolve(host, port, family)
-        except UnicodeError:
-            raise OSError(None, "not the name of a host") from None
+        """Raises OSError, TimeoutError."""
+        found = await self._names.look_up(host)
         vetted = [
-            result
-            for result in found
-            if is_allowed(result["host"], allow_private=self._allow_private)
+            ResolveResult(
+                hostname=host, host=address, port=port, family=kind, proto=0, flags=_NUMERIC
+            )
+            for kind, address in found
+            if family in (socket.AF_UNSPEC, kind)
+            and is_allowed(address, allow_private=self._allow_private)
         ]
         if not vetted:
             raise OSError(None, "no address of this name may be connected to")
         return vetted
 
     async def close(self) -> None:
-        await self._inner.close()
+        """Nothing is held."""
 
 
 def sockets(*, allow_private: bool) -> Callable[[AddressInfo], socket.socket]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from proxy.core.clock import monotonic
 from proxy.core.errors import UpstreamError
 from proxy.core.log import logger
+from proxy.upstream.pool import MAX_AGE
 
 if TYPE_CHECKING:
     from proxy.core.model import Provider
@@ -29,8 +30,10 @@ TIMEOUT = 10.0
 
 
 async def keep(pool: UpstreamPool, providers: Callable[[], Iterable[Provider]]) -> None:
-    """Until cancelled. `providers`: those of the moment; of each `warm` connections are kept."""
+    """Until cancelled. `providers`: those of the moment; of each `warm` connections are kept. Old ones are given up."""
     while True:
+        for upstream in pool.upstreams():
+            upstream.drop_old(MAX_AGE - EVERY)
         wanted = [provider for provider in providers() if provider.warm]
         await asyncio.gather(*(warm(pool.of(provider), provider.warm) for provider in wanted))
         await asyncio.sleep(EVERY)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.gateway import attempt
+from proxy.state.health import OPEN
 from tests.line.asking import (
     CHAT,
     DIALECTS,
@@ -148,6 +149,24 @@ async def test_a_client_that_leaves_during_the_handshake_ends_the_attempt(
 
         await until(lambda: tried(proxy, 0, outcome="cancelled") == 1)
         assert state.inflight == 0
+
+
+# A8: no connection to be had
+
+
+async def test_a_handshake_nobody_answers_counts_though_others_wait_for_its_place(
+    sim: Simulator, hole: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "CONNECT_WITH_ALTERNATIVES", 0.1)
+    content = fleet((hole, "a"), (sim.url, "sim-n2"), health__max_errors=2, **SLOWLY_BACK)
+    content["providers"]["p0"]["max_connections"] = 2
+    async with serving(content, tmp_path) as proxy:
+        for answer in await asyncio.gather(*(CHAT.ask(proxy) for _ in range(8))):
+            assert_good(CHAT, answer)
+
+        assert tried(proxy, 0, reason="timeout_connect") >= 2
+        assert tried(proxy, 0, reason="pool") >= 1
+        assert proxy.worker.state.live.deployments["m/0:p0"].phase == OPEN
 
 
 # A7: a pooled connection closed by the provider

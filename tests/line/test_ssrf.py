@@ -184,27 +184,26 @@ def dns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], None]:
     """Puts a resolver of ours in the system's place: a name to its addresses."""
 
     def use(answers: Answers) -> None:
-        loop = type(asyncio.get_running_loop())
-        system = loop.getaddrinfo
+        system = socket.getaddrinfo
 
-        async def getaddrinfo(self: Any, host: str, port: int, **how: Any) -> list[Any]:
+        def getaddrinfo(host: str, port: int | None, **how: Any) -> list[Any]:
             found = answers(host)
             if not found:
                 # Numbers in any spelling, as the C library reads them; no name leaves this machine.
                 how["flags"] = socket.AI_NUMERICHOST
-                return list(await system(self, host, port, **how))
+                return list(system(host, port, **how))
             return [
                 (
                     socket.AF_INET6 if ":" in one else socket.AF_INET,
                     socket.SOCK_STREAM,
                     6,
                     "",
-                    (one, port, 0, 0) if ":" in one else (one, port),
+                    (one, port or 0, 0, 0) if ":" in one else (one, port or 0),
                 )
                 for one in found
             ]
 
-        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
     return use
 
@@ -331,9 +330,8 @@ async def test_a_name_that_was_public_when_it_was_saved_is_refused_when_it_is_no
     dns(rebinding)
     async with protected() as (port, visitors):
         url = f"http://rebinding.example.com:{port}"
-        loop = asyncio.get_running_loop()
         assert fault(url, allow_private=False, allow_http=True) is None
-        assert (await loop.getaddrinfo("rebinding.example.com", port))[0][4][0] == "1.2.3.4"
+        assert socket.getaddrinfo("rebinding.example.com", port)[0][4][0] == "1.2.3.4"
 
         assert await refused(url) is Cause.CONNECT
 

@@ -111,7 +111,7 @@ async def test_a_connection_that_should_close_is_closed_when_given_back() -> Non
         assert not connection.is_connected()
 
 
-async def test_the_limit_for_a_host_holds_for_borrowed_connections() -> None:
+async def test_a_limit_holds_for_borrowed_connections() -> None:
     async with scripted(hello) as url, upstream(url, max_connections=2) as one:
         borrowed = [await one.connect(5.0) for _ in range(2)]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import socket
 import ssl
 
 import pytest
 
+from proxy.core.clock import Hands
 from proxy.core.errors import Cause, UpstreamError
-from proxy.upstream.pool import UpstreamPool
+from proxy.upstream.pool import KEEPALIVE, MAX_AGE, UpstreamPool
 from tests.line.harness import free_port, read_request, scripted, until
 from tests.upstream.places import OK, REQUEST, exchange, hello, provider, secured, upstream
 from tests.upstream.wires import Taken
@@ -114,7 +118,78 @@ async def test_idle_connections_can_be_dropped() -> None:
         give_back()
 
 
+# --- when a connection is given up ---
+
+
+async def test_an_old_connection_is_given_no_new_request(hands: Hands) -> None:
+    async with scripted(hello) as url, upstream(url) as one:
+        kept, release_kept = await one.connect(5.0)
+        await exchange(one)
+        hands.advance(MAX_AGE - 1)
+        one.drop_old()
+        assert one.idle == 1
+
+        young, release_young = await one.connect(5.0, fresh=True)
+        hands.advance(1)
+        one.drop_old()
+        assert one.idle == 0
+        assert kept.is_connected(), "a request that is under way is not cut"
+        release_kept()
+        release_young()
+
+        assert [pair[0] for pair in one._connector._conns[one._origin.connection_key]] == [young]
+        assert not kept.is_connected()
+
+
+@pytest.mark.parametrize(
+    ("hint", "seconds"),
+    [
+        (b"timeout=5", 4.0),
+        (b"timeout=5, max=99", 4.0),
+        (b'Timeout = "10"', 9.0),
+        (b"timeout=1", 0.5),
+        (b"timeout=0", 0.0),
+        (b"timeout=3600", KEEPALIVE),
+        (b"max=100", KEEPALIVE),
+        (b"timeout=soon", KEEPALIVE),
+    ],
+)
+async def test_an_idle_connection_is_kept_no_longer_than_its_provider_does(
+    hint: bytes, seconds: float
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: " + hint + b"\r\n\r\n"))
+
+    async with scripted(script) as url, upstream(url) as one:
+        await exchange(one)
+        assert one._connector._keepalive_timeout == seconds
+        [(protocol, since)] = one._connector._conns[one._origin.connection_key]
+        key = one._origin.connection_key
+
+        one._connector._conns[key][0] = (protocol, since - seconds - 0.01)
+        await exchange(one)
+
+        assert one.opened == 2
+
+
 # --- when there is none ---
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS])
+async def test_what_this_machine_lacks_is_not_the_providers_fault(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(number, os.strerror(number))
+
+    async with scripted(hello) as url, upstream(url) as one:
+        monkeypatch.setattr(one._connector, "_socket_factory", none_left)
+        with pytest.raises(UpstreamError) as refused:
+            await one.connect(5.0)
+
+        assert (refused.value.cause, refused.value.sent) == (Cause.POOL, False)
 
 
 async def test_a_refused_connection() -> None:
@@ -147,6 +222,26 @@ async def test_waiting_for_a_slot_ends_in_time_and_is_not_the_providers_fault() 
         assert (refused.value.cause, refused.value.sent) == (Cause.POOL, False)
         assert one.busy == 1
         release()
+
+
+async def test_others_who_wait_for_its_slot_do_not_excuse_a_handshake_that_never_ends() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with (
+        scripted(script) as url,
+        upstream(url.replace("http", "https"), max_connections=2) as one,
+    ):
+        waiting = [asyncio.ensure_future(one.connect(seconds)) for seconds in (0.05, 0.05, 5.0)]
+        await asyncio.wait(waiting[:2])
+
+        for connecting in waiting[:2]:
+            error = connecting.exception()
+            assert isinstance(error, UpstreamError)
+            assert (error.cause, error.sent) == (Cause.TIMEOUT_CONNECT, False)
+        waiting[2].cancel()
+        await asyncio.wait(waiting)
+        assert one.busy == 0
 
 
 async def test_a_slot_given_back_is_taken_by_who_waits() -> None:
