@@ -12,13 +12,13 @@ from msgspec import Struct
 from proxy.core.clock import now
 from proxy.core.errors import Cause, UpstreamError
 from proxy.core.surfaces import family
-from proxy.core.url import join
+from proxy.core.url import join, variant
 from proxy.state.checks import Check
 from proxy.upstream import presented
 from proxy.upstream.sigv4 import Scope, sign
 
 if TYPE_CHECKING:
-    from proxy.core.model import Credential, Deployment, Provider
+    from proxy.core.model import Auth, Credential, Deployment, Provider
     from proxy.upstream.pool import Upstream
 
 SECONDS = 5.0
@@ -72,7 +72,8 @@ def for_token(deployment: Deployment) -> Question | None:
         if make is not None and dialect in provider.dialects:
             suffix, body = make(model)
             quoted = quote(model, safe="" if family(dialect) == "bedrock" else "/-._~:@")
-            url = join(provider.base_url, provider.dialects[dialect]) + suffix
+            root = variant(provider.dialects[dialect], streamed=False)
+            url = join(provider.base_url, root) + suffix
             return Question(
                 "POST", url.replace("{model}", quoted), dialect, orjson.dumps(body), costs=True
             )
@@ -132,10 +133,17 @@ async def ask(
 ) -> tuple[Check, int]:
     """(what came of it, status or 0)."""
     provider, kind = upstream.provider, family(question.dialect)
-    headers = {**_OTHERS.get(kind, {}), **presented.headers(provider, kind, credential)}
+    auth = presented.place(provider, kind)
+    try:
+        await upstream.mint(kind, credential, SECONDS)
+    except UpstreamError as error:
+        return (Check.REFUSED if error.cause is Cause.AUTH else Check.UNKNOWN), 0
+    minted = upstream.minted(auth, credential)
+    headers = {**_OTHERS.get(kind, {}), **presented.headers(provider, kind, credential, minted)}
     if question.body is not None:
         headers["content-type"] = "application/json"
-        headers.update(_signature(provider, question, credential))
+        if auth.scheme == "sigv4" and minted:
+            headers.update(_signature(auth, question, minted))
     try:
         status, fields, _ = await upstream.ask(
             question.method,
@@ -168,13 +176,8 @@ def _verdict(status: int) -> Check:
     return Check.UNKNOWN
 
 
-def _signature(
-    provider: Provider, question: Question, credential: Credential | None
-) -> Mapping[str, str]:
-    auth = presented.place(provider, family(question.dialect))
-    if auth.scheme != "sigv4" or credential is None or question.body is None:
-        return {}
+def _signature(auth: Auth, question: Question, secret: str) -> Mapping[str, str]:
     place = urlsplit(question.url)
     headers = [("host", place.netloc)]
-    secret, scope = credential.secret.reveal(), Scope.parse(auth.name)
-    return dict(sign(secret, scope, "POST", place.path, headers, question.body, now()))
+    body = question.body or b""
+    return dict(sign(secret, Scope.parse(auth.name), "POST", place.path, headers, body, now()))

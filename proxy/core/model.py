@@ -88,11 +88,12 @@ class Health(Struct, frozen=True):
 
 
 class Auth(Struct, frozen=True):
-    """Where a credential goes in an upstream request: `bearer`, `header`, `query`, `none` or, signed with it, `sigv4`."""
+    """Where a credential goes in an upstream request: `bearer`, `header`, `query`, `none`; `sigv4`: it signs; `google` and
+    `entra`: it buys a token, which goes where `bearer` does."""
 
     scheme: str = "bearer"
     name: str = ""
-    """Of the header or the parameter; the region (and, after a slash, the service) of a signature."""
+    """Of the header or the parameter; the region (and, after a slash, the service) of a signature; the scope of a token."""
 
 
 class Price(Struct, frozen=True):
@@ -211,6 +212,17 @@ class Conversation(Struct, frozen=True, eq=False):
     """Seconds after which one of those is not used any more."""
 
 
+class Fit(Struct, frozen=True, eq=False):
+    """What a provider takes otherwise than the dialect has it: fields at the top level of a request's body."""
+
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """The dialect's name to the provider's."""
+    drop: tuple[str, ...] = ()
+    clamp: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The least and the most of a number."""
+    set: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Provider(Struct, frozen=True, eq=False):
     """A vendor account: where it is, what it speaks, how it is paid."""
 
@@ -218,7 +230,7 @@ class Provider(Struct, frozen=True, eq=False):
     base_url: str
     """`scheme://host[:port][/path]` without a trailing slash."""
     dialects: Mapping[str, str]
-    """Dialect name to root path under `base_url`; may hold `{model}`."""
+    """Dialect name to root path under `base_url`; may hold `{model}`, and `{whole|streamed}` (`core.url.variant`)."""
     credentials: tuple[Credential, ...] = ()
     auth: Mapping[str, Auth] = field(default_factory=dict)
     """Dialect family (`openai`, `anthropic`, `gemini`) to the place of the credential."""
@@ -241,6 +253,8 @@ class Provider(Struct, frozen=True, eq=False):
     param_overrides: Mapping[str, Any] = field(default_factory=dict)
     conversation: Conversation | None = None
     """Behind `conversation.chat`, when that is among its dialects."""
+    fields: Mapping[str, Fit] = field(default_factory=dict)
+    """By dialect."""
 
 
 class Deployment(Struct, frozen=True, eq=False):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 MASK = "***"
+CHOICE = re.compile(r"\{(\w+)\|(\w+)\}")
+"""A part of a path that says whether the answer is streamed: `{rawPredict|streamRawPredict}`."""
+
+
+def variant(root: str, *, streamed: bool) -> str:
+    """The path for whole answers, or for streamed ones, where they differ."""
+    return CHOICE.sub(r"\2" if streamed else r"\1", root) if "|" in root else root
 
 
 def join(base_url: str, root: str) -> str:

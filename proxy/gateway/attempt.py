@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
-from proxy.core.surfaces import CONVERSATION
+from proxy.core.surfaces import CONVERSATION, family
 from proxy.dialects import DIALECTS
 from proxy.gateway import outbound, translation
 from proxy.gateway.answer import Gate, Kind
@@ -118,6 +118,8 @@ class Attempt:
         try:
             if translation.needed(self.exchange, self.candidate):
                 self._prepare()
+            if upstream.minter is not None:
+                await self._mint(upstream, eager=eager)
             if upstream.conversations is not None:
                 await self._converse(upstream.conversations, ttft_limit, eager=eager)
             trace, context = self.exchange.trace, b""
@@ -141,6 +143,8 @@ class Attempt:
             self.error = error
         self.answered_at = monotonic()
         if self.error is not None:
+            if self.error.cause is Cause.AUTH and upstream.minter is not None:
+                upstream.refused(self._family(), self.candidate.credential)
             if self.translation is not None:
                 self.error.foreign = not self.translation.verbatim
             deadline = self.exchange.deadline
@@ -160,6 +164,14 @@ class Attempt:
             error = UpstreamError(Cause.UNTRANSLATABLE, sent=False)
             error.refusal = refusal
             raise error from None
+
+    async def _mint(self, upstream: Upstream, *, eager: bool) -> None:
+        """Have a token for the credential, where that is not presented itself."""
+        limit = self._connect_limit(eager)
+        await upstream.mint(self._family(), self.candidate.credential, limit)
+
+    def _family(self) -> str:
+        return family(self.candidate.dialect or self.exchange.endpoint.dialect)
 
     async def _converse(
         self, conversations: Conversations, ttft_limit: float, *, eager: bool

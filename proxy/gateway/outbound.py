@@ -16,7 +16,8 @@ import orjson
 from proxy.core.clock import now
 from proxy.core.errors import ProxyError
 from proxy.core.model import Auth, Credential, Provider
-from proxy.core.url import join
+from proxy.core.url import join, variant
+from proxy.gateway.fitting import fit
 from proxy.upstream import presented
 from proxy.upstream.sigv4 import Scope, sign
 from proxy.wire import multipart
@@ -83,12 +84,13 @@ def _head(
     named = (
         "{model}" in upstream.provider.dialects[endpoint.dialect] or "{model}" in endpoint.suffix
     )
-    key = (endpoint, candidate.credential, model if named else "")
+    streamed = exchange.stream if endpoint.stream is None else endpoint.stream
+    key = (endpoint, candidate.credential, model if named else "", streamed)
     fixed = upstream.heads.get(key)
     if fixed is None:
         if len(upstream.heads) >= _MAX_FIXED:
             upstream.heads.clear()
-        fixed = _fixed(upstream.provider, candidate.credential, endpoint, model)
+        fixed = _fixed(upstream, candidate.credential, endpoint, model, streamed=streamed)
         upstream.heads[key] = fixed
     target, lines = fixed
     if exchange.params and "id" in exchange.params:
@@ -116,7 +118,7 @@ def _head(
         parts.append(b"x-request-deadline-ms: %d\r\n" % max(left, 0))
     auth = upstream.provider.auth.get(endpoint.family)
     if auth is not None and auth.scheme == "sigv4" and candidate.credential is not None:
-        parts.append(_signed(upstream.provider, candidate.credential, auth, target, body))
+        parts.append(_signed(upstream, candidate.credential, auth, target, body))
     if body or endpoint.method == "POST":
         parts.append(b"content-length: %d\r\n" % len(body))
     parts.append(b"\r\n")
@@ -124,11 +126,11 @@ def _head(
 
 
 def _signed(
-    provider: Provider, credential: Credential, auth: Auth, target: bytes, body: bytes
+    upstream: Upstream, credential: Credential, auth: Auth, target: bytes, body: bytes
 ) -> bytes:
     """Header lines that sign a request as AWS wants it."""
-    headers = [("host", urlsplit(provider.base_url).netloc)]
-    secret, scope = credential.secret.reveal(), Scope.parse(auth.name)
+    headers = [("host", urlsplit(upstream.provider.base_url).netloc)]
+    secret, scope = upstream.minted(auth, credential), Scope.parse(auth.name)
     added = sign(secret, scope, "POST", target.decode("ascii"), headers, body, now())
     return "".join(f"{name}: {value}\r\n" for name, value in added).encode()
 
@@ -143,18 +145,25 @@ def _versioned(forwarded: Headers, lines: bytes) -> Headers:
 
 
 def _fixed(
-    provider: Provider, credential: Credential | None, endpoint: Endpoint, model: str
+    upstream: Upstream,
+    credential: Credential | None,
+    endpoint: Endpoint,
+    model: str,
+    *,
+    streamed: bool,
 ) -> tuple[bytes, bytes]:
     """(request target, header lines) that are the same for every request of a kind."""
+    provider, family = upstream.provider, endpoint.family
     if any(part in (".", "..") for part in model.split("/")):
         raise ProxyError("bad_req", "The model's name is not usable.", param="model")
-    root = provider.dialects[endpoint.dialect]
+    root = variant(provider.dialects[endpoint.dialect], streamed=streamed)
     # An inference profile is named by an ARN, whose slash is no step of the path.
-    quoted = quote(model, safe="" if endpoint.family == "bedrock" else "/-._~:@")
+    quoted = quote(model, safe="" if family == "bedrock" else "/-._~:@")
     path = (join(provider.base_url, root) + endpoint.suffix).replace("{model}", quoted)
     parts = urlsplit(path)
     target = path if provider.proxy and parts.scheme == "http" else parts.path
-    headers = {"host": parts.netloc, **presented.headers(provider, endpoint.family, credential)}
+    minted = upstream.minted(presented.place(provider, family), credential)
+    headers = {"host": parts.netloc, **presented.headers(provider, family, credential, minted)}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return target.encode(), lines.encode()
 
@@ -188,7 +197,9 @@ def _body(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bool]:
         and _with_usage(envelope.raw("stream_options")) is not None
     )
     params = deployment.param_defaults or deployment.param_overrides
-    if not (renamed or ask_usage or params or exchange.must_reemit):
+    fields = deployment.provider.fields
+    how = fields.get(endpoint.dialect) if fields else None
+    if not (renamed or ask_usage or params or exchange.must_reemit or how):
         return exchange.body, False
     edited = envelope.copy()
     if deployment.param_defaults:
@@ -200,15 +211,18 @@ def _body(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bool]:
     options = _with_usage(edited.raw("stream_options")) if ask_usage else None
     if options is not None:
         edited.set("stream_options", options)
+    if how is not None:
+        fit(edited, how)
     return edited.encode(), ask_usage
 
 
 def _translated(exchange: Exchange, candidate: Candidate, translation: Translation) -> bytes:
     """The body in the provider's dialect; the parameters of the configuration are in that dialect too."""
     deployment = candidate.deployment
+    how = deployment.provider.fields.get(translation.endpoint.dialect)
     if not translation.verbatim:
         mute = translation.endpoint.stream and not deployment.force_usage
-        if not (deployment.param_defaults or deployment.param_overrides or mute):
+        if not (deployment.param_defaults or deployment.param_overrides or mute or how):
             return translation.body
         edited = Envelope.parse(translation.body)
         if mute:
@@ -221,6 +235,8 @@ def _translated(exchange: Exchange, candidate: Candidate, translation: Translati
             edited.set("model", orjson.dumps(candidate.upstream_model))
     edited.merge_defaults(deployment.param_defaults)
     edited.merge_overrides(deployment.param_overrides)
+    if how is not None:
+        fit(edited, how)
     return edited.encode()
 
 

@@ -106,6 +106,7 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
         "verify_tls": provider.verify_tls,
         "pass_deadline": provider.pass_deadline,
         "propagate": provider.propagate,
+        "fields": {name: asdict(fit) for name, fit in provider.fields.items()},
         "proxy": provider.proxy and _PASSWORD.sub(f"{MASK}@", provider.proxy),
         "max_connections": provider.max_connections,
         "warm": provider.warm,

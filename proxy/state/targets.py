@@ -267,7 +267,12 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         param_defaults=_given(_merged(defaults.param_defaults, block.param_defaults)),
         param_overrides=_merged(defaults.param_overrides, block.param_overrides),
         conversation=None if block.conversation is None else _conversation(block.conversation),
+        fields={name: _fit(fields) for name, fields in block.fields.items()},
     )
+
+
+def _fit(block: schema.Fields) -> model.Fit:
+    return model.Fit(block.rename, tuple(block.drop), block.clamp, block.set)
 
 
 def _conversation(block: schema.Conversation) -> model.Conversation:

@@ -142,7 +142,9 @@ class Conversations:
         values: Mapping[str, object] = {"model": model, "message_id": str(uuid4())}
         path = template.fill_text(create.path, values, _quoted)
         group = family(CONVERSATION)
-        headers = presented.headers(provider, group, credential)
+        await self._upstream.mint(group, credential, limits.connect)
+        minted = self._upstream.minted(presented.place(provider, group), credential)
+        headers = presented.headers(provider, group, credential, minted)
         for name, text in create.headers.items():
             headers[name.lower()] = template.fill_text(text, values, _printable)
         body = None

@@ -21,10 +21,15 @@ from yarl import URL
 
 from proxy.core.clock import monotonic
 from proxy.core.errors import Cause, UpstreamError
+from proxy.core.log import logger
 from proxy.core.model import Provider
+from proxy.upstream import presented
 from proxy.upstream.connection import Headers, UpstreamConnection
 from proxy.upstream.conversations import Conversations
+from proxy.upstream.minting.minter import MINTS, Minter, wanted
+from proxy.upstream.names import Names
 from proxy.upstream.resolver import VettingResolver, sockets
+from proxy.upstream.slots import Slots
 
 KEEPALIVE = 15.0
 """Seconds an idle connection stays pooled, unless its provider says that it closes them sooner."""
@@ -32,37 +37,40 @@ MARGIN = 1.0
 """Seconds before the moment a provider has named at which we close a connection ourselves."""
 MAX_AGE = 300.0
 """Seconds after which a connection is given no new request: the provider may have moved to other addresses."""
-from proxy.upstream.slots import Slots
 DNS_TTL = 60
 _MAX_TIMEOUTS = 64
 _MAX_ANSWER = 1024 * 1024
 """Bytes of an answer to `ask`."""
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
 _HINT = re.compile(rb"\btimeout\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
+_SILENCE = 60.0
+"""Seconds between two lines of the log about one provider's certificate."""
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
 """What this machine has no more of: descriptors, ports, memory. No provider is to blame."""
 
-Release = Callable[[], None]
-
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
 
     from proxy.core.model import Auth, Credential
+
+Release = Callable[[], None]
+
 
 class Upstream:
     """The connections to one provider."""
 
     __slots__ = (
         "_connector",
+        "_names",
         "_origin",
         "_quiet",
         "_session",
-        "_names",
+        "_silent_until",
+        "_slots",
         "_timeouts",
         "busy",
         "conversations",
-        "_slots",
         "heads",
+        "minter",
         "opened",
         "provider",
     )
@@ -77,12 +85,13 @@ class Upstream:
         self.opened = 0
         self.heads: dict[object, tuple[bytes, bytes]] = {}
         """Rendered request targets and header lines, kept by whoever renders them."""
+        self._names = names or Names()
+        self._silent_until = 0.0
+        # Not the connector's own limit: it does not say whether its time went into waiting or into connecting.
+        self._slots = Slots(provider.max_connections) if provider.max_connections else None
         tls: ssl.SSLContext | bool = provider.verify_tls
         connector = aiohttp.TCPConnector(
             limit=0,
-        self._names = names or Names()
-        # Not the connector's own limit: it does not say whether its time went into waiting or into connecting.
-        self._slots = Slots(provider.max_connections) if provider.max_connections else None
             ttl_dns_cache=DNS_TTL,
             keepalive_timeout=KEEPALIVE,
             resolver=VettingResolver(allow_private=provider.allow_private, names=self._names),
@@ -109,6 +118,10 @@ class Upstream:
         self.conversations: Conversations | None = None
         if provider.conversation is not None:
             self.conversations = Conversations(self, provider.conversation)
+        self.minter: Minter | None = None
+        """Where what is presented is not what is configured, but had for it."""
+        if any(auth.scheme in MINTS for auth in provider.auth.values()):
+            self.minter = Minter(self.heads.clear)
         self._quiet: asyncio.Future[None] | None = None
 
     @property
@@ -121,6 +134,25 @@ class Upstream:
         """Connections pooled and waiting."""
         return sum(len(pooled) for pooled in self._connector._conns.values())
 
+    async def mint(self, family: str, credential: Credential | None, limit: float) -> None:
+        """Have what is presented for `credential` within `limit` seconds, if it has to be had for it. Raises UpstreamError."""
+        auth = presented.place(self.provider, family)
+        if self.minter is not None and credential is not None and wanted(auth, credential):
+            await self.minter.ready(auth, credential, limit)
+
+    def minted(self, auth: Auth, credential: Credential | None) -> str:
+        """What is presented for it; itself, if that is presented. Empty without one."""
+        if credential is None:
+            return ""
+        if self.minter is not None and wanted(auth, credential):
+            return self.minter.text(auth, credential)
+        return credential.secret.reveal()
+
+    def refused(self, family: str, credential: Credential | None) -> None:
+        """The provider does not accept it: what was had for it is not used again."""
+        if self.minter is not None and credential is not None:
+            self.minter.forget(presented.place(self.provider, family), credential)
+
     async def connect(
         self, timeout: float, *, fresh: bool = False
     ) -> tuple[UpstreamConnection, Release]:
@@ -129,12 +161,14 @@ class Upstream:
         Where connections are limited, half of that time may go into waiting for one. Raises UpstreamError with cause
         CONNECT, TLS, TIMEOUT_CONNECT or POOL; nothing was sent.
         """
+        self.busy += 1
+        if self._slots is not None:
+            await self._take(self._slots, timeout / 2)
         limit = self._timeouts.get(timeout)
         if limit is None:
             limit = aiohttp.ClientTimeout(connect=timeout, ceil_threshold=3600)
             if len(self._timeouts) < _MAX_TIMEOUTS:  # clients with deadlines make ever new ones
                 self._timeouts[timeout] = limit
-        self.busy += 1
         try:
             while True:
                 connection = await self._connector.connect(self._origin, [], limit)
@@ -149,13 +183,35 @@ class Upstream:
             cause = _cause(error)
             if cause is None:
                 raise
+            if cause is Cause.TLS:
+                self._distrusted(error)
             raise UpstreamError(cause, sent=False) from error
         if protocol.served == 0:
             self.opened += 1
         return protocol, functools.partial(self._give_back, connection)
-        self.busy += 1
-        if self._slots is not None:
-            await self._take(self._slots, timeout / 2)
+
+    def _distrusted(self, error: BaseException) -> None:
+        """Say why a certificate was refused; the certificate itself is nobody's business."""
+        if monotonic() >= self._silent_until:
+            self._silent_until = monotonic() + _SILENCE
+            detail = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+            reason = getattr(detail, "verify_message", "") or getattr(detail, "reason", "")
+            logger.warning(
+                "provider %s: no TLS, so nothing is sent: %s",
+                self.provider.name,
+                reason or type(detail).__name__,
+            )
+
+    async def _take(self, slots: Slots, timeout: float) -> None:
+        """Raises UpstreamError POOL."""
+        try:
+            await slots.take(timeout)
+        except BaseException as error:
+            self.busy -= 1
+            self._tell_quiet()
+            if isinstance(error, TimeoutError):
+                raise UpstreamError(Cause.POOL, sent=False) from error
+            raise
 
     async def ask(
         self,
@@ -173,6 +229,9 @@ class Upstream:
         Raises UpstreamError. A connection that proves stale is no failure: it is asked once more on a new one.
         """
         limit = aiohttp.ClientTimeout(connect=min(connect, total), ceil_threshold=3600)
+        self.busy += 1
+        if self._slots is not None:
+            await self._take(self._slots, min(connect, total) / 2)
         try:
             async with asyncio.timeout(total):
                 try:
@@ -183,17 +242,6 @@ class Upstream:
                     self.drop_idle()
                     return await self._ask(method, url, query, headers, body, limit)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one of these
-    async def _take(self, slots: Slots, timeout: float) -> None:
-        """Raises UpstreamError POOL."""
-        try:
-            await slots.take(timeout)
-        except BaseException as error:
-            self.busy -= 1
-            self._tell_quiet()
-            if isinstance(error, TimeoutError):
-                raise UpstreamError(Cause.POOL, sent=False) from error
-            raise
-
             raise _of_ask(error) from error
         finally:
             self._gave()
@@ -209,8 +257,6 @@ class Upstream:
     ) -> tuple[int, Headers, bytes]:
         async with self._session.request(
             method,
-        if self._slots is not None:
-            await self._take(self._slots, min(connect, total) / 2)
             URL(url, encoded=True),
             params=query or None,
             headers=headers,
@@ -230,7 +276,16 @@ class Upstream:
 
     def _give_back(self, connection: aiohttp.connector.Connection) -> None:
         self.busy -= 1
+        if self._slots is not None:
+            self._slots.give()
         connection.release()
+        if self._quiet is not None:
+            self._tell_quiet()
+
+    def _gave(self) -> None:
+        self.busy -= 1
+        if self._slots is not None:
+            self._slots.give()
         if self._quiet is not None:
             self._tell_quiet()
 
@@ -245,42 +300,6 @@ class Upstream:
             for protocol, _ in pools.pop(key):
                 protocol.close()
 
-    def forget_addresses(self) -> None:
-        """Resolve names anew for the next connections; open ones stay."""
-        self._connector.clear_dns_cache()
-
-    async def quiet(self) -> None:
-        """Wait until no exchange is running."""
-        while self.busy:
-            if self._quiet is None or self._quiet.done():
-                self._quiet = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._quiet)
-
-    async def close(self) -> None:
-        if self._slots is not None:
-            self._slots.give()
-        """Close the session; exchanges still running lose their connection."""
-        if self.conversations is not None:
-            self.conversations.close()
-        await self._session.close()
-    def _gave(self) -> None:
-        self.busy -= 1
-        if self._slots is not None:
-            self._slots.give()
-        if self._quiet is not None:
-            self._tell_quiet()
-
-
-
-def _url(text: str) -> URL:
-    url = URL(text)
-    if url.scheme not in ("http", "https") or not url.raw_host:
-        raise ValueError("not the URL of a server")
-    return url
-
-
-def _cause(error: BaseException) -> Cause | None:
-    """Why there is no connection; None for what is no failure to connect."""
     def drop_old(self, age: float = MAX_AGE) -> None:
         """Close idle connections opened `age` seconds ago or more; those in use are closed when they are given back."""
         born = monotonic() - age
@@ -306,10 +325,39 @@ def _cause(error: BaseException) -> Cause | None:
                 KEEPALIVE, max(seconds - MARGIN, seconds / 2, 0.0)
             )
 
+    def forget_addresses(self) -> None:
+        """Resolve names anew for the next connections; open ones stay."""
+        self._connector.clear_dns_cache()
+        self._names.forget()
+
+    async def quiet(self) -> None:
+        """Wait until no exchange is running."""
+        while self.busy:
+            if self._quiet is None or self._quiet.done():
+                self._quiet = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._quiet)
+
+    async def close(self) -> None:
+        """Close the session; exchanges still running lose their connection."""
+        if self.conversations is not None:
+            self.conversations.close()
+        if self.minter is not None:
+            await self.minter.close()
+        await self._session.close()
+
+
+def _url(text: str) -> URL:
+    url = URL(text)
+    if url.scheme not in ("http", "https") or not url.raw_host:
+        raise ValueError("not the URL of a server")
+    return url
+
+
+def _cause(error: BaseException) -> Cause | None:
+    """Why there is no connection; None for what is no failure to connect."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return Cause.TLS
     if isinstance(error, TimeoutError):
-        self._names.forget()
         return Cause.TIMEOUT_CONNECT
     if isinstance(error, aiohttp.ClientError | OSError):
         return Cause.POOL if getattr(error, "errno", None) in _OURS else Cause.CONNECT
@@ -344,6 +392,7 @@ class UpstreamPool:
     __slots__ = ("_names", "_upstreams")
 
     def __init__(self) -> None:
+        self._names = Names()
         self._upstreams: dict[Provider, Upstream] = {}
 
     def of(self, provider: Provider) -> Upstream:
@@ -372,4 +421,3 @@ class UpstreamPool:
         upstreams, self._upstreams = self._upstreams, {}
         for upstream in upstreams.values():
             await upstream.close()
-        self._names = Names()

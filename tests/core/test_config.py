@@ -509,12 +509,47 @@ def test_dialects_are_a_list_or_a_mapping() -> None:
         ({"openai.chat": "/v1/../admin"}, "expected a path such as"),
         ({"openai.chat": "/v1/{name}"}, "expected a path such as"),
         ({"openai.chat": "//evil.example/v1"}, "expected a path such as"),
+        ({"openai.chat": "/v1/{a|}"}, "expected a path such as"),
+        ({"openai.chat": "/v1/{a|b|c}"}, "expected a path such as"),
         ([], "expected at least one dialect"),
         ("openai.chat", "expected a list of dialects"),
     ],
 )
 def test_wrong_dialects_are_explained(dialects: Any, message: str) -> None:
     assert message in only(provider(dialects=dialects))
+
+
+def test_a_path_may_have_two_variants() -> None:
+    root = "/{model}:{rawPredict|streamRawPredict}"
+    found = read(provider(dialects={"anthropic.messages": root})).providers["p"]
+
+    assert found.dialects == {"anthropic.messages": root}
+
+
+def test_fields_say_what_a_provider_takes_otherwise() -> None:
+    chat = {"rename": {"a": "b"}, "drop": "c", "clamp": {"d": [0, 1]}, "set": {"e": [1]}}
+    found = read(provider(fields={"openai.chat": chat})).providers["p"].fields["openai.chat"]
+
+    assert (found.rename, found.drop, found.clamp, found.set) == (
+        {"a": "b"},
+        ["c"],
+        {"d": (0.0, 1.0)},
+        {"e": [1]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"openai.chta": {}}, "did you mean 'openai.chat'?"),
+        ({"openai.chat": {"renam": {}}}, "did you mean 'rename'?"),
+        ({"openai.chat": {"clamp": {"d": [1, 0]}}}, "swap them"),
+        ({"openai.chat": {"clamp": {"d": [1]}}}, "clamp"),
+        ({"openai.chat": {"clamp": {"d": "high"}}}, "clamp"),
+    ],
+)
+def test_wrong_fields_are_explained(fields: Any, message: str) -> None:
+    assert message in "\n".join(map(str, problems(provider(fields=fields))))
 
 
 def test_the_place_of_the_credential_is_one_for_all_or_one_a_family() -> None:

@@ -136,6 +136,10 @@ def test_other_words_are_no_strategy(written: object) -> None:
         ("query:key", Auth("query", "key")),
         ("sigv4:us-east-1", Auth("sigv4", "us-east-1")),
         ("sigv4: eu-west-3/aoss", Auth("sigv4", "eu-west-3/aoss")),
+        ("google", Auth("google")),
+        ("google:https://a.example/scope", Auth("google", "https://a.example/scope")),
+        ("entra", Auth("entra")),
+        ("entra:api://ours/.default", Auth("entra", "api://ours/.default")),
     ],
 )
 def test_the_place_of_a_credential(written: str, expected: Auth) -> None:
@@ -156,6 +160,8 @@ def test_the_place_of_a_credential(written: str, expected: Auth) -> None:
         "sigv4:a b",
         "sigv4:a/b/c",
         "bearer:x",
+        "google:",
+        "entra:a b",
         1,
     ],
 )

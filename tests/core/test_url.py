@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.url import join, masked
+from proxy.core.url import join, masked, variant
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,26 @@ from proxy.core.url import join, masked
 )
 def test_a_version_both_name_stands_once(base: str, root: str, whole: str) -> None:
     assert join(base, root) == whole
+
+
+@pytest.mark.parametrize(
+    ("root", "whole", "streamed"),
+    [
+        ("/v1/chat", "/v1/chat", "/v1/chat"),
+        (
+            "/{model}:{rawPredict|streamRawPredict}",
+            "/{model}:rawPredict",
+            "/{model}:streamRawPredict",
+        ),
+        ("/{a|b}/{c|d}", "/a/c", "/b/d"),
+        ("/a|b", "/a|b", "/a|b"),
+    ],
+)
+def test_a_path_may_say_whether_the_answer_is_streamed(
+    root: str, whole: str, streamed: str
+) -> None:
+    assert variant(root, streamed=False) == whole
+    assert variant(root, streamed=True) == streamed
 
 
 @pytest.mark.parametrize(

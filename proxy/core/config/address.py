@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from proxy.core.address import Place, place_of
+from proxy.core.url import CHOICE
 
 
 class Fault(Struct, frozen=True):
@@ -130,8 +131,8 @@ def _inet_aton(labels: list[str]) -> int | None:
 
 
 def is_root(root: str, names: Sequence[str] = ("model",)) -> bool:
-    """A path under a base URL: absolute, no query, no way up, no braces but around these names."""
-    plain = root
+    """A path under a base URL: absolute, no query, no way up, no braces but around these names and what `url.variant` knows."""
+    plain = CHOICE.sub("x", root)
     for name in names:
         plain = plain.replace(f"{{{name}}}", "x")
     return bool(re.fullmatch(r"(?:/[\w.~!$&'()*+,;=:@-]+)+", plain, re.ASCII)) and not any(

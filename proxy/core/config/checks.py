@@ -200,6 +200,7 @@ class Check:
                     key=True,
                 )
         self._auth_headers((*path, "auth"), block.get("auth"))
+        self._fields((*path, "fields"), block.get("fields"))
         for name, value in table(block.get("headers")).items():
             self._header((*path, "headers", name), name, value)
         credentials = block.get("credentials")
@@ -255,6 +256,18 @@ class Check:
                 )
             elif isinstance(root, str) and not address.is_root(root):
                 self._report(where, "a path such as /v1/chat/completions", self._shown(where, root))
+
+    def _fields(self, path: Path, fields: Any) -> None:
+        for name, block in table(fields).items():
+            if name not in surfaces.DIALECTS:
+                where, likely = (*path, name), self._likely(name)
+                self._report(where, "a dialect", repr(printable(name)), likely, key=True)
+            for field, bounds in table(table(block).get("clamp")).items():
+                where = (*path, name, "clamp", field)
+                numbers = isinstance(bounds, list) and len(bounds) == 2
+                if numbers and all(isinstance(one, int | float) for one in bounds):
+                    if bounds[0] > bounds[1]:
+                        self._report(where, "the least, then the most", str(bounds), "swap them")
 
     def _prefer(self, path: Path, names: Any) -> None:
         listed = texts([names] if isinstance(names, str) else names)

@@ -183,7 +183,10 @@ Dialects = Annotated[
         }
     ),
 ]
-_PLACE = {"type": "string", "pattern": "^(bearer|none|header:.+|query:.+|sigv4:.+)$"}
+_PLACE = {
+    "type": "string",
+    "pattern": "^(bearer|none|header:.+|query:.+|sigv4:.+|google(:.+)?|entra(:.+)?)$",
+}
 Place = Annotated[
     dict[str, Any],  # values are model.Auth, which pydantic does not know
     PlainValidator(_auth),

@@ -18,7 +18,7 @@ _OFF: tuple[object, ...] = (None, {}, [], {"enabled": False}, {"url": None})
 
 LATER: dict[tuple[str, ...], dict[str, tuple[object, ...]]] = {
     ("server",): {"name": ()},
-    ("providers", "*"): {"fields": (), "key_strategy": ()},
+    ("providers", "*"): {"key_strategy": ()},
     ("models", "*"): {"echo_alias": (False,)},
 }
 """Where each is written, and what else than `_OFF` means that it is not used."""

@@ -102,9 +102,7 @@ class Server(Section):
         default=_SERVER.watchdog,
         description="A worker without a sign of life for so long is killed; null: never.",
     )
-    ops: Ops = Field(
-        default_factory=Ops, description="Health and metrics of all workers together."
-    )
+    ops: Ops = Field(default_factory=Ops, description="Health and metrics of all workers together.")
     max_body: Size = Field(default=_SERVER.max_body, description="Largest request body.")
     metrics: bool = Field(default=_SERVER.metrics, description="Serve /metrics on this port too.")
     timing: bool = Field(
@@ -240,6 +238,21 @@ class Timeouts(Section):
         description="How long comments and pings alone keep a stream alive. "
         f"Usually {_TIMEOUTS.content:g} s.",
     )
+
+
+class Fields(Section):
+    """What a provider takes otherwise than its dialect has it, at the top level of a body."""
+
+    rename: dict[str, str] = Field(
+        default_factory=dict, description="The dialect's name: the provider's."
+    )
+    drop: Annotated[list[str], BeforeValidator(some)] = Field(
+        default_factory=list, description="Left out: the provider refuses it."
+    )
+    clamp: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="A number's least and most: what is beyond is put there."
+    )
+    set: Params = Field(default_factory=dict, description="Put in, whatever the client sent.")
 
 
 class Retry(Section):
@@ -523,7 +536,7 @@ class Provider(Section):
     )
     auth: Place = Field(
         default_factory=dict,
-        description="bearer, header:NAME, query:NAME, sigv4:REGION or none; a mapping for each family.",
+        description="bearer, header:NAME, query:NAME, sigv4:REGION, google, entra or none; a mapping for each family.",
     )
     headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
     query: dict[str, str] = Field(default_factory=dict, description="Added to every URL.")
@@ -562,6 +575,10 @@ class Provider(Section):
     retry: Retry = section(Retry)
     param_defaults: Params = Field(default_factory=dict, description="As in defaults.")
     param_overrides: Params = Field(default_factory=dict, description="As in defaults.")
+    fields: dict[str, Fields] = Field(
+        default_factory=dict,
+        description="By dialect: what it takes otherwise than the dialect has it.",
+    )
 
     @property
     def usable(self) -> bool:

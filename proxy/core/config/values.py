@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _SCOPE = re.compile(r"[a-z0-9-]{1,40}(?:/[a-z0-9-]{1,40})?")
+_TOKEN_SCOPE = re.compile(r"[!-~]{1,512}")
 
 
 class Unfit(ValueError):
@@ -151,7 +152,7 @@ def strategy(value: object) -> Strategy:
 
 
 def auth(value: object) -> Auth:
-    """`bearer`, `header:NAME`, `query:NAME`, `sigv4:REGION[/SERVICE]` or `none`."""
+    """`bearer`, `header:NAME`, `query:NAME`, `sigv4:REGION[/SERVICE]`, `google[:SCOPE]`, `entra[:SCOPE]` or `none`."""
     text = value.strip() if isinstance(value, str) else ""
     scheme, colon, name = text.partition(":")
     if scheme in ("bearer", "none") and not colon:
@@ -160,7 +161,9 @@ def auth(value: object) -> Auth:
         return Auth(scheme, name.strip().lower() if scheme == "header" else name.strip())
     if scheme == "sigv4" and _SCOPE.fullmatch(name.strip()):
         return Auth(scheme, name.strip())
-    words = ("bearer", "none", "header:NAME", "query:NAME", "sigv4:REGION")
+    if scheme in ("google", "entra") and (not colon or _TOKEN_SCOPE.fullmatch(name.strip())):
+        return Auth(scheme, name.strip())
+    words = ("bearer", "none", "header:NAME", "query:NAME", "sigv4:REGION", "google", "entra")
     raise Unfit("a place for the credential", suggestion(text, words, "write one of"))
 
 
