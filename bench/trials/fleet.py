@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHAT = "openai.chat"
 SIZE = 1000
-"""Bytes of each request's body."""
+"""Bytes of a request's body, where nothing else is said."""
 
 
 class Try(Struct, frozen=True):
@@ -114,12 +114,14 @@ class Fleet:
         self.beside = 0
         """Second attempts."""
 
-    def request(self, prompt: tuple[str, ...] = (), hints: Hints | None = None) -> Steps:
+    def request(
+        self, prompt: tuple[str, ...] = (), hints: Hints | None = None, size: int = SIZE
+    ) -> Steps:
         """One, to its end."""
         clock = self.clock
         asked = clock.elapsed
         plan = routing.plan(self.snapshot, self.live, "m", None, CHAT, clock.rng)
-        plan.size = SIZE
+        plan.size = size
         if hints is not None:
             plan.look(hints)
         if plan.route.waiting is not None:

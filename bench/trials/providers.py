@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf, pi, sin
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -111,6 +112,46 @@ class Collapsing:
             return failed(Cause.SERVER, 503)
         slower = max(crowd, 1.0) ** 4
         return well(rng, 0.2 * self.seconds * slower, 0.8 * self.seconds * slower)
+
+
+class Restless:
+    """Takes as many requests as there are, and is never equally quick: times are spread as a log-normal distribution is,
+    with a sigma of `spread`, and on top of that, where it says so:
+
+    cold    five times as long in the first so many seconds
+    wander  from half to twice as long and back, so many seconds each time
+    spell   three times as long between these moments
+    batch   as much longer as its batch is full, which has so many places: what a machine of one's own does
+    """
+
+    def __init__(
+        self,
+        spread: float,
+        *,
+        cold: float = 0.0,
+        wander: float = 0.0,
+        spell: tuple[float, float] = (0.0, 0.0),
+        batch: float = inf,
+    ) -> None:
+        self.spread = spread
+        self.cold = cold
+        self.wander = wander
+        self.spell = spell
+        self.batch = batch
+
+    def __call__(self, ask: Ask, rng: Random) -> Outcome:
+        slower = 1.0 + (ask.inflight + 1) / self.batch
+        if ask.now < self.cold:
+            slower *= 5.0
+        if self.wander:
+            slower *= 2.0 ** sin(2.0 * pi * ask.now / self.wander)
+        if self.spell[0] <= ask.now < self.spell[1]:
+            slower *= 3.0
+        reading = 0.3 * max(len(ask.prompt), 1) * slower
+        return Outcome(
+            reading * rng.lognormvariate(0.0, self.spread),
+            0.7 * slower * rng.lognormvariate(0.0, self.spread),
+        )
 
 
 class Caching:

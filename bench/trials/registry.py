@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.store import Figure
-from bench.trials import collapse, cuts, grey, outage, prefixes, storm, tails
+from bench.trials import collapse, cuts, grey, outage, prefixes, restless, storm, tails
 from bench.trials.lines import draw
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ TRIALS: Mapping[str, Callable[[Scale], Found]] = {
     "tails": tails.run,
     "prefixes": prefixes.run,
     "collapse": collapse.run,
+    "restless": restless.run,
 }
 """Those in virtual time."""
 REAL = {"cuts": cuts.run}

@@ -216,8 +216,12 @@ class Plan:
     def succeeded(self, candidate: Candidate, now: float, ttft: float | None) -> None:
         """The first content, or the whole body, is here."""
         state = candidate.state
-        if state.ceiling is not None:
-            state.ceiling.good(state.inflight)
+        ceiling = state.ceiling
+        if ceiling is not None:
+            seconds, size = now - candidate.started, self.size.bit_length()
+            ceiling.good(state.inflight)
+            kind = size if ttft is None else -size
+            ceiling.took(now, candidate.started, seconds, state.inflight, kind)
         candidate.streak = state.streak
         state.good(now, candidate.probe)
         if candidate.probe != NO_PROBE and state.phase == CLOSED:
