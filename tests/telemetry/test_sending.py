@@ -1,0 +1,161 @@
+"""Spans on their way: in order, in batches, lost with a count, and never waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from proxy.core.span import Span
+from proxy.telemetry.sending import Counts, Sender
+from proxy.telemetry.wanted import Wanted
+
+
+class Place:
+    """An exporter that is told when to let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.results: list[bool] = []
+        """Of the batches to come; then True."""
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Semaphore(0)
+        self.stopped = threading.Event()
+
+    def send(self, spans: Sequence[Span]) -> bool:
+        self.entered.release()
+        self.open.wait(10)
+        self.batches.append([one.name for one in spans])
+        return self.results.pop(0) if self.results else True
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self.open.set()
+
+    @property
+    def names(self) -> list[str]:
+        return [name for batch in self.batches for name in batch]
+
+
+Start = Callable[..., Sender]
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+@pytest.fixture
+def counts() -> Counts:
+    return Counts()
+
+
+@pytest.fixture
+def start(place: Place, counts: Counts) -> Iterator[Start]:
+    senders: list[Sender] = []
+
+    def begin(queue: int = 8, batch: int = 2, pause: float = 0.001) -> Sender:
+        wanted = Wanted(None, {}, 1.0, True, None, 0, queue, batch, pause)
+        senders.append(Sender(wanted, counts, lambda _wanted: place))
+        return senders[-1]
+
+    yield begin
+    place.open.set()
+    for sender in senders:
+        sender.close()
+
+
+def span(name: str) -> Span:
+    return Span(name, True, "1" * 32, "2" * 16, "", False, 1, "", 0.0, 1.0, False, {})
+
+
+def test_spans_arrive_in_their_order_and_none_twice(
+    start: Start, place: Place, counts: Counts
+) -> None:
+    sender = start(queue=100)
+
+    for number in range(0, 20, 2):
+        sender.put([span(str(number)), span(str(number + 1))])
+    sender.close()
+
+    assert place.names == [str(number) for number in range(20)]
+    assert all(len(batch) <= 2 for batch in place.batches)
+    assert (counts.sent, counts.failed, counts.dropped) == (20, 0, 0)
+    assert place.stopped.is_set()
+
+
+def test_what_does_not_fit_is_dropped_whole_and_counted(
+    start: Start, place: Place, counts: Counts
+) -> None:
+    place.open.clear()
+    sender = start(queue=4)
+
+    sender.put([span("a"), span("b")])
+    assert place.entered.acquire(timeout=10)  # these two are on their way
+    sender.put([span("c"), span("d"), span("e")])
+    sender.put([span("f"), span("g")])
+    sender.put([span("h")])
+    place.open.set()
+    sender.close()
+
+    assert place.names == ["a", "b", "c", "d", "e", "h"]
+    assert counts.dropped == 2
+
+
+def test_what_the_collector_refuses_is_counted_and_said_once(
+    start: Start, place: Place, counts: Counts, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.results = [False] * 4
+    sender = start(batch=1, pause=600.0)
+
+    sender.put([span("a")])
+    sender.put([span("b"), span("c"), span("d")])
+    sender.close()
+
+    assert counts.failed == 4
+    assert [record.message for record in caplog.records] == [
+        "the collector does not take spans: they are dropped, and counted"
+    ]
+
+
+def test_it_is_said_when_the_collector_is_back(
+    start: Start, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    place.results = [False, True]
+    sender = start()
+    sender.put([span("a"), span("b")])
+    sender.put([span("c"), span("d")])
+    sender.close()
+
+    assert "the collector takes spans again" in caplog.text
+
+
+def test_closing_does_not_wait_for_a_collector_that_does_not_answer(
+    start: Start, place: Place
+) -> None:
+    place.open.clear()
+    sender = start()
+    sender.put([span("a"), span("b")])
+    assert place.entered.acquire(timeout=10)
+
+    sender.close(timeout=0.01)
+
+    # What was being sent has been told to give up.
+    assert place.stopped.is_set()
+
+
+def test_an_exporter_that_cannot_be_made_costs_spans_and_nothing_else(
+    counts: Counts, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_wanted: Wanted) -> Place:
+        raise ValueError("OTEL_EXPORTER_OTLP_COMPRESSION: what is that?")
+
+    sender = Sender(Wanted(None, {}, 1.0, True, None, 0), counts, broken)
+    sender.put([span("a")])
+    sender.close()
+
+    assert counts.dropped == 1
+    assert "no spans are sent: OTEL_EXPORTER_OTLP_COMPRESSION" in caplog.text
