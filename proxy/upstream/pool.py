@@ -148,10 +148,11 @@ class Upstream:
             return self.minter.text(auth, credential)
         return credential.secret.reveal()
 
-    def refused(self, family: str, credential: Credential | None) -> None:
-        """The provider does not accept it: what was had for it is not used again."""
-        if self.minter is not None and credential is not None:
-            self.minter.forget(presented.place(self.provider, family), credential)
+    def refused(self, family: str, credential: Credential | None) -> bool:
+        """The provider does not accept what was had for it. Whether to have it anew, and ask once more."""
+        if self.minter is None or credential is None:
+            return False
+        return self.minter.forget(presented.place(self.provider, family), credential)
 
     async def connect(
         self, timeout: float, *, fresh: bool = False
