@@ -15,7 +15,8 @@ FIXED = (
     "admin.host",
     "admin.port",
     "store.url",
-    "logging",
+    "logging.file",
+    "logging.format",
 )
 
 

@@ -27,6 +27,7 @@ from proxy.core.clock import now
 from proxy.core.lines import Entry, Line, clip, clip_error, clip_message, to_console, to_json
 from proxy.core.lines import RequestLine as RequestLine
 from proxy.core.output import Output
+from proxy.core.redact import redact
 
 logger = logging.getLogger("headrace")
 
@@ -213,6 +214,8 @@ def configure(settings: model.Logging, fd: int = 2) -> None:
     adjust(settings)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
     atexit.register(close)
 
 
@@ -256,6 +259,8 @@ def close(timeout: float = CLOSE_SECONDS) -> None:
         logging.getLogger().removeHandler(_handler)
         logging.captureWarnings(False)
         sys.excepthook = sys.__excepthook__
+        threading.excepthook = threading.__excepthook__
+        sys.unraisablehook = sys.__unraisablehook__
         atexit.unregister(close)
     _sink = _request_sink = _handler = None
     if sink is not None:
@@ -277,6 +282,31 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
         sys.__excepthook__(kind, error, trace)
         return
     logger.critical("the program failed", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is None or issubclass(failure.exc_type, SystemExit):
+        return
+    where = "a thread" if failure.thread is None else f"thread {failure.thread.name}"
+    logger.error("%s failed", where, exc_info=failure.exc_value)
+
+
+def _unraisable(failure: sys.UnraisableHookArgs) -> None:
+    # Somebody's `__del__`: the object itself may hold anything, and is not shown.
+    logger.error("an error nobody could catch", exc_info=failure.exc_value)
+
+
+class _Last(logging.Handler):
+    """What is said before `configure`, and after a fork until then: on standard error, without secrets."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(redact(self.format(record)), file=sys.stderr)  # noqa: T201
+        except Exception:
+            _losses.unwritten += 1
+
+
+logging.lastResort = _Last(logging.WARNING)
 
 
 def _after_fork() -> None:

@@ -414,7 +414,7 @@ async def test_another_store_takes_a_new_start(
         ("server: {workers: 7}\n", "server.workers"),
         ("admin: {port: 9000}\n", "admin.port"),
         ("admin: {host: 127.0.0.2}\n", "admin.host"),
-        ("logging: {level: debug}\n", "logging"),
+        ("logging: {format: json}\n", "logging.format"),
     ],
 )
 async def test_what_takes_a_new_start_is_said(

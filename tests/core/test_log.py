@@ -17,7 +17,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from proxy.core import log, model
+from proxy.core import clock, log, model
+from proxy.core.clock import Hands
 from proxy.core.lines import Entry, RequestLine
 from proxy.core.redact import forget, register
 
@@ -38,6 +39,12 @@ def configure(tmp_path: Path) -> Iterator[Configure]:
     log.close()
     forget()
     logging.getLogger().setLevel(level)
+
+
+@pytest.fixture
+def hands() -> Iterator[Hands]:
+    with clock.held() as hands:
+        yield hands
 
 
 @pytest.fixture
@@ -209,6 +216,75 @@ def test_a_file_that_was_moved_away_is_opened_anew(configure: Configure, tmp_pat
     assert [entry["request_id"] for entry in read(path)] == ["request-2"]
 
 
+def test_what_is_written_is_changed_while_it_is_written(configure: Configure) -> None:
+    path = configure(level="warning")
+    log.logger.info("one")
+    log.request(line(1))
+
+    log.adjust(model.Logging(level="debug", requests=False))
+    log.logger.debug("two")
+    log.request(line(2))
+    log.adjust(model.Logging(level="error"))
+    log.logger.warning("three")
+    log.request(line(3))
+    log.flush()
+
+    written = [entry.get("message") or entry["request_id"] for entry in read(path)]
+    assert written == ["request-1", "two", "request-3"]
+
+
+def test_nothing_is_changed_where_nothing_is_written() -> None:
+    level = logging.getLogger().level
+
+    log.adjust(model.Logging(level="debug"))
+
+    assert logging.getLogger().level == level
+
+
+def test_a_share_of_what_went_well_is_written_and_all_of_the_rest(configure: Configure) -> None:
+    path = configure(sample=0.25)
+
+    for number in range(2_000):
+        log.request(line(number))
+    for number in range(2_000, 2_100):
+        bad = line(number)
+        bad.outcome = "failed"
+        log.request(bad)
+    log.flush()
+
+    written = read(path)
+    good = [entry["request_id"] for entry in written if entry["outcome"] == "ok"]
+    assert 400 < len(good) < 600
+    assert len(written) - len(good) == 100
+    # Another proxy before or behind this one keeps the same.
+    log.request(line(int(str(good[0]).removeprefix("request-"))))
+    log.flush()
+    assert len(read(path)) == len(written) + 1
+
+
+@pytest.mark.parametrize(("sample", "lines"), [(0.0, 0), (1.0, 50)])
+def test_none_and_all(configure: Configure, sample: float, lines: int) -> None:
+    path = configure(sample=sample)
+
+    for number in range(50):
+        log.request(line(number))
+    log.flush()
+
+    assert len(read(path)) == lines
+
+
+def test_a_day_begins_a_file(configure: Configure, hands: Hands) -> None:
+    path = configure(rotate=True, keep=1)
+
+    for number in range(3):
+        log.request(line(number))
+        log.flush()
+        hands.advance(86_400)
+
+    names = sorted(each.name for each in path.parent.iterdir())
+    assert names == ["headrace.log", "headrace.log.2027-01-16"]
+
+
 def test_a_log_is_for_its_owner_and_group(configure: Configure) -> None:
     assert configure().stat().st_mode & 0o007 == 0
 
@@ -372,6 +448,52 @@ def test_a_process_that_fails_says_so_in_the_log_without_secrets() -> None:
     assert code == 1
     assert written[-1]["message"] == "the program failed"
     assert "RuntimeError: with ***" in str(written[-1]["error"])
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (
+            """
+import threading
+def broken():
+    raise RuntimeError("with planted-canary-secret")
+one = threading.Thread(target=broken, name="one")
+one.start()
+one.join()
+""",
+            "thread one failed",
+        ),
+        (
+            """
+class Broken:
+    def __del__(self):
+        raise RuntimeError("with planted-canary-secret")
+Broken()
+""",
+            "an error nobody could catch",
+        ),
+    ],
+)
+def test_what_nobody_catches_is_in_the_log_without_secrets(program: str, message: str) -> None:
+    code, written = run(program)
+
+    assert code == 0
+    assert written[-1]["message"] == message
+    assert "RuntimeError: with ***" in str(written[-1]["error"])
+
+
+def test_before_there_is_a_log_secrets_are_masked_too() -> None:
+    code, written = run(
+        """
+log.close()
+log.logger.info("not this")
+log.logger.warning('{"said": "with %s"}', "planted-canary-secret")
+"""
+    )
+
+    assert code == 0
+    assert written[1:] == [{"said": "with ***"}]
 
 
 def test_after_a_fork_the_child_has_a_log_of_its_own() -> None:
