@@ -20,6 +20,18 @@ Run = Callable[[argparse.Namespace], int]
 RUNTIME, CONFIGURATION = 1, 2
 """Exit codes: a failure at run time, a configuration or a command that cannot be used."""
 CANDIDATES = ("conf/headrace.yaml", "/etc/headrace/headrace.yaml")
+PROGRAMS = (
+    "orchestration-api",
+    "llm-orchestrator",
+    "airouter",
+    "ai-api-gateway",
+    "orina2api",
+    "litellm",
+    "portkey",
+    "one-api",
+    "new-api",
+)
+"""Whose configurations `config import` reads; `proxy.core.config.foreign` knows them by these words."""
 _FIELDS = ("models", "routes", "cidrs", "expires", "rpm", "tpm", "concurrency", "owner", "team")
 """Options of `keys create`: fields of a key in the configuration file."""
 
@@ -64,8 +76,20 @@ def register(commands: Any) -> None:
 
 def register_import(config: Any) -> None:
     """Add `config import`."""
-    parser = config.add_parser("import", help="take a document into the database")
-    parser.add_argument("file", metavar="FILE", help="YAML, as an export has it; '-' is stdin")
+    parser = config.add_parser(
+        "import",
+        help="take a document into the database, or print another program's configuration as ours",
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="YAML, as an export has it, or another program's file; '-' is stdin; "
+        "none: another program's file that is here, else its variables",
+    )
+    parser.add_argument(
+        "--from", dest="program", choices=PROGRAMS, help="whose file it is, where that is not plain"
+    )
     config_option(parser)
     parser.add_argument(
         "--mode",
@@ -103,10 +127,23 @@ def config_path(given: Path | None) -> Path:
     for candidate in CANDIDATES:
         if Path(candidate).is_file():
             return Path(candidate)
+    other = _other()
+    if other is not None:
+        return other
     return leave(
         CONFIGURATION,
         "no configuration: pass --config FILE or set HEADRACE_CONFIG; 'headrace demo' needs none",
     )
+
+
+def _other() -> Path | None:
+    """Another program's configuration, where there is none of ours."""
+    from proxy.core.config import foreign
+
+    for candidate in foreign.FILES:
+        if Path(candidate).is_file():
+            return Path(candidate)
+    return Path(foreign.FROM_ENVIRONMENT) if foreign.is_in(os.environ) else None
 
 
 def leave(code: int, message: str) -> NoReturn:
@@ -179,8 +216,11 @@ def _keys_revoke(options: argparse.Namespace) -> int:
 
 
 def _config_import(options: argparse.Namespace) -> int:
-    from proxy.control import import_command
+    from proxy.control import foreign_command, import_command
 
+    code = foreign_command.run(options.file, options.program)
+    if code is not None:
+        return code
     return _on_file(
         lambda config: import_command.run(
             config, options.file, mode=options.mode, dry_run=options.dry_run, as_json=options.json

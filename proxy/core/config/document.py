@@ -31,7 +31,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null"))
-_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -160,7 +160,7 @@ def _build(node: Node, path: Path, scalar: Callable[[Path, Leaf], Scalar]) -> An
 
 def compose(text: str, file: str) -> Document:
     """Read YAML text. What cannot be parsed at all is a `ConfigError`; the rest is in `problems`."""
-    bad = _NOT_YAML.search(text)
+    bad = NOT_YAML.search(text)
     if bad is not None:
         raise _syntax_error(
             text,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from pydantic import ValidationError
 
-from proxy.core.config import explain
+from proxy.core.config import explain, foreign
 from proxy.core.config.checks import Check
 from proxy.core.config.document import Document, Leaf, compose, resolve
 from proxy.core.config.later import remove_later
@@ -23,6 +23,8 @@ from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from proxy.core.config.foreign import Foreign
 
 MASTER_KEY = "HEADRACE_MASTER_KEY"
 """The variable master keys come from where the file does not name any."""
@@ -41,8 +43,14 @@ class Loaded(Struct, frozen=True, eq=False):
 
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Loaded:
-    """Read and check a file. Raises ConfigError with every problem there is."""
+    """Read and check a file, ours or one of another program's. Raises ConfigError with every problem there is.
+
+    `env:` in place of a file: the variables of this process are another program's configuration.
+    """
+    env = os.environ if env is None else env
     file = FilePath(path)
+    if str(path) == foreign.FROM_ENVIRONMENT:
+        return _translated(foreign.from_environment(env), env, FilePath())
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -55,6 +63,9 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
         raise ConfigError(
             [Problem(str(file), line, 1, "", "not UTF-8: save the file as UTF-8")]
         ) from None
+    found = foreign.read(text, str(file), env, file.parent)
+    if found is not None:
+        return _translated(found, env, file.parent)
     return parse(text, str(file), env, file.parent)
 
 
@@ -65,17 +76,32 @@ def parse(
     folder: FilePath | None = None,
 ) -> Loaded:
     """Check a text. Raises ConfigError. Names of files in it are relative to `folder`."""
-    document = compose(text, file)
-    reading = _Reading(
-        document, References(os.environ if env is None else env, folder or FilePath())
-    )
+    env = os.environ if env is None else env
+    return _loaded(compose(text, file), env, folder or FilePath())
+
+
+def _translated(found: Foreign, env: Mapping[str, str], folder: FilePath) -> Loaded:
+    """Another program's configuration; what it says that has no place here is among the warnings."""
+    if not found.serves:
+        message = f"a configuration of {found.program}; 'headrace config import FILE' prints it as one of ours"
+        raise ConfigError([Problem(found.file, 1, 1, "", message)])
+    return _loaded(found.document(), env, folder, found.warnings)
+
+
+def _loaded(
+    document: Document,
+    env: Mapping[str, str],
+    folder: FilePath,
+    warnings: tuple[Problem, ...] = (),
+) -> Loaded:
+    reading = _Reading(document, References(env, folder))
     config = reading.config()
-    remarks = Remarks(config, document, reading.unset).run()
+    remarks = (*warnings, *Remarks(config, document, reading.unset).run())
     hidden = tuple(
         Secret(value) for value in sorted(reading.references.hidden, key=len, reverse=True)
     )
     in_order = tuple(sorted(remarks, key=lambda problem: problem.line))
-    return Loaded(config, in_order, file, document, hidden)
+    return Loaded(config, in_order, document.file, document, hidden)
 
 
 class _Reading:

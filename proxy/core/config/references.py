@@ -22,7 +22,7 @@ _MAX_NESTING = 8
 _REFERENCE = re.compile(
     r"\$\{(?:file:(?P<file>[^${}]+)\}|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<end>\}|:-))"
 )
-_SECRET_NAME = re.compile(
+SECRET_NAME = re.compile(
     r"key|token|secret|passw|passphrase|credential|auth|pwd|dsn|cookie", re.IGNORECASE
 )
 
@@ -108,7 +108,7 @@ class References:
         return self._expand(text[match.end() : end], nesting + 1), end + 1
 
     def _known(self, name: str, value: str) -> str:
-        if _SECRET_NAME.search(name):
+        if SECRET_NAME.search(name):
             self.hide(value)
         return value
 

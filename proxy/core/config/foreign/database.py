@@ -1,0 +1,101 @@
+"""Where those programs keep things, and where we do instead.
+
+A database of theirs is never opened: an SQLite file gets a neighbour, `headrace.db`. A PostgreSQL database is shared,
+ours are other tables. There is no MySQL here, and to start without it would be to lose what is managed.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from proxy.core.config.foreign.source import Said, usual
+from proxy.core.config.problem import sentence
+
+if TYPE_CHECKING:
+    from proxy.core.config.foreign.source import Sheet
+
+FILE = "headrace.db"
+_MYSQL = "SQLite or PostgreSQL"
+_ADVICE = "there is no MySQL here; name a PostgreSQL database, or SQLite"
+_PARTS = {
+    "host": ("host", "server"),
+    "port": ("port",),
+    "user": ("username", "userid", "user", "uid"),
+    "password": ("password", "pwd"),
+    "name": ("database", "db", "initialcatalog"),
+}
+"""Words of a connection string, spaces left out."""
+
+
+def refused(sheet: Sheet, said: Said) -> None:
+    """MySQL."""
+    sheet.error(said.origin, sentence(_MYSQL, "MySQL", _ADVICE))
+
+
+def beside(sheet: Sheet, said: Said, path: str) -> Said:
+    """The URL of an SQLite file of ours in the folder of theirs."""
+    ours = PurePosixPath(path.replace("\\", "/")).with_name(FILE)
+    sheet.warn(
+        said.origin,
+        f"this file is left alone, and what is in it is not taken over: {FILE} beside it is used",
+    )
+    return said.as_(f"sqlite:///{ours}")
+
+
+def from_url(sheet: Sheet, said: Said) -> Said | None:
+    """A URL as SQLAlchemy has it: `sqlite:///./data/x.db`, `postgresql+asyncpg://…`, `mysql+asyncmy://…`."""
+    scheme, _, rest = str(said.value).partition("://")
+    kind = scheme.partition("+")[0].casefold()
+    if kind in ("mysql", "mariadb"):
+        refused(sheet, said)
+        return None
+    if kind in ("postgresql", "postgres"):
+        return said if scheme == kind else said.as_(f"{kind}://{rest}")
+    if (
+        kind == "sqlite"
+        and rest.startswith("/")
+        and rest[1:].partition("?")[0] not in ("", ":memory:")
+    ):
+        return beside(sheet, said, rest[1:].partition("?")[0])
+    if kind == "sqlite":
+        return said.as_("", "only in memory there: nothing is kept")
+    found = "another address"
+    sheet.error(said.origin, sentence("sqlite:///… or postgresql://…", found))
+    return None
+
+
+def from_string(sheet: Sheet, said: Said) -> Said | None:
+    """A connection string of .NET, of SQLite or of PostgreSQL: `Data Source=…`, `Host=…;Database=…`."""
+    text = str(said.value)
+    if "://" in text:
+        return from_url(sheet, said)
+    parts = {
+        re.sub(r"\s", "", name).casefold(): value.strip().strip("\"'")
+        for name, _, value in (part.partition("=") for part in text.split(";"))
+        if value.strip()
+    }
+    file = parts.get("datasource") or parts.get("filename")
+    if file is not None and not parts.keys() & {"uid", "pwd", "userid"}:
+        return beside(sheet, said, file) if file != ":memory:" else said.as_("")
+    found = {
+        ours: next((parts[name] for name in names if name in parts), "")
+        for ours, names in _PARTS.items()
+    }
+    if not found["host"] or not found["name"]:
+        sheet.error(
+            said.origin, sentence("Data Source=FILE, or Host=…;Database=…", "something else")
+        )
+        return None
+    user = quote(found["user"], safe="")
+    password = f":{quote(found['password'], safe='')}" if found["password"] else ""
+    port = f":{found['port']}" if found["port"] else ""
+    at = f"{user}{password}@" if user else ""
+    return said.as_(f"postgresql://{at}{found['host']}{port}/{quote(found['name'], safe='')}")
+
+
+def usually(path: str) -> Said:
+    """The file of ours that stands for theirs where nothing is said."""
+    return usual(f"sqlite:///{PurePosixPath(path).with_name(FILE)}")

@@ -1,0 +1,282 @@
+"""LiteLLM's `config.yaml`, and an export of its virtual keys.
+
+What has no equal here is named with the nearest thing. (docs.litellm.ai: proxy/configs, proxy/config_settings,
+proxy/reliability, routing, proxy/virtual_keys.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from proxy.core.config.foreign import access, database, litellm_keys
+from proxy.core.config.foreign.litellm_models import Models, text
+from proxy.core.config.foreign.source import Given, Said, usual
+from proxy.core.config.foreign.tree import Reference
+
+if TYPE_CHECKING:
+    from proxy.core.config.foreign.source import Sheet
+
+NAME = "LiteLLM"
+PORT = 4000
+SECTIONS = (
+    "model_list",
+    "router_settings",
+    "litellm_settings",
+    "general_settings",
+    "environment_variables",
+)
+_STRATEGIES = {
+    "simple-shuffle": "weighted_random",
+    "least-busy": "least_inflight",
+    "usage-based-routing": "least_used",
+    "usage-based-routing-v2": "least_used",
+    "latency-based-routing": "ttft",
+    "cost-based-routing": "cost",
+}
+_FALLBACKS = {
+    "fallbacks": "fallbacks",
+    "context_window_fallbacks": "fallbacks_context",
+    "content_policy_fallbacks": "fallbacks_content",
+}
+_REDIS = ("redis_host", "redis_port", "redis_password", "redis_url")
+_SAME = frozenset(
+    (
+        "enable_pre_call_checks",
+        "drop_params",
+        "turn_off_message_logging",
+        "redact_user_api_key_info",
+        "set_verbose",
+        "debug_level",
+        "background_health_checks",
+        "store_model_in_db",
+        "disable_spend_logs",
+    )
+)
+"""What is so here anyway, or is said by another field."""
+_NEAREST = {
+    "retry_policy": "what each cause of failure permits is a table, docs/routing.md",
+    "allowed_fails_policy": "health.max_errors",
+    "routing_strategy_args": "models.*.performance",
+    "max_fallbacks": "defaults.retry.max_attempts",
+    "alerting": "rules over /metrics",
+    "alerting_threshold": "rules over /metrics",
+    "alert_types": "rules over /metrics",
+    "custom_auth": "virtual keys",
+    "enable_jwt_auth": "virtual keys",
+    "litellm_jwtauth": "virtual keys",
+    "key_management_system": "references to files: file:/run/secrets/…",
+    "key_management_settings": "references to files: file:/run/secrets/…",
+    "allowed_routes": "routes of a virtual key",
+    "public_routes": "auth.exempt",
+    "allowed_ips": "cidrs of a virtual key",
+    "max_request_size_mb": "server.max_body",
+    "max_response_size_mb": "defaults.timeouts.total",
+    "cache_params": "models.*.cache",
+    "guardrails": "a proxy behind or before this one",
+    "default_team_settings": "teams",
+    "upperbound_key_generate_params": "teams",
+    "default_key_generate_params": "the fields of a virtual key",
+    "pass_through_endpoints": "a provider of its own with dialects",
+    "database_connection_pool_limit": "one connection for each worker, and one that listens",
+    "ssl_verify": "providers.*.verify_tls",
+    "proxy_budget_rescheduler_min_time": "budgets begin anew by the calendar",
+    "user_header_name": "keys have owners",
+}
+
+
+_WATCHING = "metrics at /metrics, spans under tracing"
+
+
+def recognised(names: dict[str, Any]) -> bool:
+    """Whether the top of a document is one of these."""
+    return isinstance(names.get("model_list"), list) or (
+        bool(names) and names.keys() <= set(SECTIONS)
+    )
+
+
+def translate(sheet: Sheet, content: dict[str, Any]) -> dict[str, Any]:
+    """The same in our words."""
+    top = Given(sheet, content)
+    models = Models(sheet)
+    for entry in top.each("model_list"):
+        models.take(entry)
+    router, library, general = (top.section(name) for name in SECTIONS[1:4])
+    for name, value in top.mapping("environment_variables").items():
+        at = value.origin if isinstance(value, Said) else None
+        sheet.warn(at, f"set {name} in the environment of the proxy: a file here sets none")
+    _fallbacks(sheet, models.models, router, library)
+    _aliases(sheet, models.models, router)
+    _cache(models.models, library)
+    _callbacks(library)
+    master = general.text("master_key")
+    master = None if master is None else text(master)
+    url = general.text("database_url")
+    level = next((section for section in (library, router) if _on(section, "set_verbose")), None)
+    translated = {
+        **access.sections(
+            sheet,
+            host=usual("0.0.0.0") if master is not None else None,  # noqa: S104 - as there
+            port=usual(PORT),
+            ours=Given(sheet, {}),
+            token=master,
+        ),
+        "store": {"url": None if url is None else _store(sheet, text(url))},
+        "defaults": {
+            "strategy": _strategy(sheet, router),
+            **_patience(router, library),
+        },
+        "health": _health(router, general),
+        "logging": {
+            "level": None if level is None else "debug",
+            "format": "json" if _on(library, "json_logs") else None,
+        },
+        "limits": _limits(library, general),
+        "shared": {"url": _redis(router)},
+        "providers": models.providers,
+        "models": models.models,
+        "keys": None if master is None else [{"name": "master", "key": master}],
+    }
+    for section in (router, library, general):
+        for name in section.left():
+            if name in _SAME:
+                section.take(name)
+            elif name in _NEAREST:
+                section.leave(name, f"not here; the nearest is: {_NEAREST[name]}")
+        section.done()
+    top.done()
+    return translated
+
+
+def _callbacks(library: Given) -> None:
+    """Prometheus needs none here; of the others, each is named."""
+    for name in ("callbacks", "success_callback", "failure_callback", "service_callbacks"):
+        for said in library.texts(name):
+            if said.value != "prometheus":
+                message = f"{said.value} is not here; the nearest is: {_WATCHING}"
+                library.sheet.warn(said.origin, message)
+
+
+def _on(section: Given, name: str) -> bool:
+    found = section.switch(name)
+    return found is not None and bool(found.value)
+
+
+def _strategy(sheet: Sheet, router: Given) -> Said | None:
+    said = router.text("routing_strategy", "simple-shuffle")
+    if said is None:
+        return None
+    known = _STRATEGIES.get(str(said.value))
+    if known is None:
+        sheet.warn(said.origin, "no such strategy here; the nearest is: p2c")
+    return said.as_(known or "p2c", "" if said.origin else "usual there")
+
+
+def _patience(router: Given, library: Given) -> dict[str, Any]:
+    """How long, and how often."""
+    whole = router.number("timeout", least=0.001) or library.number("request_timeout", least=0.001)
+    library.take("request_timeout")
+    first = router.number("stream_timeout", least=0.001) or whole
+    retries = router.whole("num_retries") or library.whole("num_retries")
+    library.take("num_retries")
+    return {
+        "timeouts": {"request": whole, "ttft": first},
+        "retry": {"count": retries, "base": router.number("retry_after")},
+    }
+
+
+def _health(router: Given, general: Given) -> dict[str, Any]:
+    fails = router.whole("allowed_fails")
+    return {
+        # There a deployment rests when it fails more often than that, here when it fails so often.
+        "max_errors": None if fails is None else fails.as_(fails.value + 1),
+        "open_base": router.number("cooldown_time", least=0.001),
+        "interval": general.number("health_check_interval", least=0.001),
+    }
+
+
+def _limits(library: Given, general: Given) -> dict[str, Any]:
+    budget = library.number("max_budget", least=1e-9)
+    period = library.text("budget_duration")
+    concurrency = general.whole("global_max_parallel_requests", least=1)
+    return {
+        "concurrency": concurrency or general.whole("max_parallel_requests", least=1),
+        "budget": litellm_keys.budget(library.sheet, budget, period),
+    }
+
+
+def _store(sheet: Sheet, url: Said) -> Said | None:
+    return url if isinstance(url.value, Reference) else database.from_url(sheet, url)
+
+
+def _redis(router: Given) -> Said | None:
+    found = {name: router.text(name) for name in _REDIS}
+    if (url := found["redis_url"]) is not None:
+        return text(url)
+    host, port, password = (found[name] for name in _REDIS[:3])
+    if host is None:
+        return None
+
+    def bare(said: Said) -> str:
+        value = text(said).value
+        return value.text if isinstance(value, Reference) else str(value).replace("${", "$${")
+
+    login = "" if password is None else f":{bare(password)}@"
+    at = "6379" if port is None else bare(port)
+    return host.as_(Reference(f"redis://{login}{bare(host)}:{at}/0"))
+
+
+# --- models ---
+
+
+def _fallbacks(sheet: Sheet, models: dict[str, Any], *sections: Given) -> None:
+    for section in sections:
+        for theirs, ours in _FALLBACKS.items():
+            for entry in section.each(theirs):
+                for name in entry.names():
+                    _fall_back(sheet, models, name, ours, entry.texts(name), entry)
+        for other in section.texts("default_fallbacks"):
+            for name, model in models.items():
+                if name != other.value and other.value in models and "fallbacks" not in model:
+                    model["fallbacks"] = [other]
+
+
+def _fall_back(
+    sheet: Sheet, models: dict[str, Any], name: str, kind: str, to: list[Said], entry: Given
+) -> None:
+    if name not in models:
+        sheet.warn(entry.origin(name), "left out: there is no model of this name")
+        return
+    for other in to:
+        if str(other.value) in models:
+            models[name].setdefault(kind, []).append(other)
+        else:
+            sheet.warn(other.origin, "left out: there is no model of this name")
+
+
+def _aliases(sheet: Sheet, models: dict[str, Any], router: Given) -> None:
+    aliases = router.section("model_group_alias")
+    for alias in aliases.names():
+        tree = aliases.take(alias)
+        target = tree.get("model") if isinstance(tree, dict) else tree
+        if isinstance(tree, dict) and _on(Given(sheet, tree, aliases.below(alias)), "hidden"):
+            sheet.warn(aliases.origin(alias), "an alias is listed here: it cannot be hidden")
+        name = str(target.value) if isinstance(target, Said) else ""
+        if name not in models or not isinstance(target, Said):
+            sheet.warn(aliases.origin(alias), "left out: there is no model of this name")
+        elif alias in models:
+            sheet.warn(aliases.origin(alias), "left out: it is the name of a model, too")
+        else:
+            models[name].setdefault("aliases", []).append(target.as_(alias))
+
+
+def _cache(models: dict[str, Any], library: Given) -> None:
+    on, params = library.switch("cache"), library.section("cache_params")
+    if on is None or not on.value:
+        return
+    ttl = params.number("ttl", 3600, least=0.001)
+    kind = params.text("type", "local")
+    if kind is not None and kind.value != "local":
+        library.sheet.warn(kind.origin, "answers are kept in the memory of each worker")
+    params.done()
+    for model in models.values():
+        model["cache"] = {"ttl": ttl, "requests": on.as_("all")}

@@ -1,0 +1,291 @@
+"""LiteLLM's `model_list`: each entry is one deployment of the model that clients call `model_name`.
+
+(docs.litellm.ai: proxy/configs, routing, proxy/load_balancing.)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from proxy.core.config.foreign import vendors
+from proxy.core.config.foreign.pool import Pool
+from proxy.core.config.foreign.source import Given, Said
+from proxy.core.config.foreign.tree import Reference
+
+if TYPE_CHECKING:
+    from proxy.core.config.foreign.source import Sheet
+
+_VARIABLE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
+_WITHOUT_PREFIX = (("claude", "anthropic"), ("gemini", "gemini"), ("", "openai"))
+"""Beginnings of names that need no provider before them."""
+_MODES = {
+    "chat": "chat",
+    "completion": "completion",
+    "embedding": "embedding",
+    "image_generation": "image",
+    "audio_transcription": "audio",
+    "audio_speech": "audio",
+    "rerank": "rerank",
+    "responses": "chat",
+}
+PARAMS = frozenset(
+    (
+        "temperature",
+        "top_p",
+        "top_k",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "seed",
+        "stop",
+        "user",
+        "response_format",
+        "reasoning_effort",
+        "thinking",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "service_tier",
+        "dimensions",
+        "encoding_format",
+        "extra_body",
+        "metadata",
+        "stream_options",
+        "logprobs",
+        "top_logprobs",
+        "verbosity",
+    )
+)
+"""Parameters of a request: put into those that do not have them, as there."""
+_NEAREST = {
+    "api_version": "Azure's v1 API is used, which needs none",
+    "mock_response": "the simulator answers without a provider: provider.base_url",
+    "tags": "rules choose by metadata: models.*.rules",
+    "vertex_project": "part of base_url",
+    "vertex_location": "part of base_url",
+    "vertex_credentials": "credentials of the provider",
+    "base_model": "prices has the price, under the deployment's model",
+    "max_budget": "limits, teams and keys have budgets; a deployment has a quota",
+    "budget_duration": "limits, teams and keys have budgets; a deployment has a quota",
+    "cooldown_time": "health.open_base, for all deployments",
+    "litellm_credential_name": "credentials of the provider",
+}
+
+
+def text(said: Said) -> Said:
+    """`os.environ/NAME` as a reference of ours."""
+    found = _VARIABLE.fullmatch(str(said.value))
+    return said if found is None else said.as_(Reference(f"${{{found[1]}}}"))
+
+
+class Models:
+    """Reads the entries one after the other."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self._sheet = sheet
+        self._pool = Pool()
+        self.models: dict[str, dict[str, Any]] = {}
+
+    @property
+    def providers(self) -> dict[str, Any]:
+        return self._pool.providers
+
+    def take(self, given: Given) -> None:
+        """One entry of the list."""
+        name, params, info = given.text("model_name"), given.section("litellm_params"), None
+        info = given.section("model_info")
+        limits = {field: given.whole(field, least=1) for field in ("rpm", "tpm")}
+        given.done(("model_name", "litellm_params", "model_info"))
+        upstream = params.text("model")
+        if name is None or upstream is None:
+            self._sheet.warn(
+                given.origin("model_name"),
+                "left out: model_name and litellm_params.model are needed",
+            )
+            return
+        public = str(name.value)
+        if "*" in public[:-1] or public == "*":
+            self._sheet.warn(
+                name.origin,
+                "left out: a wildcard has a beginning and one * at its end here, and a provider: openai/*",
+            )
+            return
+        place = self._provider(params, upstream)
+        if place is None:
+            return
+        provider, model = place
+        deployment = {
+            "provider": upstream.as_(provider),
+            "model": upstream.as_(model),
+            **self._deployment(params),
+            **self._info(info, params),
+        }
+        for field, value in limits.items():
+            deployment[field] = deployment.get(field) or value
+        for key in params.left():
+            if key in PARAMS:
+                deployment.setdefault("param_defaults", {})[key] = _referring(params.take(key))
+            elif key in _NEAREST:
+                params.leave(key, f"not here; the nearest is: {_NEAREST[key]}")
+        params.done()
+        served = self.models.setdefault(public, {"type": self._mode(info), "deployments": []})
+        served["deployments"].append(deployment)
+        info.done()
+
+    # --- the provider ---
+
+    def _provider(self, params: Given, upstream: Said) -> tuple[str, str] | None:
+        """Name of the provider, and of the model there."""
+        written = str(upstream.value)
+        prefix, slash, rest = written.partition("/")
+        custom = params.text("custom_llm_provider")
+        base = params.text("api_base") or params.text("base_url")
+        if custom is not None:
+            prefix, rest = str(custom.value), written.removeprefix(f"{custom.value}/")
+        elif not slash:
+            rest = written
+            prefix = next(word for start, word in _WITHOUT_PREFIX if written.startswith(start))
+        preset = vendors.preset(prefix.removeprefix("text-completion-"))
+        if preset is None:
+            if base is None:
+                nearest = "an OpenAI-compatible address under base_url"
+                self._sheet.warn(
+                    upstream.origin,
+                    f"left out: there is no preset for {prefix!r}; the nearest is {nearest}",
+                )
+                return None
+            rest = rest if vendors.is_nobodys(prefix) else written
+        block = self._block(params, upstream, preset, base)
+        if block is None:
+            return None
+        return self._pool.named(preset or "openai-compatible", block), rest
+
+    def _block(
+        self, params: Given, upstream: Said, preset: str | None, base: Said | None
+    ) -> dict[str, Any] | None:
+        key = params.text("api_key")
+        headers = {
+            name: text(value)
+            for field in ("extra_headers", "headers")
+            for name, value in params.mapping(field).items()
+            if isinstance(value, Said)
+        }
+        organization = params.text("organization")
+        if organization is not None:
+            headers["openai-organization"] = text(organization)
+        block: dict[str, Any] = {
+            # With an address of one's own, OpenAI's preset is any server that speaks like it.
+            "preset": None if preset == "openai" and base is not None else preset,
+            "credentials": None if key is None else [text(key)],
+            "headers": headers,
+        }
+        region = params.text("aws_region_name")
+        if preset == "bedrock":
+            return self._bedrock(params, upstream, block, region)
+        if base is not None:
+            address = str(base.value).rstrip("/")
+            if preset == "azure-openai" and not address.endswith(("/openai", "/v1")):
+                block["base_url"] = self._address(base, f"{address}/openai")
+            else:
+                block["base_url"] = self._address(base, address)
+            block |= vendors.allowances(address)
+        elif preset is not None and not vendors.has_address(preset):
+            self._sheet.warn(upstream.origin, "left out: api_base is needed")
+            return None
+        return block
+
+    def _address(self, base: Said, address: str) -> Said:
+        found = _VARIABLE.match(address)
+        if found is None:
+            return base.as_(address)
+        return base.as_(Reference(f"${{{found[1]}}}{address[found.end() :]}"))
+
+    def _bedrock(
+        self, params: Given, upstream: Said, block: dict[str, Any], region: Said | None
+    ) -> dict[str, Any] | None:
+        access, secret = params.text("aws_access_key_id"), params.text("aws_secret_access_key")
+        place = "us-east-1" if region is None else str(text(region).value)
+        if region is None or place.startswith("Reference"):
+            self._sheet.warn(upstream.origin, f"aws_region_name is taken to be {place}")
+            place = "us-east-1"
+        block["base_url"] = upstream.as_(f"https://bedrock-runtime.{place}.amazonaws.com")
+        if access is not None and secret is not None:
+            block["auth"] = upstream.as_(f"sigv4:{place}")
+            both = f"{_bare(text(access))}:{_bare(text(secret))}"
+            block["credentials"] = [access.as_(Reference(both))]
+        return block
+
+    # --- the rest ---
+
+    def _deployment(self, params: Given) -> dict[str, Any]:
+        timeout, first = (
+            params.number("timeout", least=0.001),
+            params.number("stream_timeout", least=0.001),
+        )
+        retries = params.whole("num_retries") or params.whole("max_retries")
+        params.take("max_retries")
+        order = params.whole("order", least=1)
+        return {
+            "priority": order,
+            "weight": params.whole("weight"),
+            "rpm": params.whole("rpm", least=1),
+            "tpm": params.whole("tpm", least=1),
+            "concurrency": params.whole("max_parallel_requests", least=1),
+            "timeouts": {"request": timeout, "ttft": first or timeout},
+            "retry": None if retries is None else {"count": retries},
+        }
+
+    def _info(self, info: Given, params: Given) -> dict[str, Any]:
+        price: dict[str, Any] = {}
+        for field, ours in (
+            ("input_cost_per_token", "input"),
+            ("output_cost_per_token", "output"),
+            ("cache_read_input_token_cost", "cached"),
+            ("cache_creation_input_token_cost", "cache_write"),
+        ):
+            said = params.number(field) or info.number(field)
+            info.take(field)
+            if said is not None:
+                price[ours] = said.as_(round(said.value * 1e6, 9))
+        for name in ("id", "db_model", "created_at", "updated_at", "created_by", "updated_by"):
+            info.take(name)
+        for name in info.left():
+            if name.startswith("supports_"):
+                info.take(name)
+            elif name in _NEAREST:
+                info.leave(name, f"not here; the nearest is: {_NEAREST[name]}")
+        return {
+            "max_context": info.whole("max_input_tokens", least=1),
+            "price": price,
+        }
+
+    def _mode(self, info: Given) -> Said | None:
+        mode = info.text("mode")
+        if mode is None:
+            return None
+        known = _MODES.get(str(mode.value))
+        if known is None:
+            self._sheet.warn(mode.origin, "no type here; the nearest is to leave it out")
+            return None
+        return mode.as_(known)
+
+
+def _bare(said: Said) -> str:
+    return (
+        said.value.text
+        if isinstance(said.value, Reference)
+        else str(said.value).replace("${", "$${")
+    )
+
+
+def _referring(tree: Any) -> Any:
+    """A tree with the variables in it as references."""
+    if isinstance(tree, dict):
+        return {name: _referring(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_referring(value) for value in tree]
+    return text(tree) if isinstance(tree, Said) and isinstance(tree.value, str) else tree

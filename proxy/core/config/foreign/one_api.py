@@ -1,0 +1,235 @@
+"""Channels of One API and of New API, which number vendors differently from 26 on.
+
+A channel is an account with a vendor, and one deployment for each model it lists. There a larger `priority` goes
+first, here a smaller one. (github.com/songquanpeng/one-api: model/channel.go, relay/channeltype;
+github.com/QuantumNous/new-api: model/channel.go, constant/channel.go.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from proxy.core.config.foreign import vendors
+from proxy.core.config.foreign.pool import Pool
+from proxy.core.config.foreign.source import Given, Own, Said, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.core.config.foreign.source import Sheet
+
+NAME, NEWER = "One API", "New API"
+ENABLED = 1
+_BOTH: Mapping[int, str] = {
+    1: "openai",
+    3: "azure-openai",
+    8: "",
+    14: "anthropic",
+    16: "zhipu",
+    17: "dashscope",
+    20: "openrouter",
+    24: "gemini",
+    25: "moonshot",
+}
+"""Type to preset; empty: OpenAI-compatible, at the address of the channel."""
+TYPES: Mapping[str, Mapping[int, str]] = {
+    NAME: {
+        **_BOTH,
+        27: "minimax",
+        28: "mistral",
+        29: "groq",
+        30: "ollama",
+        35: "cohere",
+        36: "deepseek",
+        39: "together",
+        40: "volcengine",
+        45: "xai",
+        50: "",
+    },
+    NEWER: {
+        **_BOTH,
+        4: "ollama",
+        26: "zhipu",
+        27: "perplexity",
+        34: "cohere",
+        35: "minimax",
+        40: "siliconflow",
+        42: "mistral",
+        43: "deepseek",
+        45: "volcengine",
+        48: "xai",
+    },
+}
+_LEFT = frozenset(
+    (
+        "id",
+        "created_time",
+        "test_time",
+        "response_time",
+        "balance",
+        "balance_updated_time",
+        "used_quota",
+        "test_model",
+        "other_info",
+    )
+)
+"""What the program found out."""
+_NEAREST = {
+    "group": "models of a virtual key: which names it may ask for",
+    "tag": "note of the provider",
+    "auto_ban": "health: every deployment is taken out when it fails",
+    "config": "base_url, query and headers of the provider",
+    "other": "query of the provider",
+    "setting": "fields of the provider",
+    "settings": "fields of the provider",
+    "system_prompt": "nothing: prompts are the client's",
+    "status_code_mapping": "what each cause of failure permits is a table, docs/routing.md",
+    "channel_info": "credentials, which all are used",
+    "openai_organization": "headers of the provider: openai-organization",
+    "remark": "note of the provider",
+}
+_NEW_ONLY = frozenset(("auto_ban", "setting", "settings", "tag", "param_override", "channel_info"))
+
+
+def recognised(content: Any) -> str | None:
+    """Whose channels these are, if any."""
+    listed = channels(content)
+    if not listed or not all(
+        isinstance(one, dict) and {"type", "models"} <= one.keys() for one in listed
+    ):
+        return None
+    return NEWER if any(one.keys() & _NEW_ONLY for one in listed) else NAME
+
+
+def channels(content: Any) -> list[Any]:
+    """The list, as the API wraps it or bare."""
+    while isinstance(content, dict):
+        content = content.get("data", content.get("items"))
+    return content if isinstance(content, list) else []
+
+
+def translate(sheet: Sheet, content: Any, program: str) -> dict[str, Any]:
+    """The same in our words."""
+    found = Given(sheet, {"channels": channels(content)}).each("channels")
+    priorities = [one.whole("priority", 0, least=-(2**31)) for one in found]
+    ranks = sorted({0 if one is None else one.value for one in priorities}, reverse=True)
+    reading = _Channels(sheet, TYPES[program])
+    for given, priority in zip(found, priorities, strict=True):
+        rank = ranks.index(0 if priority is None else priority.value) + 1
+        reading.take(given, rank if priority is None else priority.as_(rank))
+    return {
+        "defaults": {"strategy": "weighted_random"},
+        "providers": reading.providers,
+        "models": reading.models,
+    }
+
+
+class _Channels:
+    """Reads channels one after the other."""
+
+    def __init__(self, sheet: Sheet, types: Mapping[int, str]) -> None:
+        self._sheet = sheet
+        self._types = types
+        self._pool = Pool()
+        self.models: dict[str, Any] = {}
+
+    @property
+    def providers(self) -> dict[str, Any]:
+        return self._pool.providers
+
+    def take(self, given: Given, priority: Any) -> None:
+        """One channel."""
+        block = self._provider(given)
+        names = given.text("models")
+        mapping = self._json(given, "model_mapping")
+        overrides = self._json(given, "param_override")
+        weight = given.whole("weight")
+        name = given.text("name") or given.text("id")
+        given.take("id")
+        for field in given.left():
+            if field in _LEFT:
+                given.take(field)
+            elif field in _NEAREST and _says(given.take(field)):
+                message = f"not here; the nearest is: {_NEAREST[field]}"
+                self._sheet.warn(given.origin(field), message)
+        given.done()
+        if block is None or names is None:
+            return
+        label = "channel" if name is None else str(name.value)
+        provider = names.as_(self._pool.named(label, {**block, "param_overrides": overrides}))
+        for public in dict.fromkeys(part.strip() for part in str(names.value).split(",")):
+            if not public:
+                continue
+            there = mapping.get(public)
+            self.models.setdefault(public, {"deployments": []})["deployments"].append(
+                {
+                    "provider": provider,
+                    "model": names.as_(public) if there is None else there,
+                    "priority": priority,
+                    # There a channel without a weight still has a share; here none would leave it out.
+                    "weight": None if weight is None else weight.as_(max(1, weight.value)),
+                }
+            )
+
+    def _provider(self, given: Given) -> dict[str, Any] | None:
+        kind, url = given.whole("type"), given.text("base_url")
+        keys, status = given.text("key"), given.whole("status", ENABLED)
+        if kind is None:
+            return None
+        preset = self._types.get(kind.value)
+        if preset is None or (not preset and url is None):
+            nearest = "an OpenAI-compatible address under base_url"
+            self._sheet.warn(kind.origin, f"left out: type {kind.value}; the nearest is: {nearest}")
+            if url is None:
+                return None
+            preset = ""
+        if url is None and preset and not vendors.has_address(preset):
+            self._sheet.warn(kind.origin, "left out: it needs a base_url")
+            return None
+        if preset == "openai" and url is not None:
+            preset = ""
+        if url is not None and preset == "azure-openai":
+            url = url.as_(f"{str(url.value).rstrip('/')}/openai")
+        return {
+            "preset": kind.as_(preset) if preset else None,
+            "base_url": url,
+            **({} if url is None else vendors.allowances(str(url.value))),
+            "enabled": None if status is None else status.as_(status.value == ENABLED),
+            "credentials": self._keys(keys),
+        }
+
+    def _keys(self, said: Said | None) -> list[Said]:
+        """One a line, or a JSON list."""
+        if said is None:
+            return []
+        text = str(said.value)
+        listed = text.splitlines()
+        if text.startswith("["):
+            try:
+                listed = msgspec.json.decode(text, type=list[str])
+            except msgspec.DecodeError:
+                self._sheet.warn(said.origin, "left out: keys are expected one a line")
+                return []
+        return [said.as_(line.strip()) for line in listed if line.strip()]
+
+    def _json(self, given: Given, field: str) -> Own:
+        """A mapping, as such or as text."""
+        found = given.take(field)
+        if isinstance(found, dict):
+            return Own(found)
+        if not isinstance(found, Said) or not str(found.value or "").strip():
+            return Own()
+        try:
+            decoded = msgspec.json.decode(str(found.value), type=dict[str, Any])
+        except msgspec.DecodeError:
+            self._sheet.warn(given.origin(field), "left out: a JSON object is expected")
+            return Own()
+        return Own(spread(decoded, found))
+
+
+def _says(found: Any) -> bool:
+    """Whether there is anything in it."""
+    value = found.value if isinstance(found, Said) else found
+    return value not in (None, "", 0, "default", "{}", {}, [], "null", 1)
