@@ -122,19 +122,20 @@ class Attempt:
                 await self._mint(upstream, eager=eager)
             if upstream.conversations is not None:
                 await self._converse(upstream.conversations, ttft_limit, eager=eager)
-            trace, context = self.exchange.trace, b""
-            if trace is not None and upstream.provider.propagate:
-                context = trace.context(self)
-            head, body, hide_usage = outbound.render(
-                self.exchange, self.candidate, upstream, self.translation, context
-            )
-            await self._send(upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage)
+            await self._send(upstream, ttft_limit, eager=eager)
             error = self.gate.error
             if error is not None and error.cause is Cause.STALE:
                 upstream.drop_idle()
-                await self._send(
-                    upstream, head, body, ttft_limit, eager=eager, hide_usage=hide_usage, fresh=True
-                )
+                await self._send(upstream, ttft_limit, eager=eager, fresh=True)
+                error = self.gate.error
+            if (
+                error is not None
+                and error.cause is Cause.AUTH
+                and upstream.refused(self._family(), self.candidate.credential)
+            ):
+                # Taken back before its time, perhaps: that is neither the credential's fault nor the client's.
+                await self._mint(upstream, eager=eager)
+                await self._send(upstream, ttft_limit, eager=eager)
                 error = self.gate.error
             self.error = error
             if error is None and self.translation is not None:
@@ -143,8 +144,6 @@ class Attempt:
             self.error = error
         self.answered_at = monotonic()
         if self.error is not None:
-            if self.error.cause is Cause.AUTH and upstream.minter is not None:
-                upstream.refused(self._family(), self.candidate.credential)
             if self.translation is not None:
                 self.error.foreign = not self.translation.verbatim
             deadline = self.exchange.deadline
@@ -218,18 +217,16 @@ class Attempt:
         return None
 
     async def _send(
-        self,
-        upstream: Upstream,
-        head: bytes,
-        body: bytes,
-        ttft_limit: float,
-        *,
-        eager: bool,
-        hide_usage: bool,
-        fresh: bool = False,
+        self, upstream: Upstream, ttft_limit: float, *, eager: bool, fresh: bool = False
     ) -> None:
         exchange = self.exchange
         translation = self.translation
+        trace, context = exchange.trace, b""
+        if trace is not None and upstream.provider.propagate:
+            context = trace.context(self)
+        head, body, hide_usage = outbound.render(
+            exchange, self.candidate, upstream, translation, context
+        )
         endpoint = exchange.endpoint if translation is None else translation.endpoint
         connection, release = await upstream.connect(self._connect_limit(eager), fresh=fresh)
         self.connected_at = monotonic()

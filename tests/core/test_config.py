@@ -519,6 +519,28 @@ def test_wrong_dialects_are_explained(dialects: Any, message: str) -> None:
     assert message in only(provider(dialects=dialects))
 
 
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({"auth": "google"}, True),
+        ({"auth": {"openai": "google"}}, True),
+        ({"auth": {"gemini": "google"}}, False),
+        ({"auth": {"openai": "google"}, "dialects": ["openai.chat", "gemini.generate"]}, False),
+        ({"auth": "entra"}, False),
+        ({}, False),
+    ],
+)
+def test_a_document_is_a_credential_only_where_it_is_never_presented(
+    fields: dict[str, Any], fits: bool
+) -> None:
+    text = provider(credentials=['{"type": "service_account",\n "private_key": "a b"}'], **fields)
+
+    if fits:
+        assert read(text).providers["p"].credentials[0].key.reveal().startswith("{")
+    else:
+        assert "visible ASCII" in only(text)
+
+
 def test_a_path_may_have_two_variants() -> None:
     root = "/{model}:{rawPredict|streamRawPredict}"
     found = read(provider(dialects={"anthropic.messages": root})).providers["p"]

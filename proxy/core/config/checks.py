@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from proxy.core import surfaces
 from proxy.core.address import is_loopback
 from proxy.core.config import address, allowances, conversations
@@ -206,7 +208,9 @@ class Check:
         credentials = block.get("credentials")
         listed = credentials if isinstance(credentials, list) else [credentials]
         for index, item in enumerate(listed):
-            self._token((*path, "credentials", index), table(item).get("key", item))
+            key = table(item).get("key", item)
+            if not (_buys_tokens(block) and _is_object(key)):
+                self._token((*path, "credentials", index), key)
 
     def _auth_headers(self, path: Path, auth: Any) -> None:
         places = {(*path, family): place for family, place in table(auth).items()} or {path: auth}
@@ -265,9 +269,9 @@ class Check:
             for field, bounds in table(table(block).get("clamp")).items():
                 where = (*path, name, "clamp", field)
                 numbers = isinstance(bounds, list) and len(bounds) == 2
-                if numbers and all(isinstance(one, int | float) for one in bounds):
-                    if bounds[0] > bounds[1]:
-                        self._report(where, "the least, then the most", str(bounds), "swap them")
+                numbers = numbers and all(isinstance(one, int | float) for one in bounds)
+                if numbers and bounds[0] > bounds[1]:
+                    self._report(where, "the least, then the most", str(bounds), "swap them")
 
     def _prefer(self, path: Path, names: Any) -> None:
         listed = texts([names] if isinstance(names, str) else names)
@@ -477,3 +481,21 @@ def _is_route(pattern: str) -> bool:
     if start != pattern:
         return any(name.startswith(start) for name in surfaces.OPERATIONS)
     return pattern in surfaces.OPERATIONS
+
+
+def _buys_tokens(block: Table) -> bool:
+    """Whether its credential is never presented itself: for Google it may be a document, with spaces and lines in it."""
+    auth = block.get("auth")
+    if isinstance(auth, dict):
+        spoken = {surfaces.family(str(name)) for name in block.get("dialects") or surfaces.OPENAI}
+        places = [auth.get(family) for family in spoken]
+    else:
+        places = [auth]
+    return all(isinstance(one, str) and one.strip().startswith("google") for one in places)
+
+
+def _is_object(key: Any) -> bool:
+    try:
+        return isinstance(key, str) and isinstance(orjson.loads(key), dict)
+    except orjson.JSONDecodeError:
+        return False

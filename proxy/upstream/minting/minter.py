@@ -32,6 +32,8 @@ EARLY = 0.2
 """Of its life: when so much is left the next one is asked for, while this one goes on being used."""
 SECONDS = 10.0
 """For one question; several may be needed."""
+TRUST = 60.0
+"""Seconds after a new one because of a refusal: another refusal is about something else, rights for example."""
 PAUSE = 2.0
 """Seconds after a failure in which nobody asks again."""
 _MOST = 1024 * 1024
@@ -48,6 +50,8 @@ class _Held(Struct):
     """Both of the monotonic clock."""
     failed: UpstreamError | None = None
     again: float = 0.0
+    trusted: float = 0.0
+    """Until then a refusal is not thought to be about what was minted."""
 
 
 def wanted(auth: Auth, credential: Credential | None) -> bool:
@@ -95,11 +99,13 @@ class Minter:
         if failed is not None:
             raise UpstreamError(failed.cause, sent=False)
 
-    def forget(self, auth: Auth, credential: Credential) -> None:
-        """It is refused, whatever its life was to be: the next request has a new one."""
-        held = self._held.get(_key(auth, credential))
-        if held is not None:
-            held.ends = 0.0
+    def forget(self, auth: Auth, credential: Credential) -> bool:
+        """It is refused, whatever its life was to be. Whether a new one may help: not so soon after the last time."""
+        held, at = self._held.get(_key(auth, credential)), monotonic()
+        if held is None or at < held.trusted:
+            return False
+        held.ends, held.trusted = 0.0, at + TRUST
+        return True
 
     async def close(self) -> None:
         """Ask no more."""

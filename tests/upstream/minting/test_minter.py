@@ -96,11 +96,18 @@ async def test_one_that_has_ended_is_waited_for(bank: Bank, hands: Hands) -> Non
 
 async def test_one_that_is_refused_is_had_anew(bank: Bank, hands: Hands) -> None:
     ours = Minter()
+    assert not ours.forget(AUTH, KEY)
     await ours.ready(AUTH, KEY, 5)
-    ours.forget(AUTH, KEY)
+    assert ours.forget(AUTH, KEY)
     await ours.ready(AUTH, KEY, 5)
-
     assert ours.text(AUTH, KEY) == "token-2"
+
+    # That one too: so it is not the token.
+    assert not ours.forget(AUTH, KEY)
+    await ours.ready(AUTH, KEY, 5)
+    assert ours.text(AUTH, KEY) == "token-2"
+    hands.advance(61)
+    assert ours.forget(AUTH, KEY)
     await ours.close()
 
 
