@@ -2,7 +2,7 @@
 
 Checked is who is out or degraded, or failed the last check, every 30 s; and who was not asked for `health.interval`. Never
 more than four at once, each within 5 s, by one worker of a host. One question for a provider's list of models stands for
-all of its deployments that are due.
+all of its deployments that are due. Of several hosts one looks at those that nobody asks, for all of them (`leading`).
 
 A check of a deployment that is out is a probe, for which there is one place for all workers, clients' requests included.
 What a list of models cannot show is not concluded from it: it does not undo failures of requests, and a credential that it
@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.control import asking
+from proxy.control.leading import STAND_IN, Leading, Word, digest
 from proxy.core import tasks
 from proxy.core.clock import monotonic
 from proxy.core.errors import Cause
@@ -44,7 +45,9 @@ Due = tuple["Deployment", "DeploymentState"]
 class Prober:
     """One a worker; it does nothing until `tick` is called."""
 
-    def __init__(self, state: State, pool: UpstreamPool) -> None:
+    def __init__(self, state: State, pool: UpstreamPool, leading: Leading | None = None) -> None:
+        self.leading = leading or Leading()
+        self.leading.hear = self._told
         self._state = state
         self._pool = pool
         self.due = 0.0
@@ -54,6 +57,10 @@ class Prober:
         self._deployments: dict[str, Deployment] = {}
         self._next: dict[str, float] = {}
         """When each is looked at again."""
+        self._seen: dict[str, float] = {}
+        """When another host looked at it for us."""
+        self._doubted: set[str] = set()
+        """Which of them did not answer there."""
         self._waiting: deque[tuple[Sequence[Due], bool]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._turns: dict[str, int] = {}
@@ -90,6 +97,8 @@ class Prober:
             for model in (*snapshot.models.values(), *(one for _, one in snapshot.wildcards)):
                 self._deployments.update((one.id, one) for tier in model.tiers for one in tier)
         self._next = {id: self._next.get(id) or now + self._pause() for id in self._deployments}
+        self._seen = {id: at for id, at in self._seen.items() if id in self._deployments}
+        self._doubted &= self._deployments.keys()
 
     def _pause(self) -> float:
         every = min(EVERY, self._state.live.rules.interval)
@@ -122,8 +131,27 @@ class Prober:
             return min(max(state.until - now, 0.0), 1.0)
         if state.health < 1.0 or state.streak or state.checked == Check.FAILED:
             return 0.0
-        seen = max(state.last_used, state.checked_at, self._began)
-        return min(max(seen + self._state.live.rules.interval - now, 0.0), EVERY)
+        if state.id in self._doubted:
+            return 0.0
+        interval = self._state.live.rules.interval
+        if not self.leading.leads:
+            interval *= STAND_IN
+        seen = max(state.last_used, state.checked_at, self._began, self._seen.get(state.id, 0.0))
+        return min(max(seen + interval - now, 0.0), EVERY)
+
+    def _told(self, word: Word) -> None:
+        """The leader has looked at some of ours."""
+        now, states = monotonic(), self._state.live.deployments
+        for id in self._deployments:
+            state = states.get(id)
+            if state is None or digest(state) not in word.digests:
+                continue
+            if word.doubt and now - state.last_used > self._state.live.rules.interval:
+                self._doubted.add(id)
+                # Not all hosts at the same moment.
+                self._next[id] = now + self._state.rng.uniform(0.0, PATIENCE)
+            else:
+                self._seen[id] = now
 
     async def _check(self, group: Sequence[Due], *, costs: bool) -> None:
         """Ask for all of them together, and let each know."""
@@ -169,6 +197,7 @@ class Prober:
         costs: bool,
     ) -> None:
         now, rng = monotonic(), self._state.rng
+        self.leading.tell((state for _, state, _ in asked), doubt=outcome is Check.FAILED)
         for deployment, state, probe in asked:
             if outcome is Check.FAILED:
                 state.bad(now, 1.0, probe, rng)
@@ -179,6 +208,7 @@ class Prober:
             elif probe == PROBE:
                 state.release_probe()
             state.note_check(now, outcome)
+            self._doubted.discard(deployment.id)
             self._state.metrics.health_checks.child(deployment.id, outcome.name.lower()).inc()
 
 

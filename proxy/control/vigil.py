@@ -1,7 +1,8 @@
 """What a worker does about health while nobody asks: hears from the others, compares, has deployments checked.
 
 50 ms    take over what other workers of the host have written, where there are others
-1 s      compare the pace of deployments; and, in one worker of the host, see who is to be checked (`probing`)
+1 s      compare the pace of deployments; and, in one worker of the host, see who is to be checked (`probing`), and whether
+         this host is the one of all that looks at what nobody uses (`leading`)
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ async def keep(live: Live, prober: Prober) -> None:
                 due = now + TICK
                 if live.groups:
                     siblings.compare(live, now)
-                if prober.due <= now and (sharing is None or sharing.board.lead()):
-                    prober.tick(now)
+                if sharing is None or sharing.board.lead():
+                    prober.leading.begin()
+                    if prober.due <= now:
+                        prober.tick(now)
     finally:
+        await prober.leading.close()
         prober.close()
         if sharing is not None:
             sharing.board.resign()

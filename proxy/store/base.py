@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from proxy.store.bulk import Insert
+    from proxy.store.contest import Contest
 
 Row = tuple[Any, ...]
 
@@ -115,4 +116,8 @@ class Store(Session, Protocol):
         its file. Both call it as soon as they have begun to. Returns at once. Nobody may rely on it: it saves
         waiting for the next poll.
         """
+        ...
+
+    def contend(self) -> Contest | None:
+        """A new contest with all hosts of this database for who leads them. None: it is one host's, which leads."""
         ...

@@ -20,6 +20,7 @@ from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown,
 
 if TYPE_CHECKING:
     from proxy.store.bulk import Insert
+    from proxy.store.contest import Contest
     from proxy.store.migrations import Migration
 
 
@@ -35,6 +36,8 @@ class Backend(Session, Protocol):
     def transaction(self) -> AbstractAsyncContextManager[Session]: ...
 
     async def listen(self, wake: Callable[[], None]) -> None: ...
+
+    def contend(self) -> Contest | None: ...
 
     async def close(self) -> None: ...
 
@@ -228,6 +231,9 @@ class Database:
 
     async def listen(self, wake: Callable[[], None]) -> None:
         await self._back_end.listen(wake)
+
+    def contend(self) -> Contest | None:
+        return self._back_end.contend()
 
     async def close(self) -> None:
         await self._back_end.close()

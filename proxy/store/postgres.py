@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core.tasks import spawn
 from proxy.store.base import ADMIN_TIMEOUT, CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown
+from proxy.store.contest import Contest
 from proxy.store.pool import Connection, Pool, connect, within
 
 if TYPE_CHECKING:
@@ -204,6 +205,12 @@ class Postgres:
                 pass
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, most)
+
+    def contend(self) -> Contest:
+        async def tell(channel: str, text: str) -> None:
+            await self.fetch("SELECT pg_notify($1, $2)", channel, text)
+
+        return Contest(self._url, tell)
 
     async def close(self) -> None:
         if self._listening is not None:

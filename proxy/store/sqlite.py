@@ -386,6 +386,9 @@ class Sqlite:
         if self._watching is None:
             self._watching = spawn(self._watch(wake), name="sqlite watch")
 
+    def contend(self) -> None:
+        """There are no other hosts."""
+
     async def _watch(self, wake: Callable[[], None]) -> None:
         seen: tuple[Any, ...] = ()
         while True:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from proxy.control.probing import AT_ONCE, Prober
+from proxy.control.leading import Leading, Word, digest
+from proxy.control.probing import AT_ONCE, PATIENCE, Prober
 from proxy.core.clock import Hands, monotonic
 from proxy.core.errors import Cause
 from proxy.core.metrics import Metrics
@@ -24,6 +25,8 @@ from proxy.state.live import DeploymentState, Live
 from proxy.state.rests import Refusal
 from proxy.state.sharing import Sharing
 from proxy.state.state import State
+from proxy.store import postgres  # noqa: F401 - imported here, where it blocks no loop
+from proxy.store.opening import open_store
 from proxy.upstream.pool import UpstreamPool
 from tests.gateway.served import whole
 from tests.line.harness import read_request, scripted, until
@@ -461,3 +464,65 @@ async def test_another_worker_has_taken_the_probe(site: Site, hands: Hands, boar
     await site.tick(hands, 40.0)
 
     assert site.requests == []
+
+
+# --- several hosts ---
+
+
+def follower(site: Site) -> Prober:
+    """A prober of a host that does not lead: its contest never began."""
+    leading = Leading(open_store("postgresql://nobody@127.0.0.1:1/none"))
+    site.prober = Prober(site.state, site.pool, leading)
+    site.prober.tick(monotonic())
+    return site.prober
+
+
+async def test_a_host_that_does_not_lead_waits_for_the_one_that_does(
+    site: Site, hands: Hands
+) -> None:
+    site.serve(site.deployment(), interval=100)
+    prober = follower(site)
+    state = site.at()
+
+    for _ in range(6):  # the leader looks, and says so
+        await site.tick(hands, 99)
+        prober.leading.hear(Word((digest(state), "of another"), doubt=False))
+    assert not site.requests
+
+    for _ in range(3):  # it does not any more
+        await site.tick(hands, 99)
+    await site.tick(hands, 5)
+    await site.tick(hands, 30)
+    assert len(site.requests) == 1
+
+
+async def test_a_host_that_does_not_lead_looks_at_what_is_in_trouble_here(
+    site: Site, hands: Hands
+) -> None:
+    site.serve(site.deployment(), interval=100)
+    follower(site)
+    trip(site.at(), hands.monotonic(), site.state.rng)
+
+    for _ in range(4):
+        await site.tick(hands, 30)
+
+    assert site.requests
+
+
+async def test_what_did_not_answer_the_leader_is_looked_at_from_here_at_once(
+    site: Site, hands: Hands
+) -> None:
+    site.serve(site.deployment(), site.deployment("used"), interval=100)
+    prober = follower(site)
+    hands.advance(200)
+    site.at("used").last_used = hands.monotonic()
+
+    prober.leading.hear(Word((digest(site.at()), digest(site.at("used"))), doubt=True))
+    await site.tick(hands, PATIENCE)
+
+    assert len(site.requests) == 1
+    # It answers here, so nothing is taken out.
+    assert site.at().phase == CLOSED
+    assert site.at("used").checked_at < 0 < site.at().checked_at
+    await site.tick(hands, 30)
+    assert len(site.requests) == 1
