@@ -479,8 +479,16 @@ class Metrics:
             "1 while the database answers, 0 while it does not; the worst any worker sees.",
             rule=Rule.MIN,
         )
+        self.leader = gauge(
+            "headrace_leader",
+            "1 on the host that looks at what nobody uses, for all hosts of its database.",
+            rule=Rule.MAX,
+        )
         self.config_revision = gauge(
-            "headrace_config_revision", "Revision of the database that is served.", ("worker",)
+            "headrace_config_revision",
+            "Revision of the database that is served.",
+            ("worker",),
+            rule=Rule.MAX,
         ).child(worker)
         self.config_age = gauge(
             "headrace_config_age_seconds",
@@ -520,7 +528,10 @@ class Metrics:
             ("worker",),
         ).child(worker)
         self.config_version = gauge(
-            "headrace_config_version", "Version of the configuration in use.", ("worker",)
+            "headrace_config_version",
+            "Version of the configuration in use.",
+            ("worker",),
+            rule=Rule.MAX,
         ).child(worker)
         self.worker_up = gauge(
             "headrace_worker_up", "1 while the worker serves, 0 while it drains.", ("worker",)
