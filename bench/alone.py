@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import accounts, drain, failover, ledger, soak, store
+from bench import accounts, drain, failover, ledger, soak, store, tracing
 from bench.trials import found, registry
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ def _failover(
     )
 
 
+def _tracing(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    return tracing.measure(tracing.QUICK if options.quick else tracing.Plan(), say)
+
+
 def _trials(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
@@ -76,6 +82,7 @@ GROUPS: Mapping[str, Group] = {
     "accounts": _accounts,
     "failover": _failover,
     "trials": _trials,
+    "tracing": _tracing,
 }
 
 

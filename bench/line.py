@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from proxy.core.model import Provider, Snapshot
+    from proxy.core.model import Auth, Credential, Provider, Snapshot
 
 MODEL = "sim-n16"
 HEAD, _, BODY = request_bytes(Load(model=MODEL, key=KEY)).partition(b"\r\n\r\n")
@@ -75,10 +75,12 @@ class _Request:
     version = (1, 1)
     keep_alive = True
     method = "POST"
+    raw_path = "/v1/chat/completions"
     remote = "127.0.0.1"
 
-    def __init__(self) -> None:
-        lines = [line.partition(b": ") for line in HEAD.split(b"\r\n")[1:]]
+    def __init__(self, *more: bytes) -> None:
+        """`more`: lines of its head."""
+        lines = [line.partition(b": ") for line in (*HEAD.split(b"\r\n")[1:], *more)]
         self.raw_headers = tuple((name, value) for name, _, value in lines)
         self.headers = CIMultiDictProxy(
             CIMultiDict((name.decode(), value.decode()) for name, value in self.raw_headers)
@@ -112,6 +114,7 @@ class _Provider:
     """A provider, the pool of its connections and the one connection it has: it answers while it is asked."""
 
     conversations = None
+    minter = None
     served = 1
     consumer = None
 
@@ -121,6 +124,9 @@ class _Provider:
 
     def of(self, _provider: Provider) -> _Provider:
         return self
+
+    def minted(self, _auth: Auth, credential: Credential | None) -> str:
+        return "" if credential is None else credential.secret.reveal()
 
     async def connect(
         self, _timeout: float, *, fresh: bool = False
@@ -146,8 +152,10 @@ def _nothing() -> None:
 class Line:
     """One configuration, ready to serve."""
 
-    def __init__(self, snapshot: Snapshot, folder: Path | None, stack: ExitStack) -> None:
-        """With a `folder` requests are recorded there, and limits are counted in a file of it."""
+    def __init__(
+        self, snapshot: Snapshot, folder: Path | None, stack: ExitStack, *headers: bytes
+    ) -> None:
+        """With a `folder` requests are recorded there, and limits are counted in a file of it. `headers`: lines besides."""
         metrics = Metrics("0", version="0", aiohttp="0")
         state = self.state = State(snapshot, Live(), metrics)
         state.use(snapshot)
@@ -161,7 +169,7 @@ class Line:
         found = match("POST", "/v1/chat/completions")
         assert found is not None
         self._endpoint, self._params = found
-        self._request: Any = _Request()
+        self._request: Any = _Request(*headers)
         self._client: Any = _Client()
         (provider,) = snapshot.providers.values()
         self._pool: Any = _Provider(provider)
@@ -174,6 +182,8 @@ class Line:
         exchange = Exchange(
             self._request, client, self._endpoint, self._params, "", client.received_at
         )
+        if self.state.tracer is not None:
+            self.state.tracer.begin(exchange)
         call = pipeline.serve(exchange, client, self.state, self._pool, self._throttle)
         try:
             while True:
@@ -220,7 +230,7 @@ def measure(
     `settings`: configurations as text, by name; `recorded`: those of them with a ledger, below `folder`.
     """
     with ExitStack() as stack:
-        return asyncio.run(_measure(_lines(settings, recorded, folder, stack), batches))
+        return asyncio.run(in_turns(_lines(settings, recorded, folder, stack), batches))
 
 
 def bytecodes(
@@ -248,7 +258,8 @@ def _lines(
     return lines
 
 
-async def _measure(lines: Mapping[str, Line], batches: int) -> dict[str, list[float]]:
+async def in_turns(lines: Mapping[str, Line], batches: int) -> dict[str, list[float]]:
+    """Microseconds a request in each batch, by name; see `measure`."""
     costs: dict[str, list[float]] = {name: [] for name in lines}
     gc.collect()
     gc.freeze()

@@ -22,7 +22,6 @@ from proxy.core.trace_context import RANDOM, SAMPLED, Parent
 from proxy.gateway import charging
 from proxy.gateway.answer import Kind
 from proxy.gateway.attempt import CUT
-from proxy.gateway.exchange import new_request_id
 from proxy.gateway.relay import OUTCOMES
 from proxy.gateway.sight import Sight
 from proxy.gateway.vendors import OPERATIONS, address, vendor
@@ -73,7 +72,8 @@ class Tracer:
             return
         if self._bound == "g":
             return
-        id = (new_request_id() if exchange.named else exchange.id).replace("-", "")
+        # What a client calls its requests may be the same for all of them.
+        id = f"{self.rng.getrandbits(128):032x}" if exchange.named else exchange.id.replace("-", "")
         if id[18:] >= self._bound:
             exchange.trace = Trace(self, exchange, id, None, "")
 

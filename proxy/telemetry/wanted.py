@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.core.secret import Secret
 
 PATH = "/v1/traces"
-QUEUE, BATCH, PAUSE = 2048, 64, 1000
+QUEUE, BATCH, PAUSE = 2048, 32, 1000
 _SHARES = {"always_on": 1.0, "always_off": 0.0}
 
 
