@@ -45,7 +45,7 @@ def _report(loaded: Loaded) -> dict[str, Any]:
     admin = snapshot.admin
     return {
         "source": loaded.source,
-        "server": asdict(snapshot.server),
+        "server": {**asdict(snapshot.server), "ops": asdict(snapshot.server.ops)},
         "admin": {
             **asdict(admin),
             "token": admin.token and MASK,

@@ -15,13 +15,20 @@ from proxy.core.paths import CONF
 from proxy.core.url import join
 
 EXAMPLE = CONF / "headrace.yaml"
-LOCAL = {"headrace", "ollama", "vllm", "llama.cpp", "lm-studio"}
+LOCAL = {"headrace", "llama.cpp", "lm-studio", "ollama", "sglang", "vllm"}
 REMOTE = sorted(set(presets()) - LOCAL)
 
 
 def provider(name: str, **env: str) -> schema.Provider:
     own = {
         "azure-openai": ", base_url: 'https://mine.openai.azure.com/openai'",
+        **dict.fromkeys(
+            ("vertex", "vertex-anthropic"),
+            ", base_url: 'https://x-aiplatform.googleapis.com/v1/projects/p/locations/x'",
+        ),
+        "cloudflare": ", base_url: 'https://api.cloudflare.com/client/v4/accounts/a/ai/v1'",
+        "databricks": ", base_url: 'https://w.cloud.databricks.com/serving-endpoints'",
+        "snowflake": ", base_url: 'https://a.snowflakecomputing.com/api/v2/cortex/v1'",
         "bedrock": ", base_url: 'https://bedrock-runtime.us-east-1.amazonaws.com'",
     }.get(name, "")
     return parse(f"providers: {{p: {{preset: {name}{own}}}}}", "f", env).config.providers["p"]
@@ -48,6 +55,7 @@ def test_every_preset_loads_and_says_where_it_comes_from(name: str) -> None:
     block = presets()[name]
 
     assert provider(name).note
+    assert re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", provider(name).as_of or "")
     assert block.keys() <= schema.Provider.model_fields.keys()
     assert "credentials" not in block
 
@@ -120,10 +128,32 @@ def test_a_server_of_this_machine_needs_no_credential(name: str) -> None:
             "https://bedrock-runtime.us-east-1.amazonaws.com/model",
         ),
         ("ollama", "openai.chat", "http://127.0.0.1:11434/v1/chat/completions"),
+        (
+            "databricks",
+            "openai.chat",
+            "https://w.cloud.databricks.com/serving-endpoints/chat/completions",
+        ),
+        (
+            "snowflake",
+            "anthropic.messages",
+            "https://a.snowflakecomputing.com/api/v2/cortex/v1/messages",
+        ),
+        ("novita", "openai.chat", "https://api.novita.ai/openai/v1/chat/completions"),
+        ("helicone", "openai.chat", "https://ai-gateway.helicone.ai/v1/chat/completions"),
+        ("github-models", "openai.embeddings", "https://models.github.ai/inference/embeddings"),
     ],
 )
 def test_presets_lead_to_the_documented_addresses(name: str, dialect: str, whole: str) -> None:
     assert url(name, dialect) == whole
+
+
+def test_what_vendors_take_otherwise_is_in_their_presets() -> None:
+    fields = provider("poe").fields["openai.chat"]
+    vertex = provider("vertex-anthropic").fields["anthropic.messages"]
+
+    assert fields.rename == {"max_completion_tokens": "max_tokens"}
+    assert (vertex.drop, vertex.set) == (["model"], {"anthropic_version": "vertex-2023-10-16"})
+    assert provider("mistral").force_usage is False
 
 
 def test_no_preset_repeats_a_version_in_an_address() -> None:
@@ -155,9 +185,9 @@ def test_what_says_null_takes_away_and_what_adds_adds() -> None:
 
 
 def test_the_documentation_names_every_preset() -> None:
-    text = (CONF.parent / "docs" / "configuration.md").read_text("utf-8")
+    text = (CONF.parent / "docs" / "providers.md").read_text("utf-8")
 
-    assert {name for name in presets() if not re.search(rf"\b{re.escape(name)}\b", text)} == set()
+    assert {name for name in presets() if f"| `{name}` |" not in text} == set()
 
 
 # --- the example ---

@@ -125,6 +125,16 @@ class Server(Section):
         default=_SERVER.write_timeout,
         description="How long a client may not read what is sent to it.",
     )
+    max_connections: int = Field(
+        default=_SERVER.max_connections,
+        description="Clients connected to each worker at once; 0 is as many as open files allow.",
+        ge=0,
+        le=10**6,
+    )
+    memory_limit: Size | None = Field(
+        default=None,
+        description="Of all workers together; null: the container's, if it has one.",
+    )
 
 
 class Admin(Section):
@@ -519,6 +529,10 @@ class Provider(Section):
         default=None, description="A block of conf/providers.yaml to start from."
     )
     note: str | None = Field(default=None, description="For people; not used.")
+    as_of: str | None = Field(
+        default=None,
+        description="When a preset was compared with its vendor's documents: YYYY-MM; not used.",
+    )
     enabled: bool = Field(default=True, description="false leaves out all its deployments.")
     base_url: str = Field(description="Where it is; may or may not end in /v1.")
     dialects: Dialects = Field(
