@@ -195,3 +195,5 @@ class Dialect(Struct, frozen=True, eq=False):
     silence: bytes = b":\n\n"
     """What may stand in a stream and says nothing: a comment, where clients know comments."""
     framing: Framing = field(default_factory=lambda: SSE)
+    last: bool = False
+    """One event of a stream is its last, and says so: nothing that follows belongs to it."""

@@ -239,6 +239,7 @@ def _dialect(name: str, tap: type[CompletionsTap | PlainTap]) -> Dialect:
         parse_error=parse_error,
         render_error=partial(render_error, "openai"),
         render_stream_error=openai_stream_error,
+        last=tap is CompletionsTap,
     )
 
 

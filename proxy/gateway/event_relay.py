@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from proxy.core.errors import UpstreamError
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange
+    from proxy.upstream.connection import Headers
 
 AFTER_FINISH = 5.0
 """Seconds a provider may take to close a stream whose terminal event it has sent."""
+MOST_LATE = 64 * 1024
+"""Bytes behind a terminal event that are read and dropped."""
+_DONE = b"data: [DONE]"
+"""OpenAI's terminal event, which some send behind those of other protocols."""
+_LINE_END = re.compile(rb"[\r\n]")
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
 BROKEN = {
@@ -54,7 +60,9 @@ class EventRelay(Relay):
         "held",
         "last_content",
         "last_event",
+        "late",
         "max_gap",
+        "over",
         "seen",
         "tap",
         "unaligned",
@@ -71,12 +79,21 @@ class EventRelay(Relay):
         """An event says that it is the last. Google's reports may follow what it calls finished."""
         self.seen: Callable[[bytes, bytes], int] = self.tap.event
         self.held = b""
+        self.over = False
+        """The terminal event has been seen: whatever follows reaches nobody."""
+        self.late = 0
+        """Bytes that came behind it."""
         self.unaligned = False
         self.unaligned_head = b""
         self.cut_tail = b""
         self.first_content = self.last_content = self.last_event = self.started
         self.event_count = 0
         self.max_gap = 0.0
+
+    def begin(self, headers: Headers) -> None:
+        """The gate may have seen all of it."""
+        self.over = self.dialect.last and self.tap.complete() and not self.tap.closing
+        super().begin(headers)
 
     def _foresee(self, size: int) -> None:
         tap = self.tap
@@ -85,6 +102,9 @@ class EventRelay(Relay):
 
     def body(self, data: bytes) -> None:
         """One read: the common case is one whole event, shown to the tap and written in one write."""
+        if self.over:
+            self._behind(data)
+            return
         now = monotonic()
         if now - self.last_read > self.max_gap:
             self.max_gap = now - self.last_read
@@ -128,7 +148,10 @@ class EventRelay(Relay):
             flags = self.seen(event.name, event.data)
             if flags > CONTENT:
                 start = self._special(data, flags, start, event.end, now, event.start)
-                if self.done.done():
+                if self.over:
+                    self.held = b""
+                    self._behind(data[start:])
+                if self.over or self.done.done():
                     return
             elif flags:
                 self.event_count += 1
@@ -158,6 +181,7 @@ class EventRelay(Relay):
             self._write(data[start:begin])
             return end
         if flags & FINISH and self.ends:
+            self.over = self.dialect.last
             self._over(End.ERROR_EVENT if flags & ERROR else End.DONE, end - start)
         self._write(data[start:end])
         if flags & ERROR and not flags & FINISH:
@@ -198,6 +222,7 @@ class EventRelay(Relay):
         tail = (self.cut_tail + data[:end])[-UNFRAMED:]
         flags = self.tap.oversized(self.unaligned_head, tail)
         if flags & FINISH and self.ends:
+            self.over = self.dialect.last
             self._over(End.ERROR_EVENT if flags & ERROR else End.DONE, end)
         self._write(data[:end])
         self.unaligned = False
@@ -205,7 +230,28 @@ class EventRelay(Relay):
         self.last_event = self.last_content = self.last_read
         if flags & FINISH:
             self._arm(AFTER_FINISH)
+        if self.over:
+            self._behind(data[end:])
+            return b""
         return data[end:]
+
+    def _behind(self, data: bytes) -> None:
+        """What follows the terminal event: comments and blank lines pass; anything else reaches nobody, and whoever sends it
+        is not asked again on this connection."""
+        if not self.late:
+            lines = _LINE_END.split(self.held + data)
+            if all(line.startswith(b":") or _DONE.startswith(line) for line in lines):
+                self.held = lines[-1]
+                self._write(data)
+                return
+            if (
+                self.upstream.consumer is self
+            ):  # else it is back in the pool, having ended as it should
+                self.upstream.force_close()
+        self.held = b""
+        self.late += len(data)
+        if self.late > MOST_LATE and not self.done.done():
+            self.end()
 
     def end(self) -> None:
         """The message ended: whole if the protocol said so, with the terminal event added if only that is missing."""

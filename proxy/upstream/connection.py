@@ -5,6 +5,8 @@ proxied call, so the exchange itself is spoken here. A pooled connection carries
 owed; every read becomes at most one `Consumer.body` call, made from the socket's own callback. Without a consumer
 the class behaves as aiohttp's `ResponseHandler`, so plain `session.request` works on the same pool.
 
+A body in gzip or deflate, which nobody asks for, is handed on plain, without its `content-encoding`.
+
 What is refused here: a second response nobody asked for, bytes behind a message, conflicting lengths, any
 malformed framing. Such a connection is closed, never pooled, and the next request cannot read its stale bytes.
 """
@@ -20,6 +22,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from proxy.core.clock import monotonic
 from proxy.core.errors import Cause, UpstreamError
+from proxy.wire.inflating import Inflating, inflating
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,6 +36,8 @@ MAX_INTERIM = 32
 """1xx answers accepted before the real one."""
 COPY_LIMIT = 64 * 1024
 """A body up to this size is joined to its head: one write, one packet train."""
+STALL = 60.0
+"""Seconds in which a provider takes nothing of a larger one, until it is given up."""
 
 
 class Consumer(Protocol):
@@ -62,12 +67,12 @@ class UpstreamConnection(ResponseHandler):
         """Responses completed: above 0 the connection was reused and may have gone stale."""
         self.born = monotonic()
         """When it was opened."""
-        self._llhttp: HttpResponseParser | None = None
-        self._headers: Headers = []
-        self._head_size = 0
         self._hinted = hinted
         """Told what the provider says of its idle connections, when it says something new."""
         self._hint = b""
+        self._llhttp: HttpResponseParser | None = None
+        self._headers: Headers = []
+        self._head_size = 0
         self._barren = 0
         self._parts: list[bytes] = []
         self._status = 0
@@ -75,6 +80,7 @@ class UpstreamConnection(ResponseHandler):
         self._complete = False
         self._delimited = False
         self._interim = 0
+        self._inflate: Inflating | None = None
         self._keep_alive = False
         self._release: Callable[[], None] | None = None
 
@@ -94,8 +100,19 @@ class UpstreamConnection(ResponseHandler):
         if len(body) > COPY_LIMIT:
             transport.write(head)
             transport.write(body)
+            self._watch(transport, self.served)
         else:
             transport.write(head + body)
+
+    def _watch(self, transport: asyncio.Transport, turn: int, before: int = 0) -> None:
+        """See again and again whether the provider takes something of the request."""
+        unsent = transport.get_write_buffer_size()
+        if not unsent or self.consumer is None or self.served != turn:
+            return
+        if unsent == before:
+            self._fail(UpstreamError(Cause.TIMEOUT_IDLE))
+        else:
+            self._loop.call_later(STALL, self._watch, transport, turn, unsent)
 
     def set_response_params(self, **parameters: Any) -> None:
         # A plain `session.request` goes on this connection: whoever takes it next takes a used one.
@@ -113,6 +130,7 @@ class UpstreamConnection(ResponseHandler):
         self._complete = False
         self._delimited = False
         self._interim = 0
+        self._inflate = None
 
     def cancel(self) -> None:
         """Nobody wants the rest: close the socket at once, so that the provider stops working."""
@@ -158,7 +176,13 @@ class UpstreamConnection(ResponseHandler):
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             self._parts = []
             self._barren = 0
-            if consumer is not None:
+            if self._inflate is not None:
+                try:
+                    data = self._inflate.feed(data)
+                except ValueError:
+                    self._fail(UpstreamError(Cause.MALFORMED, status=self._status))
+                    return
+            if consumer is not None and data:
                 consumer.body(data)
         else:
             # A field without an end reaches no callback: the parser would keep all of it.
@@ -175,7 +199,8 @@ class UpstreamConnection(ResponseHandler):
         super().connection_lost(exc)
         if consumer is None:
             return
-        if self._status and not self._delimited and exc is None:
+        cut = self._delimited or (self._inflate is not None and not self._inflate.whole)
+        if self._status and not cut and exc is None:
             consumer.end()
         elif self._status:
             consumer.lost(UpstreamError(Cause.TRUNCATED, status=self._status))
@@ -190,14 +215,18 @@ class UpstreamConnection(ResponseHandler):
         self.consumer = None
         self.served += 1
         transport = self.transport
-        # An answer before we have sent all of the request leaves the rest of it in the way.
-        if not (reusable and self._keep_alive) or (
-            transport is not None and transport.get_write_buffer_size()
-        ):
+        if transport is not None and transport.get_write_buffer_size():
+            # An answer before all of the request was sent: the rest is in the way, and nobody may ever take it.
+            self._should_close = True
+            transport.abort()
+        elif not (reusable and self._keep_alive):
             self._should_close = True
         self._give_back()
         if consumer is not None:
-            consumer.end()
+            if self._inflate is None or self._inflate.whole:
+                consumer.end()
+            else:
+                consumer.lost(UpstreamError(Cause.TRUNCATED, status=self._status))
 
     def _fail(self, error: UpstreamError) -> None:
         consumer = self.consumer
@@ -232,6 +261,13 @@ class UpstreamConnection(ResponseHandler):
                 # Compressed for this hop, or readable in two ways; nobody asked for either.
                 raise UpstreamError(Cause.MALFORMED)
             self._delimited = True
+        elif name == b"content-encoding":
+            self._inflate = inflating(value)
+            if self._inflate is not None:
+                return  # what is handed on is not
+        elif name == b"keep-alive" and value != self._hint and self._hinted is not None:
+            self._hint = value
+            self._hinted(value)
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -255,6 +291,7 @@ class UpstreamConnection(ResponseHandler):
         if self._status == 0:  # an interim response
             self._headers = []
             self._delimited = False
+            self._inflate = None
             return
         self._complete = True
         # Only here: llhttp forgets the message's version and headers when the callback returns.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -274,6 +275,67 @@ def test_many_small_fields_and_one_long_one_are_refused(line: Line, fields: int,
     check_refused(line, taken)
 
 
+def packed(plain: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(plain) + packer.flush()
+
+
+PACKED = packed(b"hello")
+CODED = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(PACKED)
+
+
+def test_what_is_compressed_is_handed_on_plain(line: Line) -> None:
+    first = line.ask()
+    line.answer(CODED + PACKED)
+    second = line.ask()
+    line.answer(LENGTH)
+
+    assert (first.data, first.ended) == (b"hello", True)
+    assert not [name for name, _ in first.headers if name == b"content-encoding"]
+    assert (second.data, second.ended) == (b"hello", True), "the next answer is as it comes"
+    assert line.released == [True, True]
+
+
+@pytest.mark.parametrize("coding", [b"br", b"zstd", b"gzip, gzip"])
+def test_what_cannot_be_undone_is_handed_on_as_it_is(line: Line, coding: bytes) -> None:
+    taken = line.ask()
+
+    line.answer(OK + b"Content-Encoding: %b\r\n" % coding + LENGTH.removeprefix(OK))
+
+    assert taken.data == b"hello"
+    assert (b"content-encoding", coding) in taken.headers
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [(PACKED[:-9], Cause.TRUNCATED), (b"hello", Cause.MALFORMED), (PACKED + b"!", Cause.MALFORMED)],
+    ids=["cut", "plain", "more"],
+)
+def test_a_body_that_is_not_what_it_is_called_is_none(
+    line: Line, body: bytes, cause: Cause
+) -> None:
+    taken = line.ask()
+
+    line.answer(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    assert taken.error is not None
+    assert taken.error.cause is cause
+    assert not taken.ended
+
+
+@pytest.mark.parametrize(("body", "whole"), [(PACKED, True), (PACKED[:-1], False)])
+def test_a_compressed_body_without_framing_ends_where_it_says(
+    line: Line, body: bytes, whole: bool
+) -> None:
+    taken = line.ask()
+
+    line.answer(OK + b"Content-Encoding: gzip\r\n\r\n" + body)
+    line.connection.connection_lost(None)
+
+    assert taken.ended is whole
+    assert (taken.error is None) is whole
+
+
 def test_a_field_without_an_end_is_refused(line: Line) -> None:
     taken = line.ask()
 
@@ -429,6 +491,48 @@ def test_an_answer_before_the_whole_request_was_sent_ends_the_connection(line: L
 
 
 # --- consumers that leave ---
+
+
+def test_what_is_left_of_a_request_is_not_kept_for_who_has_answered(line: Line) -> None:
+    taken = line.ask()
+    line.wire.unsent = 1
+
+    line.answer(LENGTH)
+
+    assert taken.ended
+    assert line.wire.aborted
+
+
+async def test_a_provider_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.upstream.connection.STALL", 0.02)
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    async with connected(script) as connection:
+        taken = await ask(connection, b"x" * (20 << 20))
+
+    assert taken.error is not None
+    assert taken.error.cause is Cause.TIMEOUT_IDLE
+
+
+async def test_one_that_takes_it_slowly_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.upstream.connection.STALL", 0.1)
+    size = 8 << 20
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        left = size
+        while left > 0:
+            left -= len(await reader.read(1 << 17))
+            await asyncio.sleep(0.002)
+        writer.write(LENGTH)
+
+    async with connected(script) as connection:
+        taken = await ask(connection, b"x" * size)
+
+    assert (taken.data, taken.ended) == (b"hello", True)
 
 
 def test_a_cancelled_exchange_closes_the_connection_and_tells_nobody(line: Line) -> None:

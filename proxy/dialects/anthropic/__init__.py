@@ -29,6 +29,7 @@ DIALECT = Dialect(
     parse_error=parse_error,
     render_error=partial(render_error, "anthropic"),
     render_stream_error=render_stream_error,
+    last=True,
     codec=Codec(
         fields=FIELDS,
         parse_request=parse_request,

@@ -32,6 +32,7 @@ DIALECT = Dialect(
     parse_error=parse_error,
     render_error=partial(render_error, "openai"),
     render_stream_error=openai_stream_error,
+    last=True,
     codec=Codec(
         fields=FIELDS,
         parse_request=parse_request,
