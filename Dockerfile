@@ -7,10 +7,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /src
 
 # The requirements first: they change seldom, so this layer is kept.
-COPY requirements-build.txt requirements-runtime.txt ./
+COPY requirements-build.txt requirements-image.txt ./
 RUN ["python", "-m", "pip", "install", "--require-hashes", "--only-binary", ":all:", "--requirement", "requirements-build.txt"]
 RUN ["python", "-m", "venv", "--without-pip", "/opt/headrace"]
-RUN ["python", "-m", "pip", "--python", "/opt/headrace/bin/python", "install", "--require-hashes", "--only-binary", ":all:", "--requirement", "requirements-runtime.txt"]
+RUN ["python", "-m", "pip", "--python", "/opt/headrace/bin/python", "install", "--require-hashes", "--only-binary", ":all:", "--requirement", "requirements-image.txt"]
 
 COPY pyproject.toml README.md LICENSE ./
 COPY conf/providers.yaml conf/

@@ -12,7 +12,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-FILES = ["requirements.txt", "requirements-runtime.txt", "requirements-build.txt"]
+FILES = [
+    "requirements.txt",
+    "requirements-runtime.txt",
+    "requirements-image.txt",
+    "requirements-build.txt",
+]
 
 
 def entries(file: str) -> list[str]:
@@ -49,6 +54,8 @@ def test_a_part_has_the_versions_of_the_whole(part: str) -> None:
     ("file", "wanted"),
     [
         ("requirements-runtime.txt", PROJECT["dependencies"]),
+        ("requirements-image.txt", PROJECT["dependencies"]),
+        ("requirements-image.txt", PROJECT["optional-dependencies"]["redis"]),
         ("requirements.txt", PROJECT["dependencies"]),
         ("requirements.txt", PROJECT["optional-dependencies"]["test"]),
     ],
@@ -61,5 +68,12 @@ def test_the_lock_holds_what_the_project_asks_for(file: str, wanted: list[str]) 
         assert requirement.specifier.contains(version), f"run scripts/lock: {requirement}"
 
 
-def test_what_only_tests_need_is_not_installed_to_run() -> None:
-    assert not pins("requirements-runtime.txt").keys() & {"pytest", "ruff", "mypy", "openai"}
+@pytest.mark.parametrize("file", ["requirements-runtime.txt", "requirements-image.txt"])
+def test_what_only_tests_need_is_not_installed_to_run(file: str) -> None:
+    assert not pins(file).keys() & {"pytest", "ruff", "mypy", "openai"}
+
+
+def test_the_image_has_what_hosts_need_to_share_limits_and_nothing_else() -> None:
+    more = pins("requirements-image.txt").keys() - pins("requirements-runtime.txt").keys()
+
+    assert {"redis", "hiredis"} <= more <= {"redis", "hiredis", "async-timeout"}
