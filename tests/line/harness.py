@@ -6,6 +6,7 @@ Raw sockets on the client's side, so that a test sees every byte.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import struct
@@ -373,18 +374,25 @@ def free_port() -> int:
 
 
 class Process:
-    """`headrace serve` as users start it: a process of its own, from a file."""
+    """`headrace serve` as users start it: a process of its own, from a file.
 
-    def __init__(self, content: dict[str, Any], folder: Path, *arguments: str) -> None:
-        path = folder / "process.yaml"
-        content = merged({"admin": {"port": 0}}, content)
-        content.setdefault("store", {"url": f"sqlite:///{folder}/headrace.db"})
-        path.write_text(yaml.safe_dump(content))
+    A path is a file that is there already: it is served from its folder, as it is, with these variables.
+    """
+
+    def __init__(
+        self, content: dict[str, Any] | Path, folder: Path, *arguments: str, **variables: str
+    ) -> None:
+        path = content if isinstance(content, Path) else folder / "process.yaml"
+        if not isinstance(content, Path):
+            content = merged({"admin": {"port": 0}}, content)
+            content.setdefault("store", {"url": f"sqlite:///{folder}/headrace.db"})
+            path.write_text(yaml.safe_dump(content))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "proxy", "serve", "--config", str(path), *arguments],
             stderr=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
+            cwd=path.parent if isinstance(content, Path) else ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
         )
         assert self.process.stderr is not None
         self.lines: list[str] = []
