@@ -125,7 +125,8 @@ def _supervised(
 ) -> int:
     """Serve with processes of their own. One started later serves what was last read, not what was read first."""
     from proxy import worker
-    from proxy.core import unix
+    from proxy.control.instance import Instance
+    from proxy.core import berths, unix
     from proxy.host import SHIPPER, Host
     from proxy.supervisor.loop import Duties, Supervisor, Terms
 
@@ -133,7 +134,8 @@ def _supervised(
         host = Host(settings, file)
         host.claim()
         worker.rehearse(settings, file)
-        inside = unix.listen(host.folder / unix.OPS)
+        file.ops = host.folder / unix.OPS
+        inside = unix.listen(file.ops)
     except ValueError as error:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     ready()
@@ -153,12 +155,14 @@ def _supervised(
                 pass  # changed again since; every worker will say so itself
 
     server = settings.server
+    names = *map(str, range(berths.columns(server.workers))), SHIPPER
+    instance = file.instance = Instance(names, server.workers)
     terms = Terms(server.workers, server.drain, worker.delay(server), server.watchdog)
     beside = (SHIPPER,) if host.records else ()
-    duties = Duties(serve, reload, host.died, beside)
+    duties = Duties(serve, reload, host.died, instance.died, beside)
     ops = [one for one in (listeners.ops, inside) if one is not None]
     try:
-        return Supervisor(terms, duties, ops=ops).run()
+        return Supervisor(terms, duties, ops=ops, pages={"/metrics": instance.answer}).run()
     finally:
         unix.remove(host.folder / unix.OPS)
         host.leave()

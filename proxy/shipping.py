@@ -19,6 +19,7 @@ import uvloop
 from proxy.control.shipper import Shipper
 from proxy.core.berths import columns
 from proxy.core.log import logger
+from proxy.core.metrics_beside import Shipping
 from proxy.core.tasks import spawn
 from proxy.ledger.deadletters import bury
 from proxy.ledger.folder import CONTENT, TABLE, Lock, host_id
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from proxy.control.sync import ConfigFile
     from proxy.core.model import Ledger, Snapshot
 
+NAME: Final = "shipper"
+"""Of the process."""
 TURN: Final = 0.5
 """Seconds between two looks whether somebody else still ships."""
 FINISH: Final = 5.0
@@ -83,23 +86,43 @@ async def _ship(
     host = host_id(folder)
     keep = _keep(settings.ledger)
     store = open_store(file.config.store.url)
+    metrics = Shipping()
     with closing(Accounts.open(folder / TABLE, None, columns(settings.server.workers))) as accounts:
-        shippers = [
-            Shipper(store, Reader(folder), host, keep, aside, accounts),
-            Shipper(store, Reader(folder / CONTENT), host, None, aside),
-        ]
+        requests = Shipper(
+            store, Reader(folder), host, keep, aside, accounts, metrics=metrics.of("requests")
+        )
+        contents = Shipper(
+            store, Reader(folder / CONTENT), host, None, aside, metrics=metrics.of("content")
+        )
+        shippers = [requests, contents]
+        _watch(metrics, requests, contents)
         tasks = [spawn(each.run(), name="ship") for each in shippers]
-        reading = spawn(_reread(file, shippers[0], hung_up), name="reload")
+        beside = [spawn(_reread(file, requests, hung_up), name="reload")]
+        seat = None if file.instance is None else file.instance.seat(NAME, metrics.registry)
+        if seat is not None:
+            beside.append(spawn(seat.keep(), name="publish metrics"))
         try:
             await stop.wait()
             for each in shippers:
                 each.leave()
             await asyncio.wait(tasks, timeout=FINISH)
         finally:
-            for task in (reading, *tasks):
+            for task in (*beside, *tasks):
                 task.cancel()
-            await asyncio.wait({reading, *tasks})
+            await asyncio.wait({*beside, *tasks})
             await store.close()
+            if seat is not None:
+                seat.publish()
+
+
+def _watch(metrics: Shipping, requests: Shipper, contents: Shipper) -> None:
+    """Have read what shippers know."""
+    spools = (("requests",), requests), (("content",), contents)
+    metrics.up.watch(lambda: [((), int(requests.up and contents.up))])
+    metrics.behind.watch(lambda: [(name, one.behind) for name, one in spools])
+    metrics.requests.watch(
+        lambda: [(("booked",), requests.ended), (("repeated",), requests.repeated)]
+    )
 
 
 async def _reread(file: ConfigFile, shipper: Shipper, hung_up: asyncio.Event) -> None:

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,13 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from proxy import __version__
 from proxy.control import exposition, gauges, health, vigil
 from proxy.control.probing import Prober
-from proxy.core import log, redact, tasks
+from proxy.core import berths, log, redact, tasks
 from proxy.core.errors import ProxyError
+from proxy.core.log import logger
 from proxy.core.metrics import Metrics
 from proxy.dialects import render_error
 from proxy.gateway import endpoints
-from proxy.gateway.server import Gateway, Page
+from proxy.gateway.server import Gateway, Page, Said
 from proxy.recording import Recording
 from proxy.state.lag import TICK
 from proxy.state.live import Live
@@ -35,6 +36,7 @@ from proxy.upstream.pool import UpstreamPool
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services
+    from proxy.control.instance import Seat
     from proxy.control.sync import ConfigFile, Sync
     from proxy.core.model import Server, Snapshot
     from proxy.state.sharing import Sharing
@@ -66,7 +68,8 @@ class Worker:
             raise RuntimeError(
                 "aiohttp was installed without its C parser: install it from a wheel"
             )
-        metrics = Metrics(name, version=__version__, aiohttp=aiohttp.__version__)
+        number = berths.number_of(name, snapshot.server.workers) if name.isdecimal() else name
+        metrics = Metrics(str(number), version=__version__, aiohttp=aiohttp.__version__)
         self.state = State(snapshot, Live(sharing=_sharing(file, name)), metrics)
         self.pool = UpstreamPool()
         self.gateway = Gateway(
@@ -78,6 +81,11 @@ class Worker:
         self._vigil: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._recording = Recording(self.state, name, None if file is None else file.table)
+        self._ops = None if file is None else file.ops
+        self._seat: Seat | None = None
+        if file is not None and file.instance is not None:
+            self._seat = file.instance.seat(name, metrics.registry)
+        self._publishing: asyncio.Task[None] | None = None
         self._servers: list[asyncio.Server] = []
         self._stop = asyncio.Event()
         self._tether: Tether | None = None
@@ -208,6 +216,8 @@ class Worker:
         self._servers.append(await loop.create_server(self.gateway.connection, sock=api))
         await self._start_admin(admin)
         self.state.metrics.worker_up.set(1)
+        if self._seat is not None:
+            self._publishing = tasks.spawn(self._seat.keep(), name="publish metrics")
 
     async def _start_admin(self, admin: socket.socket | None) -> None:
         """The admin API on its socket, or beside the API where both have one port."""
@@ -253,13 +263,15 @@ class Worker:
         await self._recording.close()
         if self._telemetry is not None:
             await self._telemetry.close()
-        for task in (self._vigil, self._warming, self._following):
+        for task in (self._vigil, self._warming, self._following, self._publishing):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
         if self.sync is not None:
             await self.sync.close()
         await self.pool.close()
+        if self._seat is not None:
+            self._seat.publish()
 
     def _clear_caches(self) -> None:
         """Forget what can be found out anew: addresses of providers, routes worked out for this snapshot, answers."""
@@ -302,7 +314,7 @@ class Worker:
         pages: dict[str, Page] = {
             "/": self._index,
             "/health": self._health,
-            "/metrics": self._metrics,
+            "/metrics": self._metrics_of_all,
         }
         pages |= dict.fromkeys(("/health/live", "/livez"), self._live)
         pages |= dict.fromkeys(("/health/ready", "/readyz"), self._ready)
@@ -349,14 +361,25 @@ class Worker:
     def _store(self) -> str:
         return "none" if self.sync is None else self.sync.health
 
-    def _metrics_for_all(self) -> tuple[int, str, bytes]:
+    def _metrics_for_all(self) -> Said | Awaitable[Said]:
         """On the API port, where they can be switched off."""
         if self.state.snapshot.server.metrics:
-            return self._metrics()
+            return self._metrics_of_all()
         status, _, content = render_error("openai", ProxyError("no_route"), "")
         return status, JSON, content
 
-    def _metrics(self) -> tuple[int, str, bytes]:
+    async def _metrics_of_all(self) -> Said:
+        """Those of the whole instance, as its supervisor has them; of this process where there is none."""
+        if self._ops is not None:
+            from proxy.control import ops
+
+            try:
+                return 200, exposition.CONTENT_TYPE, await ops.ask(self._ops, "/metrics")
+            except OSError as error:
+                logger.warning("metrics of this worker alone, as the supervisor has none: %s", error)
+        return self._metrics()
+
+    def _metrics(self) -> Said:
         page = exposition.render(self.state.metrics.registry.snapshot())
         return 200, exposition.CONTENT_TYPE, page
 

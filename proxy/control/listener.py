@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
     from proxy.control.admin.services import Services
 
-Page = Callable[[], tuple[int, str, bytes]]
-"""() to (status, content type, body)."""
+Said = tuple[int, str, bytes]
+"""Status, content type, body."""
+Page = Callable[[], Said | Awaitable[Said]]
+"""What a page is, now or as soon as it is known."""
 
 OPEN = frozenset({"/health/live", "/health/ready", "/livez", "/readyz"})
 """What an orchestrator asks without a token."""
@@ -76,7 +78,8 @@ def page_routes(pages: Mapping[str, Page]) -> list[Route]:
 
 def _shown(page: Page) -> Callable[[Request, Services], Awaitable[Answer]]:
     async def show(_request: Request, _services: Services) -> Answer:
-        status, kind, content = page()
+        made = page()
+        status, kind, content = made if isinstance(made, tuple) else await made
         return Answer(content, status, kind=kind)
 
     return show

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.core.clock import monotonic, now
 from proxy.core.log import logger
+from proxy.core.metrics_beside import Booked, Shipping
 from proxy.ledger.records import Content
 from proxy.store.base import StoreDown
 from proxy.store.ledger import retention, windows
@@ -48,6 +49,8 @@ RETRY_MIN, RETRY_MAX = 0.2, 4.0
 FOLLOW = 5.0
 """Seconds between two questions for what other hosts spend, at least: a fiftieth of the time at most."""
 CLEAN = 3600.0
+MEASURE = 2.0
+"""Seconds between two looks at how much waits, at least: a hundredth of the time at most."""
 
 
 class Shipper:
@@ -63,11 +66,15 @@ class Shipper:
         accounts: Accounts | None = None,
         *,
         most: int = MOST,
+        metrics: Booked | None = None,
     ) -> None:
         """`keep`: None deletes nothing. `put_aside` is told of each record that cannot be booked, and why; it may block, and raise OSError. `most`: fewer
         records where other things wait for this loop."""
         self.keep = keep
         """May be changed while it runs."""
+        self._metrics = Shipping().of("") if metrics is None else metrics
+        self._oldest = 0.0
+        """Unix time of the oldest record that is taken and not booked; 0: there is none."""
         self.ended = self.repeated = self.aside = 0
         """Requests booked, ends that were there already, and records put aside."""
         self._store = store
@@ -81,11 +88,18 @@ class Shipper:
         self._away = False
         self._leaving = False
         self._hurry = asyncio.Event()
+        self._reading = asyncio.Lock()
+        """Over threads that are in the reader."""
 
     @property
     def up(self) -> bool:
         """Whether the database took what it was last given."""
         return not self._away
+
+    @property
+    def behind(self) -> float:
+        """Seconds since what is being booked was written; 0: nothing is."""
+        return max(now() - self._oldest, 0.0) if self._oldest else 0.0
 
     async def run(self) -> None:
         """Until cancelled; after `leave`, until nothing is left."""
@@ -93,6 +107,7 @@ class Shipper:
             beside = [
                 group.create_task(self._lasting(self._follow, FOLLOW), name="follow"),
                 group.create_task(self._lasting(self._clean, CLEAN), name="clean"),
+                group.create_task(self._lasting(self._measure, MEASURE), name="measure"),
             ]
             await self._ship()
             for task in beside:
@@ -112,8 +127,11 @@ class Shipper:
             if accounts is not None and not accounts.known:
                 await self._seed(accounts, batch)
             if batch is not None:
+                self._oldest = batch.records[0].at
                 await asyncio.gather(self._deliver(batch.records, batch.over), self._read_on(batch))
-                await asyncio.to_thread(self._reader.done, batch)
+                async with self._reading:
+                    await asyncio.to_thread(self._reader.done, batch)
+                self._oldest = 0.0
             elif self._leaving:
                 return
             if batch is None or not batch.more:
@@ -122,13 +140,15 @@ class Shipper:
     async def _read_on(self, batch: Batch) -> None:
         """While this one is booked. What cannot be read is said when it is taken."""
         if batch.more and self._store.backend in BESIDE:
-            with suppress(OSError):
-                await asyncio.to_thread(self._reader.read, self._size)
+            async with self._reading:
+                with suppress(OSError):
+                    await asyncio.to_thread(self._reader.read, self._size)
 
     async def _take(self) -> Batch | None:
         while True:
             try:
-                return await asyncio.to_thread(self._reader.take, self._size)
+                async with self._reading:
+                    return await asyncio.to_thread(self._reader.take, self._size)
             except OSError as error:
                 logger.error("what waits for the database cannot be read: %s", error.strerror)
                 await self._rest(RETRY_MAX)
@@ -147,6 +167,7 @@ class Shipper:
                 booked = await book(self._store, self._host, part, over)
             except Exception as error:
                 if not is_unfit(error):
+                    self._metrics.failures.inc()
                     failures += 1
                     self._failed(error)
                     # Perhaps it was too much at once for a slow one.
@@ -159,7 +180,10 @@ class Shipper:
                     await self._set_aside(part[0], str(error))
                 continue
             failures = 0
-            self._learn(len(part), monotonic() - began)
+            took = monotonic() - began
+            self._learn(len(part), took)
+            self._metrics.batches.inc()
+            self._metrics.seconds.observe(took)
             self.ended += booked.ended
             self.repeated += booked.repeated
             if self._away:
@@ -183,6 +207,7 @@ class Shipper:
                 await self._rest(RETRY_MAX)
             else:
                 self.aside += 1
+                self._metrics.dead_letters.inc()
                 return
 
     def _failed(self, error: Exception) -> None:
@@ -257,6 +282,15 @@ class Shipper:
             logger.info("%d rows of the log were too old, and are deleted", deleted)
         # Not all hosts at the same moment.
         return CLEAN * random.uniform(0.8, 1.2)
+
+    async def _measure(self) -> float:
+        """Never raises."""
+        began = monotonic()
+        with suppress(OSError):
+            async with self._reading:
+                self._metrics.backlog.set(await asyncio.to_thread(lambda: self._reader.lag))
+        self._metrics.damaged.set(self._reader.damaged)
+        return max(MEASURE, 100 * (monotonic() - began))
 
     async def _lasting(self, work: Callable[[], Awaitable[float]], otherwise: float) -> None:
         """Again after the seconds it says; a failure ends nothing."""

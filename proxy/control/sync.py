@@ -33,6 +33,7 @@ from proxy.store import keyring
 from proxy.store.base import StoreBroken, StoreDamaged, StoreDown
 
 if TYPE_CHECKING:
+    from proxy.control.instance import Instance
     from proxy.core.config.schema import Config
     from proxy.core.model import Snapshot
     from proxy.limits.board import Board
@@ -75,6 +76,10 @@ class ConfigFile(Struct, eq=False):
     """Where all workers of this start count what is taken; None: the one there is counts for itself."""
     board: Board | None = None
     """Where they tell each other of health; None: there is but one."""
+    instance: Instance | None = None
+    """Where each has what it counts put on one page; None: it has a page of its own."""
+    ops: Path | None = None
+    """Where the supervisor answers, which has that page; None: there is none."""
 
 
 class Sync(Standing):

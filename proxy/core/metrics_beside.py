@@ -5,8 +5,10 @@ They are on one page with those of the workers (`core.metrics`), so names and la
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from proxy.core.process import watch_process
-from proxy.core.series import Registry, Rule
+from proxy.core.series import Counter, Gauge, Histogram, Registry, Rule
 
 SUPERVISOR = "supervisor"
 BATCH = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -41,44 +43,71 @@ class Supervision:
         watch_process(registry, SUPERVISOR)
 
 
+class Booked(Struct, frozen=True):
+    """What is counted of one spool on its way to the database."""
+
+    batches: Counter
+    failures: Counter
+    seconds: Histogram
+    dead_letters: Counter
+    damaged: Gauge
+    backlog: Gauge
+
+
 class Shipping:
     """What the process counts that brings records to the database."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "shipper") -> None:
         registry = self.registry = Registry()
+        spool = ("spool",)
         self.up = registry.gauge(
             "headrace_ledger_up",
             "1 while the database takes records, 0 while it does not.",
             rule=Rule.MIN,
         )
-        self.backlog = registry.gauge(
-            "headrace_spool_backlog_bytes", "Bytes of records that the database does not have yet."
-        )
-        self.behind = registry.gauge(
-            "headrace_ledger_behind_seconds",
-            "Age of the record that is to be booked next; 0 when there is none.",
-            rule=Rule.MAX,
-        )
         self.requests = registry.counter(
             "headrace_ledger_requests_total",
-            "Requests booked in the database, or found there already.",
+            "Requests that are booked, or were already when they came again.",
             ("state",),
             cap=4,
         )
-        self.dead_letters = registry.counter(
-            "headrace_dead_letters_total",
-            "Records that no database takes, and that were put aside.",
+        self.behind = registry.gauge(
+            "headrace_ledger_behind_seconds",
+            "Age of the oldest record that is being booked; 0 when there is none.",
+            spool,
+            rule=Rule.MAX,
         )
-        self.damaged = registry.counter(
-            "headrace_spool_damaged_total", "Places in the spool at which bytes were no records."
-        )
-        self.batches = registry.counter(
+        self._batches = registry.counter(
             "headrace_ledger_batches_total",
-            "Transactions of records, and what came of them.",
-            ("outcome",),
-            cap=4,
+            "Transactions with records, and what came of them.",
+            ("spool", "outcome"),
+            cap=8,
         )
-        self.batch = registry.histogram(
-            "headrace_ledger_batch_seconds", "How long the database took for one.", BATCH
-        ).child()
+        self._seconds = registry.histogram(
+            "headrace_ledger_batch_seconds", "How long the database took for one.", BATCH, spool
+        )
+        self._dead_letters = registry.counter(
+            "headrace_dead_letters_total", "Records that no database takes, put aside.", spool
+        )
+        self._damaged = registry.gauge(
+            "headrace_spool_damaged",
+            "Places in the spool at which bytes were no records, since the start.",
+            spool,
+        )
+        self._backlog = registry.gauge(
+            "headrace_spool_backlog_bytes",
+            "Bytes in the spool that the database does not have yet, about.",
+            spool,
+        )
         watch_process(registry, name)
+
+    def of(self, spool: str) -> Booked:
+        """The numbers of one spool: `requests` or `content`."""
+        return Booked(
+            batches=self._batches.child(spool, "booked"),
+            failures=self._batches.child(spool, "failed"),
+            seconds=self._seconds.child(spool),
+            dead_letters=self._dead_letters.child(spool),
+            damaged=self._damaged.child(spool),
+            backlog=self._backlog.child(spool),
+        )

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from proxy.state.state import State
     from proxy.upstream.pool import UpstreamPool
 
-Page = Callable[[], tuple[int, str, bytes]]
-"""() to (status, content type, body)."""
+Said = tuple[int, str, bytes]
+"""Status, content type, body."""
+Page = Callable[[], Said | Awaitable[Said]]
+"""What a page of ours is, now or as soon as it is known."""
 
 Aside = Callable[["BaseRequest", str], Awaitable[beside.Answer] | None]
 """(request, its path) to an answer that is on its way (status, headers, body), or None for what is not its own."""
@@ -103,7 +105,7 @@ class Gateway:
             return False
         page = self._pages.get(path)
         if page is not None and request.method in ("GET", "HEAD"):
-            return self._page(request, transport, page)
+            return await self._page(request, transport, page)
         if self.aside is not None:
             answer = self.aside(request, path)
             if answer is not None:
@@ -154,8 +156,9 @@ class Gateway:
         if len(raw) > 7 and sum([len(name) + len(value) for name, value in raw]) > _MAX_HEAD:
             raise ProxyError("hdr_big")
 
-    def _page(self, request: BaseRequest, transport: asyncio.Transport, page: Page) -> bool:
-        status, kind, content = page()
+    async def _page(self, request: BaseRequest, transport: asyncio.Transport, page: Page) -> bool:
+        made = page()
+        status, kind, content = made if isinstance(made, tuple) else await made
         keep_alive = request.keep_alive and request.content.is_eof()
         response = render_response(
             status,

@@ -50,6 +50,8 @@ class Duties(Struct, frozen=True, eq=False):
     """A worker has taken a new configuration: those started from now on must serve what the others do."""
     died: Callable[[str], None] = lambda _name: None
     """A worker of this name has ended. Called before another takes the name."""
+    ended: Callable[[str, str], None] = lambda _name, _reason: None
+    """A process of this name has ended, whichever, and why: told, exit, crash or watchdog. Called after `died`."""
     beside: Sequence[str] = ()
     """Names of processes that are kept running beside the workers. They leave when the last worker has."""
 
@@ -383,6 +385,7 @@ class Supervisor:
             if one is not None and one.pid == pid:
                 self._forget(one)
                 self._beside[name] = None
+                self._duties.ended(name, self._reason(one, code))
                 if not self._ends:
                     self._due[name] = now + self._pause_for(one, code, now)
                 return
@@ -393,12 +396,20 @@ class Supervisor:
         vacant = place.remove(member)
         self._forget(member)
         self._duties.died(member.name)
+        self._duties.ended(member.name, self._reason(member, code))
         if self._ends or member.stage is Stage.LEAVING:
             self._settle(place)
             return
         place.due = now + self._pause_for(member, code, now)
         if not vacant:
             self._settle(place)
+
+    def _reason(self, member: Member, code: int) -> str:
+        if member.aborted:
+            return "watchdog"
+        if self._ends or member.stage is Stage.LEAVING:
+            return "told"
+        return "crash" if code else "exit"
 
     def _pause_for(self, member: Member, code: int, now: float) -> float:
         pause = self._deaths.pause(member.name, now - member.begun, now)
