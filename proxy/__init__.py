@@ -4,6 +4,7 @@ The rooms, from the street to the cellar. A module imports from its own room and
 and never sideways where a bar stands between the names.
 
     __main__  cli  supervisor  worker     composition: builds everything, is imported by nobody
+    telemetry                             spans on their way to a collector; imported only where they are wanted
     gateway | control | simulator         data plane, control plane, and a provider to try them with
     upstream                              outbound HTTP: connections, names, deadlines
     state                                 what a worker knows: a snapshot comes in, a ledger goes out
