@@ -15,78 +15,78 @@ from msgspec.structs import replace
 
 from proxy import commands
 from proxy.commands import CONFIGURATION
+from proxy.core import resources
 from proxy.core.secret import Secret
-from proxy.supervisor import systemd
+from proxy.listening import Listeners, say
+from proxy.supervisor import handover
 
 if TYPE_CHECKING:
     from proxy.control.sync import ConfigFile
     from proxy.core.model import Snapshot
     from proxy.host import Host
+    from proxy.supervisor.handover import Handover
     from proxy.tether import Tether
 
 Adjust = Callable[["Snapshot"], "Snapshot"]
 
 
-class Listeners:
-    """What is listened on, opened before anything is served, so that a port that is taken is said at once.
-
-    Raises OSError, and ValueError for sockets of systemd that are none of ours.
-    """
-
-    def __init__(self, settings: Snapshot) -> None:
-        from proxy import worker
-
-        server, admin = settings.server, settings.admin
-        given = systemd.listeners(os.environ)
-        self.api = given.get("api") or worker.listen(server.host, server.port)
-        self.admin = given.get("admin")
-        if self.admin is None and (admin.port != server.port or server.port == 0):
-            self.admin = worker.listen(admin.host, admin.port)
-        self.ops = given.get("ops")
-        if self.ops is None and server.ops.port is not None:
-            self.ops = worker.listen(server.ops.host, server.ops.port)
-
-    def close(self) -> None:
-        """In a process that serves nobody."""
-        for one in (self.api, self.admin, self.ops):
-            if one is not None:
-                one.close()
-
-
 def run(file: ConfigFile, announce: Callable[[str], None] | None = None, *, alone: bool) -> int:
     """Serve until told to stop; the exit code. `announce` is called with the address once clients may come."""
-    settings = _settings(file)
     try:
-        listeners = Listeners(settings)
-    except ValueError as error:
-        return commands.fail(CONFIGURATION, str(error))
-    file.adjust = _pinned(file.adjust, settings)
-    made_up = None
-    if listeners.admin is not None and settings.admin.token is None:
-        made_up = secrets.token_urlsafe(32)
-        file.adjust = _with_token(file.adjust, Secret(made_up))
+        fixed, handed = handover.rehearsed(os.environ), handover.received(os.environ)
+        if fixed is not None:
+            return _rehearsed(file, fixed)
         settings = _settings(file)
+        for warning in resources.check(settings.server):
+            say(f"warning: {warning}")
+        listeners = Listeners(settings, {} if handed is None else handed.listeners)
+    except ValueError as error:
+        return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
+    file.adjust = _pinned(file.adjust, _fixed(settings) if handed is None else handed.fixed)
+    made_up = None if handed is None else handed.token
+    if made_up is None and listeners.admin is not None and settings.admin.token is None:
+        made_up = secrets.token_urlsafe(32)
+    if made_up is not None:
+        file.adjust = _with_token(file.adjust, Secret(made_up))
+    settings = _settings(file)
 
     def ready() -> None:
-        _announce(listeners, made_up, announce)
+        address = listeners.announce(made_up)
+        if announce is not None:
+            announce(address)
+            sys.stderr.flush()
 
-    return (_alone if alone else _supervised)(settings, file, listeners, ready)
+    if alone:
+        return _alone(settings, file, listeners, ready)
+    return _supervised(settings, file, listeners, ready, made_up, handed)
 
 
-def _announce(
-    listeners: Listeners, made_up: str | None, announce: Callable[[str], None] | None
-) -> None:
-    address = _address(*listeners.api.getsockname()[:2])
-    _say(f"listening on {address}")
-    if listeners.admin is not None:
-        _say(f"admin on {_address(*listeners.admin.getsockname()[:2])}")
-        if made_up is not None:
-            _say(f"admin token, for this run only: {made_up}")
-    if listeners.ops is not None:
-        _say(f"ops on {_address(*listeners.ops.getsockname()[:2])}")
-    if announce is not None:
-        announce(address)
-    sys.stderr.flush()
+def _rehearsed(file: ConfigFile, fixed: dict[str, Any]) -> int:
+    """Whether a restart would do: everything is read and tried, and nothing is served. Raises ValueError."""
+    from proxy import worker
+
+    settings = _settings(file)
+    now = _fixed(settings)
+    changed = [name for name, value in fixed.items() if now.get(name) != value]
+    if changed:
+        said = "\n".join(f"{name} was changed: that takes a stop and a start" for name in changed)
+        raise ValueError(said)
+    worker.rehearse(settings, file)
+    return 0
+
+
+def _fixed(settings: Snapshot) -> dict[str, Any]:
+    """What processes of one start have in common, or have inherited."""
+    server, admin = settings.server, settings.admin
+    return {
+        "server.host": server.host,
+        "server.port": server.port,
+        "server.workers": server.workers,
+        "server.ops": [server.ops.host, server.ops.port],
+        "admin.host": admin.host,
+        "admin.port": admin.port,
+        "ledger.path": settings.ledger.path,
+    }
 
 
 def _alone(
@@ -121,7 +121,12 @@ def _alone(
 
 
 def _supervised(
-    settings: Snapshot, file: ConfigFile, listeners: Listeners, ready: Callable[[], None]
+    settings: Snapshot,
+    file: ConfigFile,
+    listeners: Listeners,
+    ready: Callable[[], None],
+    token: str | None,
+    handed: Handover | None,
 ) -> int:
     """Serve with processes of their own. One started later serves what was last read, not what was read first."""
     from proxy import worker
@@ -132,13 +137,18 @@ def _supervised(
 
     try:
         host = Host(settings, file)
-        host.claim()
-        worker.rehearse(settings, file)
+        if handed is None:
+            host.claim()
+            worker.rehearse(settings, file)
+        else:
+            host.take(handed.folder, handed.lock, handed.board)
         file.ops = host.folder / unix.OPS
-        inside = unix.listen(file.ops)
+        if listeners.inside is None:
+            listeners.inside = unix.listen(file.ops)
     except ValueError as error:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
-    ready()
+    if handed is None:
+        ready()
 
     def serve(name: str, tether: Tether) -> None:
         if name == SHIPPER:
@@ -156,13 +166,41 @@ def _supervised(
 
     server = settings.server
     names = *map(str, range(berths.columns(server.workers))), SHIPPER
-    instance = file.instance = Instance(names, server.workers)
+    instance = file.instance = Instance(
+        names, server.workers, None if handed is None else handed.metrics
+    )
+
+    def renew(processes: list[handover.Process], beats: int) -> None:
+        handover.become(
+            handover.Handover(
+                processes,
+                listeners.descriptors(),
+                beats,
+                host.lock,
+                str(host.folder),
+                host.board,
+                instance.handed(),
+                token,
+                _fixed(settings),
+            )
+        )
+
     terms = Terms(server.workers, server.drain, worker.delay(server), server.watchdog)
     beside = (SHIPPER,) if host.records else ()
-    duties = Duties(serve, reload, host.died, instance.died, beside)
-    ops = [one for one in (listeners.ops, inside) if one is not None]
+    duties = Duties(
+        serve,
+        reload=reload,
+        died=host.died,
+        ended=instance.died,
+        shut=listeners.shut,
+        rehearse=lambda: handover.rehearse(_fixed(settings)),
+        renew=renew,
+        beside=beside,
+    )
+    ops = [one for one in (listeners.ops, listeners.inside) if one is not None]
+    pages = {"/metrics": instance.answer}
     try:
-        return Supervisor(terms, duties, ops=ops, pages={"/metrics": instance.answer}).run()
+        return Supervisor(terms, duties, ops=ops, pages=pages, handed=handed).run()
     finally:
         unix.remove(host.folder / unix.OPS)
         host.leave()
@@ -206,11 +244,6 @@ def _ship(settings: Snapshot, listeners: Listeners, host: Host, tether: Tether) 
     log.close()
 
 
-def _say(line: str) -> None:
-    """In one write: the log has a thread of its own, whose lines would come between a text and its end."""
-    sys.stderr.write(line + "\n")
-
-
 def _settings(file: ConfigFile) -> Snapshot:
     """What is needed before anything is served: listeners, workers, the log."""
     from proxy.state.snapshot import compile_snapshot
@@ -219,9 +252,9 @@ def _settings(file: ConfigFile) -> Snapshot:
     return file.adjust(compile_snapshot(file.config.model_copy(update=nothing)))
 
 
-def _pinned(adjust: Adjust, begun: Snapshot) -> Adjust:
+def _pinned(adjust: Adjust, fixed: dict[str, Any]) -> Adjust:
     """What all workers have in common is as it was at the start: a reload leaves it, and so does whoever starts later."""
-    workers, path = begun.server.workers, begun.ledger.path
+    workers, path = fixed["server.workers"], fixed["ledger.path"]
 
     def adjusted(snapshot: Snapshot) -> Snapshot:
         snapshot = adjust(snapshot)
@@ -232,15 +265,6 @@ def _pinned(adjust: Adjust, begun: Snapshot) -> Adjust:
         )
 
     return adjusted
-
-
-_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-
-
-def _address(host: str, port: int) -> str:
-    """The URL at which a listener is reached from this machine."""
-    host = _ANY.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _with_token(adjust: Adjust, token: Secret) -> Adjust:

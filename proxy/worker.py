@@ -17,7 +17,8 @@ import uvloop
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from proxy import __version__
-from proxy.control import exposition, gauges, health, vigil
+from proxy.control import exposition, gauges, health, memory, vigil
+from proxy.control.leading import Leading
 from proxy.control.probing import Prober
 from proxy.core import berths, log, redact, tasks
 from proxy.core.errors import ProxyError
@@ -25,12 +26,14 @@ from proxy.core.log import logger
 from proxy.core.metrics import Metrics
 from proxy.dialects import render_error
 from proxy.gateway import endpoints
+from proxy.gateway.door import Door
 from proxy.gateway.server import Gateway, Page, Said
+from proxy.orders import Orders
 from proxy.recording import Recording
 from proxy.state.lag import TICK
 from proxy.state.live import Live
 from proxy.state.state import State
-from proxy.tether import ALONE, BEAT, GONE, HURRY, LEAVE, REFUSED, STOP, TOGETHER, YIELD, Tether
+from proxy.tether import BEAT, REFUSED, Tether
 from proxy.upstream import warming
 from proxy.upstream.pool import UpstreamPool
 
@@ -69,7 +72,8 @@ class Worker:
                 "aiohttp was installed without its C parser: install it from a wheel"
             )
         number = berths.number_of(name, snapshot.server.workers) if name.isdecimal() else name
-        metrics = Metrics(str(number), version=__version__, aiohttp=aiohttp.__version__)
+        self._number = str(number)
+        metrics = Metrics(self._number, version=__version__, aiohttp=aiohttp.__version__)
         self.state = State(snapshot, Live(sharing=_sharing(file, name)), metrics)
         self.pool = UpstreamPool()
         self.gateway = Gateway(
@@ -86,12 +90,9 @@ class Worker:
         if file is not None and file.instance is not None:
             self._seat = file.instance.seat(name, metrics.registry)
         self._publishing: asyncio.Task[None] | None = None
+        self._memory: asyncio.Task[None] | None = None
+        self._door: Door | None = None
         self._servers: list[asyncio.Server] = []
-        self._stop = asyncio.Event()
-        self._tether: Tether | None = None
-        self._told = False
-        """To leave, by a signal."""
-        self._hurry = asyncio.Event()
         self._telemetry: Telemetry | None = None
         watch(self.state, self.pool)
         self.use(snapshot)
@@ -133,7 +134,7 @@ class Worker:
         try:
             self._telemetry.use(snapshot)
         except ValueError as error:
-            if not self._servers:
+            if self._door is None:
                 raise
             log.logger.error("tracing stays as it was: %s", error)
 
@@ -157,24 +158,26 @@ class Worker:
         `ready` is called once it serves. With a `tether` its supervisor says when to leave. Raises as `start` does.
         """
         loop = asyncio.get_running_loop()
-        self._tether = tether
+        orders = self._orders = Orders(tether, self._alone)
         beating = None
         if tether is not None:
-            tether.attach(loop, self._heard)
+            tether.attach(loop, orders.heard)
             beating = tasks.spawn(self._beat(tether), name="heartbeat")
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, orders.signalled)
         if self.sync is not None:
-            loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up, tether)
         await self.start(api, admin, strict=strict)
-        if tether is not None:
+        if tether is None:
+            self._alone(True)
+        else:
             self._sign_of_life(tether)
         if ready is not None:
             ready()
         lag = tasks.spawn(self._measure_lag(), name="loop lag")
-        await self._stop.wait()
+        await orders.leave.wait()
         lag.cancel()
-        await self.close(self.state.snapshot.server.drain)
+        await self.leave(orders)
         if beating is not None:
             beating.cancel()
 
@@ -184,18 +187,13 @@ class Worker:
             await asyncio.sleep(BEAT)
 
     def _sign_of_life(self, tether: Tether) -> None:
-        usable = bool(self._servers) and self._ready()[0] == 200
+        usable = self._door is not None and self._ready()[0] == 200
         tether.beat(usable, self.gateway.connections)
 
-    def _heard(self, word: bytes) -> None:
-        """From the supervisor, or that it is dead."""
-        if word in (STOP, YIELD, GONE):
-            self._stop.set()
-        elif word == HURRY:
-            self._stop.set()
-            self._hurry.set()
-        elif word in (ALONE, TOGETHER) and self.state.accounts is not None:
-            self.state.accounts.alone(word == ALONE)
+    def _alone(self, alone: bool) -> None:
+        """Whether another worker has the same number: one that takes this one's place, or that had it."""
+        if self.state.accounts is not None:
+            self.state.accounts.alone(alone)
 
     async def start(
         self, api: socket.socket, admin: socket.socket | None, *, strict: bool = True
@@ -205,19 +203,34 @@ class Worker:
             self.use(await self.sync.start(strict=strict))
             self._following = tasks.spawn(self.sync.run(), name="sync")
         await self._recording.start(None if self.sync is None else self.sync.store)
-        if self._tether is None and self.state.accounts is not None:
-            self.state.accounts.alone(True)
-        prober = Prober(self.state, self.pool)
+        leading = Leading(None if self.sync is None else self.sync.store)
+        self.state.metrics.leader.watch(lambda: [((), int(leading.leads))])
+        prober = Prober(self.state, self.pool, leading)
         self._vigil = tasks.spawn(vigil.keep(self.state.live, prober), name="vigil")
         self._warming = tasks.spawn(
             warming.keep(self.pool, lambda: self.state.snapshot.providers.values()), name="warming"
         )
-        loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self.gateway.connection, sock=api))
+        self._memory = tasks.spawn(memory.keep(self.state, self.gateway.is_idle), name="memory")
+        self._door = door = Door(self.gateway, api, BACKLOG, self._spare)
+        self._watch_room(door)
+        await door.open()
         await self._start_admin(admin)
         self.state.metrics.worker_up.set(1)
         if self._seat is not None:
             self._publishing = tasks.spawn(self._seat.keep(), name="publish metrics")
+
+    def _watch_room(self, door: Door) -> None:
+        metrics, memory, mine = self.state.metrics, self.state.memory, (self._number,)
+        metrics.clients.watch(lambda: [(mine, self.gateway.connections)])
+        metrics.clients_most.watch(lambda: [(mine, door.most)])
+        metrics.pauses.watch(lambda: [((), door.pauses)])
+        metrics.memory_used.watch(lambda: [(mine, memory.used)] if memory.size else [])
+        metrics.memory_limit.watch(lambda: [(mine, memory.size)] if memory.size else [])
+
+    def _spare(self) -> None:
+        """Descriptors are short: connections nobody uses can go."""
+        for upstream in self.pool.upstreams():
+            upstream.drop_idle()
 
     async def _start_admin(self, admin: socket.socket | None) -> None:
         """The admin API on its socket, or beside the API where both have one port."""
@@ -248,22 +261,40 @@ class Worker:
         nothing = ConfigFile(Config.model_validate({"store": {"url": ""}}))
         return Services(self.state, self._sync(nothing, self._name))
 
+    async def leave(self, orders: Orders) -> None:
+        """Drain: say that it leaves, take nobody in any more after `drain_delay`, let running requests end."""
+        server = self.state.snapshot.server
+        self._say_leaving()
+        await orders.pause(delay(server))
+        self._shut()
+        await self.gateway.drain(server.drain, idle=lambda: orders.idle, hurry=orders.hurry)
+        await self._end()
+
     async def close(self, grace: float) -> None:
         """Stop accepting, let running requests end within `grace` seconds, cut the rest."""
+        self._say_leaving()
+        self._shut()
+        await self.gateway.drain(grace)
+        await self._end()
+
+    def _say_leaving(self) -> None:
         self.state.draining = True
         self.state.metrics.worker_up.set(0)
+
+    def _shut(self) -> None:
+        if self._door is not None:
+            self._door.close()
         for server in self._servers:
             server.close()
-        drained = tasks.spawn(self.gateway.drain(grace), name="drain")
-        hurried = tasks.spawn(self._hurry.wait(), name="second signal")
-        await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
-        if not drained.done():
-            await self.gateway.drain(5.0)
+        if self.sync is not None:
+            self.sync.resign()
+
+    async def _end(self) -> None:
+        """What is left when the last request has ended."""
         await self._recording.close()
         if self._telemetry is not None:
             await self._telemetry.close()
-        for task in (self._vigil, self._warming, self._following, self._publishing):
+        for task in (self._vigil, self._warming, self._memory, self._following, self._publishing):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
@@ -280,26 +311,16 @@ class Worker:
         self.state.live.routes.clear()
         self.state.replies.clear()
 
-    def _hung_up(self) -> None:
-        tasks.spawn(self._reload(), name="reload")
+    def _hung_up(self, tether: Tether | None) -> None:
+        tasks.spawn(self._reload(tether), name="reload")
 
-    async def _reload(self) -> None:
+    async def _reload(self, tether: Tether | None) -> None:
         assert self.sync is not None
         try:
             await self.sync.reload()
         except ValueError:  # said by whoever read it
-            if self._tether is not None:
-                self._tether.say(REFUSED)
-
-    def _signalled(self) -> None:
-        """Told by somebody else than the supervisor: that is asked for a successor first. Told again, leave at once."""
-        if self._tether is not None and not self._told:
-            self._told = True
-            self._tether.say(LEAVE)
-            return
-        if self._told or self._stop.is_set():
-            self._hurry.set()
-        self._stop.set()
+            if tether is not None:
+                tether.say(REFUSED)
 
     async def _measure_lag(self) -> None:
         observe, lag = self.state.metrics.loop_lag.observe, self.state.lag
@@ -376,7 +397,9 @@ class Worker:
             try:
                 return 200, exposition.CONTENT_TYPE, await ops.ask(self._ops, "/metrics")
             except OSError as error:
-                logger.warning("metrics of this worker alone, as the supervisor has none: %s", error)
+                logger.warning(
+                    "metrics of this worker alone, as the supervisor has none: %s", error
+                )
         return self._metrics()
 
     def _metrics(self) -> Said:

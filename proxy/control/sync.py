@@ -106,6 +106,8 @@ class Sync(Standing):
         workers = state.snapshot.server.workers
         self._first = name.isdecimal() and berths.number_of(name, workers) == 0
         """One of them keeps the copy on disk."""
+        self._keeping: asyncio.Task[None] | None = None
+        self._resigned = False
         self._signals = Signals(self._replica, self._fleet)
         self._keeper = Keeper(self._replica, Path(file.config.store.copy_path))
         self._turns = asyncio.Lock()
@@ -179,10 +181,10 @@ class Sync(Standing):
             group.create_task(self._follow(), name="follow")
             said = "what this worker does cannot be written down"
             group.create_task(_lasting(self._beat, said), name="beat")
-            if self._first:
+            if self._first and not self._resigned:
                 self._keeper.changed()
                 said = "the copy of the database cannot be kept"
-                group.create_task(_lasting(self._keeper.run, said), name="keep")
+                self._keeping = group.create_task(_lasting(self._keeper.run, said), name="keep")
 
     async def _follow(self) -> None:
         failures = 0
@@ -393,6 +395,12 @@ class Sync(Standing):
         await self._fleet.report(self.store, row)
 
     # at the end
+
+    def resign(self) -> None:
+        """Leave the copy on disk to whoever takes this worker's place."""
+        self._resigned = True
+        if self._keeping is not None:
+            self._keeping.cancel()
 
     async def close(self) -> None:
         """Leave the fleet, and close the store."""

@@ -1,7 +1,7 @@
 """What becomes of requests when there are too many: some wait a moment, and some are told to come again.
 
     place   a request whose model's deployments are all as busy as they may be waits for one of them, by its urgency
-    shed    a worker that cannot keep up refuses a share of requests, the least urgent first
+    check   a worker that cannot keep up takes no more than it can, shared among keys, the most urgent first
 
 The header `x-priority` says how urgent a request is: `interactive`, `normal` (where it is missing), `batch`.
 """
@@ -16,8 +16,6 @@ from proxy.core.clock import monotonic
 from proxy.core.errors import ProxyError
 
 if TYPE_CHECKING:
-    from random import Random
-
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.meter import Meter
     from proxy.gateway.plan import Plan
@@ -27,6 +25,8 @@ if TYPE_CHECKING:
 
 HEADER = "x-priority"
 URGENCY = {"interactive": 0, "normal": 1, "batch": 2}
+_RANK = 1
+"""The class of all keys."""
 _LEAST = 0.001
 _AGAIN = 1.0
 """Seconds after which somebody who was refused may come again."""
@@ -38,15 +38,12 @@ def urgency(exchange: Exchange) -> int:
     return 1 if text is None else URGENCY.get(text.strip().lower(), 1)
 
 
-def shed(exchange: Exchange, share: float, rng: Random) -> bool:
-    """Whether this request is one of the `share` that have to go: first all of the least urgent, the most urgent last."""
-    mine = share * len(URGENCY) - (len(URGENCY) - 1 - urgency(exchange))
-    return mine > 0.0 and rng.random() < mine
-
-
 def check(exchange: Exchange, state: State) -> None:
     """Raises ProxyError shed."""
-    if shed(exchange, state.lag.share, state.rng):
+    lag, key = state.lag, exchange.key
+    if (lag.share or exchange.started > lag.late) and not lag.takes(
+        exchange.started, _RANK, "" if key is None else key.id, urgency(exchange), state.rng
+    ):
         state.metrics.shed.child("loop_lag").inc()
         raise ProxyError("shed", retry_after=_AGAIN)
 

@@ -169,6 +169,7 @@ async def _carry(
         meter.relay = attempt.relay
         attempt.close()
         attempts.ended(plan, attempt)
+        meter.state.lag.done += 1
 
 
 def _left(exchange: Exchange, client: ClientConnection, meter: Meter, state: State) -> None:
@@ -228,7 +229,8 @@ def _refuse(
 
 async def _read(exchange: Exchange, client: ClientConnection, state: State) -> None:
     """How long the client waits; the body, and from it what routing must know: the model's name, whether to stream."""
-    if state.lag.share:
+    lag = state.lag
+    if lag.share or exchange.started > lag.late:
         overload.check(exchange, state)
     endpoint = exchange.endpoint
     request = exchange.request

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -13,9 +15,9 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 from proxy.core.errors import ProxyError
 from proxy.core.log import logger
 from proxy.dialects.render import render_error
-from proxy.gateway import beside, body, pipeline
+from proxy.gateway import beside, body, pipeline, routing
 from proxy.gateway.connection import ClientConnection
-from proxy.gateway.endpoints import allowed, family_of, match
+from proxy.gateway.endpoints import allowed, family_of, match, other
 from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
 from proxy.gateway.throttle import Throttle
 
@@ -39,6 +41,14 @@ TIMING = "x-headrace-timing"
 _MAX_HEAD = 64 * 1024
 _FLUSH = 0.5
 """Seconds for those who were cut to be told."""
+IDLE = 1.0
+"""Seconds without a request after which a connection may be closed to make room for another."""
+TURN = 0.1
+"""Seconds between two looks, while this process leaves, at who is idle."""
+SAY = 5.0
+"""Seconds between two lines in the log about that."""
+HURRY = 5.0
+"""Seconds that are left for all requests once there is haste."""
 
 
 class Gateway:
@@ -78,18 +88,74 @@ class Gateway:
         """Client connections open now."""
         return len(self._server.connections)
 
-    async def drain(self, timeout: float) -> None:
-        """Close what is idle, let the rest finish within `timeout` seconds, then cut it, and say so."""
+    @property
+    def limit(self) -> int:
+        """Client connections there may be, as configured; 0: as many as descriptors allow."""
+        return self._state.snapshot.server.max_connections
+
+    def is_idle(self) -> bool:
+        """Whether no request is under way."""
+        return not any(one.busy for one in self._connections())
+
+    def dismiss_idle(self, count: int) -> int:
+        """Close `count` connections that have carried no request for IDLE seconds, the longest first; how many there were.
+
+        Who has just come, or has just had an answer, is about to ask.
+        """
+        now = monotonic()
+        idle = [
+            (since, number, one)
+            for number, one in enumerate(self._connections())
+            if (since := one.idle_since) is not None and since <= now - IDLE
+        ]
+        for _, _, one in heapq.nsmallest(count, idle):
+            one.dismiss(now, now, 0.0)
+        return min(count, len(idle))
+
+    async def drain(
+        self,
+        timeout: float,
+        idle: Callable[[], float] = lambda: 0.0,
+        hurry: asyncio.Event | None = None,
+    ) -> None:
+        """Let what runs finish within `timeout` seconds (5 from `hurry` on), then cut it, and say so.
+
+        A connection without a request is closed when it was idle for `idle()` seconds since this began: a client may
+        have sent one that is not read yet, and closing under it would lose it. Each answer says that it is the last.
+        """
+        began = said = monotonic()
+        deadline = began + timeout
+        while True:
+            now = monotonic()
+            haste = hurry is not None and hurry.is_set()
+            if haste:
+                deadline = min(deadline, now + HURRY)
+                hurry = None
+            patience = 0.0 if haste or hurry is None else idle()
+            connections = self._connections()
+            for connection in connections:
+                connection.dismiss(began, now, patience)
+            busy = [one.task for one in connections if one.task is not None]
+            if not busy or now >= deadline:
+                break
+            if now - said >= SAY:
+                said = now
+                running = sum(one.busy for one in connections)
+                logger.info(
+                    "leaving: %d requests under way, %d idle connections",
+                    running,
+                    len(busy) - running,
+                )
+            await asyncio.wait(busy, timeout=min(TURN, deadline - now))
         self._server.pre_shutdown()
-        connections = [c for c in self._server.connections if isinstance(c, ClientConnection)]
-        busy = [c.task for c in connections if c.task is not None]
-        if busy:
-            await asyncio.wait(busy, timeout=timeout)
-        for connection in connections:
+        for connection in self._connections():
             connection.cut()
         for one in tuple(self._state.lingering):
             one.cut()
         await self._server.shutdown(_FLUSH)
+
+    def _connections(self) -> list[ClientConnection]:
+        return [one for one in self._server.connections if isinstance(one, ClientConnection)]
 
     async def _answer(self, request: BaseRequest, client: ClientConnection) -> bool:
         """Answer `request`; whether its connection can carry another."""
@@ -111,6 +177,8 @@ class Gateway:
             if answer is not None:
                 return await self._beside(request, client, answer)
         found = match(request.method, path)
+        if found is None and not allowed(path) and routing.takes_other(self._state.snapshot):
+            found = other(request.method, path)
         if found is None:
             answer = None if self.beyond is None else self.beyond(request, path)
             if answer is not None:
@@ -159,7 +227,7 @@ class Gateway:
     async def _page(self, request: BaseRequest, transport: asyncio.Transport, page: Page) -> bool:
         made = page()
         status, kind, content = made if isinstance(made, tuple) else await made
-        keep_alive = request.keep_alive and request.content.is_eof()
+        keep_alive = request.keep_alive and request.content.is_eof() and not self._state.draining
         response = render_response(
             status,
             [(b"content-type", kind.encode())],

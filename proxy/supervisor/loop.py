@@ -16,9 +16,11 @@ from typing import Final
 import orjson
 from msgspec import Struct
 
+from proxy.core import berths
 from proxy.core.log import logger
 from proxy.supervisor.crew import Crew, Member, Place, Stage
 from proxy.supervisor.deaths import Deaths
+from proxy.supervisor.handover import Handover, Process, processes, restore, seat
 from proxy.supervisor.ops import Ops, Page
 from proxy.supervisor.spawn import OURS, Serve, spawn
 from proxy.supervisor.systemd import Notifier
@@ -52,6 +54,12 @@ class Duties(Struct, frozen=True, eq=False):
     """A worker of this name has ended. Called before another takes the name."""
     ended: Callable[[str, str], None] = lambda _name, _reason: None
     """A process of this name has ended, whichever, and why: told, exit, crash or watchdog. Called after `died`."""
+    rehearse: Callable[[], int] | None = None
+    """Start a process that ends with 0 if a new program could take our place; which one. None: none could."""
+    renew: Callable[[list[Process], int], None] = lambda _processes, _beats: None
+    """Become that program, which is left these processes and this memory. Raises OSError when that is impossible."""
+    shut: Callable[[], None] = lambda: None
+    """Nobody takes anybody in any more: the listeners may be closed, so that others are refused and do not wait in vain."""
     beside: Sequence[str] = ()
     """Names of processes that are kept running beside the workers. They leave when the last worker has."""
 
@@ -76,6 +84,7 @@ class Supervisor:
         *,
         ops: Sequence[socket.socket] = (),
         pages: Mapping[str, Page] | None = None,
+        handed: Handover | None = None,
     ) -> None:
         self.terms = terms
         self._duties = duties
@@ -84,7 +93,7 @@ class Supervisor:
         self._beside: dict[str, Member | None] = dict.fromkeys(duties.beside)
         self._due: dict[str, float] = dict.fromkeys(duties.beside, 0.0)
         """When those beside are started."""
-        self.beats = Beats(terms.workers * 2)
+        self.beats = Beats(berths.columns(terms.workers), -1 if handed is None else handed.beats)
         self._deaths = Deaths()
         self._watch = Watch(self.beats, terms.watchdog)
         self._notify = Notifier(os.environ)
@@ -95,12 +104,35 @@ class Supervisor:
         self._ops = Ops(self._selector, self._pages)
         for listener in ops:
             self._ops.listen(listener)
+        self._rehearsal = 0
+        """The process that shows whether a new program would do."""
+        self._renewing = False
         self._ends = 0
         """How often all were told to leave."""
+        self._shut: float | None = None
+        """When the listeners are closed."""
         self._announced = False
+        self._rolling = False
+        """Workers are replaced one after the other."""
         self._tick = 0.0
         self._sign = 0.0
         """When systemd is told again that we live."""
+
+        for one in () if handed is None else handed.processes:
+            self._adopt(restore(one))
+
+    def _adopt(self, member: Member) -> None:
+        """One of the program before us."""
+        self._announced = self._rolling = True
+        self._watch_over(member)
+        if member.name in self._beside:
+            self._beside[member.name] = member
+            member.stage = Stage.LEAVING  # for a new one
+            _kill(member, signal.SIGTERM)
+        else:
+            seat(self._crew, member)
+        if member.stage is Stage.LEAVING:
+            member.deadline = monotonic() + self.terms.drain + SLACK
 
     # --- pages -------------------------------------------------------------------------------------------------
 
@@ -180,7 +212,9 @@ class Supervisor:
         now = monotonic()
         due = [place.due for place in self._crew.places if place.due is not None]
         due += [self._due[name] for name, one in self._beside.items() if one is None]
-        return max(min([self._tick, *([] if self._ends else due)]) - now, 0.0)
+        if self._ends:
+            due = [] if self._shut is None else [self._shut]
+        return max(min([self._tick, *due]) - now, 0.0)
 
     def _turn(self) -> None:
         """What is done once a second."""
@@ -233,6 +267,7 @@ class Supervisor:
             signal.SIGCHLD: self._reap,
             signal.SIGTERM: self._end,
             signal.SIGINT: self._end,
+            signal.SIGUSR2: self._restart,
         }
         for number in dict.fromkeys(numbers):
             act = acts.get(number)
@@ -245,11 +280,40 @@ class Supervisor:
             if member.stage is not Stage.LEAVING:
                 _kill(member, signal.SIGHUP)
 
+    def _restart(self) -> None:
+        """Replace every worker by one of a new program, if that can start."""
+        if self._ends or self._rehearsal or self._renewing:
+            return
+        if self._duties.rehearse is None:
+            logger.error("not restarted: this takes a stop and a start")
+            return
+        self._notify.reloading()
+        try:
+            self._rehearsal = self._duties.rehearse()
+        except OSError as error:
+            self._stays(str(error))
+
+    def _renew(self) -> None:
+        """Nobody is just being started: become the new program."""
+        self._renewing = False
+        everybody = [*self._crew, *filter(None, self._beside.values())]
+        try:
+            self._duties.renew(processes(everybody), self.beats.fd)
+        except OSError as error:
+            self._stays(str(error))
+
+    def _stays(self, reason: str) -> None:
+        logger.error("not restarted: %s", reason)
+        self._notify.ready()
+
     def _end(self) -> None:
         """All leave; told again, at once."""
         self._ends += 1
         if self._ends == 1:
             self._notify.stopping()
+            self._shut = monotonic() + self.terms.delay
+        else:
+            self._shut = monotonic()
         grace = self.terms.delay + self.terms.drain if self._ends == 1 else 5.0
         for member in self._crew:
             if member.stage is Stage.STARTING:
@@ -265,12 +329,21 @@ class Supervisor:
         """Start whoever is missing, or is to take another's place."""
         now = monotonic()
         if self._ends:
+            if self._shut is not None and now >= self._shut:
+                self._shut = None
+                self._duties.shut()
             if not any(True for _ in self._crew):
                 self._dismiss(now)
             return
+        if self._renewing and not self._crew.count(Stage.STARTING):
+            self._renew()
         for name, one in self._beside.items():
             if one is None and now >= self._due[name]:
                 self._beside[name] = self._start(name)
+        if self._rolling and not any(place.again for place in self._crew.places):
+            self._rolling = False
+            logger.warning("restarted: every worker is a new one")
+            self._notify.ready()
         succeeding = any(place.successor is not None for place in self._crew.places)
         for place in self._crew.places:
             if place.due is not None and now < place.due:
@@ -301,8 +374,11 @@ class Supervisor:
         ours = [one.end for one in (*self._crew, *filter(None, self._beside.values()))]
         not_its = [*ours, *self._private, *self._ops.sockets()]
         member = spawn(name, self._duties.serve, self.beats, not_its)
-        self._selector.register(member.end, selectors.EVENT_READ, lambda _: self._heard(member))
+        self._watch_over(member)
         return member
+
+    def _watch_over(self, member: Member) -> None:
+        self._selector.register(member.end, selectors.EVENT_READ, lambda _: self._heard(member))
 
     def _dismiss(self, now: float) -> None:
         for member in filter(None, self._beside.values()):
@@ -381,12 +457,18 @@ class Supervisor:
 
     def _ended(self, pid: int, code: int) -> None:
         now = monotonic()
+        if pid == self._rehearsal:
+            self._rehearsal = 0
+            self._renewing = not code
+            if code:
+                self._stays("the new program, or its configuration, cannot be used")
+            return
         for name, one in self._beside.items():
             if one is not None and one.pid == pid:
                 self._forget(one)
                 self._beside[name] = None
                 self._duties.ended(name, self._reason(one, code))
-                if not self._ends:
+                if not self._ends and one.stage is not Stage.LEAVING:
                     self._due[name] = now + self._pause_for(one, code, now)
                 return
         found = self._crew.find(pid)

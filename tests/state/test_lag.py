@@ -1,45 +1,153 @@
-"""What share of requests has to go."""
+"""How many requests may begin when the loop is behind."""
 
 from __future__ import annotations
 
+from collections import deque
+from math import inf
+from random import Random
+
 import pytest
 
-from proxy.state.lag import FALL, RISE, TICK, Lag
+from proxy.state.lag import ALARM, BEGIN, CALM, LEAST, STANDING, TICK, Lag
+
+COST = 1 / 400
+"""Seconds that a request keeps the loop busy; one that is refused, a fiftieth of that."""
+REFUSAL = COST / 50
 
 
-def second(lag: Lag, now: float, *late: float) -> float:
-    """Ten ticks, each so late; the last as late as the rest."""
-    for tick in range(10):
-        now += TICK + (late[tick] if tick < len(late) else late[-1])
-        lag.tick(now)
-    return now
+class Loop:
+    """An event loop that does one thing after the other: requests that arrive at random, and the ticks."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.lag = Lag()
+        self.rng = Random(seed)
+        self.now = self.free = self.due = 100.0
+        self.ends: deque[float] = deque()
+        self.names: tuple[str, ...] = ("a",)
+        self.urgencies: tuple[int, ...] = (1,)
+
+    def run(self, rate: float, seconds: float) -> tuple[list[float], list[tuple[str, int]], int]:
+        """How long those waited that were taken, who they were, and how many were refused."""
+        waits, who, refused = [], [], 0
+        end = self.now + seconds
+        while self.now < end:
+            self.now += self.rng.expovariate(rate)
+            while self.due <= self.now:
+                at = max(self.due, self.free)
+                self._finish(at)
+                self.lag.tick(at)
+                self.due = at + TICK
+            start = max(self.now, self.free)
+            self._finish(start)
+            name, urgency = self.rng.choice(self.names), self.rng.choice(self.urgencies)
+            if (self.lag.share or start > self.lag.late) and not self.lag.takes(
+                start, 1, name, urgency, self.rng
+            ):
+                self.free = start + REFUSAL
+                refused += 1
+                continue
+            self.free = start + COST
+            self.ends.append(self.free)
+            waits.append(self.free - self.now)
+            who.append((name, urgency))
+        return waits, who, refused
+
+    def _finish(self, now: float) -> None:
+        while self.ends and self.ends[0] <= now:
+            self.ends.popleft()
+            self.lag.done += 1
 
 
-def test_a_loop_that_is_behind_all_the_time_sheds_more_and_more() -> None:
-    lag, now = Lag(), 100.0
-    lag.tick(now)
-    for expected in (RISE, 2 * RISE, 3 * RISE):
-        now = second(lag, now, 0.021)
-        assert lag.share == pytest.approx(expected)
-    now = second(lag, now, 0.0)
-    assert lag.share == pytest.approx(3 * RISE - FALL)
+@pytest.mark.parametrize("times", [1.2, 2.0, 5.0, 10.0])
+def test_it_does_what_it_can_and_no_more(times: float) -> None:
+    loop = Loop()
+    loop.run(200.0, 5.0)
+    loop.run(400.0 * times, 5.0)
+    waits, _, _ = loop.run(400.0 * times, 10.0)
+    possible = min((1 - times * REFUSAL / COST) / (1 - REFUSAL / COST), 1.0)
+
+    assert len(waits) > 0.82 * possible * 4000
+    assert sorted(waits)[len(waits) // 2] < 0.05
+    assert max(waits) < 0.5
 
 
-def test_a_burst_is_no_reason() -> None:
+@pytest.mark.parametrize("times", [2.0, 10.0])
+def test_it_is_over_as_soon_as_they_are_fewer(times: float) -> None:
+    loop = Loop()
+    loop.run(200.0, 5.0)
+    loop.run(400.0 * times, 15.0)
+    loop.run(200.0, 4.0)
+
+    assert loop.run(200.0, 5.0)[2] == 0
+    assert (loop.lag.quota, loop.lag.share) == (inf, 0.0)
+
+
+def test_the_most_urgent_are_taken() -> None:
+    loop = Loop()
+    loop.urgencies = (0, 1, 2)
+    loop.run(800.0, 5.0)
+    _, who, _ = loop.run(800.0, 10.0)
+    taken = [sum(urgency == one for _, urgency in who) / (8000 / 3) for one in range(3)]
+
+    assert taken[0] > 0.9
+    assert 0.2 < taken[1] < 0.7
+    assert taken[2] < 0.1
+
+
+def test_whoever_asks_most_is_refused_most() -> None:
+    loop = Loop()
+    loop.names = ("greedy",) * 9 + ("modest",)
+    loop.run(800.0, 5.0)
+    _, who, _ = loop.run(800.0, 10.0)
+
+    assert sum(name == "modest" for name, _ in who) > 0.85 * 800
+    assert sum(name == "greedy" for name, _ in who) < 0.5 * 7200
+
+
+def test_one_long_delay_is_no_reason() -> None:
     lag = Lag()
-    lag.tick(0.0)
-    second(lag, 0.0, 0.5, 0.5, 0.5, 0.001)
+    for now in (0.0, TICK, 5.0, 5.0 + TICK, 5.0 + 2 * TICK):
+        lag.tick(now)
 
-    assert lag.share == 0.0
+    assert not lag.share
 
 
-def test_all_of_them_at_most() -> None:
+def test_it_begins_with_what_was_done_lately() -> None:
     lag, now = Lag(), 0.0
-    lag.tick(now)
-    for _ in range(30):
-        now = second(lag, now, 0.1)
+    for _ in range(20):
+        lag.tick(now)
+        lag.done += 10
+        now += TICK
+    for _ in range(STANDING):
+        now += 0.03
+        lag.tick(now)
+        lag.done += 10
+        now += TICK
 
-    assert lag.share == 1.0
+    assert lag.share
+    assert lag.quota == pytest.approx(100 * BEGIN, rel=0.15)
+
+
+def test_a_sample_that_is_overdue_is_not_waited_for() -> None:
+    lag, rng = Lag(), Random(1)
+    lag.tick(10.0)
+
+    assert lag.late == pytest.approx(10.0 + TICK + ALARM)
+    taken = sum(lag.takes(11.0, 1, "a", 1, rng) for _ in range(200))
+    assert 0 < taken <= LEAST
+
+
+def test_without_anybody_the_quota_is_gone() -> None:
+    lag, now = Lag(), 0.0
+    for _ in range(STANDING + 1):
+        lag.tick(now)
+        now += TICK + 0.05
+    assert lag.share
+    for _ in range(CALM + 10):
+        lag.tick(now)
+        now += TICK
+
+    assert not lag.share
 
 
 def test_it_says_how_late_it_was() -> None:
