@@ -66,6 +66,25 @@ class Host:
         except OSError as error:
             raise ValueError(f"ledger.path: {self.folder}: {error.strerror}") from None
 
+    def take(self, folder: str, lock: int, board: tuple[int, str] | None) -> None:
+        """Go on where the program before this one left off: its workers run."""
+        self.folder = Path(folder)
+        self._file.table = self.folder / TABLE
+        self._lock = Lock(self.folder, "gateway", lock)
+        if board is not None:
+            self._file.board = Board.take(board[0], bytes.fromhex(board[1]))
+
+    @property
+    def lock(self) -> int:
+        """The descriptor that the folder is held by."""
+        return self._lock.fd
+
+    @property
+    def board(self) -> tuple[int, str] | None:
+        """The descriptor of the memory about health, and its key in hexadecimal digits."""
+        board = self._file.board
+        return None if board is None else (board.fd, board.key.hex())
+
     def died(self, name: str) -> None:
         """A worker is gone, in whatever way. Called before another takes its name."""
         if self._file.board is not None:

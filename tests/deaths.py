@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from proxy.control.sync import ConfigFile
+from proxy.core.berths import columns
 from proxy.core.clock import now
 from proxy.core.config.schema import Config
 from proxy.core.log import logger
@@ -62,7 +63,7 @@ class Worker:
     """What of it ends requests: a spool, and a column of the memory of limits."""
 
     def __init__(self, folder: Path, number: int = 0) -> None:
-        self.accounts = Accounts.open(folder / TABLE, number, WORKERS)
+        self.accounts = Accounts.open(folder / TABLE, number, columns(WORKERS))
         self.spool = Spool(folder, str(number), size=1 << 30, segment=SEGMENT, sync=0, emergency=0)
         self.name = f"{number}.{os.urandom(6).hex()}"
 
@@ -152,7 +153,7 @@ class Books:
     def agree(self) -> bool:
         """Whether so much is counted, and nothing is held. What is read is gone then, as if it were shipped."""
         self._read()
-        with closing(Accounts.open(self._folder / TABLE, None, WORKERS)) as accounts:
+        with closing(Accounts.open(self._folder / TABLE, None, columns(WORKERS))) as accounts:
             views = map(accounts.view, SUBJECTS)
             return not any(view.inflight or view.reserved for view in views) and all(
                 self._counted(accounts, window) == amounts for window, amounts in self._sums.items()
@@ -225,7 +226,7 @@ def of_a_supervisor(folder: Path) -> dict[str, Any]:
 def _claimed(folder: Path) -> Host:
     made = host(folder)
     made.claim()
-    with closing(Accounts.open(folder / TABLE, None, WORKERS)) as accounts:
+    with closing(Accounts.open(folder / TABLE, None, columns(WORKERS))) as accounts:
         accounts.learned()
     return made
 

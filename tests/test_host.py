@@ -70,7 +70,7 @@ sys.stdin.readline()
 
 def at_work(folder: Path) -> object:
     """A worker in the middle of a request that has a slot and a reservation."""
-    accounts = Accounts.open(folder / TABLE, 0, 2)
+    accounts = Accounts.open(folder / TABLE, 0, 4)
     spool = Spool(folder, "0", size=1 << 30)
     hold = accounts.admit([SLOTS], Ask())
     money = accounts.admit([MONEY], Ask(likely=400_000))
@@ -134,7 +134,7 @@ def test_what_a_dead_worker_held_is_free_and_what_it_began_is_ended(tmp_path: Pa
 
     ours.died("0")
 
-    accounts = Accounts.open(tmp_path / TABLE, 1, 2)
+    accounts = Accounts.open(tmp_path / TABLE, 1, 4)
     assert accounts.view(SLOTS).inflight == 0
     assert accounts.view(MONEY).reserved == 0
     accounts.close()
@@ -176,7 +176,7 @@ def test_a_start_settles_what_was_left_by_all_before(tmp_path: Path) -> None:
 
     host(tmp_path).claim()
 
-    accounts = Accounts.open(tmp_path / TABLE, 1, 2)
+    accounts = Accounts.open(tmp_path / TABLE, 1, 4)
     assert accounts.view(SLOTS).inflight == 0
     accounts.close()
     batch = Reader(tmp_path).take()

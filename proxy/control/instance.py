@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from proxy.control.exposition import CONTENT_TYPE
 from proxy.control.page import Kept, Page
@@ -53,15 +53,30 @@ class Seat:
 class Instance:
     """What the supervisor has of it; each process it forks inherits its part. Raises OSError when there is no memory."""
 
-    def __init__(self, names: Sequence[str], workers: int) -> None:
-        """`names`: of all processes that publish, now or later. `workers`: how many of them serve at a time."""
-        self._sheets = Sheets.make()
+    def __init__(
+        self, names: Sequence[str], workers: int, handed: Mapping[str, Any] | None = None
+    ) -> None:
+        """`names`: of all processes that publish, now or later. `workers`: how many of them serve at a time. `handed`: by the
+        program before this one, whose processes go on publishing."""
         self._seats = {name: seat for seat, name in enumerate(names, _OWN + 1)}
-        self._pipes = {name: _pipe() for name in names}
-        self._answers = _pipe()
+        if handed is None:
+            self._sheets = Sheets.make()
+            self._pipes = {name: _pipe() for name in names}
+            self._answers = _pipe()
+        else:
+            fd, *ends = handed["descriptors"]
+            pipes = list(zip(ends[::2], ends[1::2], strict=True))
+            self._sheets = Sheets(fd)
+            *own, self._answers = pipes
+            self._pipes = dict(zip(names, own, strict=True))
         self._silent: dict[str, int] = {}
         """Who did not answer, and which numbers were there."""
         self._kept = Kept()
+        if handed is not None:
+            while self._sheets.look():
+                pass
+            self._kept.counts.extend(handed["counts"])
+            self._kept.totals.extend(handed["totals"])
         self._page = Page(self._sheets.catalogue)
         self.metrics = Supervision(workers)
         self._own = Publisher(self.metrics.registry, self._sheets, _OWN)
@@ -107,6 +122,25 @@ class Instance:
     def answer(self) -> tuple[int, str, bytes]:
         """The page as (status, content type, body)."""
         return 200, CONTENT_TYPE, self.page()
+
+    def handed(self) -> dict[str, Any]:
+        """What the program after this one goes on with: descriptors, and what those counted that are no more. This process
+        is one of them from now on."""
+        self._own.publish()
+        self._end()
+        pipes = [end for pipe in (*self._pipes.values(), self._answers) for end in pipe]
+        return {
+            "descriptors": [self._sheets.fd, *pipes],
+            "counts": self._kept.counts.tolist(),
+            "totals": self._kept.totals.tolist(),
+        }
+
+    def _end(self) -> None:
+        """What this process counted is kept."""
+        numbers = self._sheets.read(_OWN)
+        if numbers is not None:
+            self._kept.add(numbers)
+            self._sheets.clear(_OWN)
 
     def close(self) -> None:
         """Let go of everything."""

@@ -70,6 +70,11 @@ class Sheets:
         with tempfile.TemporaryFile() as file:
             return cls(os.dup(file.fileno()))
 
+    @property
+    def fd(self) -> int:
+        """Of the memory."""
+        return self._fd
+
     def view(self) -> Sheets:
         """As another process would see it that has just begun."""
         return Sheets(os.dup(self._fd))

@@ -15,6 +15,8 @@ leak and for response objects that are awaited; with neither of them that is 8 o
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import termios
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -74,6 +76,16 @@ def _with_one_user_agent(data: bytes) -> bytes:
     return b"\r\n".join(kept) + blank + rest
 
 
+def _unread(transport: asyncio.Transport) -> bool:
+    """Whether the system has bytes for us that no loop has fetched yet."""
+    connection = transport.get_extra_info("socket")
+    try:
+        waiting = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
+    except OSError:  # closed meanwhile
+        return False
+    return any(waiting)
+
+
 class ClientConnection(RequestHandler):
     """One client's connection, for all the requests on it."""
 
@@ -122,10 +134,11 @@ class ClientConnection(RequestHandler):
         self._probe_timer: asyncio.TimerHandle | None = None
         self._received = b""
         self.received_at = 0.0
-        """Monotonic time of the last read."""
+        """Monotonic time of the last read; before the first, of the connection's beginning."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.received_at = monotonic()
         self._arm()
 
     def _arm(self) -> None:
@@ -177,6 +190,32 @@ class ClientConnection(RequestHandler):
     def task(self) -> asyncio.Task[None] | None:
         """What answers this connection's requests; None once it has ended."""
         return self._task_handler
+
+    @property
+    def busy(self) -> bool:
+        """A request is being answered, or has come in part."""
+        if self._request_count != self.answered:
+            return True
+        return self._head_timer is not None and bool(self._received)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Monotonic time of the last that happened on it; None: a request is on it, or it is being closed."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or self.busy:
+            return None
+        if self.answered:
+            return max(self.received_at, self._next_keepalive_close_time - self._keepalive_timeout)
+        return self.received_at
+
+    def dismiss(self, began: float, now: float, patience: float) -> None:
+        """Close it, if nothing has happened on it for so many seconds of the drain that `began` then, and nothing has come
+        that is not read yet."""
+        since, transport = self.idle_since, self.transport
+        if since is None or transport is None:
+            return
+        if now - max(since, began) >= patience and not _unread(transport):
+            transport.close()
 
     def cut(self) -> None:
         """This process ends now: a stream is told so, whoever waits for an answer gets an error."""

@@ -22,9 +22,15 @@ class Lock:
 
     __slots__ = ("_fd", "_path")
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, fd: int = -1) -> None:
+        """`fd` has it already."""
         self._path = folder / f"{name}.lock"
-        self._fd = -1
+        self._fd = fd
+
+    @property
+    def fd(self) -> int:
+        """-1: it is not ours."""
+        return self._fd
 
     def take(self) -> bool:
         """Whether it is ours now. Raises OSError when the file cannot be made."""

@@ -90,6 +90,17 @@ class Board:
         words, numbers = memoryview(memory).cast("q"), memoryview(memory).cast("d")
         return cls(fd, memory, words, numbers, secrets.token_bytes(32), -1)
 
+    @classmethod
+    def take(cls, fd: int, key: bytes) -> Board:
+        """Memory that was made by the program before this one."""
+        memory = mmap.mmap(fd, _SIZE)
+        return cls(fd, memory, memoryview(memory).cast("q"), memoryview(memory).cast("d"), key, -1)
+
+    @property
+    def fd(self) -> int:
+        """Of its memory."""
+        return self._fd
+
     def sit(self, seat: int) -> Board:
         """The view of a worker. What one who had the seat before held is free."""
         view = Board(self._fd, self._memory, self._words, self._numbers, self.key, seat)
