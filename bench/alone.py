@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import accounts, drain, failover, ledger, soak, store, tracing
+from bench import accounts, drain, failover, ledger, overload, soak, store, tracing
 from bench.trials import found, registry
 
 if TYPE_CHECKING:
@@ -74,6 +74,15 @@ def _trials(
     return registry.measure(scale, upstream, cores, options.charts, say)
 
 
+def _overload(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    plan = overload.QUICK if options.quick else overload.Plan()
+    if options.seed is not None:
+        plan = msgspec.structs.replace(plan, seed=options.seed)
+    return overload.measure(plan, upstream, cores, options.charts, say)
+
+
 ZERO = frozenset({"ledger_wrong", "failover_failed", "trials_failed"})
 """Figures that have to be 0."""
 GROUPS: Mapping[str, Group] = {
@@ -82,6 +91,7 @@ GROUPS: Mapping[str, Group] = {
     "accounts": _accounts,
     "failover": _failover,
     "trials": _trials,
+    "overload": _overload,
     "tracing": _tracing,
 }
 
