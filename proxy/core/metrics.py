@@ -543,6 +543,30 @@ class Metrics:
             cap=4,
         )
         counter("headrace_log_dropped_total", "Log lines lost, the sink being blocked.").watch(
+        self.clients = gauge(
+            "headrace_client_connections", "Client connections that are open.", ("worker",)
+        )
+        self.clients_most = gauge(
+            "headrace_client_connections_limit",
+            "Client connections there may be: `server.max_connections`, or what open files allow.",
+            ("worker",),
+            rule=Rule.MIN,
+        )
+        self.pauses = counter(
+            "headrace_accept_pauses_total",
+            "Times at which no more clients were taken in: who comes waits in the kernel's queue.",
+        )
+        self.memory_used = gauge(
+            "headrace_memory_used_bytes",
+            "Memory used, as far as its limit counts it.",
+            ("worker",),
+        )
+        self.memory_limit = gauge(
+            "headrace_memory_limit_bytes",
+            "Memory there may be: the container's, or this worker's part of `server.memory_limit`.",
+            ("worker",),
+            rule=Rule.MIN,
+        )
             lambda: [((), log.dropped())]
         )
         counter(

@@ -475,6 +475,10 @@ class Server(Struct, frozen=True):
     body_timeout: float = 120.0
     keepalive: float = 75.0
     write_timeout: float = 60.0
+    max_connections: int = 0
+    """Clients connected to each worker at once; 0: as many as descriptors allow."""
+    memory_limit: int | None = None
+    """Bytes, of all workers together; None: the container's, if it has one."""
 
 
 class Admin(Struct, frozen=True):

@@ -135,7 +135,7 @@ class Meter:
         )
         self.inflight.value += 1
         logging = self.snapshot.logging
-        if logging.detailed and self.state.contents is not None:
+        if logging.detailed and self.state.contents is not None and not self.state.memory.level:
             exchange.witness = Capture(exchange, logging.max_content)
 
     def begin(self, attempt: Attempt, *, beside: bool = False) -> None:

@@ -2,6 +2,7 @@
 
     place   a request whose model's deployments are all as busy as they may be waits for one of them, by its urgency
     check   a worker that cannot keep up takes no more than it can, shared among keys, the most urgent first
+    memory  one that is short of memory refuses large bodies, then everything
 
 The header `x-priority` says how urgent a request is: `interactive`, `normal` (where it is missing), `batch`.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.clock import monotonic
 from proxy.core.errors import ProxyError
+from proxy.state.memory import FULL
 
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 HEADER = "x-priority"
 URGENCY = {"interactive": 0, "normal": 1, "batch": 2}
+LARGE = 1024 * 1024
+"""Bytes of a body that is not taken while memory is short."""
 _RANK = 1
 """The class of all keys."""
 _LEAST = 0.001
@@ -40,12 +44,23 @@ def urgency(exchange: Exchange) -> int:
 
 def check(exchange: Exchange, state: State) -> None:
     """Raises ProxyError shed."""
+    if state.memory.level and (state.memory.level == FULL or _is_large(exchange)):
+        state.metrics.shed.child("memory").inc()
+        raise ProxyError("shed", retry_after=state.rng.uniform(_AGAIN, 3 * _AGAIN))
     lag, key = state.lag, exchange.key
     if (lag.share or exchange.started > lag.late) and not lag.takes(
         exchange.started, _RANK, "" if key is None else key.id, urgency(exchange), state.rng
     ):
         state.metrics.shed.child("loop_lag").inc()
         raise ProxyError("shed", retry_after=_AGAIN)
+
+
+def _is_large(exchange: Exchange) -> bool:
+    """Its body is above LARGE, or nobody says before it is here."""
+    headers = exchange.request.headers
+    if "Content-Encoding" in headers or "Transfer-Encoding" in headers:
+        return True
+    return int(headers.get("Content-Length", 0)) > LARGE
 
 
 async def place(exchange: Exchange, plan: Plan, waiting: Waiting, meter: Meter) -> None:

@@ -13,6 +13,7 @@ from proxy.limits.history import History
 from proxy.limits.subjects import Subjects
 from proxy.state.lag import Lag
 from proxy.state.live import Live
+from proxy.state.memory import Memory
 from proxy.state.replies import Replies
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class State:
         "lag",
         "lingering",
         "live",
+        "memory",
         "metrics",
         "parts",
         "replies",
@@ -76,6 +78,8 @@ class State:
         """Answers that are read though nobody waits for them (`gateway.lingering.Lingering`)."""
         self.lag = Lag()
         """How far behind the event loop is."""
+        self.memory = Memory()
+        """How short of memory this process is."""
         self.replies = Replies()
         """Answers that may be given again."""
         self.shadows = 0

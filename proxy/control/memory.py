@@ -1,0 +1,75 @@
+"""Looks at this worker's memory a few times a second, and says what is given up for it (`state.memory`)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from proxy.core import memory
+from proxy.core.clock import monotonic
+from proxy.core.log import logger
+from proxy.state.memory import ENOUGH, FULL, TICK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.core.memory import Limit
+    from proxy.core.model import Server
+    from proxy.state.state import State
+
+GIVE_BACK = 2.0
+"""Seconds between two times at which the C library is asked for what it keeps."""
+_WORDS = ("enough again", "large bodies are refused", "every new request is refused")
+
+
+def limit_of(server: Server) -> Limit | None:
+    """What holds for one worker; None: nobody set a limit."""
+    if server.memory_limit is not None:
+        return memory.configured(server.memory_limit, server.workers)
+    return memory.of_container()
+
+
+async def keep(state: State, idle: Callable[[], bool]) -> None:
+    """Until cancelled. `idle`: no request is under way."""
+    watcher = Watcher(state, idle)
+    while True:
+        if watcher.look(monotonic()):
+            await asyncio.to_thread(memory.give_back)
+        await asyncio.sleep(TICK)
+
+
+class Watcher:
+    """Follows the configuration, and the level."""
+
+    __slots__ = ("_idle", "_limit", "_server", "_state", "_trimmed")
+
+    def __init__(self, state: State, idle: Callable[[], bool]) -> None:
+        self._state = state
+        self._idle = idle
+        self._server: Server | None = None
+        self._limit: Limit | None = None
+        self._trimmed = 0.0
+
+    def look(self, now: float) -> bool:
+        """Look once. True: what was freed should be given back to the system."""
+        state, level = self._state, self._state.memory
+        if state.snapshot.server is not self._server:
+            self._server = state.snapshot.server
+            self._limit = limit_of(self._server)
+            level.size = 0 if self._limit is None else self._limit.size
+            level.level = ENOUGH
+        if self._limit is None:
+            return False
+        if level.tick(self._limit.used(), self._idle):
+            logger.warning(
+                "memory: %d of %d MiB are used: %s",
+                level.used >> 20,
+                level.size >> 20,
+                _WORDS[level.level],
+            )
+        if level.level == ENOUGH or now - self._trimmed < GIVE_BACK:
+            return False
+        self._trimmed = now
+        if level.level == FULL:
+            state.replies.clear()
+        return True

@@ -1,0 +1,154 @@
+"""Who comes in: the API's listener, open while there is room for another client, shut while there is none.
+
+Whoever comes while it is shut waits in the kernel's queue, and is neither refused nor answered: other workers of the host
+take from the same queue. There is no room at `server.max_connections` clients, or when only RESERVE of the descriptors
+are left. Before the door is shut, connections that carry no request are closed, those idle longest first.
+
+A loop that accepts until it gets EMFILE does worse: libuv then accepts and closes whoever waits, and the admin listener has
+no descriptor left either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from proxy.core import descriptors, tasks
+from proxy.core.log import logger
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from proxy.gateway.connection import ClientConnection
+    from proxy.gateway.server import Gateway
+
+LOOK = 0.05
+"""Seconds between two looks, while it is shut."""
+SHARE = 64
+"""One in so many of all connections is closed at once: looking for the oldest costs a look at each."""
+SAY = 60.0
+"""Seconds between two lines of the log."""
+
+
+class Door:
+    """Of one worker. `relieve` is called when descriptors run out: it closes what can be spared."""
+
+    __slots__ = (
+        "_backlog",
+        "_gateway",
+        "_listener",
+        "_looking",
+        "_mark",
+        "_relieve",
+        "_room",
+        "_said",
+        "_server",
+        "_shut",
+        "pauses",
+    )
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        listener: socket.socket,
+        backlog: int,
+        relieve: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._gateway = gateway
+        self._listener = listener
+        self._backlog = backlog
+        self._relieve = relieve
+        files = descriptors.limit()
+        self._mark = files - descriptors.RESERVE
+        self._room = descriptors.clients(files)
+        self._server: asyncio.Server | None = None
+        self._looking: asyncio.TimerHandle | None = None
+        self._said = 0.0
+        self._shut = False
+        """Nobody will come in any more."""
+        self.pauses = 0
+        """How often it was shut for want of room."""
+
+    async def open(self) -> None:
+        """Take clients in."""
+        # A copy: closing the server closes it, and the queue goes on behind the original.
+        self._server = await asyncio.get_running_loop().create_server(
+            self._enter, sock=self._listener.dup(), backlog=self._backlog
+        )
+
+    def close(self) -> None:
+        """Take nobody in any more. Clients that are inside stay."""
+        self._shut = True
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self._listener.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether clients are taken in at the moment."""
+        return self._server is not None
+
+    @property
+    def most(self) -> int:
+        """Clients there may be."""
+        return self._gateway.limit or self._room
+
+    def _is_full(self) -> bool:
+        if self._gateway.connections >= self.most:
+            return True
+        return descriptors.lowest_free(self._listener.fileno()) >= self._mark
+
+    def _enter(self) -> ClientConnection:
+        """The protocol of who comes in. libuv accepts one in each turn of the loop, so one too many is the most there is."""
+        if self._is_full():
+            asyncio.get_running_loop().call_soon(self._make_room)
+        return self._gateway.connection()
+
+    def _make_room(self) -> None:
+        if self._server is None or not self._is_full():
+            return
+        if self._gateway.connections < self.most:
+            self._relieve()  # it is not the clients who have the descriptors
+        if self._gateway.dismiss_idle(max(self._gateway.connections // SHARE, 1)):
+            return
+        self.pauses += 1
+        self._say()
+        self._server.close()
+        self._server = None
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        if self._shut:
+            return
+        if self._is_full() and not self._gateway.dismiss_idle(1):
+            self._look_later()
+        else:
+            tasks.spawn(self._open_again(), name="open the door")
+
+    async def _open_again(self) -> None:
+        try:
+            await self.open()
+        except OSError as error:  # not even a copy of the listener is to be had
+            logger.error("no client can be taken in: %s", error.strerror)
+            self._look_later()
+        else:
+            if self._shut:
+                self.close()
+
+    def _say(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._said >= SAY:
+            self._said = now
+            logger.warning(
+                "no room for more clients: %d are connected, of %d; who comes waits in the kernel's queue",
+                self._gateway.connections,
+                self.most,
+            )
