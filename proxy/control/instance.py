@@ -21,6 +21,7 @@ from proxy.control.exposition import CONTENT_TYPE
 from proxy.control.page import Kept, Page
 from proxy.control.publishing import Publisher, heard, tell
 from proxy.control.sheets import Numbers, Sheets
+from proxy.core.berths import number_of
 from proxy.core.clock import monotonic
 from proxy.core.metrics_beside import Supervision
 from proxy.core.series import Registry
@@ -78,7 +79,11 @@ class Instance:
             self._kept.counts.extend(handed["counts"])
             self._kept.totals.extend(handed["totals"])
         self._page = Page(self._sheets.catalogue)
-        self.metrics = Supervision(workers)
+        self._labels = {
+            name: f"worker-{number_of(name, workers)}" if name.isdecimal() else name
+            for name in names
+        }
+        self.metrics = Supervision(workers, dict.fromkeys(self._labels.values()))
         self._own = Publisher(self.metrics.registry, self._sheets, _OWN)
 
     def seat(self, name: str, registry: Registry) -> Seat:
@@ -86,12 +91,12 @@ class Instance:
         publisher = Publisher(registry, self._sheets, self._seats[name])
         return Seat(publisher, self._pipes[name][0], self._answers[1])
 
-    def died(self, name: str, reason: str = "ended") -> None:
+    def died(self, name: str, reason: str = "exit") -> None:
         """The process of this name is no more: what it had counted is kept. Called before another takes the name.
 
-        `reason`: a word for the metric; there are a few.
+        `reason`: one of `metrics_beside.REASONS`.
         """
-        self.metrics.ends.child(name, reason).inc()
+        self.metrics.ends.child(self._labels.get(name, name), reason).inc()
         seat = self._seats.get(name)
         if seat is None:
             return
@@ -170,7 +175,7 @@ class Instance:
                 if self._sheets.newest(self._seats[name])[0] == generation
             }
         for name in waiting:
-            self.metrics.stale.child(name).inc()
+            self.metrics.stale.child(self._labels[name]).inc()
         self._silent = waiting
 
 

@@ -458,6 +458,13 @@ class Metrics:
             ("target",),
             rule=Rule.MAX,
         )
+        self.budget_used = gauge(
+            "headrace_budget_used_ratio",
+            "How much is used of that budget of a scope of which most is.",
+            ("scope",),
+            rule=Rule.MAX,
+            cap=8,
+        )
         self.spool_records = counter(
             "headrace_spool_records_total",
             "Records of requests, written to the disk or, for want of room, dropped.",

@@ -5,20 +5,24 @@ They are on one page with those of the workers (`core.metrics`), so names and la
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from proxy.core.process import watch_process
 from proxy.core.series import Counter, Gauge, Histogram, Registry, Rule
 
 SUPERVISOR = "supervisor"
+REASONS = "told", "exit", "crash", "watchdog"
+"""Why a process ended: it was told to, it left by itself, it failed or was killed, or gave no sign of life."""
 BATCH = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Supervision:
     """What the supervisor counts."""
 
-    def __init__(self, workers: int) -> None:
-        """`workers`: how many there should be."""
+    def __init__(self, workers: int, processes: Iterable[str] = ()) -> None:
+        """`workers`: how many there should be. `processes`: labels of those that may end: `worker-0`, `shipper`."""
         registry = self.registry = Registry()
         registry.gauge("headrace_workers", "Workers there should be.", rule=Rule.MAX).child().set(
             workers
@@ -29,6 +33,10 @@ class Supervision:
             ("process", "reason"),
             cap=1024,
         )
+        # There before the first of them, or nobody could see that it is one more.
+        for process in processes:
+            for reason in REASONS:
+                self.ends.child(process, reason)
         self.page = registry.histogram(
             "headrace_metrics_page_seconds",
             "Time in which a page of metrics was made, with the waiting for processes to answer.",

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from proxy.control import exposition, gauges
 from proxy.core import clock
-from proxy.core.model import Quota
+from proxy.core.model import Budget, Limits, Quota
 from proxy.ledger.spool import Full, Spool
 from proxy.limits.accounts import Accounts, Ask, Used
-from proxy.limits.subjects import of_credential, of_deployment
+from proxy.limits.subjects import of_credential, of_deployment, of_team
 from proxy.state.state import State
 from tests.gateway.asked import provider, snapshot, state
 
@@ -50,6 +50,41 @@ def test_where_there_is_none_nothing_is_shown() -> None:
 
     assert "headrace_quota_used_ratio{" not in text
     assert "headrace_spool_records_total{" not in text
+
+
+def test_of_the_budgets_of_a_scope_the_one_that_is_used_most_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gauges, "PORTION", 2)
+    limits = Limits(budget=Budget(usd=4))
+    one = state(replace(snapshot(provider()), teams={str(n): limits for n in range(7)}))
+    one.accounts = Accounts.memory()
+    budgets = gauges.Budgets(one)
+    assert budgets.read() == []
+
+    def spend(name: str, micro: int) -> None:
+        found = of_team(name, limits)
+        assert found is not None
+        assert one.accounts is not None
+        one.accounts.settle(one.accounts.admit([found], Ask(0)), Used(micro=micro))
+
+    spend("3", 1_000_000)
+    spend("6", 3_000_000)
+    seen = [budgets.read() for _ in range(9)]
+    spend("6", 500_000)
+    later = [budgets.read() for _ in range(9)]
+    one.accounts.close()
+
+    assert seen[-1] == [(("team",), 0.75)]
+    assert later[-1] == [(("team",), 0.875)]
+
+
+def test_without_budgets_none_is_shown() -> None:
+    one = state(snapshot(provider()))
+    one.accounts = Accounts.memory()
+
+    assert [gauges.Budgets(one).read() for _ in range(3)] == [[], [], []]
+    one.accounts.close()
 
 
 @pytest.fixture

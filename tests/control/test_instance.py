@@ -106,9 +106,19 @@ def test_a_process_that_is_killed_keeps_what_it_had_counted(instance: Instance) 
 
         assert value(instance, "c_total") == 6
         assert value(instance, "g") == 1
-        assert value(instance, "headrace_process_ends_total", process="0", reason="crash") == 1
+        assert (
+            value(instance, "headrace_process_ends_total", process="worker-0", reason="crash") == 1
+        )
         with forked(instance, "0", counting(2)):
             assert value(instance, "c_total") == 8
+
+
+def test_both_names_of_a_worker_are_one_process_in_metrics(instance: Instance) -> None:
+    instance.died("1", "told")
+    instance.died("3", "told")
+
+    assert value(instance, "headrace_process_ends_total", process="worker-1", reason="told") == 2
+    assert value(instance, "headrace_process_ends_total", process="shipper", reason="crash") == 0
 
 
 def test_who_dies_again_and_again_is_counted_each_time(instance: Instance) -> None:
@@ -131,13 +141,13 @@ def test_a_process_that_does_not_answer_counts_as_it_was_and_is_waited_for_once(
 
         monkeypatch.setattr(module, "PATIENCE", 60.0)  # longer than a test may take
         assert value(instance, "c_total") == 5
-        assert value(instance, "headrace_metrics_stale_total", process="0") == 3
+        assert value(instance, "headrace_metrics_stale_total", process="worker-0") == 3
 
         os.kill(pid, signal.SIGCONT)
         monkeypatch.setattr(module, "PATIENCE", 10.0)
         before, now = -1.0, 0.0
         while now > before:  # until it answers again
-            found = value(instance, "headrace_metrics_stale_total", process="0")
+            found = value(instance, "headrace_metrics_stale_total", process="worker-0")
             assert found is not None
             before, now = now, found
 
