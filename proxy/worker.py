@@ -123,7 +123,7 @@ class Worker:
         return True
 
     def _observe(self, snapshot: Snapshot) -> None:
-        """Log and trace as it says. Raises ValueError where a start has to end; who serves goes on as before."""
+        """Log and trace as it says."""
         log.adjust(snapshot.logging)
         if self._telemetry is None:
             if not snapshot.tracing.enabled:
@@ -134,8 +134,7 @@ class Worker:
         try:
             self._telemetry.use(snapshot)
         except ValueError as error:
-            if self._door is None:
-                raise
+            # A start asks first (`rehearse`). Whoever serves is worth more than its spans.
             log.logger.error("tracing stays as it was: %s", error)
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -473,6 +472,11 @@ def rehearse(settings: Snapshot, file: ConfigFile) -> None:
     """
 
     from proxy.control.sync import Sync
+
+    if settings.tracing.enabled:
+        from proxy.telemetry.wanted import wanted
+
+        wanted(settings.tracing, 0, os.environ)
 
     async def main() -> None:
         state = State(settings, Live(), Metrics())

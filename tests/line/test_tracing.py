@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from proxy.core.model import Tracing
 from tests.line.harness import (
     KEY,
+    ROOT,
     Process,
     Simulator,
     config,
@@ -463,6 +465,41 @@ async def test_tracing_is_switched_on_and_off_while_requests_run(
         assert worker.state.tracer is None
 
     assert len(collector.spans) == 2
+
+
+async def test_what_cannot_be_traced_is_served_all_the_same(
+    sim: Simulator,
+    collector: Collector,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "xray")
+    async with serving(traced(collector, sim.url), tmp_path) as proxy:
+        assert (await proxy.post(CHAT, ASKED)).status == 200
+
+    assert "tracing stays as it was: OTEL_TRACES_SAMPLER" in caplog.text
+
+
+def test_a_start_that_could_not_trace_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "xray")
+    path = tmp_path / "headrace.yaml"
+    content = {"store": {"url": ""}, "server": {"port": 0}, "admin": {"port": 0}}
+    path.write_bytes(orjson.dumps({**content, "tracing": {"enabled": True}}))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", "--config", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=25,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "OTEL_TRACES_SAMPLER: takes always_on" in done.stderr
 
 
 def test_a_process_that_stops_sends_what_it_has(
