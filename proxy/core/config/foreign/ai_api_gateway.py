@@ -61,7 +61,7 @@ def translate(sheet: Sheet, content: dict[str, Any], env: dict[str, Any]) -> dic
     models = {
         name: {"deployments": found.deployments(name, top.section(name))}
         for name in top.names()
-        if name != "_global" and isinstance(content[name], dict)
+        if name != "_global" and isinstance(content[name], dict) and "providers" in content[name]
     }
     top.done()
     return {

@@ -17,6 +17,9 @@ _PAIR = re.compile(
     r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 )
 
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""JSON takes these as they are; in YAML they are not allowed, or end a line."""
+
 
 def is_json(text: str) -> bool:
     """Whether it begins as an object or a list does, comments aside."""
@@ -35,7 +38,8 @@ def _plain(match: re.Match[str]) -> str:
     """A string with characters beyond the first plane as YAML writes them; blanks for a comment, lines kept."""
     token = match[0]
     if token.startswith('"'):
-        return _PAIR.sub(_character, token) if "\\u" in token else token
+        token = _PAIR.sub(_character, token) if "\\u" in token else token
+        return _ESCAPED.sub(lambda found: f"\\U{ord(found[0]):08x}", token)
     return re.sub(r"[^\n]", " ", token)
 
 

@@ -47,7 +47,8 @@ def translate(sheet: Sheet, env: dict[str, Any]) -> dict[str, Any]:
         "store": {"url": _store(sheet, given)},
         "defaults": {"strategy": usual("weighted_random")},
         "health": {
-            "probe": checks.as_("off") if checks is not None and not checks.value else None,
+            # What was asked of a provider there is not said; here it is its list of models.
+            "probe": None if checks is None else checks.as_("models" if checks.value else "off"),
             "interval": given.number("HEALTH_CHECK_INTERVAL", 300, least=0.001),
             "max_errors": given.whole("HEALTH_CHECK_MAX_ERRORS", 5, least=1),
             "open_max": None if hours is None else hours.as_(f"{hours.value}h", hours.note),
@@ -82,10 +83,10 @@ def _redis(sheet: Sheet, given: Given) -> None:
     on, url = given.switch("REDIS_ENABLED", True), given.text("REDIS_URL")
     if on is None or not on.value or (url is None and on.origin is None):
         return
-    at = on if on.origin is not None else url
-    assert at is not None
-    sheet.warn(
-        at.origin,
-        "no Redis is needed: configuration and health are in memory. Where several hosts hold limits together, "
-        "that is shared.url",
-    )
+    for said in (on, url):
+        if said is not None and said.origin is not None:
+            sheet.warn(
+                said.origin,
+                "no Redis is needed: configuration and health are in memory. "
+                "Where several hosts hold limits together, that is shared.url",
+            )
