@@ -133,7 +133,8 @@ def _supervised(
     from proxy.control.instance import Instance
     from proxy.core import berths, unix
     from proxy.host import SHIPPER, Host
-    from proxy.supervisor.loop import Duties, Supervisor, Terms
+    from proxy.supervisor.loop import Supervisor
+    from proxy.supervisor.staff import Duties, Terms
 
     try:
         host = Host(settings, file)

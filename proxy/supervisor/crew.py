@@ -111,6 +111,15 @@ class Crew:
         for place in self.places:
             yield from place.members
 
+    def seat(self, member: Member) -> None:
+        """Give one that runs already its place. Who serves in it is to be replaced."""
+        for place in self.places:
+            if member.name in place.names:
+                if member.stage is Stage.LEAVING:
+                    place.leaving.append(member)
+                else:
+                    place.current, place.again = member, True
+
     def find(self, pid: int) -> tuple[Place, Member] | None:
         """The member with this process."""
         for place in self.places:

@@ -27,10 +27,11 @@ class Deaths:
         self._pauses: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=MANY)
 
-    def pause(self, who: str, lived: float, now: float) -> float:
-        """Somebody has died; seconds until it is started again."""
-        self._recent.append(now)
-        if len(self._recent) == MANY and now - self._recent[0] <= MINUTE:
+    def pause(self, who: str, lived: float, now: float, *, vacant: bool = True) -> float:
+        """Somebody has died; seconds until it is started again. Not `vacant`: another serves in its place meanwhile."""
+        if vacant:
+            self._recent.append(now)
+        if vacant and len(self._recent) == MANY and now - self._recent[0] <= MINUTE:
             self.looping = True
         if lived > STABLE:
             pause = RESPAWN_MIN

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, MutableMapping
@@ -20,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
-from proxy.supervisor.crew import Crew, Member, Stage
+from proxy.supervisor.crew import Member, Stage
 from proxy.supervisor.spawn import OURS
 
 VARIABLE: Final = "HEADRACE_HANDOVER"
@@ -110,9 +109,11 @@ def command() -> list[str]:
 
 
 def rehearse(fixed: dict[str, Any]) -> int:
-    """Start the new program to see whether it can; its process, which ends with 0 if so."""
+    """Start the new program to see whether it can; its process, which ends with 0 if so. Raises OSError."""
     environ = {**os.environ, REHEARSE: msgspec.json.encode(fixed).decode()}
-    return subprocess.Popen(command(), env=environ, stdin=subprocess.DEVNULL).pid  # noqa: S603 - ourselves
+    words = command()
+    nothing = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    return os.posix_spawn(words[0], words, environ, file_actions=nothing, setsigmask=())
 
 
 def rehearsed(environ: MutableMapping[str, str]) -> dict[str, Any] | None:
@@ -134,13 +135,3 @@ def restore(one: Process) -> Member:
     end = socket.socket(fileno=one.end)
     end.setblocking(False)
     return Member(one.name, one.pid, end, one.stage, monotonic() - one.age)
-
-
-def seat(crew: Crew, member: Member) -> None:
-    """Give a worker that runs on its place; who serves in it is to be replaced."""
-    for place in crew.places:
-        if member.name in place.names:
-            if member.stage is Stage.LEAVING:
-                place.leaving.append(member)
-            else:
-                place.current, place.again = member, True

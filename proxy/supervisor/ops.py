@@ -24,6 +24,7 @@ PATIENCE: Final = 5.0
 MOST: Final = 64
 """Connections at a time; the oldest makes room."""
 TEXT: Final = "text/plain; charset=utf-8"
+JSON: Final = "application/json; charset=utf-8"
 _REASONS: Final = {
     200: "OK",
     400: "Bad Request",
