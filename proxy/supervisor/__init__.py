@@ -1,6 +1,7 @@
 """The process above the workers: it holds the listeners, and serves no request itself.
 
 loop      signals, ends of processes and words of workers, one after the other; nothing in it waits
+staff     processes: started, heard, replaced, waited for
 crew      who has which place
 spawn     a fork
 deaths    when one that died is started again

@@ -268,7 +268,8 @@ def test_workers_do_not_outlive_their_supervisor(supervised: Supervised) -> None
 PAUSING = """
 import os, signal, sys
 from proxy.supervisor import deaths
-from proxy.supervisor.loop import Duties, Supervisor, Terms
+from proxy.supervisor.loop import Supervisor
+from proxy.supervisor.staff import Duties, Terms
 
 deaths.RESPAWN_MIN = deaths.RESPAWN_MAX = 600.0
 
@@ -278,7 +279,7 @@ def serve(name, tether):
     # In one piece: the others write to the same pipe.
     os.write(1, f"up {name} {os.getpid()}\\n".encode())
     tether._end.setblocking(True)
-    while not set(tether._end.recv(9)) & set(b"SY!"):
+    while (words := tether._end.recv(9)) and not set(words) & set(b"SY!"):
         pass
 
 def died(name):
