@@ -18,6 +18,7 @@ DIALECTS: Mapping[str, str] = {
     "openai.audio": "/v1/audio",
     "openai.moderations": "/v1/moderations",
     "openai.rerank": "/v1/rerank",
+    "openai.other": "/v1",
     "anthropic.messages": "/v1/messages",
     "gemini.generate": "/v1beta/models",
     "bedrock.converse": "/model",
@@ -28,11 +29,13 @@ CONVERSATION = "conversation.chat"
 
 OPERATIONS = (
     "chat", "completions", "responses", "messages", "generate", "count_tokens", "embeddings", "moderations", "rerank",
-    "images", "speech", "transcriptions", "translations", "models", "model", "stored",
+    "images", "speech", "transcriptions", "translations", "models", "model", "stored", "other",
 )  # fmt: skip
 """What clients can ask for, whatever the path."""
 
-OPENAI = tuple(name for name in DIALECTS if name.startswith("openai."))
+OTHER = "openai.other"
+"""Every path below /v1 that is no other endpoint's: files, batches, vector stores. Nobody speaks it who does not say so."""
+OPENAI = tuple(name for name in DIALECTS if name.startswith("openai.") and name != OTHER)
 
 AUTH: Mapping[str, Auth] = {
     "openai": Auth("bearer"),

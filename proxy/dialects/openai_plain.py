@@ -250,4 +250,5 @@ ALL = (
     _dialect("openai.audio", PlainTap),
     _dialect("openai.moderations", PlainTap),
     _dialect("openai.rerank", RerankTap),
+    _dialect("openai.other", PlainTap),
 )

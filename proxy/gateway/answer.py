@@ -136,7 +136,7 @@ class Gate:
         if kind == self.dialect.framing.content_type:
             return Kind.EVENTS
         if kind == b"application/json":
-            return Kind.BYTES if self.array else Kind.WHOLE
+            return Kind.BYTES if self.array or self.endpoint.opaque else Kind.WHOLE
         if self.stream:
             return Kind.EVENTS
         return Kind.WHOLE if self.endpoint.expects_json else Kind.BYTES
@@ -325,7 +325,7 @@ class Gate:
             self.kind = Kind.WHOLE
 
     def _end_bytes(self) -> None:
-        if self.held:
+        if self.held or self.endpoint.opaque:
             self._open()
         else:
             self.fail(UpstreamError(Cause.EMPTY, status=self.status))

@@ -22,6 +22,8 @@ class Body(Enum):
     JSON = "json"
     FORM = "form"
     JSON_OR_FORM = "json_or_form"
+    ANY = "any"
+    """Whatever it is, it is not looked into."""
 
 
 TRANSLATED = frozenset({"chat", "completions", "responses", "messages", "generate", "count_tokens"})
@@ -44,6 +46,8 @@ class Endpoint(Struct, frozen=True, eq=False):
     """Streamed or not by the path itself; None: the body's `stream` says."""
     expects_json: bool = True
     """A 200 must be a JSON object (or an event stream); False: any bytes, audio for example."""
+    opaque: bool = False
+    """Answers are not looked into, and may be empty."""
 
     family: str = ""
     """`openai`, `anthropic` or `gemini`, from `dialect`: the shape of errors."""
@@ -245,6 +249,20 @@ _ONE_MODEL = {
     )
 }
 
+_OTHERS = {
+    method: Endpoint(
+        "/v1/{rest}",
+        method,
+        "openai.other",
+        "other",
+        "/{id}",
+        body=Body.NONE if method in ("GET", "DELETE") else Body.ANY,
+        expects_json=False,
+        opaque=True,
+    )
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+}
+_OTHER_PATH = re.compile(r"(?:/openai)?/v1/([A-Za-z0-9_.~:@!$&'()*+,=%/-]{1,1024})")
 _RESPONSE = re.compile(r"(?:/openai)?(?:/v1)?/responses/([A-Za-z0-9_.-]{1,256})(/[a-z_]+)?")
 _AZURE_PATH = re.compile(r"/openai/deployments/([^/]{1,256})(/[a-z/]+)")
 # The last colon is the verb's: a model's name may hold others.
@@ -295,6 +313,14 @@ def _match_pattern(method: str, path: str) -> Match | None:
     return None
 
 
+def other(method: str, path: str) -> Match | None:
+    """The same for a path that is no endpoint of ours: it is passed to a provider that says it takes such (`openai.other`)."""
+    endpoint, found = _OTHERS.get(method), _OTHER_PATH.fullmatch(path)
+    if endpoint is None or found is None or _AMBIGUOUS.search(path) or _ENCODED_SLASH.search(path):
+        return None
+    return endpoint, {"id": found[1]}
+
+
 def allowed(path: str) -> list[str]:
     """The methods a path takes; empty when there is nothing at it."""
     methods = _TABLE.get(path)
@@ -315,5 +341,5 @@ def family_of(path: str) -> str:
 def paths() -> list[str]:
     """Every canonical route with its method, for people."""
     endpoints = [endpoint for endpoint, _ in _STATIC]
-    endpoints += [*_STORED.values(), *_GEMINI.values(), *_ONE_MODEL.values()]
+    endpoints += [*_STORED.values(), *_GEMINI.values(), *_ONE_MODEL.values(), *_OTHERS.values()]
     return sorted({f"{endpoint.method} {endpoint.route}" for endpoint in endpoints})

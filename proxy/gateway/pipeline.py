@@ -29,8 +29,8 @@ from proxy.gateway.continuation.relays import may_leave_open
 from proxy.gateway.endpoints import Body
 from proxy.gateway.looking import Asked
 from proxy.gateway.meter import Meter
-from proxy.gateway.sharing import serve as sharing
-from proxy.gateway.sharing.wish import wish
+from proxy.gateway.reuse import serve as reuse
+from proxy.gateway.reuse.wish import wish
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange, Headers
-    from proxy.gateway.sharing.flight import Flight
+    from proxy.gateway.reuse.flight import Flight
     from proxy.gateway.throttle import Throttle
     from proxy.state.state import State
     from proxy.upstream.pool import UpstreamPool
@@ -98,7 +98,7 @@ async def serve(
         wished = wish(exchange, plan.model, snapshot) if shares else None
         if wished is not None:
             line = partial(_fly, exchange, plan, meter, state, pool, throttle)
-            await sharing.serve(wished, exchange, client, state, meter, line)
+            await reuse.serve(wished, exchange, client, state, meter, line)
             return
         await _carry(exchange, client, plan, meter, pool)
     except (ProxyError, UpstreamError) as error:
@@ -147,7 +147,7 @@ async def _carry(
 ) -> None:
     """Find somebody who answers, and give the answer to the client."""
     if plan.model.shadow is not None:
-        shadowing.watch(exchange, meter, plan.model.shadow, pool)
+        shadowing.watch(exchange, meter, plan.model.shadow, pool, _carry)
     if plan.route.waiting is not None:
         await overload.place(exchange, plan, plan.route.waiting, meter)
     attempt = await attempts.first_answer(exchange, plan, pool, meter)
@@ -243,6 +243,8 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
     await _turn()
     if client.half_closed:
         await client.confirm_client()
+    if endpoint.body is Body.ANY:
+        return
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if endpoint.body is Body.FORM or (endpoint.body is not Body.JSON and "form-data" in kind):
         exchange.form = multipart.Form.parse(exchange.body, request.headers.get("Content-Type", ""))
@@ -279,6 +281,8 @@ _SIMPLE = frozenset({"text/plain", "multipart/form-data", "application/x-www-for
 def _plan(exchange: Exchange, state: State) -> routing.Plan:
     if exchange.endpoint.operation == "stored":
         return routing.plan_stored(state.snapshot, state.live, exchange.endpoint.dialect, state.rng)
+    if exchange.endpoint.operation == "other":
+        return _plan_other(exchange, state)
     plan = routing.plan(
         state.snapshot,
         state.live,
@@ -294,6 +298,16 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
     if plan.route.curious:
         plan.look(Asked(exchange, state.snapshot))
     return plan
+
+
+def _plan_other(exchange: Exchange, state: State) -> routing.Plan:
+    """Nobody looks into such requests, so they are not for keys that are for some models only, unless a key names this route."""
+    key = exchange.key
+    if key is not None and key.models != ("*",) and not key.routes:
+        raise ProxyError("forbid", "This API key may not use this route.", code="route_not_allowed")
+    named = exchange.request.headers.get(routing.PROVIDER, "").strip()
+    method = exchange.endpoint.method
+    return routing.plan_other(state.snapshot, state.live, state.rng, named, method)
 
 
 def _models(exchange: Exchange, state: State) -> bytes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import ProxyError
-from proxy.core.model import Deployment, Model, Provider, Snapshot, VirtualKey
+from proxy.core.model import Deployment, Model, Provider, Retry, Snapshot, VirtualKey
+from proxy.core.surfaces import OTHER
 from proxy.dialects import spoken_by
 from proxy.gateway.endpoints import TRANSLATED
 from proxy.gateway.plan import Plan
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from proxy.state.live import DeploymentState, Live
     from proxy.state.waiting import Waiting
 
-__all__ = ["Plan", "permitted", "plan", "plan_stored", "resolve", "spoken"]
+__all__ = ["Plan", "permitted", "plan", "plan_other", "plan_stored", "resolve", "spoken"]
+
+PROVIDER = "x-headrace-provider"
+"""Header by which a client says who is to take a path that is no endpoint of ours."""
 
 Routes = dict[tuple[Model, str, bool], Route]
 
@@ -90,6 +94,41 @@ def plan_stored(snapshot: Snapshot, live: Live, dialect: str, rng: Random) -> Pl
             code="dialect_not_supported",
         )
     return Plan(route, "stored", rng)
+
+
+def plan_other(snapshot: Snapshot, live: Live, rng: Random, named: str, method: str) -> Plan:
+    """For a path that is passed as it is: the provider `named`, else whoever says that it takes such.
+
+    What is read is looked for at all of them, one by one, as `plan_stored` does. What changes something is sent to the first, once.
+    Raises ProxyError bad_req where nobody is found.
+    """
+    safe = method == "GET"
+    key = (None, f"{OTHER} {named}", safe)
+    route = live.routes.get(key) if live.snapshot is snapshot else None
+    if route is None:
+        found = [p for p in snapshot.providers.values() if OTHER in p.dialects]
+        found = [p for p in found if p.name == named or not named]
+        retry = Retry() if safe else Retry(count=0, max_attempts=1)
+        tiers = tuple(
+            (Deployment(f"{p.name}/other", p, "*", retry=retry),)
+            for p in (found if safe else found[:1])
+        )
+        route = _compiled(snapshot, live, Model("other", tiers), OTHER, translates=False)
+        if live.snapshot is snapshot and route.slots:
+            live.routes[key] = route
+    if not route.slots:
+        raise ProxyError(
+            "bad_req",
+            "No provider of this name takes this path.",
+            code="provider_not_found",
+            param=PROVIDER,
+        )
+    return Plan(route, "other", rng)
+
+
+def takes_other(snapshot: Snapshot) -> bool:
+    """Whether anybody does."""
+    return any(OTHER in provider.dialects for provider in snapshot.providers.values())
 
 
 def permitted(key: VirtualKey | None, name: str) -> bool:

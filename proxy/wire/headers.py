@@ -38,6 +38,7 @@ TO_UPSTREAM = frozenset(
 
 TO_CLIENT = frozenset(
     {
+        b"content-disposition",
         b"content-type",
         b"openai-processing-ms",
         b"retry-after",

@@ -24,6 +24,7 @@ def test_all_dialects_are_listed() -> None:
         "openai.embeddings",
         "openai.images",
         "openai.moderations",
+        "openai.other",
         "openai.rerank",
         "openai.responses",
     ]
