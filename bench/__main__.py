@@ -56,12 +56,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="an empty database that store and soak may fill and read ('own' starts a server)",
     )
-    add("--minutes", type=float, help="length of soak (default 5; 10 with --ledger)")
+    add("--minutes", type=float, help="length of soak (default 5; 10 with --ledger) or fleet (3)")
     add(
         "--ledger", action="store_true", help="soak: kill everything in turn, and compare the books"
     )
     add("--outage", type=float, metavar="SECONDS", help="soak: the database is dead for so long")
     add("--valkey", metavar="URL", help="soak: a server of shared limits ('own' starts one)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="capacity: another assumption about load, machines or prices",
+    )
     add(
         "--rate",
         type=float,
@@ -70,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--seed",
         type=int,
-        help="soak --ledger, trials: another one for what is left to chance (default 1)",
+        help="soak --ledger, trials, capacity: another one for what is left to chance (default 1)",
     )
     add("--rounds", type=int, help=f"interleaved rounds (default {Scale().rounds})")
     add("--seconds", type=float, help=f"length of one measurement (default {Scale().seconds:g})")
@@ -95,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     add("--nice", type=int, default=0, help="priority of all processes; below 0 needs privileges")
     add("--json", type=Path, metavar="FILE", help="write all figures ('-': standard output)")
     add("--chart", type=Path, metavar="FILE.svg", help="draw the ratios")
-    add("--charts", type=Path, metavar="FOLDER", help="trials: draw what each found")
+    add("--charts", type=Path, metavar="FOLDER", help="trials, capacity: draw what was found")
     add("--assert", action="store_true", dest="must", help="exit 1 when a goal is missed")
     return made
 

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import accounts, drain, failover, ledger, overload, soak, store, tracing
+from bench import (
+    accounts,
+    capacity_report,
+    drain,
+    failover,
+    fleet,
+    ledger,
+    overload,
+    soak,
+    store,
+    tracing,
+)
 from bench.trials import found, registry
 
 if TYPE_CHECKING:
@@ -83,7 +94,20 @@ def _overload(
     return overload.measure(plan, upstream, cores, options.charts, say)
 
 
-ZERO = frozenset({"ledger_wrong", "failover_failed", "trials_failed"})
+def _fleet(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say) -> list[Figure]:
+    plan = fleet.QUICK if options.quick else fleet.Plan()
+    return fleet.measure(
+        fleet.scaled(plan, options.minutes), options.postgres, options.valkey, cores, say
+    )
+
+
+def _capacity(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    return capacity_report.measure(options.set, options.seed or 1, options.charts, say)
+
+
+ZERO = frozenset({"ledger_wrong", "failover_failed", "trials_failed"}) | fleet.WRONG
 """Figures that have to be 0."""
 GROUPS: Mapping[str, Group] = {
     "store": _store,
@@ -93,6 +117,8 @@ GROUPS: Mapping[str, Group] = {
     "trials": _trials,
     "overload": _overload,
     "tracing": _tracing,
+    "fleet": _fleet,
+    "capacity": _capacity,
 }
 
 

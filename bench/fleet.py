@@ -76,6 +76,13 @@ QUICK = Plan(
 )
 
 
+WRONG = frozenset(
+    f"fleet_{what}"
+    for what in ("wrong", "open", "missing", "uncounted", "unbooked", "rate_over", "budget_over")
+)
+"""Figures that have to be 0."""
+
+
 class Asked(Struct):
     """One request of a client through the balancer."""
 
