@@ -25,7 +25,7 @@ from bench.trials.found import Goal
 from bench.trials.lines import Chart, draw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
     from bench.machine import Cores
@@ -62,18 +62,20 @@ class Shot(Struct, frozen=True):
     took: float
     status: int
     """0: cut off, or no answer at all."""
+    behind: float = 0.0
+    """Seconds by which it was sent too late, or not on a connection yet: the load generator's own doing."""
 
 
 class Shooter(Client):
     """One connection; which request is on it, and the end of what came back."""
 
-    __slots__ = ("due", "tail")
+    __slots__ = ("behind", "due", "tail")
 
     def __init__(
         self, tally: Tally, on_done: Callable[[Client], None], on_lost: Callable[[], None]
     ) -> None:
         super().__init__(tally, on_done, on_lost)
-        self.due = 0
+        self.due = self.behind = 0.0
         self.tail = b""
 
     @override
@@ -162,17 +164,17 @@ class Range:
             self._shoot(shooter, due)
 
     def _shoot(self, shooter: Shooter, due: float) -> None:
-        shooter.due, shooter.tail = int(due * 1e9), b""
+        shooter.due, shooter.behind, shooter.tail = due, self.now - due, b""
         shooter.send(self.request)
 
     def _done(self, client: Client) -> None:
         shooter = cast("Shooter", client)
-        self._ended(shooter.due / 1e9, shooter.status)
+        self._ended(shooter.due, shooter.status, shooter.behind)
         if shooter.transport is not None:
             self.idle.append(shooter)
 
-    def _ended(self, due: float, status: int) -> None:
-        self.shots.append(Shot(due, self.now - due, status))
+    def _ended(self, due: float, status: int, behind: float = 0.0) -> None:
+        self.shots.append(Shot(due, self.now - due, status, behind))
         self.busy -= 1
         if not self.busy:
             self.quiet.set()
@@ -186,6 +188,8 @@ class Phase(Struct, frozen=True):
     end: float
     times: float
     """Of the peak."""
+    cpu: float = 1.0
+    """Seconds that the gateway had a core in it, for each second: 1 is all it can use."""
 
 
 def measure(
@@ -196,7 +200,8 @@ def measure(
     machine.move(os.getpid(), cores.load)
     try:
         with peers.headrace(upstream, cores, dialect=DIALECT) as peer:
-            peak, phases, shots = uvloop.run(_run(plan, peer))
+            pids = machine.tree(peer.pid) if peer.pid else []
+            peak, phases, shots = uvloop.run(_run(plan, peer, lambda: machine.cpu_ns(pids) / 1e9))
     finally:
         machine.move(os.getpid(), frozenset(before))
     figures, goals = judge(peak, phases, shots)
@@ -210,35 +215,49 @@ def measure(
     return figures
 
 
-async def _run(plan: Plan, peer: Peer) -> tuple[float, list[Phase], list[Shot]]:
+async def _run(
+    plan: Plan, peer: Peer, cpu: Callable[[], float]
+) -> tuple[Phase, list[Phase], list[Shot]]:
+    """The stretch in which it does as much as it can; then those that are judged, and all requests."""
     field = Range(peer, plan.seed)
     await field.keep_busy(4, plan.peak / 2)  # until everything is warm
-    begin, before = field.now, len(field.shots)
-    await field.keep_busy(4, plan.peak)
-    peak = (len(field.shots) - before) / (field.now - begin)
     phases: list[Phase] = []
 
-    async def phase(name: str, times: float, seconds: float) -> None:
-        begin = field.now
-        await field.arrive(times * peak, seconds)
-        phases.append(Phase(name, begin, field.now, times))
+    async def phase(name: str, times: float, running: Coroutine[None, None, None]) -> Phase:
+        begin, before = field.now, cpu()
+        await running
+        end = field.now
+        return Phase(name, begin, end, times, (cpu() - before) / (end - begin))
 
-    await phase("normal", NORMAL, plan.normal)
+    peak = await phase("peak", 1.0, field.keep_busy(4, plan.peak))
+    most = answered(peak, field.shots)
+    phases.append(await phase("normal", NORMAL, field.arrive(NORMAL * most, plan.normal)))
     for times in plan.times:
-        await phase(f"{times:g} x", times, plan.over)
-        await phase(f"after {times:g} x", NORMAL, plan.back)
+        rate = times * most
+        phases.append(await phase(f"{times:g} x", times, field.arrive(rate, plan.over)))
+        rate = NORMAL * most
+        phases.append(await phase(f"after {times:g} x", NORMAL, field.arrive(rate, plan.back)))
     await field.over()
     return peak, phases, field.shots
 
 
+def answered(phase: Phase, shots: Sequence[Shot], settled: float = 0.0) -> float:
+    """Whole answers a second that came in a phase, after so many seconds of it."""
+    begin = phase.begin + settled
+    came = [one for one in shots if one.status == 200 and begin <= one.due + one.took < phase.end]
+    return len(came) / max(phase.end - begin, 0.1)
+
+
 def judge(
-    peak: float, phases: Sequence[Phase], shots: Sequence[Shot]
+    best: Phase, phases: Sequence[Phase], shots: Sequence[Shot]
 ) -> tuple[list[Figure], list[Goal]]:
-    """What each stretch came to, and what it should have."""
+    """What each stretch came to, and what it should have; `best` is the one in which it did as much as it can."""
+    peak = answered(best, shots)
     normal = phases[0]
     usual = _quantile([one.took for one in _due(normal, shots) if one.status == 200], 0.99)
     figures = [
         Figure("overload_peak", "answers, as many as it can", peak, "a second"),
+        Figure("overload_cpu", "the gateway had a core for, of each second", best.cpu * 1e3, "ms"),
         Figure("overload_usual", "p99 of answers at half of that", usual * 1e3, "ms"),
     ]
     goals: list[Goal] = []
@@ -246,6 +265,10 @@ def judge(
         all_of_it = _due(phase, shots)
         cut = sum(one.status not in (200, 503) for one in all_of_it)
         mark = f"overload_{number}"
+        behind = _quantile([one.behind for one in all_of_it], 0.99) * 1e3
+        figures.append(
+            Figure(f"{mark}_behind", f"{phase.name}: p99 until it was sent", behind, "ms")
+        )
         figures.append(Figure(f"{mark}_failed", f"{phase.name}: no whole answer", cut, "requests"))
         if phase.times <= 1.0:
             ill = [
@@ -265,17 +288,15 @@ def judge(
         late = [one for one in all_of_it if one.due >= phase.begin + SETTLED]
         good = [one.took for one in late if one.status == 200]
         gone = [one.took for one in late if one.status == 503]
-        over = [
-            one
-            for one in shots
-            if one.status == 200 and phase.begin + SETTLED <= one.due + one.took < phase.end
-        ]
-        goodput = len(over) / max(phase.end - phase.begin - SETTLED, 0.1)
+        goodput = answered(phase, shots, SETTLED)
+        each = 100 * (goodput / phase.cpu) / (peak / best.cpu)
         p99, said = _quantile(good, 0.99), _quantile(gone, 0.99)
         early = [one for one in all_of_it if one.due < phase.begin + SETTLED]
         onset = [one.took for one in early if one.status == 200] or [0.0]
         figures += [
             Figure(f"{mark}_goodput", f"{phase.name}: answers", goodput, "a second"),
+            Figure(f"{mark}_cpu", f"{phase.name}: a core for, of each second", phase.cpu * 1e3, "ms"),
+            Figure(f"{mark}_each", f"{phase.name}: answers a second of a core, of the peak", each, "%"),
             Figure(f"{mark}_p99", f"{phase.name}: p99 of answers", p99 * 1e3, "ms"),
             Figure(f"{mark}_onset", f"{phase.name}: slowest in the first {SETTLED:g} s", max(onset) * 1e3, "ms"),
             Figure(f"{mark}_said_p50", f"{phase.name}: p50 of refusals", _quantile(gone, 0.5) * 1e3, "ms"),
@@ -289,8 +310,9 @@ def judge(
     return figures, goals
 
 
-def chart(peak: float, phases: Sequence[Phase], shots: Sequence[Shot]) -> Chart:
+def chart(best: Phase, phases: Sequence[Phase], shots: Sequence[Shot]) -> Chart:
     """Answers a second, and what was asked, over time."""
+    peak = answered(best, shots)
     begin, end = phases[0].begin, phases[-1].end
     lines = []
     for name, moments in (
