@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 AFTER_FINISH = 5.0
 """Seconds a provider may take to close a stream whose terminal event it has sent."""
+MOST = 256 * 1024 * 1024
+"""Bytes of one stream: more than any model writes in the hour it may take, so what sends them is broken."""
 MOST_LATE = 64 * 1024
 """Bytes behind a terminal event that are read and dropped."""
 _DONE = b"data: [DONE]"
@@ -36,7 +38,7 @@ _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 BROKEN = {
     End.TRUNCATED: ("upstream_truncated", "The provider ended the stream before it was complete."),
     End.STALLED: ("upstream_idle_timeout", "The provider stopped sending before the end."),
-    End.DEADLINE: ("stream_limit", "The stream exceeded its time limit."),
+    End.DEADLINE: ("stream_limit", "The stream exceeded its limit of time or of size."),
     End.CLIENT_DEADLINE: ("deadline_exceeded", "The time that the request gave is over."),
     End.RESTART: ("gateway_restart", "The gateway is restarting and could not wait longer."),
     End.MALFORMED: ("upstream_bad_response", "The provider sent something that is no event."),
@@ -104,6 +106,9 @@ class EventRelay(Relay):
         """One read: the common case is one whole event, shown to the tap and written in one write."""
         if self.over:
             self._behind(data)
+            return
+        if self.exchange.bytes_out > MOST:
+            self.break_off(End.DEADLINE)
             return
         now = monotonic()
         if now - self.last_read > self.max_gap:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.upstream.connection import Headers, UpstreamConnection
 
+FROZEN = 0.5
+"""Seconds by which a timer is late when the process stood still."""
+CATCH_UP = 0.1
+"""Seconds to read what came meanwhile."""
+
 OUTCOMES = {
     End.DONE: "ok",
     End.FINISH_NO_DONE: "ok",
@@ -234,8 +239,13 @@ class Relay:
         self.timer = self.loop.call_later(max(delay, 0.001), self._check)
 
     def _check(self) -> None:
-        self.timer = None
+        timer, self.timer = self.timer, None
         now = monotonic()
+        if timer is not None and self.loop.time() - timer.when() > FROZEN:
+            # The process stood still (a paused container, a machine that slept): what was sent meanwhile is there, and
+            # is read only after the timers. To cut now would cut every stream at once.
+            self._arm(CATCH_UP)
+            return
         if self.paused_at:
             size = self.transport.get_write_buffer_size()
             if size != self.paused_size:

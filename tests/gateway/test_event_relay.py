@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from time import monotonic
 
 import orjson
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.model import Timeouts
-from proxy.gateway import event_relay
+from proxy.gateway import event_relay, relay
 from proxy.gateway.answer import UNFRAMED
 from proxy.gateway.attempt import End
 from tests.gateway.rig import Rig, cut
@@ -601,6 +602,69 @@ async def test_a_stream_that_is_overdue_is_broken_off(
     assert rig.body.startswith(CHAT.begun + b'data: {"error"'), "half an event was passed on"
     assert rig.up.aborted
     rig.close()
+
+
+async def test_a_stream_that_is_too_long_is_broken_off(
+    running: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_relay, "MOST", 2000)
+    rig = Rig(running)
+    rig.feed(CHUNKED, chunk(CHAT.begun))
+    for _ in range(100):
+        rig.feed(chunk(CHAT.content[3]))
+
+    broken_off(rig, End.DEADLINE)
+    assert said(rig)["error"]["code"] == "stream_limit"  # type: ignore[index]
+    assert 2000 < rig.exchange.bytes_out < 2000 + 2 * 1000
+    assert rig.up.aborted
+    rig.close()
+
+
+def test_how_much_one_stream_may_be() -> None:
+    assert event_relay.MOST == 256 * 1024**2
+
+
+async def test_after_a_standstill_what_came_meanwhile_is_read_first(
+    running: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer goes off late, and before anything is read: that is how a loop begins its turn."""
+    monkeypatch.setattr(relay, "CATCH_UP", 0.02)
+    rig = Rig(running, timeouts=Timeouts(idle=30))
+    rig.feed(CHUNKED, chunk(CHAT.begun))
+    rig.relay._arm(0.0)
+    late = rig.relay.timer
+    assert late is not None
+    rig.relay.timer = Late(late)  # type: ignore[assignment]
+    late.cancel()
+    rig.relay.last_read = rig.events.last_event = rig.events.last_content = monotonic() - 31
+
+    rig.relay._check()
+    assert not rig.relay.done.done()
+    rig.feed(chunk(CHAT.content[3]))
+    await until_checked(rig)
+    assert not rig.relay.done.done(), "there was something to read"
+
+    rig.relay.last_read = rig.events.last_event = rig.events.last_content = monotonic() - 31
+    rig.relay._arm(0.0)
+    await until(rig.relay.done.done)
+    broken_off(rig, End.STALLED)
+    rig.close()
+
+
+class Late:
+    """A timer that should have gone off two seconds ago."""
+
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self._when = timer.when() - 2.0
+
+    def when(self) -> float:
+        return self._when
+
+
+async def until_checked(rig: Rig) -> None:
+    """The timer has gone off, and waits for the next deadline."""
+    loop = asyncio.get_running_loop()
+    await until(lambda: rig.relay.timer is not None and rig.relay.timer.when() > loop.time() + 5)
 
 
 async def test_what_comes_in_time_moves_the_deadline(running: asyncio.AbstractEventLoop) -> None:
