@@ -18,18 +18,25 @@ from proxy.core.clock import monotonic
 from proxy.core.errors import ProxyError, UpstreamError
 from proxy.core.log import logger
 from proxy.core.model import VirtualKey
-from proxy.gateway import attempts, response, routing
+from proxy.gateway import routing
 from proxy.gateway.capture import Capture
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.meter import Meter
 from proxy.gateway.relay import OUTCOMES
-from proxy.gateway.sharing.identity import shareable
+from proxy.gateway.reuse.identity import shareable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from proxy.core.model import Shadow
     from proxy.gateway.connection import ClientConnection, Flow
     from proxy.state.state import State
     from proxy.upstream.pool import UpstreamPool
+
+    Carry = Callable[
+        [Exchange, ClientConnection, routing.Plan, Meter, UpstreamPool], Awaitable[None]
+    ]
+    """Finds somebody who answers, and gives the answer to the client."""
 
 MOST = 32
 """Requests that are sent a second time at once, in each worker; others are not."""
@@ -39,26 +46,32 @@ NOBODY = VirtualKey("shadow", b"")
 """Whose such requests are, in the ledger."""
 
 
-def watch(exchange: Exchange, meter: Meter, shadow: Shadow, pool: UpstreamPool) -> None:
+def watch(
+    exchange: Exchange, meter: Meter, shadow: Shadow, pool: UpstreamPool, carry: Carry
+) -> None:
     """Decide whether this request is one of them: then what it is answered is looked at, and once it is over it is sent
-    again."""
+    again, by `carry`. A shadow has none."""
     state = meter.state
+    if exchange.key is NOBODY:
+        return
     if state.shadows < MOST and state.rng.random() < shadow.share and shareable(exchange):
         kept = meter.snapshot.logging.max_content if exchange.witness is not None else 0
         said = exchange.witness = Capture(exchange, LONGEST, kept)
-        meter.after = partial(_begin, said, shadow, pool)
+        meter.after = partial(_begin, said, shadow, pool, carry)
 
 
-def _begin(said: Capture, shadow: Shadow, pool: UpstreamPool, meter: Meter) -> None:
+def _begin(said: Capture, shadow: Shadow, pool: UpstreamPool, carry: Carry, meter: Meter) -> None:
     if meter.outcome == "ok" and meter.attempt is not None and not meter.state.draining:
-        tasks.spawn(_follow(said, meter, shadow, pool), name="shadow")
+        tasks.spawn(_follow(said, meter, shadow, pool, carry), name="shadow")
 
 
-async def _follow(said: Capture, meter: Meter, shadow: Shadow, pool: UpstreamPool) -> None:
+async def _follow(
+    said: Capture, meter: Meter, shadow: Shadow, pool: UpstreamPool, carry: Carry
+) -> None:
     exchange, state = meter.exchange, meter.state
     state.shadows += 1
     try:
-        other, heard = await _ask(exchange, shadow, state, pool)
+        other, heard = await _ask(exchange, shadow, state, pool, carry)
         distance = -1.0
         if other.outcome == "ok":
             distance = await asyncio.to_thread(apart, said.text(), heard.text())
@@ -81,7 +94,7 @@ async def _follow(said: Capture, meter: Meter, shadow: Shadow, pool: UpstreamPoo
 
 
 async def _ask(
-    exchange: Exchange, shadow: Shadow, state: State, pool: UpstreamPool
+    exchange: Exchange, shadow: Shadow, state: State, pool: UpstreamPool, carry: Carry
 ) -> tuple[Meter, Capture]:
     """The same request of the other model: what it came to, and what was said."""
     copy = _copy(exchange)
@@ -101,17 +114,9 @@ async def _ask(
             state.rng,
             copy.endpoint.operation,
         )
-        attempt = await attempts.first_answer(copy, plan, pool, meter)
-        try:
-            relay = await response.respond(
-                copy, attempt, sink, state.snapshot.server.write_timeout, []
-            )
-            meter.relay = relay
-            if relay is not None:
-                meter.outcome = OUTCOMES[relay.reason]
-        finally:
-            attempt.close()
-            attempts.ended(plan, attempt)
+        await carry(copy, sink, plan, meter, pool)
+        if meter.relay is not None:
+            meter.outcome = OUTCOMES[meter.relay.reason]
     except (ProxyError, UpstreamError):
         meter.outcome = "failed"
     finally:

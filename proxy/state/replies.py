@@ -34,7 +34,7 @@ class Reply(Struct, frozen=True, gc=False):
 
 
 class Replies:
-    """By what makes two requests the same (`gateway.sharing.identity`)."""
+    """By what makes two requests the same (`gateway.reuse.identity`)."""
 
     __slots__ = ("_kept", "dropped", "size")
 

@@ -85,7 +85,7 @@ class State:
         self.shadows = 0
         """Requests that are being sent a second time, for comparison."""
         self.flights: dict[bytes, Any] = {}
-        """Answers on their way that others may join (`gateway.sharing.flight.Flight`), by what is asked."""
+        """Answers on their way that others may join (`gateway.reuse.flight.Flight`), by what is asked."""
         self.tracer: Any = None
         """Who begins traces (`gateway.tracing.Tracer`); None: nobody does."""
         self._alerted: set[str] = set()

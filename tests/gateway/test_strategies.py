@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.core.model import Performance, Strategy
 from proxy.gateway.hints import Hints
 from proxy.gateway.strategies import STRATEGIES
-from proxy.gateway.strategies.sharing import FRESH
+from proxy.gateway.strategies.fairness import FRESH
 from tests.gateway.choices import NAMES, Choices, deployment
 
 KNOWING = [Strategy.TTFT, Strategy.PERFORMANCE, Strategy.COST, Strategy.PARETO]

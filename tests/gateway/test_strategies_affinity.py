@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.core.model import Strategy
 from proxy.gateway.hints import Hints
-from proxy.gateway.strategies.sharing import FRESH
+from proxy.gateway.strategies.fairness import FRESH
 from tests.gateway.choices import NAMES, Choices, Settled, deployment
 
 CALLERS = [Random(at).getrandbits(64) for at in range(400)]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from proxy.gateway.strategies.fairness import EXPLORE, FRESH
 from proxy.gateway.strategies.figures import pace
 from proxy.gateway.strategies.load import p2c
-from proxy.gateway.strategies.sharing import EXPLORE, FRESH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.gateway.strategies.fairness import draw, lowest, overdue
 from proxy.gateway.strategies.figures import waits
-from proxy.gateway.strategies.sharing import draw, lowest, overdue
 
 if TYPE_CHECKING:
     from random import Random

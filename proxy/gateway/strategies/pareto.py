@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import hypot, inf
 from typing import TYPE_CHECKING
 
+from proxy.gateway.strategies.fairness import AS_GOOD, lowest, overdue
 from proxy.gateway.strategies.figures import costs, failures, latencies, waits
-from proxy.gateway.strategies.sharing import AS_GOOD, lowest, overdue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from proxy.gateway.strategies.sharing import draw
+from proxy.gateway.strategies.fairness import draw
 
 if TYPE_CHECKING:
     from random import Random

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.gateway.connection import CONTINUE
 from proxy.gateway.exchange import Exchange
-from proxy.gateway.sharing.flight import LAG, MOST, Flight, Passenger
+from proxy.gateway.reuse.flight import LAG, MOST, Flight, Passenger
 from tests.gateway.asked import CHAT, exchange, raw
 from tests.gateway.rig import Client, Wire
 

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.errors import ProxyError
 from proxy.core.model import Cache, CacheRoom, Coalesce, Model, Snapshot
-from proxy.gateway.sharing.wish import Wish, wish
+from proxy.gateway.reuse.wish import Wish, wish
 from tests.gateway.asked import CHAT, exchange, raw
 
 LOT = {"model": "m", "messages": []}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from proxy.core.errors import ProxyError
-from proxy.gateway.sharing import identity
+from proxy.gateway.reuse import identity
 
 if TYPE_CHECKING:
     from proxy.core.model import Model, Snapshot

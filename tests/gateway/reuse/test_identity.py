@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.core.model import VirtualKey
 from proxy.gateway.exchange import Exchange
-from proxy.gateway.sharing.identity import certain, identity, shareable
+from proxy.gateway.reuse.identity import certain, identity, shareable
 from tests.gateway.asked import CHAT, exchange, raw
 
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

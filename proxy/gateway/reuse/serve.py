@@ -16,14 +16,14 @@ from msgspec.structs import replace
 from proxy.core.clock import monotonic
 from proxy.core.tasks import spawn
 from proxy.gateway import charging
-from proxy.gateway.sharing.flight import Flight, Passenger
-from proxy.gateway.sharing.identity import identity
+from proxy.gateway.reuse.flight import Flight, Passenger
+from proxy.gateway.reuse.identity import identity
 
 if TYPE_CHECKING:
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.meter import Meter
-    from proxy.gateway.sharing.wish import Wish
+    from proxy.gateway.reuse.wish import Wish
     from proxy.state.replies import Reply
     from proxy.state.state import State
 
