@@ -476,7 +476,8 @@ def rehearse(settings: Snapshot, file: ConfigFile) -> None:
     if settings.tracing.enabled:
         from proxy.telemetry.wanted import wanted
 
-        wanted(settings.tracing, 0, os.environ)
+        if wanted(settings.tracing, 0, os.environ) is not None:
+            import_module("proxy.telemetry.otlp")  # workers that are forked have it from the start
 
     async def main() -> None:
         state = State(settings, Live(), Metrics())
