@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -376,11 +376,17 @@ def free_port() -> int:
 class Process:
     """`headrace serve` as users start it: a process of its own, from a file.
 
-    A path is a file that is there already: it is served from its folder, as it is, with these variables.
+    A path is a file that is there already: it is served from its folder, as it is, with these variables. `within` is a
+    command that starts another one, with its arguments.
     """
 
     def __init__(
-        self, content: dict[str, Any] | Path, folder: Path, *arguments: str, **variables: str
+        self,
+        content: dict[str, Any] | Path,
+        folder: Path,
+        *arguments: str,
+        within: Sequence[str] = (),
+        **variables: str,
     ) -> None:
         path = content if isinstance(content, Path) else folder / "process.yaml"
         if not isinstance(content, Path):
@@ -388,7 +394,7 @@ class Process:
             content.setdefault("store", {"url": f"sqlite:///{folder}/headrace.db"})
             path.write_text(yaml.safe_dump(content))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "serve", "--config", str(path), *arguments],
+            [*within, sys.executable, "-m", "proxy", "serve", "--config", str(path), *arguments],
             stderr=subprocess.PIPE,
             text=True,
             cwd=path.parent if isinstance(content, Path) else ROOT,
