@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
 
