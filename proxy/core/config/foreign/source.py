@@ -172,7 +172,7 @@ class Given:
             return None if usually is None else usual(usually)
         value = found.value
         if isinstance(value, bool):
-            value = "true" if value else "false"
+            return found.as_("true" if value else "false")
         if not isinstance(value, str):
             return found.as_(str(value))
         if not value.strip():

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.config.foreign import common
+from proxy.core.config.foreign.source import Sheet
+from tests.core.config.foreign.examples import here, plain
+
+
+@pytest.mark.parametrize(
+    ("word", "level"),
+    [("INFO", "info"), ("Warn", "warning"), ("CRITICAL", "error"), ("Information", "info")],
+)
+def test_a_level_has_another_word_here(word: str, level: str) -> None:
+    found = common.level(Sheet("file"), here(word))
+
+    assert found is not None
+    assert found.value == level
+
+
+def test_a_level_that_is_none_is_an_error() -> None:
+    sheet = Sheet("file")
+
+    assert common.level(sheet, here("loud", "LOG_LEVEL")) is None
+    assert sheet.problems[0].path == "LOG_LEVEL"
+    assert common.level(sheet, None) is None
+
+
+def test_one_number_bounds_an_answer_and_the_beginning_of_a_stream() -> None:
+    assert plain(common.timeouts(here(60))) == {"request": 60, "ttft": 60}
+    assert common.timeouts(None) is None

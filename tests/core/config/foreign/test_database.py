@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.config.foreign import database
+from proxy.core.config.foreign.source import Sheet
+from tests.core.config.foreign.examples import here
+
+
+@pytest.mark.parametrize(
+    ("url", "ours"),
+    [
+        ("sqlite:///./data/llm.db", "sqlite:///data/headrace.db"),
+        ("sqlite+aiosqlite:////var/lib/llm.db", "sqlite:////var/lib/headrace.db"),
+        ("sqlite:///llm.db?mode=rw", "sqlite:///headrace.db"),
+        ("sqlite:///:memory:", ""),
+        ("sqlite://", ""),
+        ("postgresql://u:p@h:5432/n", "postgresql://u:p@h:5432/n"),
+        ("postgresql+asyncpg://u:p@h/n", "postgresql://u:p@h/n"),
+        ("postgres://h/n?sslmode=require", "postgres://h/n?sslmode=require"),
+    ],
+)
+def test_a_url_of_sqlalchemy(url: str, ours: str) -> None:
+    sheet = Sheet("file")
+
+    found = database.from_url(sheet, here(url))
+
+    assert found is not None
+    assert found.value == ours
+    assert not sheet.problems
+    # A file of theirs is not opened, and that is said.
+    assert bool(sheet.warnings) is ours.endswith(database.FILE)
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("Data Source=Data/orchestration_api.db", "sqlite:///Data/headrace.db"),
+        ("DataSource='C:\\data\\o.db';Cache=Shared", "sqlite:///C:/data/headrace.db"),
+        ("Filename=o.db", "sqlite:///headrace.db"),
+        ("Data Source=:memory:", ""),
+        (
+            "Host=db;Port=5433;Database=o api;Username=u@x;Password=p;",
+            "postgresql://u%40x:p@db:5433/o%20api",
+        ),
+        ("Server=db;Database=o", "postgresql://db/o"),
+        ("postgresql://u:p@h/n", "postgresql://u:p@h/n"),
+    ],
+)
+def test_a_connection_string(text: str, ours: str) -> None:
+    sheet = Sheet("file")
+
+    found = database.from_string(sheet, here(text))
+
+    assert found is not None
+    assert found.value == ours
+    assert not sheet.problems
+
+
+@pytest.mark.parametrize("url", ["mysql+asyncmy://u:secret@h/n", "mariadb://u:secret@h/n"])
+def test_mysql_is_refused(url: str) -> None:
+    sheet = Sheet("file")
+
+    assert database.from_url(sheet, here(url, "DATABASE_URL", 3)) is None
+
+    (problem,) = sheet.problems
+    assert (problem.line, problem.path) == (3, "DATABASE_URL")
+    assert "SQLite or PostgreSQL" in problem.message
+    assert "secret" not in problem.message
+
+
+@pytest.mark.parametrize("text", ["nonsense", "Timeout=5", "oracle://u:secret@h/n"])
+def test_what_names_no_database_is_refused(text: str) -> None:
+    sheet = Sheet("file")
+
+    assert database.from_string(sheet, here(text)) is None
+
+    assert "secret" not in sheet.problems[0].message
+
+
+def test_where_nothing_is_said_there_is_a_file_where_theirs_would_be() -> None:
+    assert database.usually("Data/orchestration_api.db").value == "sqlite:///Data/headrace.db"
