@@ -57,13 +57,23 @@ class Prometheus:
 
     async def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Labels and value of each series the expression gives now; ValueError when it is not understood."""
+        data = await self._get("query", query=expression)
+        return [(one["metric"], float(one["value"][1])) for one in data["result"]]
+
+    async def rules(self) -> list[dict[str, Any]]:
+        """Each rule it has read, as its API says it."""
+        groups = (await self._get("rules"))["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    async def _get(self, what: str, **parameters: str) -> dict[str, Any]:
         async with self._session.get(
-            f"http://{self._address}/api/v1/query", params={"query": expression}
+            f"http://{self._address}/api/v1/{what}", params=parameters
         ) as response:
             answer: dict[str, Any] = await response.json()
         if answer["status"] != "success":
             raise ValueError(answer["error"])
-        return [(one["metric"], float(one["value"][1])) for one in answer["data"]["result"]]
+        data: dict[str, Any] = answer["data"]
+        return data
 
     async def until(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """The same, as soon as it gives something."""
@@ -80,7 +90,7 @@ Start = Callable[..., Awaitable[Prometheus]]
 
 @pytest.fixture
 async def prometheus(tmp_path: Path) -> AsyncIterator[Start]:
-    """`await prometheus("127.0.0.1:8001", token=None)` starts a server that scrapes this address.
+    """`await prometheus("127.0.0.1:8001", token=None, rules=None)` starts a server that scrapes this address.
 
     It looks for its targets every five seconds, so the first scrape comes no earlier.
     """
@@ -89,9 +99,11 @@ async def prometheus(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
         pages = await stack.enter_async_context(RawTestServer(news.page))
 
-        async def start(target: str, *, token: str | None = None) -> Prometheus:
+        async def start(
+            target: str, *, token: str | None = None, rules: Path | None = None
+        ) -> Prometheus:
             configuration = tmp_path / "prometheus.yml"
-            configuration.write_text(_configuration(target, token, pages.port))
+            configuration.write_text(_configuration(target, token, pages.port, rules))
             process = await asyncio.create_subprocess_exec(
                 path,
                 f"--config.file={configuration}",
@@ -108,9 +120,10 @@ async def prometheus(tmp_path: Path) -> AsyncIterator[Start]:
         yield start
 
 
-def _configuration(target: str, token: str | None, news: int | None) -> str:
+def _configuration(target: str, token: str | None, news: int | None, rules: Path | None) -> str:
     lines = [
-        "global: {scrape_interval: 100ms, scrape_timeout: 100ms}",
+        "global: {scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 1s}",
+        f"rule_files: [{'' if rules is None else rules}]",
         "remote_write:",
         f"  - url: http://127.0.0.1:{news}/",
         "    queue_config: {batch_send_deadline: 50ms}",

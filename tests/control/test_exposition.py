@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,13 +14,6 @@ from proxy.control.exposition import CONTENT_TYPE, number, render
 from proxy.core.metrics import Metrics
 from proxy.core.series import Number, Registry
 from tests.control.conftest import program
-
-if TYPE_CHECKING:
-    from aiohttp.test_utils import TestServer
-
-    from tests.control.conftest import Start
-
-DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -178,36 +166,6 @@ async def test_promtool_finds_nothing_to_complain_about() -> None:
     said, _ = await process.communicate(render(used().registry.snapshot()))
 
     assert (process.returncode, said.decode()) == (0, "")
-
-
-async def test_a_real_prometheus_scrapes_the_page(
-    prometheus: Start, aiohttp_server: Callable[..., Awaitable[TestServer]]
-) -> None:
-    metrics = used()
-
-    async def page(request: web.Request) -> web.Response:
-        body = render(metrics.registry.snapshot())
-        return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
-
-    app = web.Application()
-    app.router.add_get("/metrics", page)
-    server = await aiohttp_server(app, host="127.0.0.1")
-    scraper = await prometheus(f"127.0.0.1:{server.port}")
-
-    await scraper.until("up == 1")
-    requests = await scraper.until('headrace_requests_total{model="gpt-4o"}')
-    p95 = await scraper.query(
-        "histogram_quantile(0.95, sum by (le) (headrace_ttft_seconds_bucket))"
-    )
-
-    assert [value for _, value in requests] == [1]
-    assert requests[0][0]["route"] == "/v1/chat/completions"
-    assert 0.1 < p95[0][1] <= 0.2
-    document = re.findall(r"^```promql\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    questions = [line for line in document[0].splitlines() if line and not line.startswith("#")]
-    assert len(questions) >= 5
-    for question in questions:
-        await scraper.query(question)
 
 
 def test_the_page_is_declared_as_what_it_is() -> None:
