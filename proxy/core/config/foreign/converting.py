@@ -17,12 +17,12 @@ PROGRAMS = frozenset((litellm.NAME, portkey.NAME, one_api.NAME, one_api.NEWER))
 
 def whose(values: Any) -> str | None:
     """Of which of these programs it is, if of any."""
-    is_table = isinstance(values, dict)
-    if (is_table and litellm.recognised(values)) or litellm_keys.recognised(values):
-        return litellm.NAME
     channels = one_api.recognised(values)
     if channels is not None:
         return channels
+    is_table = isinstance(values, dict)
+    if (is_table and litellm.recognised(values)) or litellm_keys.recognised(values):
+        return litellm.NAME
     return portkey.NAME if is_table and portkey.recognised(values) else None
 
 

@@ -12,6 +12,7 @@ from proxy.core.config.foreign import access, database, litellm_keys
 from proxy.core.config.foreign.litellm_models import Models, text
 from proxy.core.config.foreign.source import Given, Said, usual
 from proxy.core.config.foreign.tree import Reference
+from proxy.core.config.problem import printable
 
 if TYPE_CHECKING:
     from proxy.core.config.foreign.source import Sheet
@@ -229,28 +230,47 @@ def _redis(router: Given) -> Said | None:
 
 
 def _fallbacks(sheet: Sheet, models: dict[str, Any], *sections: Given) -> None:
+    usually: list[Said] = []
     for section in sections:
         for theirs, ours in _FALLBACKS.items():
             for entry in section.each(theirs):
                 for name in entry.names():
-                    _fall_back(sheet, models, name, ours, entry.texts(name), entry)
-        for other in section.texts("default_fallbacks"):
-            for name, model in models.items():
-                if name != other.value and other.value in models and "fallbacks" not in model:
-                    model["fallbacks"] = [other]
+                    for other in entry.texts(name):
+                        _fall_back(sheet, models, name, ours, other)
+        usually += section.texts("default_fallbacks")
+    for name in [name for name, model in models.items() if "fallbacks" not in model]:
+        for other in usually:
+            if name != other.value:
+                _fall_back(sheet, models, name, "fallbacks", other)
 
 
-def _fall_back(
-    sheet: Sheet, models: dict[str, Any], name: str, kind: str, to: list[Said], entry: Given
-) -> None:
-    if name not in models:
-        sheet.warn(entry.origin(name), "left out: there is no model of this name")
-        return
-    for other in to:
-        if str(other.value) in models:
-            models[name].setdefault(kind, []).append(other)
-        else:
-            sheet.warn(other.origin, "left out: there is no model of this name")
+def _fall_back(sheet: Sheet, models: dict[str, Any], name: str, kind: str, other: Said) -> None:
+    missing = next((one for one in (name, str(other.value)) if one not in models), None)
+    if missing is not None:
+        sheet.warn(other.origin, f"left out: there is no model called {printable(missing)!r}")
+    elif name in _reached(models, str(other.value)):
+        sheet.warn(
+            other.origin,
+            f"left out for {printable(name)!r}: fallbacks end here, they do not go in circles",
+        )
+    else:
+        models[name].setdefault(kind, []).append(other)
+
+
+def _reached(models: dict[str, Any], name: str) -> set[str]:
+    """All that a model may fall back on in the end, and itself."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += [
+                str(other.value)
+                for kind in _FALLBACKS.values()
+                for other in models[one].get(kind, ())
+            ]
+    return found
 
 
 def _aliases(sheet: Sheet, models: dict[str, Any], router: Given) -> None:

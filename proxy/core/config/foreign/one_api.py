@@ -95,7 +95,7 @@ _NEW_ONLY = frozenset(("auto_ban", "setting", "settings", "tag", "param_override
 
 def recognised(content: Any) -> str | None:
     """Whose channels these are, if any."""
-    listed = channels(content)
+    _, listed = channels(content)
     if not listed or not all(
         isinstance(one, dict) and {"type", "models"} <= one.keys() for one in listed
     ):
@@ -103,16 +103,19 @@ def recognised(content: Any) -> str | None:
     return NEWER if any(one.keys() & _NEW_ONLY for one in listed) else NAME
 
 
-def channels(content: Any) -> list[Any]:
-    """The list, as the API wraps it or bare."""
+def channels(content: Any) -> tuple[str, list[Any]]:
+    """The list, as the API wraps it or bare, and its path."""
+    path: list[str] = []
     while isinstance(content, dict):
-        content = content.get("data", content.get("items"))
-    return content if isinstance(content, list) else []
+        path.append("data" if "data" in content else "items")
+        content = content.get(path[-1])
+    return ".".join(path), content if isinstance(content, list) else []
 
 
 def translate(sheet: Sheet, content: Any, program: str) -> dict[str, Any]:
     """The same in our words."""
-    found = Given(sheet, {"channels": channels(content)}).each("channels")
+    path, listed = channels(content)
+    found = [Given(sheet, one, f"{path}[{at}]") for at, one in enumerate(listed)]
     priorities = [one.whole("priority", 0, least=-(2**31)) for one in found]
     ranks = sorted({0 if one is None else one.value for one in priorities}, reverse=True)
     reading = _Channels(sheet, TYPES[program])

@@ -140,7 +140,9 @@ class _Tree:
         self, given: Given, mode: Said | None, priority: int, share: float, above: dict[str, Any]
     ) -> tuple[list[dict[str, Any]], int]:
         """The deployments of a part of the tree, and the next priority after them."""
-        inherited = {**above, **self._settings(given)}
+        own = self._settings(given)
+        params = {**above.get("params", {}), **own.get("params", {})}
+        inherited = {**above, **own, "params": params}
         targets = given.each("targets")
         if not targets:
             return self._target(given, priority, share, inherited), priority + 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.config.foreign.double_underscore import layered, overlaid
@@ -88,11 +88,13 @@ def lower(tree: Any) -> Any:
     return [lower(value) for value in tree] if isinstance(tree, list) else tree
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(NAMES, TREES, min_size=1, max_size=3))
 def test_any_tree_can_be_said_in_variables(tree: dict[str, Any]) -> None:
     assert lower(over(None, **written(tree, "Root"))) == {"root": tree}
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(NAMES, TREES, max_size=3))
 def test_a_file_with_nothing_over_it_is_as_it_was(tree: dict[str, Any]) -> None:
     assert over(tree) == {"Root": tree}

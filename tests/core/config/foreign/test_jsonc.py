@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.config import ConfigError
@@ -77,6 +77,7 @@ def test_it_is_told_from_yaml(text: str, is_one: bool) -> None:
     assert jsonc.is_json(text) is is_one
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), VALUES))
 def test_all_json_is_read(content: dict[str, Any]) -> None:
     assert value(orjson.dumps(content).decode()) == content

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from proxy.core.config import parse
+from proxy.core.config.foreign import litellm_keys
+from tests.core.config.foreign.examples import plain, translated, warned
+
+EXPORT = """{"keys": [
+  {"token": "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b", "key_name": "sk-...abcd",
+   "key_alias": "app one", "spend": 1.5, "models": ["gpt-4o", "all-proxy-models"], "rpm_limit": 60,
+   "tpm_limit": 10000, "max_parallel_requests": 5, "max_budget": 10.0, "budget_duration": "7d",
+   "expires": "2027-01-31T00:00:00Z", "team_id": "team-a", "user_id": "anna", "blocked": true,
+   "metadata": {"purpose": "tests", "n": 1}, "aliases": {}, "config": {}, "permissions": {},
+   "allowed_routes": [], "model_max_budget": {"gpt-4o": 1}},
+  {"key": "sk-known-to-us-1", "key_alias": "app one", "models": [], "max_budget": 5,
+   "budget_duration": "90m", "odd": 1},
+  {"token": "x", "key_name": null, "models": ["all-team-models"], "max_budget": null}
+], "total_count": 3, "current_page": 1, "total_pages": 1}"""
+
+
+def test_an_export_becomes_keys() -> None:
+    found = translated(EXPORT, "keys.json")
+
+    assert found.program == "LiteLLM"
+    config = parse(
+        found.yaml(), env={"LITELLM_KEY_APP_ONE": "k" * 20, "LITELLM_KEY_KEY_3": "l" * 20}
+    )
+    first, second, third = config.config.keys
+    assert (first.name, first.key.reveal(), first.models) == ("app one", "k" * 20, ["gpt-4o"])
+    assert (first.rpm, first.tpm, first.concurrency) == (60, 10000, 5)
+    assert (first.team, first.owner, first.enabled) == ("team-a", "anna", False)
+    assert first.metadata == {"purpose": "tests", "n": "1"}
+    assert first.budget is not None
+    assert (first.budget.usd, first.budget.period) == (10.0, "week")
+    # Two of one name are two.
+    assert (second.name, second.key.reveal(), second.models) == (
+        "app one-2",
+        "sk-known-to-us-1",
+        ["*"],
+    )
+    assert (third.name, third.budget) == ("key-3", None)
+
+
+def test_what_has_no_equal_is_named() -> None:
+    named = warned(translated(EXPORT, "keys.json"))
+
+    assert named.keys() == {
+        "keys[0].token",
+        "keys[0].model_max_budget",
+        "keys[1].budget_duration",
+        "keys[1].odd",
+        "keys[2].token",
+        "keys[2].models",
+    }
+    assert "LITELLM_KEY_APP_ONE" in named["keys[0].token"]
+
+
+def test_a_bare_list_is_one_too() -> None:
+    found = translated('[{"key": "sk-known-to-us-1", "rpm_limit": 5}]')
+
+    assert plain(found.tree) == {"keys": [{"name": "key-1", "key": "sk-known-to-us-1", "rpm": 5}]}
+
+
+def test_it_is_recognised() -> None:
+    assert litellm_keys.recognised({"keys": [{"token": "x", "models": []}]})
+    assert not litellm_keys.recognised({"keys": [{"name": "a", "key": "b"}]})
+    assert not litellm_keys.recognised({"keys": []})
+    assert not litellm_keys.recognised([])
+    assert not litellm_keys.recognised("x")

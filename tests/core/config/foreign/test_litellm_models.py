@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from proxy.core.config.foreign import Foreign
+from proxy.core.config.foreign.tree import Reference
+from tests.core.config.foreign.examples import plain, translated, warned
+
+
+def entry(name: str = "m", info: dict[str, Any] | None = None, **params: Any) -> Foreign:
+    """One deployment; LiteLLM's file may as well be JSON."""
+    content = [{"model_name": name, "litellm_params": params, "model_info": info or {}}]
+    return translated(msgspec.json.encode({"model_list": content}).decode())
+
+
+def provider(found: Foreign) -> Any:
+    (one,) = plain(found.tree)["providers"].values()
+    return one
+
+
+def deployment(found: Foreign) -> Any:
+    (model,) = plain(found.tree)["models"].values()
+    return model["deployments"][0]
+
+
+@pytest.mark.parametrize(
+    ("params", "preset", "model"),
+    [
+        ({"model": "openai/gpt-4o"}, "openai", "gpt-4o"),
+        ({"model": "gpt-4o"}, "openai", "gpt-4o"),
+        ({"model": "claude-3"}, "anthropic", "claude-3"),
+        ({"model": "openrouter/meta/llama"}, "openrouter", "meta/llama"),
+        ({"model": "together_ai/meta/llama"}, "together", "meta/llama"),
+        ({"model": "text-completion-openai/davinci"}, "openai", "davinci"),
+        ({"model": "x/y", "custom_llm_provider": "groq"}, "groq", "x/y"),
+        ({"model": "ollama/llama3", "api_base": "http://localhost:11434"}, "ollama", "llama3"),
+    ],
+)
+def test_the_beginning_of_a_model_is_its_provider(
+    params: dict[str, Any], preset: str, model: str
+) -> None:
+    found = entry(**params)
+
+    assert provider(found)["preset"] == preset
+    assert deployment(found)["model"] == model
+
+
+def test_with_an_address_of_its_own_it_is_any_server_that_speaks_so() -> None:
+    found = entry(model="openai/qwen", api_base="http://10.1.1.1:8000/v1", api_key="k")
+
+    assert provider(found) == {
+        "base_url": "http://10.1.1.1:8000/v1",
+        "allow_private": True,
+        "credentials": ["k"],
+    }
+    assert (
+        deployment(entry(model="odd/model", api_base="https://a.example"))["model"] == "odd/model"
+    )
+
+
+def test_azure_speaks_its_newest_version() -> None:
+    found = entry(
+        model="azure/eu", api_base="https://r.openai.azure.com/", api_version="2024-02-01"
+    )
+
+    assert provider(found) == {
+        "preset": "azure-openai",
+        "base_url": "https://r.openai.azure.com/openai",
+    }
+    assert list(warned(found)) == ["model_list[0].litellm_params.api_version", ""]
+
+
+def test_bedrock_is_signed_with_its_keys() -> None:
+    found = entry(
+        model="bedrock/anthropic.claude",
+        aws_region_name="eu-west-1",
+        aws_access_key_id="os.environ/ID",
+        aws_secret_access_key="os.environ/SECRET",
+    )
+
+    assert provider(found) == {
+        "preset": "bedrock",
+        "base_url": "https://bedrock-runtime.eu-west-1.amazonaws.com",
+        "auth": "sigv4:eu-west-1",
+        "credentials": [Reference("${ID}:${SECRET}")],
+    }
+    assert "eu-west-1" not in str(warned(found))
+    assert "us-east-1" in str(warned(entry(model="bedrock/x")))
+
+
+def test_parameters_limits_and_prices_have_their_places() -> None:
+    found = entry(
+        info={"mode": "embedding", "max_input_tokens": 8000, "supports_vision": True, "id": "x"},
+        model="openai/e",
+        rpm=10,
+        tpm=1000,
+        max_parallel_requests=3,
+        weight=2,
+        order=2,
+        timeout=30,
+        stream_timeout=5,
+        num_retries=1,
+        temperature=0.2,
+        extra_body={"a": {"b": "os.environ/B"}},
+        input_cost_per_token=0.0000025,
+        output_cost_per_token=1e-5,
+    )
+
+    assert deployment(found) == {
+        "provider": "openai",
+        "model": "e",
+        "priority": 2,
+        "weight": 2,
+        "rpm": 10,
+        "tpm": 1000,
+        "concurrency": 3,
+        "timeouts": {"request": 30, "ttft": 5},
+        "retry": {"count": 1},
+        "max_context": 8000,
+        "price": {"input": 2.5, "output": 10},
+        "param_defaults": {"temperature": 0.2, "extra_body": {"a": {"b": Reference("${B}")}}},
+    }
+    assert plain(found.tree)["models"]["m"]["type"] == "embedding"
+    assert list(warned(found)) == [""]
+
+
+def test_headers_may_refer_to_variables() -> None:
+    found = entry(model="openai/e", extra_headers={"x-a": "os.environ/A"}, organization="org-1")
+
+    assert provider(found)["headers"] == {"x-a": Reference("${A}"), "openai-organization": "org-1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "path"),
+    [
+        ("*", {"model": "*"}, "model_list[0].model_name"),
+        ("a*b", {"model": "openai/x"}, "model_list[0].model_name"),
+        ("m", {}, "model_list[0].model_name"),
+        ("m", {"model": "vertex/x"}, "model_list[0].litellm_params.model"),
+        ("m", {"model": "azure/x"}, "model_list[0].litellm_params.model"),
+    ],
+)
+def test_what_cannot_be_served_is_left_out_and_named(
+    name: str, params: dict[str, Any], path: str
+) -> None:
+    found = entry(name, **params)
+
+    assert "left out" in warned(found)[path]
+    assert "models" not in plain(found.tree)
+
+
+def test_what_is_not_here_is_named_with_the_nearest() -> None:
+    found = entry(
+        info={"base_model": "azure/gpt-4", "odd": 1, "mode": "video"},
+        model="openai/x",
+        tags=["a"],
+        mock_response="hi",
+        odd=1,
+    )
+
+    assert warned(found).keys() == {
+        "",
+        "model_list[0].litellm_params.tags",
+        "model_list[0].litellm_params.mock_response",
+        "model_list[0].litellm_params.odd",
+        "model_list[0].model_info.base_model",
+        "model_list[0].model_info.odd",
+        "model_list[0].model_info.mode",
+    }
