@@ -155,6 +155,9 @@ async def test_the_same_answer_again_is_found_to_match(
         assert answer.body.count(b": continued\n\n") == 1
         spliced = proxy.metric("headrace_continuations_total", rung="match", outcome="spliced")
         assert spliced == 1
+        ends = "headrace_stream_terminations_total"
+        assert proxy.metric(ends) == 2, "each part has its end"
+        assert proxy.metric(ends, reason="done") == 1
 
 
 @pytest.mark.parametrize("dialect", PATHS)

@@ -278,6 +278,9 @@ class _Hop:
         cause = str(error_of(relay).cause)
         self._meter.continued(self._broken, attempt, self._kind, cause)
         self._count("spliced")
+        # How the stream ends is counted with its last part; this one has ended, too.
+        metrics, broken = self._meter.state.metrics, self._broken.candidate.deployment.provider.name
+        metrics.stream_terminations.child(self._meter.model, broken, str(relay.reason)).inc()
         logger.info(
             "request %s: the answer of %s broke off (%s) and goes on at %s (%s)",
             exchange.id,
