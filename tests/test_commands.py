@@ -14,6 +14,7 @@ import orjson
 import pytest
 import yaml
 
+from proxy import commands
 from proxy.core.records import Kind, Record
 from proxy.store import objects
 from proxy.store.base import Store
@@ -217,3 +218,31 @@ def asks(one: Process, key: str) -> int:
     status = connection.getresponse().status
     connection.close()
     return status
+
+
+@pytest.mark.parametrize(
+    ("files", "variables", "found"),
+    [
+        (["provider.json", ".env"], {}, "provider.json"),
+        ([".env"], {"AUTH_TOKEN": "x"}, ".env"),
+        ([], {"AUTH_TOKEN": "x"}, "env:"),
+        (["conf/headrace.yaml", "provider.json"], {"AUTH_TOKEN": "x"}, "conf/headrace.yaml"),
+    ],
+)
+def test_without_a_file_of_ours_one_of_another_program_is_served(
+    files: list[str],
+    variables: dict[str, str],
+    found: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HEADRACE_CONFIG", "AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert commands.config_path(None) == Path(found)
