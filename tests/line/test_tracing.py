@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from tests.line.harness import (
 )
 from tests.telemetry.collector import Collector, collecting
 
+import_module("proxy.telemetry.otlp")
+"""Imported here: while a test runs it would hold up the loop."""
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
