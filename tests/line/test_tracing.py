@@ -392,6 +392,31 @@ async def test_usually_nothing_of_what_was_said_is_in_a_span(
     assert "a-word-of-the-clients" not in str(collector.spans)
 
 
+async def test_no_secret_is_in_a_span(collector: Collector, tmp_path: Path) -> None:
+    secret = "sk-planted-canary-0000000000"
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        said = b'{"error":{"message":"no such key: %b"}}' % secret.encode()
+        head = b"HTTP/1.1 401 No\r\ncontent-type: application/json\r\nx-echo: %b\r\ncontent-length: %d\r\n\r\n"
+        writer.write(head % (secret.encode(), len(said)) + said)
+        await writer.drain()
+
+    async with scripted(refuse) as url:
+        content = traced(collector, url, tracing={"content": True}, health={"enabled": False})
+        content["providers"]["p0"] |= {"headers": {"x-extra": secret}, "query": {"key": secret}}
+        async with serving(content, tmp_path) as proxy:
+            headers = {"user-agent": f"Bearer {secret}", "x-request-id": "mine"}
+            body = {**ASKED, "model": f"sim-{secret}", "user": secret}
+            await proxy.post(f"{CHAT}?token={secret}", body, headers)
+            await proxy.get(f"/v1/models/{secret}?key={secret}")
+            await collector.until(lambda: sum(one.kind == "server" for one in collector.spans) == 2)
+
+    assert secret not in str(collector.spans)
+    assert "upstream-secret-p0" not in str(collector.spans)
+    assert KEY not in str(collector.spans)
+
+
 async def test_a_collector_that_takes_nothing_holds_nobody_up(
     sim: Simulator, collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

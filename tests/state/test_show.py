@@ -14,6 +14,7 @@ from proxy.state.snapshot import compile_snapshot
 
 TEXT = """
 admin: {token: literal-admin-token, password: literal-admin-password}
+tracing: {headers: {x-collector: literal-collector-header}}
 secrets: {keys: [literal-kQ9vX2mB7tR4wZ1pL6sD8fG3hJ5nC0yU]}
 store: {url: "postgresql://user:literal-password@db.example/headrace"}
 defaults: {param_overrides: {user: "${END_USER_TOKEN}", n: 1}, timeouts: {ttft: 9}}
