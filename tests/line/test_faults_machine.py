@@ -1,0 +1,254 @@
+"""What the machine has too little of, or takes away for a while: descriptors, memory, time (fault rows A10, F12, F17)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.line.asking import CHAT, GOOD, assert_error, assert_good, fleet
+from tests.line.harness import Answer, Process, Raw, read_request, request, scripted, until
+
+ASKED = request("POST", "/v1/chat/completions", b'{"model":"m","messages":[]}')
+TOKEN = "t" * 40
+MIB = 1024**2
+
+
+class Served:
+    """`headrace serve` and its workers."""
+
+    def __init__(self, content: dict[str, Any], folder: Path, *within: str) -> None:
+        content["admin"] = {"port": 0, "token": TOKEN}
+        self._folder = folder
+        self._content = content
+        self.process = Process(content, folder, within=within)
+        self.port = int(self.process.url.rpartition(":")[2])
+
+    async def admin(self) -> int:
+        """The port of operators."""
+        found: list[str] = []
+
+        def said() -> bool:
+            found[:] = re.findall(r"admin on http://\S+:(\d+)", "".join(self.process.lines))
+            return bool(found)
+
+        await until(said)
+        return int(found[0])
+
+    @property
+    def workers(self) -> list[int]:
+        """Their processes."""
+        pid = self.process.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        named = {int(one): Path(f"/proc/{one}/comm").read_text().strip() for one in children}
+        return [one for one, name in named.items() if "ship" not in name]
+
+    def reload(self, **server: Any) -> None:
+        """Another configuration of the server, from now on."""
+        self._content["server"].update(server)
+        (self._folder / "process.yaml").write_text(yaml.safe_dump(self._content))
+        self.process.process.send_signal(signal.SIGHUP)
+
+    async def get(self, path: str, port: int) -> Answer:
+        client = await Raw.open(port)
+        try:
+            client.send(request("GET", path, None, None, key=TOKEN))
+            return await client.answer()
+        finally:
+            client.close()
+
+    async def post(self, body: bytes) -> Answer:
+        client = await Raw.open(self.port)
+        try:
+            client.send(request("POST", "/v1/chat/completions", body))
+            return await client.answer()
+        finally:
+            client.close()
+
+    async def up(self) -> None:
+        """It serves."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    if (await self.get("/health/ready", self.port)).status == 200:
+                        return
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    pass
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def served(content: dict[str, Any], folder: Path, *within: str) -> AsyncIterator[Served]:
+    one = await asyncio.to_thread(Served, content, folder, *within)
+    try:
+        await one.up()
+        yield one
+    finally:
+        await asyncio.to_thread(one.process.stop)
+
+
+class Holding:
+    """A provider that keeps everybody waiting until it is told to let go."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.go = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            self.inside += 1
+            await self.go.wait()
+            self.inside -= 1
+            writer.write(GOOD)
+
+
+@asynccontextmanager
+async def held(folder: Path, *within: str, **changes: Any) -> AsyncIterator[tuple[Served, Holding]]:
+    provider = Holding()
+    async with scripted(provider) as url:
+        content = fleet((url, "a"), health__enabled=False, **changes)
+        async with served(content, folder, *within) as one:
+            try:
+                yield one, provider
+            finally:
+                provider.go.set()
+
+
+# A10: no more descriptors
+
+
+async def test_without_descriptors_clients_wait_and_operators_are_served(tmp_path: Path) -> None:
+    async with held(tmp_path, "prlimit", "--nofile=256:256") as (one, provider):
+        admin = await one.admin()
+        clients = [await Raw.open(one.port) for _ in range(150)]
+        for client in clients:
+            client.send(ASKED)
+        page = b""
+
+        async def is_full() -> bool:
+            nonlocal page
+            page = (await one.get("/metrics", admin)).body
+            paused = re.search(rb"\nheadrace_accept_pauses_total [1-9]", page)
+            return paused is not None and provider.inside >= 64
+
+        async with asyncio.timeout(10):
+            while not await is_full():
+                await asyncio.sleep(0.01)
+
+        assert 64 <= provider.inside <= 66
+        for _ in range(20):
+            assert (await one.get("/health/live", admin)).status == 200
+        assert b'process_max_fds{process="worker-0"} 256' in page
+        provider.go.set()
+        for client in clients:
+            assert_good(CHAT, await client.answer())
+            client.close()
+        assert "takes 64 clients at once" in "".join(one.process.lines)
+        assert "Traceback" not in "".join(one.process.lines)
+
+
+# F12: the limit of memory
+
+
+def used(worker: int) -> int:
+    pages = int(Path(f"/proc/{worker}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def body(size: int) -> bytes:
+    text = b'{"model":"m","messages":[{"role":"user","content":"%b"}]}'
+    return text % (b"x" * (size - len(text) + 2))
+
+
+async def test_when_memory_is_short_large_bodies_go_first_then_all(tmp_path: Path) -> None:
+    async with held(tmp_path, server__memory_limit="4GiB") as (one, provider):
+        waiting = [asyncio.ensure_future(one.post(body(MIB // 2))) for _ in range(60)]
+        await until(lambda: provider.inside == 60, 20)
+        [worker] = one.workers
+
+        async def level(word: str, share: float) -> None:
+            mark = len(one.process.lines)
+            one.reload(memory_limit=int(used(worker) / share))
+            await until(lambda: any(word in line for line in one.process.lines[mark:]), 20)
+
+        await level("large bodies are refused", 0.885)
+        small = asyncio.ensure_future(one.post(body(1000)))
+        await until(lambda: provider.inside == 61)
+        assert_error(CHAT, await one.post(body(2 * MIB)), "shed")
+
+        await level("every new request is refused", 1.0)
+        refused = await one.post(body(1000))
+        assert_error(CHAT, refused, "shed")
+        assert 1 <= int(refused.headers["retry-after"]) <= 3
+        assert (await one.get("/health/ready", one.port)).status == 200
+        page = (await one.get("/metrics", one.port)).body
+        assert b'headrace_shed_total{reason="memory"} 2' in page
+
+        provider.go.set()
+        for answer in await asyncio.gather(small, *waiting):
+            assert_good(CHAT, answer)
+        async with asyncio.timeout(5):
+            while (await one.post(body(1000))).status != 200:
+                await asyncio.sleep(0.01)
+
+
+# F17: everything stands still for a while
+
+
+STREAMS = 20
+PAUSE = 0.02
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+async def test_after_a_standstill_streams_go_on_and_nobody_is_killed(tmp_path: Path) -> None:
+    begun = sent = 0
+    thawed = asyncio.Event()
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal begun, sent
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + EVENT)
+        begun += 1
+        while not thawed.is_set():
+            writer.write(EVENT)
+            sent += 1
+            await asyncio.sleep(PAUSE)
+        writer.write(END)
+
+    async with scripted(stream) as url:
+        content = fleet((url, "a"), defaults__timeouts={"idle": 1}, server__watchdog=1)
+        async with served(content, tmp_path) as one:
+            [worker] = one.workers
+            asking = [
+                asyncio.ensure_future(one.post(b'{"model":"m","messages":[],"stream":true}'))
+                for _ in range(STREAMS)
+            ]
+            await until(lambda: begun == STREAMS)
+            everybody = [one.process.process.pid, worker]
+            for pid in everybody:
+                os.kill(pid, signal.SIGSTOP)
+            # Longer than a stream may be silent, and a worker.
+            before = sent
+            await until(lambda: sent > before + STREAMS * 1.6 / PAUSE)
+            for pid in everybody:
+                os.kill(pid, signal.SIGCONT)
+            before = sent
+            await until(lambda: sent > before + STREAMS * 1.2 / PAUSE)
+            thawed.set()
+
+            for answer in await asyncio.gather(*asking):
+                assert answer.status == 200
+                assert answer.body.endswith(END), answer.body[-200:]
+            assert one.workers == [worker], "it was not silent, it was frozen"
+            assert_good(
+                CHAT, await one.post(b'{"model":"m","messages":[],"stream":true}'), stream=True
+            )
