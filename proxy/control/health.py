@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from proxy.core.series import Reading
     from proxy.state.credentials import Account
     from proxy.state.live import Live
+    from proxy.state.rests import Rest
 
 Answer = tuple[int, dict[str, Any]]
 """HTTP status and JSON body."""
@@ -66,6 +67,9 @@ def health(
     providers = _providers(snapshot, live, now) if snapshot is not None else {}
     states = Tally(provider["status"] for provider in providers.values())
     keys = sum((Tally(provider["keys"]) for provider in providers.values()), Tally[str]())
+    if detail and snapshot is not None:
+        for name, provider in providers.items():
+            provider["rests"] = _rests(snapshot.providers.get(name), live, now)
     content: dict[str, Any] = {
         "status": "draining" if draining else _overall(states),
         "version": __version__,
@@ -139,6 +143,28 @@ def _keys(provider: Provider | None, live: Live, now: float) -> dict[str, int]:
         account = live.accounts.get(credential.id)
         tally[USABLE if account is None else _key_state(account, now)] += 1
     return dict(tally)
+
+
+def _rests(provider: Provider | None, live: Live, now: float) -> list[dict[str, Any]]:
+    """Which credentials rest, for which model of the provider (None: for all), why, and for how many seconds more."""
+    found: list[dict[str, Any]] = []
+    for credential in provider.credentials if provider is not None else ():
+        account = live.accounts.get(credential.id)
+        if account is None:
+            continue
+        rests: dict[str | None, Rest] = {None: account.rest}
+        rests.update((name, one.own) for name, one in account.states.items())
+        found += [
+            {
+                "credential": credential.id,
+                "model": model,
+                "cause": None if rest.reason is None else str(rest.reason),
+                "seconds": round(rest.until - now, 3),
+            }
+            for model, rest in rests.items()
+            if rest.until > now
+        ]
+    return found
 
 
 def _key_state(account: Account, now: float) -> str:

@@ -173,6 +173,27 @@ def test_a_credential_cools_that_rests_for_one_of_its_models(hands: Hands) -> No
     }
 
 
+def test_who_asks_with_a_token_sees_what_rests_and_for_how_long(hands: Hands) -> None:
+    snapshot = two_providers()
+    state = Live(snapshot)
+    at = hands.monotonic()
+    refusal = Refusal(Cause.RATE_LIMIT, at, 429, 20.0)
+    state.accounts["first#0"].state("up").cool(refusal, at, RNG)
+    refuse(state, "first#1", Cause.QUOTA, at)
+    hands.advance(5.0)
+
+    shown = health(snapshot, state, Metrics(), 0.0, detail=True)[1]["providers"]
+
+    limited, spent = shown["first"]["rests"]
+    assert 15.0 <= limited.pop("seconds") <= 19.0
+    assert limited == {"credential": "first#0", "model": "up", "cause": "http_429"}
+    assert spent == {"credential": "first#1", "model": None, "cause": "http_402", "seconds": 595.0}
+    assert shown["second"]["rests"] == []
+    hands.advance(600.0)
+    again = health(snapshot, state, Metrics(), 0.0, detail=True)[1]["providers"]
+    assert again["first"]["rests"] == []
+
+
 def test_the_overview_says_when_nothing_works(hands: Hands) -> None:
     snapshot = two_providers()
     state = Live(snapshot)
@@ -204,6 +225,7 @@ def test_names_are_for_those_who_ask_with_a_token(hands: Hands) -> None:
         "status": "unhealthy",
         "keys": {"usable": 2, "cooling": 0, "bad": 0},
         "deployments": {"m/0:first": "unhealthy"},
+        "rests": [],
     }
     assert opened["providers"]["third"]["status"] == "unused"
     assert "secret" not in orjson.dumps(opened).decode()

@@ -68,6 +68,20 @@ async def test_b14_interim_answers_without_end_are_none(
         assert one.tried(reason="malformed") == one.failures() == 1
 
 
+async def test_b14_an_interim_answer_without_fields_has_no_size_and_is_counted(
+    tmp_path: Path,
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        while not reader.at_eof():
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with scripted(script) as url, serving(fleet((url, "a"), **NO_RETRY), tmp_path) as proxy:
+        assert_error(CHAT, await CHAT.ask(proxy), "bad_up")
+
+
 async def test_b14_a_flood_of_interim_answers_sends_the_request_elsewhere(
     sim: Simulator, tmp_path: Path
 ) -> None:
