@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from proxy.core.model import Deployment, Model, Price, Shadow, Snapshot
-from proxy.gateway import shadowing
+from proxy.core.model import Deployment, Model, Overload, Price, Shadow, Snapshot
+from proxy.gateway import routing, shadowing
 from proxy.gateway.shadowing import apart
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.recorded import Ledger, recording
@@ -116,6 +116,54 @@ async def test_what_becomes_of_it_is_nobodys_trouble(ledger: Ledger) -> None:
         assert (await served.ask(asked())).status == 200
         await until(lambda: shadows(served, "failed") == 1)
         await until(lambda: served.state.shadows == 0)
+
+
+async def test_a_shadow_has_none() -> None:
+    one, other, third = Provider(whole()), Provider(whole()), Provider(whole())
+    async with (
+        scripted(one) as first,
+        scripted(other) as second,
+        scripted(third) as last,
+    ):
+        made = shadowed(first, second)
+        place = provider(last, "r")
+        behind = Model("o", ((Deployment("o-1", place, "third"),),))
+        models = {**made.models, "n": replace(made.models["n"], shadow=Shadow("o", 1.0))}
+        settings = replace(
+            made, models={**models, "o": behind}, providers={**made.providers, "r": place}
+        )
+        async with serving(settings) as served:
+            await served.ask(asked())
+            await until(lambda: shadows(served, "ok") == 1)
+            await until(lambda: served.state.shadows == 0)
+
+    assert (len(one.requests), len(other.requests), len(third.requests)) == (1, 1, 0)
+
+
+async def test_a_shadow_waits_for_a_place_as_any_request_to_its_model() -> None:
+    one, other = Provider(whole()), Provider(whole())
+    async with scripted(one) as first, scripted(other) as second:
+        made = shadowed(first, second)
+        tight = Overload(start=1, least=1, most=1, queue=0.01)
+        other_model = replace(made.models["n"], overload=tight)
+        async with serving(replace(made, models={**made.models, "n": other_model})) as served:
+            state = served.state.live.deployments["n-1"]
+            route = routing.plan(
+                served.state.snapshot,
+                served.state.live,
+                "n",
+                None,
+                "openai.chat",
+                served.state.rng,
+                "chat",
+            )
+            taken = route.first(0.0)
+            await served.ask(asked())
+            await until(lambda: shadows(served, "failed") == 1)
+            route.ended(taken)
+
+    assert state.inflight == 0
+    assert not other.requests
 
 
 async def test_there_are_never_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -734,7 +734,7 @@ async def test_what_is_not_http_is_no_answer(
 ) -> None:
     async with row(sim, tmp_path, f"{fault}x1", **NO_RETRY) as one:
         assert_error(DIALECTS[dialect], await DIALECTS[dialect].ask(one.proxy), "bad_up")
-        assert one.failures() == 1
+        assert one.tried(reason="malformed") == one.failures() == 1
 
         await assert_clean_after(one.proxy, one.seen)
 
