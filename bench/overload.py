@@ -8,6 +8,7 @@ many as one core can translate are few enough for another core to send.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from random import Random
 from time import monotonic_ns
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from bench.machine import Cores
     from bench.peers import Peer, Upstream
 
-MODEL = "sim-n100-d0-f0-s4"
+MODEL = "sim-n400-d0-f0-s4"
 DIALECT = "anthropic.messages"
 SETTLED = 3.0
 """Seconds after which it should have found out how much it can do."""
@@ -56,7 +57,7 @@ QUICK = Plan(peak=0.5, normal=0.5, over=0.5, back=0.5, times=(2.0,))
 
 
 class Shot(Struct, frozen=True):
-    """A request: seconds since the beginning when it was due, until it was over, and what came of it."""
+    """A request: when it was due, seconds since the beginning; how long it took; and what came of it."""
 
     due: float
     took: float
@@ -174,7 +175,7 @@ class Range:
             self.idle.append(shooter)
 
     def _ended(self, due: float, status: int, behind: float = 0.0) -> None:
-        self.shots.append(Shot(due, self.now - due, status, behind))
+        self.shots.append(Shot(due, self.now - due - behind, status, behind))
         self.busy -= 1
         if not self.busy:
             self.quiet.set()
@@ -219,6 +220,7 @@ async def _run(
     plan: Plan, peer: Peer, cpu: Callable[[], float]
 ) -> tuple[Phase, list[Phase], list[Shot]]:
     """The stretch in which it does as much as it can; then those that are judged, and all requests."""
+    gc.disable()  # tens of thousands of requests are kept, and a collection would look like a slow answer
     field = Range(peer, plan.seed)
     await field.keep_busy(4, plan.peak / 2)  # until everything is warm
     phases: list[Phase] = []
@@ -238,6 +240,7 @@ async def _run(
         rate = NORMAL * most
         phases.append(await phase(f"after {times:g} x", NORMAL, field.arrive(rate, plan.back)))
     await field.over()
+    gc.enable()
     return peak, phases, field.shots
 
 

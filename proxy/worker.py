@@ -31,7 +31,6 @@ from proxy.gateway.door import Door
 from proxy.gateway.server import Gateway, Page, Said
 from proxy.orders import Orders
 from proxy.recording import Recording
-from proxy.state.lag import TICK
 from proxy.state.live import Live
 from proxy.state.state import State
 from proxy.tether import BEAT, REFUSED, Tether
@@ -326,7 +325,7 @@ class Worker:
         observe, lag = self.state.metrics.loop_lag.observe, self.state.lag
         lag.tick(monotonic())
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(lag.pause)
             observe(lag.tick(monotonic()))
 
     # pages

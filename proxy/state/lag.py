@@ -19,24 +19,30 @@ from proxy.state.demand import Demand
 if TYPE_CHECKING:
     from random import Random
 
-TICK = 0.1
+TICK, QUICK = 0.1, 0.025
+"""Seconds between two samples; while there is a quota."""
 TARGET = 0.02
 STANDING = 3
 """Samples; one less while there is a quota."""
 ALARM = 0.2
 """Seconds."""
 WINDOW = 10
-"""Ticks over which it is counted what is finished."""
-ROUND = 5
-"""Ticks after which what there is is divided anew."""
-BEGIN, RISE = 0.9, 1.01
-"""What is finished times this is the quota to begin with; what a tick that is on time multiplies it by."""
+"""Times TICK: over so long it is counted what is finished."""
+ROUND = 0.5
+"""Seconds after which what there is is divided anew."""
+BEGIN, CUT, RISE = 0.9, 0.96, 1.005
+"""What is finished times this is the quota to begin with; what multiplies it when the
+loop is behind, less the seconds it is late, and with a tick that is on time."""
+BURST = 0.03
+"""Seconds of the quota that may begin at once."""
 FLOOR = 0.4
 """The part of what is being finished that may begin in any case."""
 LEAST = 20.0
 """Requests a second, and at once: a worker that was merely held up for a moment turns away hardly anybody."""
-CALM = 20
-"""Ticks without anybody who had to go, after which there is no quota any more."""
+CALM = 2.0
+"""Seconds without anybody who had to go, after which there is no quota any more."""
+MORE = 1.1
+"""So much more than the quota is divided, because not everybody asks as before; together they have no more than it."""
 _SLIGHT = 1e-9
 """A share of nobody, while there is a quota."""
 
@@ -45,16 +51,17 @@ class Lag:
     """Of one worker. Times are monotonic seconds."""
 
     __slots__ = (
+        "_divide",
         "_due",
         "_finished",
         "_lags",
         "_left",
-        "_round",
         "_since",
-        "_untouched",
+        "_touched",
         "demand",
         "done",
         "late",
+        "pause",
         "quota",
         "share",
     )
@@ -68,6 +75,8 @@ class Lag:
         """Of the requests that come, how many have to go; above 0 as long as there is a quota."""
         self.late = inf
         """When the next sample is overdue."""
+        self.pause = TICK
+        """Seconds until the next sample."""
         self.demand = Demand()
         self._lags: deque[float] = deque(maxlen=STANDING)
         self._finished: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
@@ -75,23 +84,29 @@ class Lag:
         self._due: float | None = None
         self._since = 0.0
         """When it was last divided."""
+        self._divide = 0.0
+        """When it is to be divided again."""
         self._left = (0.0, 0.0)
         """(moment, requests that might begin then)."""
-        self._round = self._untouched = 0
+        self._touched = 0.0
+        """When somebody had to go, or the loop was late."""
 
     def tick(self, now: float) -> float:
-        """Called every TICK seconds, or as soon after as the loop can; how many seconds after it was."""
-        due, self._due = self._due, now + TICK
-        self.late = self._due + ALARM
+        """Called `pause` seconds after the last time, or as soon after as the loop can; how many seconds after it was."""
+        due = self._due
         lag = max(now - due, 0.0) if due is not None else 0.0
         self._lags.append(lag)
-        self._finished.append((now, self.done))
+        finished = self._finished
+        if not finished or now - finished[-1][0] >= 0.9 * TICK:
+            finished.append((now, self.done))
         needed = STANDING - bool(self.share)
         behind = len(self._lags) >= needed and min(self._lags) > TARGET
         if self.share:
             self._steer(now, lag, behind=behind)
         elif behind:
             self._begin(now)
+        self._due = now + self.pause
+        self.late = self._due + ALARM
         return lag
 
     def takes(self, now: float, rank: int, name: str, urgency: int, rng: Random) -> bool:
@@ -100,7 +115,9 @@ class Lag:
         if not self.share:
             self._begin(now)
         at, left = self._left
-        left = min(left + max(now - at, 0.0) * self.quota, max(self.quota * TICK, LEAST))
+        most = max(self.quota * BURST, 3.0)
+        if left < most:
+            left = min(left + max(now - at, 0.0) * self.quota, most)
         taken = rng.random() < self.demand.asked(rank, name, urgency) and left >= 1.0
         self._left = max(now, at), left - taken
         return taken
@@ -108,28 +125,25 @@ class Lag:
     def _begin(self, now: float) -> None:
         self.quota, self.share = max(self._rate() * BEGIN, LEAST), 1.0
         self.demand, self._left = Demand(), (now, LEAST)
-        self._since, self._round, self._untouched = now, ROUND - 1, 0
+        self._since, self._divide = now, now + TICK
+        self._touched, self.pause = now, QUICK
         self._lags.clear()
 
     def _steer(self, now: float, lag: float, *, behind: bool) -> None:
         if behind:
-            self.quota = max(self.quota * max(BEGIN - lag, FLOOR), self._rate() * FLOOR, LEAST)
+            self.quota = max(self.quota * max(CUT - lag, FLOOR), self._rate() * FLOOR, LEAST)
             self._lags.clear()  # what it comes to is seen in the next ones
         elif lag <= TARGET:
             self.quota *= RISE
-        self._round += 1
-        if self._round >= ROUND:
-            self._round = 0
-            self.demand.divide(self.quota * 1.1, now - self._since)
-            self._since = now
+        if now >= self._divide:
+            self.demand.divide(self.quota * MORE, now - self._since)
+            self._since, self._divide = now, now + ROUND
             total = self.demand.total
             self.share = max(1.0 - self.quota / total, _SLIGHT) if total > 0.0 else _SLIGHT
         if self.share > _SLIGHT or lag > TARGET:
-            self._untouched = 0
-            return
-        self._untouched += 1
-        if self._untouched >= CALM:
-            self.quota, self.share = inf, 0.0
+            self._touched = now
+        elif now - self._touched >= CALM:
+            self.quota, self.share, self.pause = inf, 0.0, TICK
 
     def _rate(self) -> float:
         """Requests that were finished, a second."""

@@ -36,7 +36,7 @@ class Loop:
                 at = max(self.due, self.free)
                 self._finish(at)
                 self.lag.tick(at)
-                self.due = at + TICK
+                self.due = at + self.lag.pause
             start = max(self.now, self.free)
             self._finish(start)
             name, urgency = self.rng.choice(self.names), self.rng.choice(self.urgencies)
@@ -143,9 +143,10 @@ def test_without_anybody_the_quota_is_gone() -> None:
         lag.tick(now)
         now += TICK + 0.05
     assert lag.share
-    for _ in range(CALM + 10):
+    end = now + CALM + 1.0
+    while now < end:
         lag.tick(now)
-        now += TICK
+        now += lag.pause
 
     assert not lag.share
 
