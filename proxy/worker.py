@@ -116,8 +116,11 @@ class Worker:
             return False
         models = {model.name for model in snapshot.models.values()}
         models.update(model.name for _, model in snapshot.wildcards)
-        state.metrics.allow(models, snapshot.providers, state.live.deployments)
-        for provider in snapshot.providers.values():
+        servers = {server.name for server in snapshot.mcp.values()}
+        state.metrics.allow(
+            models | servers, servers.union(snapshot.providers), state.live.deployments
+        )
+        for provider in snapshot.accounts:
             for credential in provider.credentials:
                 redact.register(credential.secret.reveal())
         return True
@@ -140,7 +143,7 @@ class Worker:
     def swap(self, snapshot: Snapshot) -> None:
         """The same, and let go of the connections to providers that are no more as they were."""
         if self.use(snapshot):
-            current = frozenset(snapshot.providers.values())
+            current = frozenset(snapshot.accounts)
             tasks.spawn(self.pool.retire(current), name="retire upstreams")
 
     async def run(
@@ -212,6 +215,8 @@ class Worker:
         self._memory = tasks.spawn(memory.keep(self.state, self.gateway.is_idle), name="memory")
         self._door = door = Door(self.gateway, api, BACKLOG, self._spare)
         self._watch_room(door)
+        if self._seat is not None:
+            self._seat.publish()  # who has done so is asked, and its first request may be told of
         await door.open()
         await self._start_admin(admin)
         self.state.metrics.worker_up.set(1)
@@ -290,6 +295,8 @@ class Worker:
 
     async def _end(self) -> None:
         """What is left when the last request has ended."""
+        if self._seat is not None:
+            self._seat.publish()  # while there is a spool that has counted
         await self._recording.close()
         if self._telemetry is not None:
             await self._telemetry.close()

@@ -28,8 +28,6 @@ from proxy.core.series import Registry
 
 PATIENCE: Final = 0.1
 """Seconds for all of them together to answer."""
-FRESH: Final = 0.2
-"""Seconds for which numbers are new enough."""
 _OWN: Final = 0
 """The supervisor's seat."""
 
@@ -156,24 +154,24 @@ class Instance:
 
     def _ask(self) -> None:
         """Have those who have published before do it anew, as far as they do in time."""
-        old: dict[str, int] = {}
+        asked = monotonic()
+        waiting: dict[str, int] = {}
         for name, seat in self._seats.items():
-            generation, at = self._sheets.newest(seat)
-            if generation and monotonic() - at > FRESH:
-                old[name] = generation
+            generation, _ = self._sheets.newest(seat)
+            if generation:
+                waiting[name] = generation
                 tell(self._pipes[name][1])
-        known, waiting = self._silent, old
+        known = self._silent
         deadline = perf_counter() + PATIENCE
         answers = select.poll()
         answers.register(self._answers[0], select.POLLIN)
         while waiting.items() - known.items() and (left := deadline - perf_counter()) > 0:
             if answers.poll(left * 1000):
                 heard(self._answers[0])
-            waiting = {
-                name: generation
-                for name, generation in waiting.items()
-                if self._sheets.newest(self._seats[name])[0] == generation
-            }
+            for name in list(waiting):
+                waiting[name], begun = self._sheets.newest(self._seats[name])
+                if begun >= asked:
+                    del waiting[name]
         for name in waiting:
             self.metrics.stale.child(self._labels[name]).inc()
         self._silent = waiting

@@ -92,6 +92,7 @@ class Publisher:
 
     def slices(self) -> Iterator[None]:
         """The same in slices. What is counted between two of them may be in this copy or in the next."""
+        begun = monotonic()
         if not self._columns:  # not before: what is read is said after a registry is made
             self._begin()
         for column in self._columns:
@@ -100,7 +101,7 @@ class Publisher:
         try:
             yield from self._settle()
             yield from self._copy()
-            lanes = Numbers(self._counts, self._totals, self._levels, at=monotonic())
+            lanes = Numbers(self._counts, self._totals, self._levels, at=begun)
             self._sheets.write(self._seat, lanes)
         except OSError as error:
             if not self._ill:

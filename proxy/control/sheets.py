@@ -31,7 +31,7 @@ MOST: Final = 1 << 20
 _FRAME: Final = struct.Struct("<II")
 """Before a record of the log: its bytes, and the checksum of them and of where they are."""
 _HEAD: Final = struct.Struct("<QdIIII")
-"""Before a copy: generation, when it was written, numbers of each kind, checksum."""
+"""Before a copy: generation, when the copying began, numbers of each kind, checksum."""
 _COPY: Final = 1 << 28
 """Where the copies begin, and what each may have: addresses, of which only those in use are memory."""
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -47,7 +47,7 @@ class Numbers(Struct, frozen=True, eq=False):
     """NaN: this process has none."""
     generation: int = 0
     at: float = 0.0
-    """When it was written, by the monotonic clock."""
+    """When the copying of it began, by the monotonic clock."""
 
 
 class Sheets:
@@ -165,7 +165,7 @@ class Sheets:
         return None
 
     def newest(self, seat: int) -> tuple[int, float]:
-        """(generation, when they were written) of its newest numbers; generation 0: it has none."""
+        """(generation, when the copying of them began) of its newest numbers; generation 0: it has none."""
         generation, head = self._newest(seat)
         return (generation, _HEAD.unpack(head)[1]) if generation else (0, 0.0)
 

@@ -80,7 +80,6 @@ def test_the_page_adds_up_all_processes(instance: Instance) -> None:
 def test_numbers_are_as_they_are_when_the_page_is_asked_for(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FRESH", 0.0)
     monkeypatch.setattr(module, "PATIENCE", 10.0)
     registry = Registry()
     asked = 0
@@ -133,7 +132,6 @@ def test_who_dies_again_and_again_is_counted_each_time(instance: Instance) -> No
 def test_a_process_that_does_not_answer_counts_as_it_was_and_is_waited_for_once(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FRESH", 0.0)
     with forked(instance, "0", counting(5)) as pid:
         os.kill(pid, signal.SIGSTOP)
         os.waitpid(pid, os.WUNTRACED)
