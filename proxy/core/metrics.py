@@ -543,13 +543,6 @@ class Metrics:
         self.worker_up = gauge(
             "headrace_worker_up", "1 while the worker serves, 0 while it drains.", ("worker",)
         ).child(worker)
-        self.spans = counter(
-            "headrace_spans_total",
-            "Spans: sent, not taken by the collector, or dropped for want of room.",
-            ("outcome",),
-            cap=4,
-        )
-        counter("headrace_log_dropped_total", "Log lines lost, the sink being blocked.").watch(
         self.clients = gauge(
             "headrace_client_connections", "Client connections that are open.", ("worker",)
         )
@@ -574,6 +567,13 @@ class Metrics:
             ("worker",),
             rule=Rule.MIN,
         )
+        self.spans = counter(
+            "headrace_spans_total",
+            "Spans: sent, not taken by the collector, or dropped for want of room.",
+            ("outcome",),
+            cap=4,
+        )
+        counter("headrace_log_dropped_total", "Log lines lost, the sink being blocked.").watch(
             lambda: [((), log.dropped())]
         )
         counter(
