@@ -13,7 +13,7 @@ from proxy.dialects import ir
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, SSE
 from proxy.gateway.answer import MAX_WHOLE
 from proxy.gateway.attempt import Attempt, End
-from proxy.gateway.event_relay import AFTER_FINISH, BROKEN, EventRelay
+from proxy.gateway.event_relay import AFTER_FINISH, BROKEN, MOST, EventRelay
 from proxy.gateway.relay import Relay
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ class TranslatingRelay(EventRelay):
 
     def body(self, data: bytes) -> None:
         """One read, at most one write."""
+        if self.exchange.bytes_out > MOST:
+            self.break_off(End.DEADLINE)
+            return
         now = monotonic()
         if now - self.last_read > self.max_gap:
             self.max_gap = now - self.last_read

@@ -1,4 +1,4 @@
-"""Streams and bodies that go wrong on their way (fault rows C1 to C10 and C13 to C19).
+"""Streams and bodies that go wrong on their way (fault rows C1 to C10, C13 to C19 and C23).
 
 The client gets what was whole, then one error in its own dialect, then a closed socket: never a terminal event, never
 a last chunk. Before the first content it gets another provider's answer, or a true status.
@@ -20,7 +20,7 @@ import openai
 import orjson
 import pytest
 
-from proxy.gateway import event_relay
+from proxy.gateway import event_relay, translating
 from tests.line.asking import (
     CHAT,
     DIALECTS,
@@ -934,6 +934,34 @@ async def test_c19_no_spelling_of_a_bad_size_gets_through(tmp_path: Path, framin
         answer = await after(stage, proxy, CHAT, begun)
 
         assert assert_cut(CHAT, answer, "upstream_bad_response") == begun
+
+
+# C23: a stream without end
+
+
+@every_dialect
+async def test_c23_a_stream_without_end_is_ended(
+    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(event_relay, "MOST", 20_000)
+    async with cut_row(sim, tmp_path, "n1000000", "deadline") as here:
+        answer = await ask(here.proxy, DIALECTS[name])
+
+        before = assert_cut(DIALECTS[name], answer, "stream_limit")
+        assert 20_000 < len(before) < 2_000_000
+
+
+async def test_c23_nor_is_one_that_is_translated(
+    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translating, "MOST", 20_000)
+    other = {"providers__p0__dialects": ["anthropic.messages"]}
+    content = fleet((sim.url, "sim-n1000000-c23"), **other)
+    async with serving(content, tmp_path) as proxy:
+        answer = await ask(proxy, CHAT)
+
+        assert 20_000 < len(assert_cut(CHAT, answer, "stream_limit")) < 2_000_000
+        assert_counted(proxy, "deadline")
 
 
 # What official clients make of it
