@@ -530,6 +530,8 @@ class Tracing(Struct, frozen=True):
     service_name: str | None = None
     content: bool = False
     """Spans hold what was asked and answered."""
+    metrics: float | None = None
+    """Seconds after which what is counted is sent too; 0: it is not."""
 
 
 class Ledger(Struct, frozen=True):

@@ -21,9 +21,11 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from proxy import __version__
 from proxy.telemetry import messages
+from proxy.telemetry.otlp_metrics import Meters
 
 if TYPE_CHECKING:
     from proxy.core.span import Span
+    from proxy.telemetry.measures import Measure
     from proxy.telemetry.wanted import Wanted
 
 _UNKNOWN = "unknown_service"
@@ -33,7 +35,7 @@ _UNSET, _ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 
 
 class Otlp:
-    """Sends spans to a collector."""
+    """Sends spans to a collector, and what is counted where that is wanted."""
 
     def __init__(self, wanted: Wanted) -> None:
         # Of what fails `Sender` says as much as there is to say, once and not with each batch.
@@ -41,6 +43,7 @@ class Otlp:
         headers = {name: value.reveal() for name, value in wanted.headers.items()}
         self._exporter = OTLPSpanExporter(endpoint=wanted.endpoint, headers=headers or None)
         self._resource = resource(wanted)
+        self._meters = Meters(wanted, self._resource, _SCOPE) if wanted.metrics else None
         self._stopped = False
 
     def send(self, spans: Sequence[Span]) -> bool:
@@ -48,11 +51,17 @@ class Otlp:
         made = [readable(span, self._resource) for span in spans]
         return self._exporter.export(made) is SpanExportResult.SUCCESS
 
+    def measure(self, measures: Sequence[Measure]) -> bool:
+        """See `sending.Exporter`."""
+        return self._meters is None or self._meters.send(measures)
+
     def stop(self) -> None:
         """See `sending.Exporter`."""
         if not self._stopped:
             self._stopped = True
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
+            if self._meters is not None:
+                self._meters.stop()
 
 
 def resource(wanted: Wanted) -> Resource:

@@ -16,6 +16,7 @@ from proxy.core.log import logger
 
 if TYPE_CHECKING:
     from proxy.core.span import Span
+    from proxy.telemetry.measures import Measure
     from proxy.telemetry.wanted import Wanted
 
 CLOSE_SECONDS = 2.0
@@ -28,6 +29,10 @@ class Exporter(Protocol):
 
     def send(self, spans: Sequence[Span]) -> bool:
         """Whether they are there. Blocks, and may take some seconds."""
+        ...
+
+    def measure(self, measures: Sequence[Measure]) -> bool:
+        """The same of what is counted."""
         ...
 
     def stop(self) -> None:
@@ -54,6 +59,8 @@ class Sender:
         self._make = make
         self._exporter: Exporter | None = None
         self._queue: deque[Span] = deque()
+        self._measures: Sequence[Measure] = ()
+        """The last reading, if it has not been sent."""
         self._wake = threading.Event()
         self._closing = False
         self._reachable = True
@@ -69,6 +76,11 @@ class Sender:
         queue.extend(spans)
         if len(queue) >= wanted.batch and not self._wake.is_set():
             self._wake.set()
+
+    def measure(self, measures: Sequence[Measure]) -> None:
+        """Send a reading; one that is still waiting is old now, and forgotten."""
+        self._measures = measures
+        self._wake.set()
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Send what is queued, for so long at most, and end the thread. Blocks."""
@@ -90,6 +102,9 @@ class Sender:
                 self._wake.wait(self._wanted.pause)
             self._wake.clear()
             self._drain(exporter)
+            measures, self._measures = self._measures, ()
+            if measures and exporter is not None:
+                self._told(exporter.measure(measures))
             if self._closing and not self._queue:
                 break
         if exporter is not None:
@@ -109,13 +124,15 @@ class Sender:
                 self._counts.sent += len(batch)
             else:
                 self._counts.failed += len(batch)
-            if taken != self._reachable:
-                self._reachable = taken
-                self._say(taken)
+            self._told(taken)
             sleep(0)  # the loop goes first
 
-    def _say(self, taken: bool) -> None:
+    def _told(self, taken: bool) -> None:
+        """Say it when it changes."""
+        if taken == self._reachable:
+            return
+        self._reachable = taken
         if taken:
-            logger.info("the collector takes spans again")
+            logger.info("the collector takes what is sent again")
         else:
-            logger.warning("the collector does not take spans: they are dropped, and counted")
+            logger.warning("the collector does not take what is sent: spans are lost, and counted")

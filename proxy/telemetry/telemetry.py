@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core import redact, tasks
 from proxy.gateway.tracing import Tracer
+from proxy.telemetry import measures
 from proxy.telemetry.sending import Counts, Exporter, Sender
 from proxy.telemetry.wanted import Wanted, wanted
 
@@ -27,10 +28,11 @@ class Telemetry:
         self._counts = Counts()
         self._wanted: Wanted | None = None
         self._sender: Sender | None = None
+        self._reading: asyncio.Task[None] | None = None
         state.metrics.spans.watch(self._read)
 
     def use(self, snapshot: Snapshot) -> None:
-        """As this configuration wants it. Raises ValueError where that cannot be; then everything stays as it was."""
+        """In the loop: as this configuration wants it. Raises ValueError where that cannot be; then everything stays as it was."""
         settings = snapshot.tracing
         now = wanted(settings, snapshot.logging.max_content, os.environ)
         if now == self._wanted:
@@ -39,12 +41,15 @@ class Telemetry:
             redact.register(secret)
         before, self._wanted = self._sender, now
         self._sender = None
+        self._stop_reading()
         self._state.tracer = None
         if now is not None:
             self._sender = Sender(now, self._counts, exporter)
             self._state.tracer = Tracer(
                 self._sender.put, sample=now.sample, follow=now.follow, content=now.content
             )
+            if now.metrics:
+                self._reading = tasks.spawn(self._read_all(now.metrics), name="read for OTLP")
         if before is not None:
             tasks.spawn(asyncio.to_thread(before.close), name="close spans")
 
@@ -53,7 +58,21 @@ class Telemetry:
         sender, self._sender = self._sender, None
         self._state.tracer = None
         if sender is not None:
+            if self._reading is not None:
+                sender.measure(measures.read(self._state.metrics.registry))
             await asyncio.to_thread(sender.close)
+        self._stop_reading()
+
+    async def _read_all(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            if self._sender is not None:
+                self._sender.measure(measures.read(self._state.metrics.registry))
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def _read(self) -> Iterator[Reading]:
         counts = self._counts

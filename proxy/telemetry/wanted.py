@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from proxy.core.model import Tracing
     from proxy.core.secret import Secret
 
-PATH = "/v1/traces"
+PATH, METRICS_PATH = "/v1/traces", "/v1/metrics"
+INTERVAL = 60_000
+"""Milliseconds between two readings of what is counted."""
 QUEUE, BATCH, PAUSE = 2048, 32, 1000
 _SHARES = {"always_on": 1.0, "always_off": 0.0}
 
@@ -40,6 +42,10 @@ class Wanted(Struct, frozen=True):
     """Spans that are sent at once, at most: while they are encoded, no request goes on."""
     pause: float = PAUSE / 1000
     """Seconds for which spans gather."""
+    metrics: float = 0.0
+    """Seconds between two readings of what is counted; 0: it is not sent."""
+    metrics_endpoint: str | None = None
+    """As `endpoint`."""
 
 
 def wanted(settings: Tracing, max_content: int, environment: Mapping[str, str]) -> Wanted | None:
@@ -50,7 +56,9 @@ def wanted(settings: Tracing, max_content: int, environment: Mapping[str, str]) 
         raise ValueError("tracing.enabled: needs the extra 'otel': pip install 'headrace[otel]'")
     sample, follow = _sampler(environment)
     return Wanted(
-        endpoint=None if settings.endpoint is None else _whole(settings.endpoint),
+        endpoint=_whole(settings.endpoint, PATH),
+        metrics_endpoint=_whole(settings.endpoint, METRICS_PATH),
+        metrics=_interval(environment) if settings.metrics is None else settings.metrics,
         headers=settings.headers,
         sample=sample if settings.sample is None else settings.sample,
         follow=settings.follow and follow,
@@ -70,9 +78,14 @@ def installed() -> bool:
         return False
 
 
-def _whole(endpoint: str) -> str:
-    base = endpoint.rstrip("/")
-    return base if base.endswith(PATH) else base + PATH
+def _whole(endpoint: str | None, path: str) -> str | None:
+    return None if endpoint is None else endpoint.rstrip("/").removesuffix(PATH) + path
+
+
+def _interval(environment: Mapping[str, str]) -> float:
+    if environment.get("OTEL_METRICS_EXPORTER", "").strip() != "otlp":
+        return 0.0
+    return _number(environment, "OTEL_METRIC_EXPORT_INTERVAL", INTERVAL) / 1000
 
 
 def _sampler(environment: Mapping[str, str]) -> tuple[float, bool]:

@@ -18,7 +18,7 @@ from tests.docs.pages import Block, every
 from tests.docs.snippets import is_configuration, variables, whole, with_files
 
 LANGUAGES = {"sh", "text", "python", "js", "yaml", "json", "console", "promql", "nginx", ""}
-OTHER_CONFIGURATIONS = {"scrape_configs", "receivers"}
+OTHER_CONFIGURATIONS = {"scrape_configs"}
 """First keys of YAML that is not for us."""
 
 

@@ -477,6 +477,31 @@ async def test_the_environment_says_what_the_configuration_does_not(
     assert server.resource["service.name"] == "here"
 
 
+async def test_what_is_counted_is_sent_too_where_that_is_wanted(
+    sim: Simulator, collector: Collector, tmp_path: Path
+) -> None:
+    content = traced(collector, sim.url, tracing={"metrics": "20ms", "sample": 0})
+    async with serving(content, tmp_path) as proxy:
+        await proxy.chat("sim")
+        name = "gen_ai.server.request.duration"
+        await collector.until(lambda: name in collector.metrics)
+    # The last reading is that of the end.
+    found = collector.metrics
+
+    (attributes, (count, total, bounds, counts)) = found[name].points[0]
+    assert attributes["gen_ai.request.model"] == "sim*"
+    assert attributes["gen_ai.provider.name"] == "p0"
+    assert attributes["http.route"] == CHAT
+    assert (count, sum(counts), len(counts)) == (1, 1, len(bounds) + 1)
+    assert 0 < total < 60
+    assert (found[name].unit, found[name].kind) == ("s", "histogram")
+    assert found[name].resource["service.name"] == "headrace"
+    assert found["gen_ai.server.time_to_first_token"].points[0][1][0] == 1
+    assert found["headrace_requests_total"].kind == "sum"
+    assert found["headrace_inflight_requests"].kind == "gauge"
+    assert {"/v1/metrics"} == set(collector.paths)
+
+
 async def test_tracing_is_switched_on_and_off_while_requests_run(
     sim: Simulator, collector: Collector, tmp_path: Path
 ) -> None:

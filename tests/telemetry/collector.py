@@ -9,6 +9,9 @@ from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
@@ -33,12 +36,25 @@ class Seen(Struct):
     resource: dict[str, Any]
 
 
+class Metric(Struct):
+    """A family as it came: attributes of each series to its number, or its (count, sum, bounds, counts)."""
+
+    name: str
+    unit: str
+    kind: str
+    """`sum`, `gauge`, `histogram`."""
+    points: list[tuple[dict[str, Any], Any]]
+    resource: dict[str, Any]
+
+
 class Collector:
     """What came. `status` is what it answers with; while `held` is clear it does not answer."""
 
     def __init__(self) -> None:
         self.url = ""
         self.spans: list[Seen] = []
+        self.metrics: dict[str, Metric] = {}
+        """The last of each name."""
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.status = 200
@@ -50,7 +66,9 @@ class Collector:
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         self.paths.append(request.path)
         await self.open.wait()
-        if self.status == 200:
+        if self.status == 200 and request.path == "/v1/metrics":
+            self.metrics |= _metrics(body)
+        elif self.status == 200:
             message = ExportTraceServiceRequest.FromString(body)
             for group in message.resource_spans:
                 resource = _plain(group.resource.attributes)
@@ -111,6 +129,28 @@ def _seen(span: trace_pb2.Span, resource: dict[str, Any]) -> Seen:
         events=[event.name for event in span.events],
         resource=resource,
     )
+
+
+def _metrics(body: bytes) -> dict[str, Metric]:
+    found: dict[str, Metric] = {}
+    for group in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+        resource = _plain(group.resource.attributes)
+        for scope in group.scope_metrics:
+            for one in scope.metrics:
+                kind = one.WhichOneof("data")
+                assert kind is not None
+                points = [
+                    (_plain(point.attributes), _number(point))
+                    for point in getattr(one, kind).data_points
+                ]
+                found[one.name] = Metric(one.name, one.unit, kind, points, resource)
+    return found
+
+
+def _number(point: Any) -> Any:
+    if hasattr(point, "bucket_counts"):
+        return point.count, point.sum, list(point.explicit_bounds), list(point.bucket_counts)
+    return getattr(point, point.WhichOneof("value"))
 
 
 def _plain(attributes: Any) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from proxy.core.series import Kind
 from proxy.core.span import Span
+from proxy.telemetry.measures import Measure
 from proxy.telemetry.sending import Counts, Sender
 from proxy.telemetry.wanted import Wanted
 
@@ -17,6 +19,7 @@ class Place:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.measured: list[list[str]] = []
         self.results: list[bool] = []
         """Of the batches to come; then True."""
         self.open = threading.Event()
@@ -28,6 +31,10 @@ class Place:
         self.entered.release()
         self.open.wait(10)
         self.batches.append([one.name for one in spans])
+        return self.results.pop(0) if self.results else True
+
+    def measure(self, measures: Sequence[Measure]) -> bool:
+        self.measured.append([one.name for one in measures])
         return self.results.pop(0) if self.results else True
 
     def stop(self) -> None:
@@ -116,7 +123,7 @@ def test_what_the_collector_refuses_is_counted_and_said_once(
 
     assert counts.failed == 4
     assert [record.message for record in caplog.records] == [
-        "the collector does not take spans: they are dropped, and counted"
+        "the collector does not take what is sent: spans are lost, and counted"
     ]
 
 
@@ -130,7 +137,21 @@ def test_it_is_said_when_the_collector_is_back(
     sender.put([span("c"), span("d")])
     sender.close()
 
-    assert "the collector takes spans again" in caplog.text
+    assert "the collector takes what is sent again" in caplog.text
+
+
+def test_of_what_is_counted_the_last_reading_is_sent(start: Start, place: Place) -> None:
+    place.open.clear()
+    sender = start()
+    sender.put([span("a"), span("b")])
+    assert place.entered.acquire(timeout=10)
+
+    for name in ("old", "new"):
+        sender.measure([Measure(name, "", "1", Kind.COUNTER, (), ())])
+    place.open.set()
+    sender.close()
+
+    assert place.measured == [["new"]]
 
 
 def test_closing_does_not_wait_for_a_collector_that_does_not_answer(

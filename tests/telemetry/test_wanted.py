@@ -48,7 +48,10 @@ def test_nothing_is_wanted(settings: Tracing, environment: dict[str, str]) -> No
     ],
 )
 def test_the_path_of_traces_is_added_to_an_endpoint(endpoint: str, whole: str) -> None:
-    assert want(endpoint=endpoint).endpoint == whole
+    found = want(endpoint=endpoint)
+
+    assert found.endpoint == whole
+    assert found.metrics_endpoint == whole.replace("traces", "metrics")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,23 @@ def test_the_queue_is_as_the_environment_wants_it() -> None:
     )
 
     assert (found.queue, found.batch, found.pause) == (10, 5, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "environment", "seconds"),
+    [
+        (None, {}, 0.0),
+        (None, {"OTEL_METRICS_EXPORTER": "none"}, 0.0),
+        (None, {"OTEL_METRICS_EXPORTER": "otlp"}, 60.0),
+        (None, {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_METRIC_EXPORT_INTERVAL": "5000"}, 5.0),
+        (0.0, {"OTEL_METRICS_EXPORTER": "otlp"}, 0.0),
+        (7.0, {}, 7.0),
+    ],
+)
+def test_what_is_counted_is_sent_where_somebody_wants_it(
+    metrics: float | None, environment: dict[str, str], seconds: float
+) -> None:
+    assert want(environment, metrics=metrics).metrics == seconds
 
 
 def test_the_configuration_names_the_service_before_the_environment() -> None:

@@ -452,6 +452,10 @@ class Tracing(Section):
         default=_TRACING.content,
         description="true: spans hold what was asked and answered, as far as logging.max_content.",
     )
+    metrics: Duration | None = Field(
+        default=None,
+        description="How often what is counted is sent too; 0: never. Usually as OTEL_METRICS_EXPORTER says, else never.",
+    )
 
 
 class Credential(Section):
