@@ -222,7 +222,7 @@ async def _run(
     """The stretch in which it does as much as it can; then those that are judged, and all requests."""
     gc.disable()  # tens of thousands of requests are kept, and a collection would look like a slow answer
     field = Range(peer, plan.seed)
-    await field.keep_busy(4, plan.peak / 2)  # until everything is warm
+    await field.keep_busy(2, plan.peak / 2)  # until everything is warm
     phases: list[Phase] = []
 
     async def phase(name: str, times: float, running: Coroutine[None, None, None]) -> Phase:
@@ -231,7 +231,7 @@ async def _run(
         end = field.now
         return Phase(name, begin, end, times, (cpu() - before) / (end - begin))
 
-    peak = await phase("peak", 1.0, field.keep_busy(4, plan.peak))
+    peak = await phase("peak", 1.0, field.keep_busy(2, plan.peak))
     most = answered(peak, field.shots)
     phases.append(await phase("normal", NORMAL, field.arrive(NORMAL * most, plan.normal)))
     for times in plan.times:

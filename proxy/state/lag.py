@@ -118,7 +118,9 @@ class Lag:
         most = max(self.quota * BURST, 3.0)
         if left < most:
             left = min(left + max(now - at, 0.0) * self.quota, most)
-        taken = rng.random() < self.demand.asked(rank, name, urgency) and left >= 1.0
+        chance = self.demand.asked(rank, name, urgency)
+        # What nobody has used for a while is for whoever comes: the others are fewer than they were.
+        taken = left >= 1.0 and (left >= most or rng.random() < chance)
         self._left = max(now, at), left - taken
         return taken
 
