@@ -15,6 +15,7 @@ from bench import (
     fleet,
     ledger,
     overload,
+    scrape,
     soak,
     store,
     tracing,
@@ -76,6 +77,12 @@ def _tracing(
     return tracing.measure(tracing.QUICK if options.quick else tracing.Plan(), say)
 
 
+def _scrape(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    return scrape.measure(scrape.QUICK if options.quick else scrape.Plan(), say)
+
+
 def _trials(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
@@ -117,6 +124,7 @@ GROUPS: Mapping[str, Group] = {
     "trials": _trials,
     "overload": _overload,
     "tracing": _tracing,
+    "scrape": _scrape,
     "fleet": _fleet,
     "capacity": _capacity,
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
@@ -43,6 +43,10 @@ class Seat:
     async def keep(self) -> None:
         """Publish now and then, and when asked, until cancelled."""
         await self._publisher.keep(self._asked, self._answers)
+
+    def slices(self) -> Iterator[None]:
+        """The same in slices of less than a millisecond."""
+        return self._publisher.slices()
 
     def publish(self) -> None:
         """Now, at once: the last thing that a process does. Blocks for some milliseconds at most."""

@@ -35,6 +35,8 @@ from proxy.core.series import (
 
 SLICE: Final = 500
 """Series that are copied in one go."""
+TURN: Final = 0.0005
+"""Seconds of work after which the loop has its turn."""
 PAUSE_MIN, PAUSE_MAX = 1.0, 10.0
 """Seconds between two copies while nobody asks."""
 SHARE: Final = 0.002
@@ -68,17 +70,17 @@ class Publisher:
             while True:
                 wanted.clear()
                 took = 0.0
-                slices = self.slices()
-                while True:
-                    begun = perf_counter()
-                    over = next(slices, True)
-                    took += perf_counter() - begun
-                    if over:
-                        break
-                    await asyncio.sleep(0)
+                begun = perf_counter()
+                for _ in self.slices():
+                    worked = perf_counter() - begun
+                    if worked > TURN:
+                        took += worked
+                        await asyncio.sleep(0)
+                        begun = perf_counter()
+                took += perf_counter() - begun
                 tell(answers)
                 try:
-                    async with asyncio.timeout(min(max(took / SHARE, PAUSE_MIN), PAUSE_MAX)):
+                    async with asyncio.timeout(pause(took)):
                         await wanted.wait()
                 except TimeoutError:
                     pass
@@ -282,6 +284,11 @@ class _Readings(_Column):
     def copy(self, part: slice, lane: array[float], counts: array[int]) -> None:
         for number, value in self._settled[part]:
             lane[number] = value
+
+
+def pause(took: float) -> float:
+    """Seconds after a copy that took so many."""
+    return min(max(took / SHARE, PAUSE_MIN), PAUSE_MAX)
 
 
 def tell(pipe: int) -> None:
