@@ -87,7 +87,7 @@ class Foreign(Struct, frozen=True, eq=False):
         ]
         if self.warnings:
             head += ["Without:", *places(self.warnings)]
-        return text(self.tree, head)
+        return text(self.tree, head, self.file)
 
 
 def read(

@@ -120,10 +120,9 @@ def _number(value: float) -> str:
 # --- as text ---
 
 
-def text(tree: dict[str, Any], head: Sequence[str]) -> str:
-    """The tree as YAML, each value with where it comes from."""
+def text(tree: dict[str, Any], head: Sequence[str], file: str) -> str:
+    """The tree as YAML, each value with where it comes from: in this file, or in another one, which is named."""
     lines = [f"# {printable(line, 400)}".rstrip() for line in head]
-    file = next((leaf.origin.file for leaf in leaves(tree) if leaf.origin), "")
     for name, section in tree.items():
         lines += ["", *_lines({name: section}, 0, file)]
     return "\n".join(lines) + "\n"

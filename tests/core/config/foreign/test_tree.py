@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.config.document import Leaf, compose, resolve
-from proxy.core.config.foreign.source import Own, Said
+from proxy.core.config.foreign.source import Origin, Own, Said
 from proxy.core.config.foreign.tree import Reference, Translated, pruned, text
 from proxy.core.config.problem import ConfigError
 from proxy.core.config.references import References
@@ -52,7 +52,7 @@ def value(_: Any, leaf: Leaf) -> Any:
 @settings(max_examples=60)
 @given(st.dictionaries(TEXTS.filter(bool), VALUES, max_size=3))
 def test_any_tree_comes_back_from_its_text_and_from_its_document(tree: dict[str, Any]) -> None:
-    printed = compose(text(tree, ["made of something"]), "printed")
+    printed = compose(text(tree, ["made of something"], "file"), "printed")
 
     assert not printed.problems
     assert (printed.build(value) or {}) == tree
@@ -62,16 +62,19 @@ def test_any_tree_comes_back_from_its_text_and_from_its_document(tree: dict[str,
 def test_each_value_says_where_it_comes_from() -> None:
     tree = {
         "server": {"port": here(5, "Server.Port"), "host": Said("x", None, "usual there")},
+        "token": Said("x", Origin("environment", 1, 1, "TOKEN")),
         "list": [here("a", "L[0]"), {"b": 1, "c": []}],
     }
 
-    assert text(tree, ["head", "tail\nof it"]) == (
+    assert text(tree, ["head", "tail\nof it"], "file") == (
         "# head\n"
         "# tail\\nof it\n"
         "\n"
         "server:\n"
         "  port: 5  # Server.Port\n"
         "  host: x  # usual there\n"
+        "\n"
+        "token: x  # environment: TOKEN\n"
         "\n"
         "list:\n"
         "  - a  # L[0]\n"
@@ -84,7 +87,7 @@ def test_a_secret_of_a_variable_stays_in_it() -> None:
     of_a_variable = Said("sk-secret", here(1, "KEY").origin, "", "KEY")
     harmless = Said("5", here(1, "PORT").origin, "", "PORT")
 
-    printed = text({"a": of_a_variable, "b": harmless, "c": Reference("${KEY}")}, [])
+    printed = text({"a": of_a_variable, "b": harmless, "c": Reference("${KEY}")}, [], "")
 
     assert "sk-secret" not in printed
     assert compose(printed, "printed").build(value) == {
