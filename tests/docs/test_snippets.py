@@ -17,13 +17,21 @@ from tests.docs.conftest import Demo
 from tests.docs.pages import Block, every
 from tests.docs.snippets import is_configuration, variables, whole, with_files
 
-LANGUAGES = {"sh", "text", "python", "js", "yaml", "json", "console", "promql", "nginx", ""}
+LANGUAGES = {"sh", "text", "python", "js", "yaml", "json", "console", "promql", "nginx", "env", ""}
 OTHER_CONFIGURATIONS = {"scrape_configs"}
 """First keys of YAML that is not for us."""
 
 
 def test_every_block_is_in_a_language_that_is_tested() -> None:
     assert {block.language for block in every()} <= LANGUAGES
+
+
+@pytest.mark.parametrize("block", every("env"), ids=lambda block: block.name)
+def test_variables_are_a_configuration_of_somebody(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(block.text)
+
+    assert load(file, {}).config.server.port
 
 
 @pytest.mark.parametrize("block", every("python"), ids=lambda block: block.name)
