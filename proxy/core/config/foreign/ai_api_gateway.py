@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NAME = "AI API Gateway"
 PORT = 6010
-VARIABLES = frozenset(("TZ", "LOG_LEVEL", "FLASK_ENV", "PORT", "HOST")) | access.OURS
+VARIABLES = frozenset(("TZ", "LOG_LEVEL", "FLASK_ENV", "PORT")) | access.OURS
 _GLOBAL = ("default_timeout", "default_retry", "log_requests", "api_key")
 _PROVIDER = (
     "name",
@@ -67,7 +67,7 @@ def translate(sheet: Sheet, content: dict[str, Any], env: dict[str, Any]) -> dic
     return {
         **access.sections(
             sheet,
-            host=variables.text("HOST"),
+            host=None,
             port=variables.whole("PORT", PORT) or usual(PORT),
             ours=variables,
         ),

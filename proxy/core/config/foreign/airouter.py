@@ -33,7 +33,7 @@ def keys() -> dict[str, str]:
 
 def variables() -> frozenset[str]:
     """Every variable that means something."""
-    return MARKS | {"LOG_LEVEL", "HOST", "PORT"} | access.OURS | keys().keys()
+    return MARKS | {"LOG_LEVEL", "PORT"} | access.OURS | keys().keys()
 
 
 def translate(sheet: Sheet, env: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def translate(sheet: Sheet, env: dict[str, Any]) -> dict[str, Any]:
     given = Given(sheet, env)
     listeners = access.sections(
         sheet,
-        host=given.text("HOST"),
+        host=None,
         port=given.whole("PORT", PORT) or usual(PORT),
         ours=given,
     )
