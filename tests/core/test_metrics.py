@@ -9,6 +9,7 @@ import pytest
 
 from proxy.core.errors import Cause
 from proxy.core.metrics import BYTES, DURATION, Metrics
+from proxy.core.metrics_beside import Shipping, Supervision
 from proxy.core.series import Number
 
 ROUTE = "/v1/chat/completions"
@@ -202,7 +203,8 @@ def test_the_document_names_every_metric_and_label() -> None:
 
     declared = {
         name: (str(family.kind), set(family.labels))
-        for name, family in Metrics().registry.families.items()
+        for one in (Metrics(), Supervision(1), Shipping())
+        for name, family in one.registry.families.items()
     }
 
     assert rows == declared
