@@ -19,9 +19,9 @@ OPS: Final = "ops.sock"
 
 def listen(path: Path) -> socket.socket:
     """For this user alone. What is left of one who died is taken away. Raises OSError."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     remove(path)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
         with _short(path) as name:

@@ -59,6 +59,8 @@ class Supervisor:
         self.staff = Staff(terms, duties, self._selector, self._beats, self._sockets)
         self._rehearsal = 0
         """The process that shows whether a new program would do."""
+        self._again = False
+        """It is to be shown anew: something was changed meanwhile."""
         self._renewing = False
         self._announced = handed is not None
         self._rolling = handed is not None
@@ -138,6 +140,7 @@ class Supervisor:
         finally:
             signal.set_wakeup_fd(-1)
             self._ops.close()
+            self._notify.close()
             self._selector.close()
             ours.close()
             its.close()
@@ -230,8 +233,12 @@ class Supervisor:
         for pid, code in self.staff.reap():
             if pid == self._rehearsal:
                 self._rehearsal = 0
-                self._renewing = not code
-                if code:
+                if self._again:
+                    self._again = False
+                    self._restart()
+                elif not code:
+                    self._renewing = True
+                else:
                     self._stays("the new program, or its configuration, cannot be used")
 
     def _reload(self) -> None:
@@ -251,7 +258,10 @@ class Supervisor:
 
     def _restart(self) -> None:
         """Replace every worker by one of a new program, if that can start."""
-        if self.staff.leaving or self._rehearsal or self._renewing:
+        if self._rehearsal:
+            self._again = True
+            return
+        if self.staff.leaving or self._renewing:
             return
         if self._duties.rehearse is None:
             logger.error("not restarted: this takes a stop and a start")

@@ -149,8 +149,14 @@ class _Connection:
         try:
             self.answer = self.answer[self.socket.send(self.answer) :]
         except BlockingIOError:
+            return False
+        if self.answer:
+            return False
+        try:
+            self.socket.recv(1 << 16)  # or closing would be a reset, which overtakes the answer
+        except BlockingIOError:
             pass
-        return not self.answer
+        return True
 
 
 def _rendered(

@@ -84,9 +84,11 @@ class Notifier:
             self._said = text
             self._send(f"STATUS={text}")
 
-    def fileno(self) -> int:
-        """-1: there is nobody to tell."""
-        return -1 if self._socket is None else self._socket.fileno()
+    def close(self) -> None:
+        """Nobody is told any more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _send(self, words: str) -> None:
         if self._socket is not None:

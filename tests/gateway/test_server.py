@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 
 import orjson
@@ -263,6 +264,75 @@ async def test_draining_waits_for_what_is_running_and_closes_what_is_idle() -> N
         assert await busy.reader.read() == b""
         await draining
         assert served.gateway.connections == 0
+
+
+async def test_an_idle_connection_is_left_open_for_a_while_and_what_comes_on_it_answered() -> None:
+    async with scripted(Provider(whole())) as url, serving(snapshot(provider(url))) as served:
+        client, quiet = await served.client(), await served.client()
+        client.send(raw("POST", CHAT, BODY))
+        assert "connection" not in (await client.answer()).headers
+        patience = 600.0
+
+        served.state.draining = True
+        draining = asyncio.ensure_future(
+            served.gateway.drain(600.0, lambda: patience, asyncio.Event())
+        )
+        client.send(raw("POST", CHAT, BODY))
+
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await client.reader.read() == b""
+        assert not draining.done()
+        patience = 0.0
+        assert await quiet.reader.read() == b""
+        await draining
+
+
+async def test_haste_closes_what_is_idle_at_once() -> None:
+    async with serving(snapshot(), PAGES) as served:
+        client, hurry = await served.client(), asyncio.Event()
+        client.send(raw("GET", "/health"))
+        await client.answer()
+        draining = asyncio.ensure_future(served.gateway.drain(600.0, lambda: 600.0, hurry))
+        await asyncio.sleep(0)
+        assert not draining.done()
+
+        hurry.set()
+
+        assert await client.reader.read() == b""
+        await draining
+
+
+async def test_nothing_is_closed_under_a_request_that_is_not_read_yet() -> None:
+    async with serving(snapshot(), PAGES) as served:
+        client = await served.client()
+        client.send(raw("GET", "/health"))
+        await client.answer()
+        sent = client.writer.get_extra_info("socket").fileno()
+        served.state.draining = True
+
+        # Past every loop: ours has had no turn to read it when the drain looks at the connection.
+        os.write(sent, raw("GET", "/health"))
+        await served.gateway.drain(5.0)
+
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+async def test_a_request_that_has_come_in_part_is_waited_for() -> None:
+    async with serving(snapshot(), PAGES) as served:
+        client = await served.client()
+        request = raw("GET", "/health")
+        client.send(request[:9])
+        await until(lambda: any(one.busy for one in served.gateway._connections()))
+        served.state.draining = True
+        draining = asyncio.ensure_future(served.gateway.drain(5.0))
+        await asyncio.sleep(0)
+
+        client.send(request[9:])
+
+        assert (await client.answer()).headers["connection"] == "close"
+        await draining
 
 
 async def test_what_takes_too_long_to_drain_is_cut() -> None:

@@ -296,6 +296,8 @@ class Raw:
         """The next response, read as its framing says."""
         head = await self.head()
         lowered = head.lower()
+        if head.split(b" ", 2)[1] == b"204":
+            return Answer(head, b"", complete=True)
         length = re.search(rb"\r\ncontent-length: (\d+)", lowered)
         try:
             if length:
@@ -393,11 +395,19 @@ class Process:
             content = merged({"admin": {"port": 0}}, content)
             content.setdefault("store", {"url": f"sqlite:///{folder}/headrace.db"})
             path.write_text(yaml.safe_dump(content))
-        self.process = subprocess.Popen(
+        self.begin(
             [*within, sys.executable, "-m", "proxy", "serve", "--config", str(path), *arguments],
+            path.parent if isinstance(content, Path) else ROOT,
+            **variables,
+        )
+
+    def begin(self, command: Sequence[str], folder: Path = ROOT, **variables: str) -> None:
+        """Run it, until it says where it listens."""
+        self.process = subprocess.Popen(
+            command,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=path.parent if isinstance(content, Path) else ROOT,
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
         )
         assert self.process.stderr is not None

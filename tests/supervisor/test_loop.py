@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from functools import cached_property
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
 
-import orjson
 import pytest
 import yaml
 
@@ -24,86 +18,9 @@ from proxy.core.clock import now
 from proxy.core.records import Kind, Record
 from proxy.store import objects
 from proxy.store.opening import open_store
-from tests.gateway.asked import CHAT, raw
 from tests.gateway.served import COMPLETION, whole
-from tests.line.harness import Answer, Process, Raw, config, read_request, scripted, until
-
-BODY = b'{"model":"sim","messages":[]}'
-REQUEST = raw("POST", CHAT, BODY, "Authorization: Bearer sk-test-key-0001")
-PATIENCE = 15.0
-
-
-def children(pid: int) -> list[int]:
-    """The processes that `pid` has started and that are still alive."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        if int(fields[1]) == pid and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return sorted(found)
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    """Until the other processes have come so far."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-class Supervised(Process):
-    """`headrace serve` with two workers."""
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-    @property
-    def workers(self) -> list[int]:
-        return children(self.process.pid)
-
-    @property
-    def health(self) -> list[dict[str, Any]]:
-        """The workers, as the supervisor sees them."""
-        found: list[dict[str, Any]] = orjson.loads(self.ask("/health")[1])["workers"]
-        return found
-
-    def ask(self, path: str) -> tuple[int, bytes]:
-        """(status, body) of a page of the supervisor; (0, nothing) when it does not answer."""
-        try:
-            with closing(http.client.HTTPConnection("127.0.0.1", self.ops, timeout=5)) as client:
-                client.request("GET", path)
-                answer = client.getresponse()
-                return answer.status, answer.read()
-        except OSError:
-            return 0, b""
-
-    @cached_property
-    def ops(self) -> int:
-        """The port of the supervisor."""
-        wait(lambda: self.said("ops on http"))
-        line = next(line for line in self.lines if "ops on http" in line)
-        return int(line.rpartition(":")[2])
-
-    def up(self, number: int = 2) -> Self:
-        """Once all workers serve."""
-        wait(lambda: sum(one["stage"] == "ready" for one in self.health) == number)
-        return self
-
-    @property
-    def reloaded(self) -> int:
-        """How often a worker has said that it has a new configuration."""
-        return sum("configuration reloaded" in line for line in self.lines)
-
-    def said(self, what: str) -> bool:
-        return any(what in line for line in self.lines)
-
-
-def two(url: str = "http://127.0.0.1:9", **server: float) -> dict[str, object]:
-    return config(url, server={"workers": 2, "ops": {"port": 0}, **server})
+from tests.line.harness import Raw, read_request, scripted, until
+from tests.supervisor.supervised import PATIENCE, REQUEST, Supervised, get, two, wait
 
 
 @pytest.fixture
@@ -112,15 +29,6 @@ def supervised(tmp_path: Path) -> Iterator[Supervised]:
     one = Supervised(two(), tmp_path)
     yield one.up()
     one.stop()
-
-
-async def get(port: int, path: str) -> Answer:
-    client = await Raw.open(port)
-    try:
-        client.send(raw("GET", path))
-        return await client.answer()
-    finally:
-        client.close()
 
 
 def test_a_worker_that_is_killed_is_replaced(supervised: Supervised) -> None:
