@@ -1,4 +1,4 @@
-"""What the machine has too little of, or takes away for a while: descriptors, memory, time (fault rows A10, F12, F17)."""
+"""What the machine has too little of, or takes away for a while: descriptors, memory, time (fault rows A10, F12, F15, F17)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,28 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.line.asking import CHAT, GOOD, assert_error, assert_good, fleet
-from tests.line.harness import Answer, Process, Raw, read_request, request, scripted, until
+from proxy.core.clock import Hands
+from proxy.state.health import OPEN
+from tests.line.asking import CHAT, GOOD, assert_error, assert_good, fleet, replying
+from tests.line.harness import (
+    KEY,
+    Answer,
+    Process,
+    Raw,
+    read_request,
+    request,
+    scripted,
+    serving,
+    until,
+)
 
 ASKED = request("POST", "/v1/chat/completions", b'{"model":"m","messages":[]}')
+ASKED_STREAM = request("POST", "/v1/chat/completions", b'{"model":"m","messages":[],"stream":true}')
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 TOKEN = "t" * 40
 MIB = 1024**2
 
@@ -200,13 +216,76 @@ async def test_when_memory_is_short_large_bodies_go_first_then_all(tmp_path: Pat
                 await asyncio.sleep(0.01)
 
 
-# F17: everything stands still for a while
+# F15: the wall clock is set
 
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 1.0, -1.0])
+async def test_a_wall_clock_that_is_set_moves_no_limit_and_no_circuit(
+    hands: Hands, tmp_path: Path, step: float
+) -> None:
+    asked: list[str] = []
+
+    def reply(head: bytes, _body: bytes) -> bytes:
+        asked.append("sick" if b"upstream-secret-p0" in head else "well")
+        return b"" if asked[-1] == "sick" else GOOD
+
+    async with scripted(replying(reply)) as url:
+        content = fleet(
+            (url, "a"), (url, "b"), health={"max_errors": 1, "open_base": 10, "probe": "off"}
+        )
+        content["ledger"]["path"] = str(tmp_path / "ledger")
+        content["keys"] = [{"name": "test", "key": KEY, "rpm": 2}]
+        async with serving(content, tmp_path) as proxy:
+            assert_good(CHAT, await CHAT.ask(proxy))
+            assert asked == ["sick", "well"]
+            statuses = [(await CHAT.ask(proxy)).status for _ in range(3)]
+            assert statuses[-1] == 429
+            allowed = len(asked)
+            sick = proxy.worker.state.live.deployments["m/0:p0"]
+            until = sick.until
+
+            hands.set_wall(hands.now() + step)
+            assert (await CHAT.ask(proxy)).status == 429
+            hands.advance(9)
+            hands.set_wall(hands.now() - step)
+            assert (await CHAT.ask(proxy)).status == 429
+            assert len(asked) == allowed
+            assert (sick.phase, sick.until) == (OPEN, until)
+
+            hands.advance(60)
+            assert_good(CHAT, await CHAT.ask(proxy))
+
+
+async def test_a_key_expires_by_the_wall_clock_and_a_stream_does_not(
+    hands: Hands, tmp_path: Path
+) -> None:
+    go = asyncio.Event()
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + EVENT)
+        await go.wait()
+        writer.write(END)
+
+    async with scripted(stream) as url:
+        content = fleet((url, "a"))
+        content["keys"] = [{"name": "test", "key": KEY, "expires": "2027-01-15T09:00:00Z"}]
+        async with serving(content, tmp_path) as proxy:
+            client = await proxy.raw()
+            client.send(ASKED_STREAM)
+            head = await client.head()
+            assert b" 200 " in head
+            hands.set_wall(hands.now() + 3600)
+
+            assert (await CHAT.ask(proxy)).status == 403
+            go.set()
+            await client.reader.readuntil(b"data: [DONE]\n\n")
+
+
+# F17: everything stands still for a while
 
 STREAMS = 20
 PAUSE = 0.02
-EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
-END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 
 
 async def test_after_a_standstill_streams_go_on_and_nobody_is_killed(tmp_path: Path) -> None:
