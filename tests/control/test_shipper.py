@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from proxy.control import shipper as module
+from proxy.core.clock import now
+from proxy.core.metrics_beside import Shipping
 from proxy.core.model import Budget, Limits
 from proxy.ledger.deadletters import dead_letters
 from proxy.ledger.records import Charged, Content, Tokens
@@ -23,6 +26,7 @@ from proxy.ledger.spool import Spool
 from proxy.limits.accounts import Accounts, Ask, Used
 from proxy.limits.subjects import Subject, subject
 from proxy.store import postgres, sqlite  # noqa: F401 - imported here, where it blocks no loop
+from proxy.store.base import StoreDown
 from proxy.store.ledger.booking import book
 from proxy.store.ledger.retention import Keep
 from proxy.store.opening import Database, open_store
@@ -95,6 +99,38 @@ async def test_of_a_request_whose_end_waits_nothing_else_is_written(
 
     assert shipped.aside == 1
     assert await store.fetch("SELECT rid FROM requests") == [("b",)]
+
+
+async def test_what_waits_and_what_became_of_it_is_counted(
+    store: Database, folder: Path, wal: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MEASURE", 0.02)
+    monkeypatch.setattr(module, "RETRY_MIN", 0.01)
+    away = True
+
+    async def booking(*arguments: Any) -> Any:
+        if away:
+            raise StoreDown("it is away")
+        return await book(*arguments)
+
+    monkeypatch.setattr(module, "book", booking)
+    metrics = Shipping().of("requests")
+    write(wal, start("a", at=now() - 60), end("a"), start("b"), end("b", route="/v1\0"))
+
+    async with shipping(store, folder, metrics=metrics) as one:
+        await until(lambda: metrics.backlog.value > 100 and metrics.failures.value >= 2)
+        assert 60 <= one.behind < 3600
+        up = [one.up]
+        away = False
+        await until(lambda: metrics.dead_letters.value == 1)
+        await until(lambda: metrics.backlog.value == 0)
+
+        up.append(one.up)
+        assert up == [False, True]
+        assert one.behind == 0
+    assert metrics.batches.value >= 1
+    assert metrics.seconds.count == metrics.batches.value
+    assert metrics.damaged.value == 0
 
 
 @pytest.mark.parametrize("seconds", [0.01, 100.0])
