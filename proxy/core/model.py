@@ -595,6 +595,8 @@ class Snapshot(Struct, frozen=True, eq=False):
     """Public name, and every alias, to its model."""
     wildcards: tuple[tuple[str, Model], ...] = ()
     """(prefix, model) for each `prefix*`, longest prefix first."""
+    mcp: Mapping[str, Provider] = field(default_factory=dict)
+    """Servers of tools: each is spoken to as a provider is."""
     keys: Mapping[bytes, VirtualKey] = field(default_factory=dict)
     """Digest (`core.virtual_key.digest`, under one of `peppers`) to the key."""
     peppers: tuple[Pepper, ...] = ()
@@ -617,3 +619,8 @@ class Snapshot(Struct, frozen=True, eq=False):
     """What is charged where no price is known; None: a key with a budget is refused."""
     owned_by: str = "headrace"
     store_url: str = "sqlite:///data/headrace.db"
+
+    @property
+    def accounts(self) -> tuple[Provider, ...]:
+        """All to whom something is sent: providers, and servers of tools."""
+        return (*self.providers.values(), *self.mcp.values())

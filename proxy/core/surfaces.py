@@ -24,12 +24,15 @@ DIALECTS: Mapping[str, str] = {
     "bedrock.converse": "/model",
 }
 
+MCP = "mcp.http"
+"""What servers of tools speak: the Streamable HTTP transport of the Model Context Protocol."""
 CONVERSATION = "conversation.chat"
 """What a provider speaks that has a `conversation`: no two of them are alike, so it has no usual path."""
 
 OPERATIONS = (
     "chat", "completions", "responses", "messages", "generate", "count_tokens", "embeddings", "moderations", "rerank",
     "images", "speech", "transcriptions", "translations", "models", "model", "stored", "other",
+    "mcp",
 )  # fmt: skip
 """What clients can ask for, whatever the path."""
 
@@ -43,6 +46,7 @@ AUTH: Mapping[str, Auth] = {
     "gemini": Auth("header", "x-goog-api-key"),
     "bedrock": Auth("bearer"),
     "conversation": Auth("bearer"),
+    "mcp": Auth("bearer"),
 }
 
 

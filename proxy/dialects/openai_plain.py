@@ -231,13 +231,13 @@ class RerankTap(PlainTap):
         return super().body(raw)
 
 
-def _dialect(name: str, tap: type[CompletionsTap | PlainTap]) -> Dialect:
+def _dialect(name: str, tap: type[CompletionsTap | PlainTap], family: str = "openai") -> Dialect:
     return Dialect(
         name=name,
-        family="openai",
+        family=family,
         tap=tap,
         parse_error=parse_error,
-        render_error=partial(render_error, "openai"),
+        render_error=partial(render_error, family),
         render_stream_error=openai_stream_error,
         last=tap is CompletionsTap,
     )
@@ -250,5 +250,7 @@ ALL = (
     _dialect("openai.audio", PlainTap),
     _dialect("openai.moderations", PlainTap),
     _dialect("openai.rerank", RerankTap),
+    # These two are not looked into.
     _dialect("openai.other", PlainTap),
+    _dialect("mcp.http", PlainTap, "mcp"),
 )

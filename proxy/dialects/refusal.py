@@ -15,6 +15,7 @@ from proxy.core.errors import Cause, UpstreamError
 from proxy.core.redact import redact
 from proxy.dialects.base import Headers
 from proxy.dialects.lenient import object_at
+from proxy.dialects.render import rpc_error
 
 _MAX_MESSAGE = 4096
 _MAX_CODE = 128
@@ -173,8 +174,13 @@ def _gemini(status: int, said: Said, cause: Cause, request_id: str) -> bytes:
     return _encode({"error": fields})
 
 
+def _mcp(status: int, said: Said, cause: Cause, request_id: str) -> bytes:
+    return _encode(rpc_error(said.message or NOTHING_SAID, said.code or str(cause)))
+
+
 _FAMILIES: Mapping[str, Callable[[int, Said, Cause, str], bytes]] = {
     "openai": _openai,
     "anthropic": _anthropic,
     "gemini": _gemini,
+    "mcp": _mcp,
 }

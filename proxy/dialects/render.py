@@ -63,10 +63,23 @@ def gemini_error(error: ProxyError, request_id: str) -> Rendered:
     return status, _headers(error, status), _encode({"error": fields})
 
 
+def mcp_error(error: ProxyError, request_id: str) -> Rendered:
+    """A JSON-RPC error that answers no request in particular (JSON-RPC 2.0, 5.1; -32000 is the first of those left to servers)."""
+    status = error.status or error.row.status
+    return status, _headers(error, status), _encode(rpc_error(error.message, error.code))
+
+
+def rpc_error(message: str, code: str) -> dict[str, object]:
+    """The object of a JSON-RPC error."""
+    fields = {"code": -32000, "message": message, "data": {"code": code}}
+    return {"jsonrpc": "2.0", "id": None, "error": fields}
+
+
 FAMILIES: Mapping[str, Callable[[ProxyError, str], Rendered]] = {
     "openai": openai_error,
     "anthropic": anthropic_error,
     "gemini": gemini_error,
+    "mcp": mcp_error,
 }
 
 

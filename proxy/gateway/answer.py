@@ -126,6 +126,10 @@ class Gate:
                 self.encoding = value.strip().lower()
         if status < 200 or status >= 300:
             self.kind = Kind.ERROR
+        elif self.endpoint.opaque:
+            # Known by its head alone: a stream of these may say nothing for hours.
+            self.kind = Kind.BYTES
+            self._open()
         else:
             self.kind = self._kind_of_success()
 
@@ -136,7 +140,7 @@ class Gate:
         if kind == self.dialect.framing.content_type:
             return Kind.EVENTS
         if kind == b"application/json":
-            return Kind.BYTES if self.array or self.endpoint.opaque else Kind.WHOLE
+            return Kind.BYTES if self.array else Kind.WHOLE
         if self.stream:
             return Kind.EVENTS
         return Kind.WHOLE if self.endpoint.expects_json else Kind.BYTES
@@ -325,7 +329,7 @@ class Gate:
             self.kind = Kind.WHOLE
 
     def _end_bytes(self) -> None:
-        if self.held or self.endpoint.opaque:
+        if self.held:
             self._open()
         else:
             self.fail(UpstreamError(Cause.EMPTY, status=self.status))

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from proxy.core.surfaces import MCP
+
 
 class Body(Enum):
     """What the request carries, and so where the model's name is."""
@@ -262,6 +264,19 @@ _OTHERS = {
     )
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
 }
+_MCP = {
+    method: Endpoint(
+        "/mcp/{name}",
+        method,
+        MCP,
+        "mcp",
+        body=Body.ANY if method == "POST" else Body.NONE,
+        expects_json=False,
+        opaque=True,
+    )
+    for method in ("GET", "POST", "DELETE")
+}
+_MCP_PATH = re.compile(r"/mcp/([A-Za-z0-9][A-Za-z0-9_-]{0,63})/?")
 _OTHER_PATH = re.compile(r"(?:/openai)?/v1/([A-Za-z0-9_.~:@!$&'()*+,=%/-]{1,1024})")
 _RESPONSE = re.compile(r"(?:/openai)?(?:/v1)?/responses/([A-Za-z0-9_.-]{1,256})(/[a-z_]+)?")
 _AZURE_PATH = re.compile(r"/openai/deployments/([^/]{1,256})(/[a-z/]+)")
@@ -302,6 +317,9 @@ def _match_pattern(method: str, path: str) -> Match | None:
         return _ONE_MODEL[family], {"model": unquote(found[3] or found[4])}
     if _ENCODED_SLASH.search(path):
         return None
+    if found := _MCP_PATH.fullmatch(path):
+        endpoint = _MCP.get(method)
+        return None if endpoint is None else (endpoint, {"name": found[1]})
     if found := _AZURE_PATH.fullmatch(path):
         endpoint = _AZURE.get(found[2])
         if endpoint is None or method != "POST":
@@ -331,6 +349,8 @@ def allowed(path: str) -> list[str]:
 
 def family_of(path: str) -> str:
     """The shape an error at this path takes, even when the path is not ours or cannot be parsed."""
+    if path.startswith("/mcp/"):
+        return "mcp"
     if "/messages" in path or path.startswith("/anthropic"):
         return "anthropic"
     if path.startswith(("/v1beta", "/gemini")) or _GEMINI_PATH.match(path):
@@ -341,5 +361,11 @@ def family_of(path: str) -> str:
 def paths() -> list[str]:
     """Every canonical route with its method, for people."""
     endpoints = [endpoint for endpoint, _ in _STATIC]
-    endpoints += [*_STORED.values(), *_GEMINI.values(), *_ONE_MODEL.values(), *_OTHERS.values()]
+    endpoints += [
+        *_STORED.values(),
+        *_GEMINI.values(),
+        *_ONE_MODEL.values(),
+        *_OTHERS.values(),
+        *_MCP.values(),
+    ]
     return sorted({f"{endpoint.method} {endpoint.route}" for endpoint in endpoints})

@@ -273,7 +273,8 @@ class Exchange:
         if self.limits:
             parts.append(self.limits)
         if length is not None:
-            parts.append(b"content-length: %d\r\n" % length)
+            if status != 204:  # RFC 9110, 8.6
+                parts.append(b"content-length: %d\r\n" % length)
         elif self.http10:
             self.keep_alive = False
         else:

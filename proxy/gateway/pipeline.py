@@ -283,6 +283,8 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
         return routing.plan_stored(state.snapshot, state.live, exchange.endpoint.dialect, state.rng)
     if exchange.endpoint.operation == "other":
         return _plan_other(exchange, state)
+    if exchange.endpoint.operation == "mcp":
+        return routing.plan_mcp(state.snapshot, state.live, state.rng, exchange.params["name"])
     plan = routing.plan(
         state.snapshot,
         state.live,

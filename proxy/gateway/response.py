@@ -21,6 +21,7 @@ from proxy.wire.headers import to_client
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.gateway.answer import Gate
     from proxy.gateway.attempt import Attempt
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange
@@ -52,7 +53,7 @@ async def respond(
     translation = attempt.translation
     if translation is None:
         headers = to_client(gate.headers) + extra
-        if gate.kind is Kind.WHOLE:
+        if gate.kind is Kind.WHOLE or _is_nothing(gate):
             exchange.respond(gate.status, headers, gate.held)
             return None
         make: type[Relay] = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
@@ -72,6 +73,11 @@ async def respond(
     if not relay.done.done():
         await relay.done
     return relay
+
+
+def _is_nothing(gate: Gate) -> bool:
+    """Whether the answer is its head alone, such as 202 or 204."""
+    return gate.endpoint.opaque and gate.ended and not gate.held
 
 
 def _give(exchange: Exchange, headers: Headers, body: bytes) -> None:

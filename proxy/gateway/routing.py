@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import ProxyError
 from proxy.core.model import Deployment, Model, Provider, Retry, Snapshot, VirtualKey
-from proxy.core.surfaces import OTHER
+from proxy.core.surfaces import MCP, OTHER
 from proxy.dialects import spoken_by
 from proxy.gateway.endpoints import TRANSLATED
 from proxy.gateway.plan import Plan
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from proxy.state.live import DeploymentState, Live
     from proxy.state.waiting import Waiting
 
-__all__ = ["Plan", "permitted", "plan", "plan_other", "plan_stored", "resolve", "spoken"]
+__all__ = [
+    "Plan",
+    "permitted",
+    "plan",
+    "plan_mcp",
+    "plan_other",
+    "plan_stored",
+    "resolve",
+    "spoken",
+]
 
 PROVIDER = "x-headrace-provider"
 """Header by which a client says who is to take a path that is no endpoint of ours."""
@@ -124,6 +133,22 @@ def plan_other(snapshot: Snapshot, live: Live, rng: Random, named: str, method: 
             param=PROVIDER,
         )
     return Plan(route, "other", rng)
+
+
+def plan_mcp(snapshot: Snapshot, live: Live, rng: Random, named: str) -> Plan:
+    """For a server of tools: there is one, and it is asked once. Raises ProxyError no_route where there is none."""
+    provider = snapshot.mcp.get(named)
+    if provider is None:
+        raise ProxyError("no_route", "There is no MCP server of this name here.")
+    key = (None, f"{MCP} {named}", False)
+    route = live.routes.get(key) if live.snapshot is snapshot else None
+    if route is None:
+        once = Retry(count=0, max_attempts=1)
+        only = Deployment(provider.name, provider, "*", timeouts=provider.timeouts, retry=once)
+        route = _compiled(snapshot, live, Model(provider.name, ((only,),)), MCP, translates=False)
+        if live.snapshot is snapshot:
+            live.routes[key] = route
+    return Plan(route, provider.name, rng)
 
 
 def takes_other(snapshot: Snapshot) -> bool:

@@ -22,7 +22,7 @@ WRITES = frozenset({"chat", "completions", "responses", "messages", "generate"})
 """Operations whose answer is text, as long as somebody says or it likes."""
 HEARD = frozenset({"transcriptions", "translations"})
 """Operations that listen to a recording."""
-FREE = frozenset({"count_tokens", "stored", "models", "model"})
+FREE = frozenset({"count_tokens", "stored", "models", "model", "mcp"})
 """Operations that use no tokens."""
 
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")

@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from proxy.core import model
 from proxy.core.jsonpath import dotted
 from proxy.core.redact import MASK
+from proxy.core.surfaces import MCP
 from proxy.core.url import join, masked
 from proxy.state import unpriced
 from proxy.state.snapshot import compile_snapshot
@@ -76,9 +77,22 @@ def _report(loaded: Loaded) -> dict[str, Any]:
         },
         "cache": asdict(snapshot.cache),
         "providers": {name: _provider(item) for name, item in snapshot.providers.items()},
+        "mcp": {name: _server(item) for name, item in snapshot.mcp.items()},
         "models": _models(snapshot),
         "keys": [_key(key) for key in snapshot.keys.values()],
         "warnings": [str(problem) for problem in (*loaded.warnings, *unpriced.remarks(loaded))],
+    }
+
+
+def _server(provider: model.Provider) -> dict[str, Any]:
+    (place,) = provider.auth.values()
+    return {
+        "url": masked(join(provider.base_url, provider.dialects[MCP])),
+        "auth": f"{place.scheme}:{place.name}" if place.name else place.scheme,
+        "headers": _named(provider.headers),
+        "query": _named(provider.query),
+        "allow_private": provider.allow_private,
+        "idle": provider.timeouts.idle,
     }
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from proxy.core import model
+from proxy.core.surfaces import MCP
 from proxy.core.virtual_key import Pepper, digest
 from proxy.state import usage
 from proxy.state.targets import Account, Builder, Public
@@ -103,9 +106,26 @@ def sections(config: Config) -> dict[str, Any]:
         "price_unknown": usage.price(config.defaults.price_unknown),
         "ledger": usage.ledger(config),
         "shared": usage.shared(config.shared),
+        "mcp": {name: _mcp(name, item) for name, item in config.mcp.items() if item.enabled},
         "cache": model.CacheRoom(config.cache.size, config.cache.entry, config.cache.header),
         "store_url": config.store.url,
     }
+
+
+def _mcp(name: str, section: schema.McpServer) -> model.Provider:
+    parts = urlsplit(section.url.strip())
+    secret = section.credential
+    return model.Provider(
+        f"mcp/{name}",
+        f"{parts.scheme}://{parts.netloc}",
+        {MCP: parts.path or "/"},
+        credentials=() if secret is None else (model.Credential(f"mcp/{name}#0", secret),),
+        auth={"mcp": section.auth if secret is not None else model.Auth("none")},
+        headers=section.headers,
+        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        allow_private=section.allow_private,
+        timeouts=model.Timeouts(idle=section.idle, total=inf),
+    )
 
 
 def _server(section: schema.Server) -> model.Server:

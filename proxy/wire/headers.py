@@ -32,6 +32,9 @@ TO_UPSTREAM = frozenset(
         b"anthropic-version",
         b"content-type",
         b"idempotency-key",
+        b"last-event-id",
+        b"mcp-protocol-version",
+        b"mcp-session-id",
         b"openai-beta",
     }
 )
@@ -40,6 +43,7 @@ TO_CLIENT = frozenset(
     {
         b"content-disposition",
         b"content-type",
+        b"mcp-session-id",
         b"openai-processing-ms",
         b"retry-after",
         b"retry-after-ms",

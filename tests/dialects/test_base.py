@@ -18,6 +18,7 @@ def test_all_dialects_are_listed() -> None:
         "anthropic.messages",
         "bedrock.converse",
         "gemini.generate",
+        "mcp.http",
         "openai.audio",
         "openai.chat",
         "openai.completions",

@@ -148,9 +148,12 @@ async def test_an_answer_passes_as_it_is(
     client = await proxy.raw()
     client.send(request(method, path, None if method == "GET" else b"{}", None, key=KEY))
     answer = await client.answer()
+    client.send(request("GET", "/v1/list", None, None, key=KEY))
+    next_one = await client.answer()
 
     assert answer.status == status
     assert body in answer.body
+    assert next_one.body == b"[1, 2]"
 
 
 async def test_what_changes_something_is_sent_once(

@@ -47,6 +47,7 @@ _OURS = frozenset(
 )
 """Headers that belong to the connection: a value from outside would break it."""
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_MCP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TOKEN = re.compile(r"[\x21-\x7e]*")
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
 """As browsers send it: lower case, no path, and no port where it is the usual one."""
@@ -75,6 +76,8 @@ class Check:
         for name, block in self.providers.items():
             self._name(("providers", name))
             self._provider(("providers", name), table(block))
+        for name, block in table(self.data.get("mcp")).items():
+            self._mcp(("mcp", name), table(block))
         for name, block in self.models.items():
             self._name(("models", name))
             self._model(name, table(block))
@@ -212,6 +215,16 @@ class Check:
             if not (_buys_tokens(block) and _is_object(key)):
                 self._token((*path, "credentials", index), key)
 
+    def _mcp(self, path: Path, block: Table) -> None:
+        if not _MCP_NAME.fullmatch(str(path[-1])):
+            expected = "a name of letters, digits, - and _, as it is in the path"
+            self._report(path, expected, repr(printable(str(path[-1]))), key=True)
+        self._address((*path, "url"), block.get("url"), block)
+        for name, value in table(block.get("headers")).items():
+            self._header((*path, "headers", name), name, value)
+        self._auth_headers((*path, "auth"), block.get("auth"))
+        self._token((*path, "credential"), block.get("credential"))
+
     def _auth_headers(self, path: Path, auth: Any) -> None:
         places = {(*path, family): place for family, place in table(auth).items()} or {path: auth}
         for where, place in places.items():
@@ -221,10 +234,11 @@ class Check:
                 self._report(where, "a header that may be set", repr(name.strip()), advice)
 
     def _base_url(self, path: Path, block: Table) -> None:
-        url = block.get("base_url")
+        self._address((*path, "base_url"), block.get("base_url"), block)
+
+    def _address(self, where: Path, url: Any, block: Table) -> None:
         if not isinstance(url, str):
             return
-        where = (*path, "base_url")
         if _PLACEHOLDER.search(url):
             advice = "set base_url; host names are written in lower case"
             self._report(where, "your own address", "a placeholder in capitals", advice)

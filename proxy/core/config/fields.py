@@ -187,6 +187,8 @@ _PLACE = {
     "type": "string",
     "pattern": "^(bearer|none|header:.+|query:.+|sigv4:.+|google(:.+)?|entra(:.+)?)$",
 }
+OnePlace = Annotated[Any, PlainValidator(values.auth), WithJsonSchema(_PLACE)]
+"""A `model.Auth`."""
 Place = Annotated[
     dict[str, Any],  # values are model.Auth, which pydantic does not know
     PlainValidator(_auth),

@@ -27,6 +27,7 @@ from proxy.core.config.fields import (
     Moment,
     Names,
     Network,
+    OnePlace,
     Params,
     Place,
     Prefer,
@@ -867,6 +868,24 @@ class Key(Section):
     )
 
 
+class McpServer(Section):
+    """A server of tools (Model Context Protocol, Streamable HTTP)."""
+
+    enabled: bool = Field(default=True, description="false leaves it out.")
+    url: str = Field(description="Where it is, with its path: https://mcp.example.com/mcp.")
+    credential: Annotated[Hidden | None, BeforeValidator(blank_is_none)] = Field(
+        default=None, description="What is presented there; null: nothing."
+    )
+    auth: OnePlace = Field(
+        default=model.Auth("bearer"),
+        description="Where that goes: bearer, header:NAME, query:NAME.",
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
+    allow_private: bool = Field(default=False, description="Its address may be private or local.")
+    allow_http: bool = Field(default=False, description="Its address may be public and plain http.")
+    idle: Limit = Field(default=3600.0, description="How long a stream may say nothing.")
+
+
 class Cache(Section):
     """Room for answers that are kept, in each worker."""
 
@@ -898,6 +917,9 @@ class Config(Section):
     cache: Cache = section(Cache, "Room for answers that are kept and given again.")
     providers: dict[str, Provider] = Field(default_factory=dict, description="Vendor accounts.")
     models: dict[str, Model] = Field(default_factory=dict, description="Names clients ask for.")
+    mcp: dict[str, McpServer] = Field(
+        default_factory=dict, description="Servers of tools, each at /mcp/NAME."
+    )
     keys: list[Key] = Field(default_factory=list, description="Virtual keys.")
 
     @property
