@@ -59,8 +59,10 @@ class Given(Struct, frozen=True):
     """Bytes of a token's event."""
     packet: float = 90.0
     """Bytes around it: IP, TCP, TLS, the chunk."""
-    tls: float = 1.0
-    """CPU of a token and a request with TLS to the provider, as a multiple of that without."""
+    tls: float = 1.25
+    """CPU of a token and a request with TLS to the provider, as a multiple of that without. Measured: 1.2 to 1.3."""
+    secured: float = 47e3
+    """Bytes of a stream's TLS to the provider. Measured."""
     cores: int = 16
     """Of a machine."""
     memory: float = 32e9
@@ -81,8 +83,8 @@ class Given(Struct, frozen=True):
     """… when a machine is gone."""
     lost: float = 1.0
     """Machines that may be gone at once."""
-    worker: float = 120e6
-    """Bytes of a worker without a stream."""
+    worker: float = 100e6
+    """Bytes of a worker without a stream. Measured, with the processes beside it."""
     kernel: float = 12e3
     """Bytes of a stream's two sockets in the kernel."""
     keys: float = 0.02
@@ -182,7 +184,8 @@ def shares(cost: Measured, load: Given, streams: float) -> dict[str, float]:
     workers = load.cores - load.beside
     return {
         "processors": streams * of_stream(cost, load) / (workers * load.busy),
-        "memory": (streams * (cost.stream + load.kernel) + workers * load.worker) / load.memory,
+        "memory": (streams * (cost.stream + load.secured + load.kernel) + workers * load.worker)
+        / load.memory,
         "network": tokens * (load.event + load.packet) / load.network,
         # Each token is a packet that comes and one that goes, and two acknowledgements for every two of them.
         "packets": tokens * 3.0 / load.packets,

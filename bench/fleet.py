@@ -47,7 +47,7 @@ class Plan(Struct, frozen=True):
     """How much of everything."""
 
     minutes: float = 3.0
-    clients: int = 40
+    clients: int = 8
     streams: int = 20
     every: float = 20.0
     """Seconds from one death to the next; the host is away for half of it."""
@@ -92,6 +92,8 @@ class Asked(Struct):
     status: int = 0
     """0: the connection ended before there was an answer."""
     whole: bool = False
+    shed: bool = False
+    """Refused in good time, by a worker that could not keep up: this machine has too much to do."""
 
 
 def measure(
@@ -289,13 +291,14 @@ class Crowd:
                 ) as answer:
                     one.status = answer.status
                     content = await answer.read()
+                one.shed = one.status == 503 and b'"gateway_overloaded"' in content
                 one.whole = one.status == 200 and (
                     model != STREAM or content.endswith(b"data: [DONE]\n\n")
                 )
             except aiohttp.ClientError:
                 pass
             one.ended = monotonic()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Figure]:
@@ -320,10 +323,12 @@ async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Fi
             break
     crowd.end()
     await running
-    hit, wrong = _by_death(crowd.asked, killed)
+    hit, wrong = _by_death([one for one in crowd.asked if not one.shed], killed)
+    shed = sum(one.shed for one in crowd.asked)
     figures = [
         Figure("fleet_requests", "requests through nginx", len(crowd.asked), ""),
         Figure("fleet_killed", "times that a host was killed", len(killed), ""),
+        Figure("fleet_shed", "requests refused because a worker could not keep up", shed, ""),
         Figure("fleet_hit", "requests under way there that failed", hit, ""),
         Figure("fleet_wrong", "WRONG: others that failed", wrong, ""),
     ]

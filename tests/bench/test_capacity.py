@@ -11,7 +11,7 @@ from bench.capacity import Given, Measured, given, measured, need, of_stream, pu
 from bench.peers import PeerError
 
 COST = Measured(request=100e-6, token=20e-6, stream=20e3, recorded=1.0)
-LOAD = Given(rate=50, answer=450, first=1, cores=10, beside=2, busy=0.5, worst=1.0)
+LOAD = Given(rate=50, answer=450, first=1, cores=10, beside=2, busy=0.5, worst=1.0, tls=1.0)
 
 
 def test_a_stream_takes_its_tokens_and_its_part_of_a_request() -> None:

@@ -9,7 +9,7 @@ from bench.trials.lines import draw
 from bench.troubles import AWAY, BACK, SCENES, Scene, Seen, drawn, play
 
 COST = Measured(request=100e-6, token=20e-6, stream=20e3, recorded=1.0)
-LOAD = Given(rate=50, answer=450, first=1, cores=10, beside=2)
+LOAD = Given(rate=50, answer=450, first=1, cores=10, beside=2, tls=1.0)
 STREAMS, WEIGHT = 40_000.0, 100.0
 MACHINES = need(COST, LOAD, STREAMS).machines
 

@@ -92,10 +92,26 @@ def python(arguments: Sequence[str]) -> int:
 
 
 def docker(arguments: Sequence[str]) -> int:
-    """Nothing is built, since that needs a registry: what `build` reads is there."""
+    """Nothing is built or started, since that needs a registry: what `build` and `compose` read is there."""
+    if arguments[0] == "compose":
+        file = Path(arguments[arguments.index("--file") + 1])
+        services = yaml.safe_load(file.read_text())["services"]
+        profiles = {name for one in services.values() for name in one.get("profiles", ())}
+        asked = {arguments[at + 1] for at, word in enumerate(arguments) if word == "--profile"}
+        assert asked <= profiles
     if arguments[0] == "build":
         assert (ROOT / "Dockerfile").is_file()
         assert (ROOT / ".dockerignore").is_file()
+    return 0
+
+
+def kubectl(arguments: Sequence[str]) -> int:
+    """There is no cluster: what it would read is there."""
+    if "--kustomize" in arguments:
+        folder = Path(arguments[arguments.index("--kustomize") + 1])
+        content = yaml.safe_load((folder / "kustomization.yaml").read_text())
+        for name in content["resources"]:
+            assert all(one["kind"] for one in yaml.safe_load_all((folder / name).read_text()))
     return 0
 
 
@@ -114,6 +130,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "python": python,
     "python3": python,
     "docker": docker,
+    "kubectl": kubectl,
     **{f"scripts/{path.name}": script(path.name) for path in (ROOT / "scripts").iterdir()},
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from bench import capacity, capacity_report
 from proxy.control.admin.access import GRANTS, Permission, Role
 from proxy.core.config.presets import presets
 from proxy.core.errors import ERRORS, Cause, ProxyError
@@ -364,6 +365,21 @@ def role_table() -> str:
     )
 
 
+# --- capacity ---
+
+
+def capacity_table() -> str:
+    """What three sizes take, by the published figures."""
+    head, rows = capacity_report.table(capacity.published())
+    return table(head, rows, range(1, len(head)))
+
+
+def trouble_table() -> str:
+    """What a fleet does when it is in trouble."""
+    head, rows = capacity_report.trouble_table(capacity_report.troubles(capacity.published()))
+    return table(head, rows, range(1, len(head)))
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "presets": preset_table,
     "causes": cause_table,
@@ -376,6 +392,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "features": feature_table,
     "translation": translation_table,
     "roles": role_table,
+    "capacity": capacity_table,
+    "trouble": trouble_table,
 }
 
 

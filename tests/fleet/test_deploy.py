@@ -179,6 +179,21 @@ def test_what_compose_mounts_is_there() -> None:
     assert (DEPLOY / COMPOSE["services"]["headrace"]["build"] / "Dockerfile").is_file()
 
 
+def test_prometheus_reads_what_it_is_given() -> None:
+    given = yaml.safe_load((DEPLOY / "compose" / "prometheus.yml").read_text())
+    [service] = [one for name, one in COMPOSE["services"].items() if name == "prometheus"]
+    inside = {volume.split(":")[1] for volume in service["volumes"]}
+    assert {f"/etc/prometheus/{name}" for name in given["rule_files"]} <= inside
+    ops = yaml.safe_load(CONFIGURATIONS["compose"].read_text())["server"]["ops"]["port"]
+    assert given["scrape_configs"][0]["static_configs"][0]["targets"] == [f"headrace:{ops}"]
+    [folder] = [
+        one["options"]["path"]
+        for one in yaml.safe_load((DEPLOY / "compose" / "dashboards.yaml").read_text())["providers"]
+    ]
+    dashboards = COMPOSE["services"]["grafana"]["volumes"]
+    assert any(volume.split(":")[1].startswith(f"{folder}/") for volume in dashboards)
+
+
 def test_compose_is_given_every_variable() -> None:
     given = set(
         re.findall(r"^#? ?(\w+)=", (DEPLOY / "compose" / "environment").read_text(), re.MULTILINE)
