@@ -104,6 +104,20 @@ def test_whoever_asks_most_is_refused_most() -> None:
     assert sum(name == "greedy" for name, _ in who) < 0.5 * 7200
 
 
+def test_what_nobody_has_used_is_for_whoever_comes() -> None:
+    """The others are gone, and nobody has counted that yet."""
+    lag, rng, now = Lag(), Random(1), 0.0
+    while not lag.share:
+        lag.tick(now)
+        now += TICK + 0.05
+    for _ in range(2000):
+        lag.takes(now, 1, "a", 1, rng)
+    lag.tick(now + TICK)  # two thousand at once: the chance of one is small
+    now += TICK
+
+    assert all(lag.takes(now + second, 1, "a", 1, rng) for second in range(1, 20))
+
+
 def test_one_long_delay_is_no_reason() -> None:
     lag = Lag()
     for now in (0.0, TICK, 5.0, 5.0 + TICK, 5.0 + 2 * TICK):
