@@ -335,6 +335,8 @@ class Plan:
         held.inflight += 1
         held.used += 1
         state.last_used = held.last_used = now
+        if held.reason is not None:
+            held.lend(now)
         self._slot, self._alternatives = slot, None
         search = self._search
         return Candidate(

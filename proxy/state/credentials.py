@@ -82,6 +82,12 @@ class CredentialState:
         else:
             account.rest.cool(refusal, now, rng)
 
+    def lend(self, now: float) -> None:
+        """An attempt begins that finds out whether the reason of the last pause still holds."""
+        self.own.lend(now)
+        if self.account is not None:
+            self.account.rest.lend(now)
+
     def worked(self, started: float) -> None:
         """An attempt that began after the last pause succeeded."""
         if self.reason is not None:

@@ -18,6 +18,9 @@ _HINT_MIN, _HINT_MAX, _HINT_MAX_LAST = 0.25, 300.0, 60.0
 _GUESS_MAX = 30.0
 _AUTH_PAUSES = (300.0, 1800.0)
 _QUOTA_PAUSE, _QUOTA_MAX = 600.0, 3600.0
+_PROVED = frozenset({Cause.AUTH, Cause.QUOTA})
+"""After these everybody would be refused, if one is."""
+_PROOF = 5.0
 _ALONE = nullcontext()
 
 
@@ -63,6 +66,14 @@ class Rest:
         with self.change():
             self._cool(refusal, now, rng)
         self.tell()
+
+    def lend(self, now: float) -> None:
+        """Its time is up, and one attempt finds out what came of it. Until that is back the others wait, but not for long."""
+        if self.until <= now and self.reason in _PROVED:
+            with self.change():
+                if self.until <= now:
+                    self.until = now + _PROOF
+            self.tell()
 
     def worked(self, started: float) -> None:
         """An attempt succeeded. One that began after the last pause ends it."""

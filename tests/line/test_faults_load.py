@@ -3,6 +3,7 @@ B9, B10, B12 and B21 to B23)."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +29,7 @@ from tests.line.asking import (
     response,
     row,
 )
-from tests.line.harness import Proxy, Simulator, config, scripted, serving
+from tests.line.harness import Proxy, Simulator, config, read_request, scripted, serving, until
 
 _ids = itertools.count(1)
 NO_RETRY = {"defaults__retry": {"count": 0}}
@@ -114,6 +115,37 @@ async def test_b9_one_request_finds_out_whether_there_is_quota_again(tmp_path: P
             assert_good(CHAT, await CHAT.ask(proxy))
 
     assert len(seen) == 6
+
+
+async def test_b9_when_its_rest_is_over_one_request_finds_out(tmp_path: Path) -> None:
+    seen: list[str] = []
+    go = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, _ = await read_request(reader)
+            seen.append(bearer(head))
+            if seen[-1] == "upstream-secret-b":
+                writer.write(GOOD)
+                continue
+            if seen.count("upstream-secret-a") == 2:
+                await go.wait()
+            writer.write(refused(429, "insufficient_quota", "insufficient_quota"))
+
+    keys = {"providers__p0__credentials": ["upstream-secret-a", "upstream-secret-b"]}
+    async with scripted(script) as url, serving(fleet((url, "a"), **keys), tmp_path) as proxy:
+        for _ in range(3):
+            assert_good(CHAT, await CHAT.ask(proxy))
+        rest = proxy.worker.state.live.accounts["p0#0"].rest
+        rest.until = monotonic()
+        rest.tell()
+        asking = [asyncio.ensure_future(CHAT.ask(proxy)) for _ in range(20)]
+        await until(lambda: sum(one.done() for one in asking) == 19)
+        assert seen.count("upstream-secret-a") == 2
+        go.set()
+        for answer in await asyncio.gather(*asking):
+            assert_good(CHAT, answer)
+        assert rest.until > monotonic() + 1000, "longer each time"
 
 
 async def test_b9_an_empty_account_sends_the_request_to_another_deployment(

@@ -529,8 +529,11 @@ async def test_c7_comments_are_no_content(tmp_path: Path, name: str, alternative
 
 
 @every_dialect
-async def test_c10_invalid_utf8_passes_unchanged(sim: Simulator, tmp_path: Path, name: str) -> None:
-    async with row(sim, tmp_path, "n8-bad_utf8") as here:
+@pytest.mark.parametrize("pace", ["", "d1-"], ids=["at once", "one by one"])
+async def test_c10_invalid_utf8_passes_unchanged(
+    sim: Simulator, tmp_path: Path, name: str, pace: str
+) -> None:
+    async with row(sim, tmp_path, f"n8-{pace}bad_utf8") as here:
         answer = await DIALECTS[name].ask(here.proxy, stream=True)
 
         assert_good(DIALECTS[name], answer, stream=True)
