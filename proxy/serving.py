@@ -131,7 +131,7 @@ def _supervised(
     """Serve with processes of their own. One started later serves what was last read, not what was read first."""
     from proxy import worker
     from proxy.control.instance import Instance
-    from proxy.core import berths, unix
+    from proxy.core import berths, log, unix
     from proxy.host import SHIPPER, Host
     from proxy.supervisor.loop import Supervisor
     from proxy.supervisor.staff import Duties, Terms
@@ -148,6 +148,8 @@ def _supervised(
             listeners.inside = unix.listen(file.ops)
     except ValueError as error:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
+    # It has no thread, for it forks. Whoever it forks configures a log of its own.
+    log.bare(settings.logging)
     if handed is None:
         ready()
 
@@ -205,6 +207,7 @@ def _supervised(
     finally:
         unix.remove(host.folder / unix.OPS)
         host.leave()
+        log.close()
 
 
 def _work(

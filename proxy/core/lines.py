@@ -9,9 +9,13 @@ so everything within reach of that cut goes with the second.
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import time
-from functools import lru_cache
+import traceback
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 import msgspec
 from msgspec import Struct
@@ -81,6 +85,27 @@ class Entry(Struct, gc=False, omit_defaults=True):
 
 
 Line = RequestLine | Entry
+
+
+def entry_of(record: logging.LogRecord) -> Entry:
+    """What is said of a record of stdlib logging, not too long. Nothing of it is kept: arguments may change, and an
+    exception would hold its frames."""
+    try:
+        message = record.getMessage()
+    except Exception:
+        message = f"{record.msg} (its arguments do not fit)"
+    error = ""
+    if record.exc_info and record.exc_info[0] is not None:
+        error = "".join(traceback.format_exception(*record.exc_info))
+    if record.stack_info:
+        error = f"{error}{record.stack_info}\n"
+    return Entry(
+        record.created,
+        record.levelname.lower(),
+        record.name,
+        clip_message(message),
+        clip_error(error),
+    )
 
 
 def clip(line: RequestLine) -> None:
@@ -257,3 +282,13 @@ def _request_text(line: RequestLine) -> str:
         words.append(f"key {line.key}")
     words.append(line.request_id)
     return " ".join(words)
+
+
+# --- either ------------------------------------------------------------------------------------------------
+
+
+def encoder(format: str, *, terminal: bool) -> Callable[[Line], bytes]:
+    """What writes lines in a format: `json`, `console`, or `auto`: console on a terminal."""
+    if format == "console" or (format == "auto" and terminal):
+        return partial(to_console, colour=terminal and not os.environ.get("NO_COLOR"))
+    return to_json

@@ -4,8 +4,8 @@ The event loop only appends to a queue. One thread takes lines out, in batches s
 interpreter, turns them into bytes and writes them. When the sink does not take them (a pipe nobody reads, a full
 disk) the queue fills up to its limit and new lines are dropped and counted: neither requests nor memory notice.
 
-`configure` is called once a process, after a fork again. Until then warnings go where stdlib logging sends them and
-request lines nowhere. `adjust` changes afterwards what can be changed while it is written.
+`configure` is called once a process, after a fork again; `bare` in one that forks. Until then warnings go to standard
+error and request lines nowhere. `adjust` changes afterwards what can be changed while it is written.
 """
 
 from __future__ import annotations
@@ -15,19 +15,17 @@ import logging
 import os
 import sys
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from zlib import crc32
 
 from proxy.core import model
+from proxy.core.bare import Bare
 from proxy.core.clock import now
-from proxy.core.lines import Entry, Line, clip, clip_error, clip_message, to_console, to_json
+from proxy.core.lines import Entry, Line, clip, encoder, entry_of
 from proxy.core.lines import RequestLine as RequestLine
-from proxy.core.output import Output
-from proxy.core.redact import redact
+from proxy.core.output import Output, losses
 
 logger = logging.getLogger("headrace")
 
@@ -37,19 +35,6 @@ QUEUE_CHARACTERS = 16 * 1024 * 1024
 BATCH_SECONDS = 0.05
 CLOSE_SECONDS = 2.0
 _LOTS = 1 << 32
-
-
-class Losses:
-    """Lines that were not written. Each number is changed by one thread only."""
-
-    __slots__ = ("refused", "unwritten")
-
-    def __init__(self) -> None:
-        self.refused = 0
-        self.unwritten = 0
-
-
-_losses = Losses()
 
 
 class Sink:
@@ -66,7 +51,7 @@ class Sink:
         # Characters of messages, ever: the first changes under the lock, the second in the thread.
         self._taken = 0
         self._given = 0
-        self._reported = _losses.refused
+        self._reported = losses.refused
         self._thread = threading.Thread(target=self._run, name="headrace-log", daemon=True)
         self._thread.start()
 
@@ -74,7 +59,7 @@ class Sink:
         """Queue a line, or drop it. Never waits."""
         queue = self._queue
         if len(queue) >= QUEUE_LINES:
-            _losses.refused += 1
+            losses.refused += 1
             return
         queue.append(line)
         if not self._wake.is_set():
@@ -85,7 +70,7 @@ class Sink:
         size = len(entry.message) + len(entry.error)
         with self._lock:
             if self._taken - self._given + size > QUEUE_CHARACTERS:
-                _losses.refused += 1
+                losses.refused += 1
                 return
             self._taken += size
         self.put(entry)
@@ -140,7 +125,7 @@ class Sink:
             batch.append(data)
             size += len(data)
         self._write(batch)
-        refused = _losses.refused - self._reported
+        refused = losses.refused - self._reported
         if refused:
             self._reported += refused
             self._write([self._encode(_refusal(refused))])
@@ -152,7 +137,7 @@ class Sink:
             return self._encode(line)
         except Exception:
             # The thread must live on, and there is no log to tell of a line that cannot be written.
-            _losses.unwritten += 1
+            losses.unwritten += 1
             return b""
 
     def _write(self, batch: list[bytes]) -> None:
@@ -161,7 +146,7 @@ class Sink:
         try:
             self._output.write(b"".join(batch), lambda: self._closing)
         except OSError:
-            _losses.unwritten += len(batch)
+            losses.unwritten += len(batch)
 
 
 class Queued(logging.Handler):
@@ -172,46 +157,45 @@ class Queued(logging.Handler):
         self._sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Formatted here: the arguments may change, and an exception must not keep its frames in the queue.
-        try:
-            message = record.getMessage()
-        except Exception:
-            message = f"{record.msg} (its arguments do not fit)"
-        error = ""
-        if record.exc_info and record.exc_info[0] is not None:
-            error = "".join(traceback.format_exception(*record.exc_info))
-        if record.stack_info:
-            error = f"{error}{record.stack_info}\n"
-        self._sink.put_entry(
-            Entry(
-                record.created,
-                record.levelname.lower(),
-                record.name,
-                clip_message(message),
-                clip_error(error),
-            )
-        )
+        self._sink.put_entry(entry_of(record))
 
 
 _sink: Sink | None = None
 _request_sink: Sink | None = None
-_handler: Queued | None = None
+_handler: logging.Handler | None = None
 _bound = _LOTS
 """Of the checksums of request ids: from here on, lines of requests that went well are not written."""
 
 
 def configure(settings: model.Logging, fd: int = 2) -> None:
     """Send everything to `settings.file`, or to this descriptor (stderr). A second call replaces the first."""
-    global _sink, _handler
+    global _sink
     close()
-    output = Output(path=settings.file) if settings.file else Output(fd)
-    terminal = not settings.file and os.isatty(fd)
-    console = settings.format == "console" or (settings.format == "auto" and terminal)
-    colour = terminal and not os.environ.get("NO_COLOR")
-    _sink = Sink(output, partial(to_console, colour=colour) if console else to_json)
-    _handler = Queued(_sink)
-    logging.getLogger().addHandler(_handler)
+    output, encode = _place(settings, fd)
+    _sink = Sink(output, encode)
+    _begin(Queued(_sink), settings)
     adjust(settings)
+
+
+def bare(settings: model.Logging, fd: int = 2) -> None:
+    """The same for a process that forks: messages are written at once or not at all (`core.bare`), requests never."""
+    close()
+    output, encode = _place(settings, fd)
+    output.rotate, output.keep = settings.rotate, settings.keep
+    _begin(Bare(output, encode), settings)
+
+
+def _place(settings: model.Logging, fd: int) -> tuple[Output, Callable[[Line], bytes]]:
+    output = Output(path=settings.file) if settings.file else Output(fd)
+    return output, encoder(settings.format, terminal=not settings.file and os.isatty(fd))
+
+
+def _begin(handler: logging.Handler, settings: model.Logging) -> None:
+    global _handler
+    _handler = handler
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(settings.level.upper())
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
@@ -243,7 +227,7 @@ def request(line: RequestLine) -> None:
 
 def dropped() -> int:
     """Lines lost since the process began."""
-    return _losses.refused + _losses.unwritten
+    return losses.refused + losses.unwritten
 
 
 def flush(timeout: float = CLOSE_SECONDS) -> bool:
@@ -257,6 +241,7 @@ def close(timeout: float = CLOSE_SECONDS) -> None:
     sink = _sink
     if _handler is not None:
         logging.getLogger().removeHandler(_handler)
+        _handler.close()
         logging.captureWarnings(False)
         sys.excepthook = sys.__excepthook__
         threading.excepthook = threading.__excepthook__
@@ -296,17 +281,7 @@ def _unraisable(failure: sys.UnraisableHookArgs) -> None:
     logger.error("an error nobody could catch", exc_info=failure.exc_value)
 
 
-class _Last(logging.Handler):
-    """What is said before `configure`, and after a fork until then: on standard error, without secrets."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            print(redact(self.format(record)), file=sys.stderr)  # noqa: T201
-        except Exception:
-            _losses.unwritten += 1
-
-
-logging.lastResort = _Last(logging.WARNING)
+logging.lastResort = Bare(level=logging.WARNING)
 
 
 def _after_fork() -> None:

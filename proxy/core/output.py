@@ -22,6 +22,19 @@ from proxy.core.clock import now
 DAY = 86_400
 
 
+class Losses:
+    """Lines that were not written. Each number is changed by one thread only."""
+
+    __slots__ = ("refused", "unwritten")
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self.unwritten = 0
+
+
+losses = Losses()
+
+
 class Output:
     """Used by one thread, but for `rotate` and `keep`."""
 
@@ -58,6 +71,14 @@ class Output:
                 poll.register(self._fd, select.POLLOUT)
                 if not poll.poll(500) and give_up():
                     raise
+
+    def ready(self) -> bool:
+        """Whether a write of up to `batch` bytes would be taken at once."""
+        if self._path is not None:
+            return True
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        return any(event & select.POLLOUT for _, event in poll.poll(0))
 
     def close(self) -> None:
         if self._path is not None:

@@ -488,12 +488,38 @@ def test_before_there_is_a_log_secrets_are_masked_too() -> None:
         """
 log.close()
 log.logger.info("not this")
-log.logger.warning('{"said": "with %s"}', "planted-canary-secret")
+log.logger.warning("said %s", "planted-canary-secret")
 """
     )
 
     assert code == 0
-    assert written[1:] == [{"said": "with ***"}]
+    assert [entry["message"] for entry in written[1:]] == ["said ***"]
+
+
+def test_who_forks_writes_at_once_and_has_no_thread() -> None:
+    code, written = run(
+        """
+import threading
+log.close()
+log.bare(model.Logging(format="json"))
+log.logger.info("parent")
+log.request(None)
+if os.fork() == 0:
+    log.logger.info("not this: its level is that of nobody")
+    os._exit(0)
+assert os.wait()[1] == 0
+assert threading.active_count() == 1
+raise RuntimeError("with planted-canary-secret")
+"""
+    )
+
+    assert code == 1
+    assert [entry.get("message", "request") for entry in written] == [
+        "request",
+        "parent",
+        "the program failed",
+    ]
+    assert "RuntimeError: with ***" in str(written[-1]["error"])
 
 
 def test_after_a_fork_the_child_has_a_log_of_its_own() -> None:
