@@ -13,6 +13,7 @@ from bench import (
     drain,
     failover,
     fleet,
+    leaks,
     ledger,
     overload,
     scrape,
@@ -114,6 +115,13 @@ def _capacity(
     return capacity_report.measure(options.set, options.seed or 1, options.charts, say)
 
 
+def _leaks(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say) -> list[Figure]:
+    plan = leaks.QUICK if options.quick else leaks.Plan()
+    return leaks.measure(
+        leaks.scaled(plan, options.minutes, options.rate, options.seed), upstream, say
+    )
+
+
 ZERO = frozenset({"ledger_wrong", "failover_failed", "trials_failed"}) | fleet.WRONG
 """Figures that have to be 0."""
 GROUPS: Mapping[str, Group] = {
@@ -126,6 +134,7 @@ GROUPS: Mapping[str, Group] = {
     "tracing": _tracing,
     "scrape": _scrape,
     "fleet": _fleet,
+    "leaks": _leaks,
     "capacity": _capacity,
 }
 
