@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -76,9 +76,7 @@ class Worker:
         metrics = Metrics(self._number, version=__version__, aiohttp=aiohttp.__version__)
         self.state = State(snapshot, Live(sharing=_sharing(file, name)), metrics)
         self.pool = UpstreamPool()
-        self.gateway = Gateway(
-            self.state, self.pool, {**self._pages(), "/metrics": self._metrics_for_all}
-        )
+        self.gateway = Gateway(self.state, self.pool, self._pages_for_all())
         self._name = name
         self.sync = None if file is None else self._sync(file, name)
         self._following: asyncio.Task[None] | None = None
@@ -93,6 +91,8 @@ class Worker:
         self._memory: asyncio.Task[None] | None = None
         self._door: Door | None = None
         self._servers: list[asyncio.Server] = []
+        self._fewest: Callable[[int], int] | None = None
+        """Of the clients that workers have, where there are several."""
         self._telemetry: Telemetry | None = None
         watch(self.state, self.pool)
         self.use(snapshot)
@@ -163,6 +163,8 @@ class Worker:
         orders = self._orders = Orders(tether, self._alone)
         beating = None
         if tether is not None:
+            if self.state.snapshot.server.workers > 1:
+                self._fewest = tether.least
             tether.attach(loop, orders.heard)
             beating = tasks.spawn(self._beat(tether), name="heartbeat")
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -174,6 +176,7 @@ class Worker:
             self._alone(True)
         else:
             self._sign_of_life(tether)
+            tether.takes(True)
         if ready is not None:
             ready()
         lag = tasks.spawn(self._measure_lag(), name="loop lag")
@@ -213,7 +216,7 @@ class Worker:
             warming.keep(self.pool, lambda: self.state.snapshot.providers.values()), name="warming"
         )
         self._memory = tasks.spawn(memory.keep(self.state, self.gateway.is_idle), name="memory")
-        self._door = door = Door(self.gateway, api, BACKLOG, self._spare)
+        self._door = door = Door(self.gateway, api, BACKLOG, self._spare, self._fewest)
         self._watch_room(door)
         if self._seat is not None:
             self._seat.publish()  # who has done so is asked, and its first request may be told of
@@ -270,6 +273,8 @@ class Worker:
         server = self.state.snapshot.server
         self._say_leaving()
         await orders.pause(delay(server))
+        if orders.tether is not None:
+            orders.tether.takes(False)
         self._shut()
         await self.gateway.drain(server.drain, idle=lambda: orders.idle, hurry=orders.hurry)
         await self._end()
@@ -342,9 +347,21 @@ class Worker:
             "/": self._index,
             "/health": self._health,
             "/metrics": self._metrics_of_all,
+            "/metrics/worker": self._metrics,
         }
         pages |= dict.fromkeys(("/health/live", "/livez"), self._live)
         pages |= dict.fromkeys(("/health/ready", "/readyz"), self._ready)
+        return pages
+
+    def _pages_for_all(self) -> dict[str, Page]:
+        """On the API port, where metrics can be switched off."""
+
+        def unless_off(page: Page) -> Page:
+            return lambda: page() if self.state.snapshot.server.metrics else _no_page()
+
+        pages = self._pages()
+        for path in ("/metrics", "/metrics/worker"):
+            pages[path] = unless_off(pages[path])
         return pages
 
     def _admin_pages(self) -> dict[str, Page]:
@@ -388,13 +405,6 @@ class Worker:
     def _store(self) -> str:
         return "none" if self.sync is None else self.sync.health
 
-    def _metrics_for_all(self) -> Said | Awaitable[Said]:
-        """On the API port, where they can be switched off."""
-        if self.state.snapshot.server.metrics:
-            return self._metrics_of_all()
-        status, _, content = render_error("openai", ProxyError("no_route"), "")
-        return status, JSON, content
-
     async def _metrics_of_all(self) -> Said:
         """Those of the whole instance, as its supervisor has them; of this process where there is none."""
         if self._ops is not None:
@@ -409,8 +419,14 @@ class Worker:
         return self._metrics()
 
     def _metrics(self) -> Said:
+        """Of this process alone."""
         page = exposition.render(self.state.metrics.registry.snapshot())
         return 200, exposition.CONTENT_TYPE, page
+
+
+def _no_page() -> Said:
+    status, _, content = render_error("openai", ProxyError("no_route"), "")
+    return status, JSON, content
 
 
 def _sharing(file: ConfigFile | None, name: str) -> Sharing | None:

@@ -130,8 +130,8 @@ async def test_the_metrics_are_what_prometheus_reads() -> None:
         for family in families.values()
         for sample in family.samples
     }
-    assert values["headrace_worker_up", ("worker", "7")] == 1
-    assert values["headrace_config_version", ("worker", "7")] == 1
+    assert values["headrace_worker_up", ("worker", "0")] == 1
+    assert values["headrace_config_version", ("worker", "0")] == 1
     assert values["headrace_target_inflight", ("target", "m/0:p")] == 0
     connections = "headrace_upstream_connections"
     assert values[connections, ("provider", "p"), ("state", "idle")] == 1

@@ -40,7 +40,11 @@ Page = Callable[[], Said | Awaitable[Said]]
 
 OPEN = frozenset({"/health/live", "/health/ready", "/livez", "/readyz"})
 """What an orchestrator asks without a token."""
-_PERMISSIONS = {**dict.fromkeys(OPEN, Permission.PUBLIC), "/metrics": Permission.METRICS}
+_METRICS = frozenset({"/metrics", "/metrics/worker"})
+_PERMISSIONS = {
+    **dict.fromkeys(OPEN, Permission.PUBLIC),
+    **dict.fromkeys(_METRICS, Permission.METRICS),
+}
 BODY_SECONDS = 30.0
 """For a whole body to arrive."""
 STALL = 60.0
@@ -70,7 +74,7 @@ def page_routes(pages: Mapping[str, Page]) -> list[Route]:
             summary=f"The page {path}",
             tag="pages",
             statuses=(200, 503),
-            gives=("text/plain",) if path == "/metrics" else ("application/json",),
+            gives=("text/plain",) if path in _METRICS else ("application/json",),
         )
         for path, page in pages.items()
     ]

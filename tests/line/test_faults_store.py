@@ -165,7 +165,7 @@ async def get(port: int, path: str) -> Answer:
 
 async def metric(port: int, name: str, **labels: str) -> float | None:
     """Of whichever worker answers."""
-    page = (await get(port, "/metrics")).body.decode()
+    page = (await get(port, "/metrics/worker")).body.decode()
     for line in page.splitlines():
         if re.match(rf"{name}(\{{| )", line) and all(
             f'{label}="{value}"' in line for label, value in labels.items()
@@ -192,7 +192,7 @@ class Workers:
         async with asyncio.timeout(PATIENCE):
             while len(self.clients) < self._fleet.workers:
                 client = await Raw.open(self._fleet.port)
-                client.send(request("GET", "/metrics", None))
+                client.send(request("GET", "/metrics/worker", None))
                 page = (await client.answer()).body.decode()
                 found = re.search(r'headrace_worker_up\{worker="(\w+)"\}', page)
                 assert found
@@ -500,7 +500,7 @@ async def test_a_bad_file_is_refused_by_every_worker(fleet: Start, store_url: st
 
 
 async def rejected(workers: Workers) -> bool:
-    answers = await workers.all(request("GET", "/metrics", None))
+    answers = await workers.all(request("GET", "/metrics/worker", None))
     line = b'headrace_config_reloads_total{outcome="rejected"} 1'
     return all(line in answer.body for answer in answers)
 

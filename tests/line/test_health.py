@@ -16,7 +16,7 @@ import pytest
 from tests.gateway.asked import CHAT, raw
 from tests.gateway.served import whole
 from tests.line.harness import Answer, Process, Raw, config, read_request, scripted, until
-from tests.test_supervisor import children
+from tests.supervisor.supervised import children
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -83,7 +83,7 @@ class Workers:
         async with asyncio.timeout(PATIENCE):
             while len(self.clients) < self.count:
                 client = await Raw.open(self.port)
-                client.send(raw("GET", "/metrics"))
+                client.send(raw("GET", "/metrics/worker"))
                 page = (await client.answer()).body.decode()
                 (name,) = re.findall(r'headrace_worker_up\{worker="(\w+)"\} 1', page)
                 if name in self.clients:
@@ -98,7 +98,7 @@ class Workers:
 
     async def metric(self, name: str, pattern: str) -> float:
         """What this worker says of a metric."""
-        self.clients[name].send(raw("GET", "/metrics"))
+        self.clients[name].send(raw("GET", "/metrics/worker"))
         page = (await self.clients[name].answer()).body.decode()
         return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", page, re.MULTILINE))
 

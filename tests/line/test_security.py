@@ -419,7 +419,7 @@ async def _one_for_each_worker(running: Installation, connect: Connect, workers:
     async with asyncio.timeout(20.0):
         while len(found) < workers:
             client = await connect(running.port)
-            client.send(request("GET", "/metrics", None, None, key=None))
+            client.send(request("GET", "/metrics/worker", None, None, key=None))
             page = (await client.answer()).body.decode()
             name = re.search(r'headrace_config_revision\{worker="(\d+)"', page)
             assert name is not None
