@@ -479,6 +479,8 @@ class Server(Struct, frozen=True):
     """Clients connected to each worker at once; 0: as many as descriptors allow."""
     memory_limit: int | None = None
     """Bytes, of all workers together; None: the container's, if it has one."""
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Balancers that are believed whom a request is from, by `X-Forwarded-For`."""
 
 
 class Admin(Struct, frozen=True):
@@ -618,6 +620,7 @@ class Snapshot(Struct, frozen=True, eq=False):
     price_unknown: Price | None = None
     """What is charged where no price is known; None: a key with a budget is refused."""
     owned_by: str = "headrace"
+    """Whose models are, in OpenAI's list of them."""
     store_url: str = "sqlite:///data/headrace.db"
 
     @property

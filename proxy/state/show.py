@@ -46,7 +46,11 @@ def _report(loaded: Loaded) -> dict[str, Any]:
     admin = snapshot.admin
     return {
         "source": loaded.source,
-        "server": {**asdict(snapshot.server), "ops": asdict(snapshot.server.ops)},
+        "server": {
+            **asdict(snapshot.server),
+            "ops": asdict(snapshot.server.ops),
+            "proxies": [str(network) for network in snapshot.server.proxies],
+        },
         "admin": {
             **asdict(admin),
             "token": admin.token and MASK,
@@ -70,6 +74,7 @@ def _report(loaded: Loaded) -> dict[str, Any]:
         "teams": {name: _limits(limits) for name, limits in snapshot.teams.items()},
         "prices": {name: _price(price) for name, price in snapshot.prices.items()},
         "price_unknown": _price(snapshot.price_unknown) or "refuse",
+        "owned_by": snapshot.owned_by,
         "ledger": asdict(snapshot.ledger),
         "shared": {
             **asdict(snapshot.shared),

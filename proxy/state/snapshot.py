@@ -104,6 +104,7 @@ def sections(config: Config) -> dict[str, Any]:
         "teams": usage.teams(config.teams),
         "prices": usage.prices(config.prices),
         "price_unknown": usage.price(config.defaults.price_unknown),
+        "owned_by": config.defaults.owned_by,
         "ledger": usage.ledger(config),
         "shared": usage.shared(config.shared),
         "mcp": {name: _mcp(name, item) for name, item in config.mcp.items() if item.enabled},
@@ -129,7 +130,11 @@ def _mcp(name: str, section: schema.McpServer) -> model.Provider:
 
 
 def _server(section: schema.Server) -> model.Server:
-    nested = {"watchdog": section.watchdog or 0.0, "ops": _fields(model.Ops, section.ops)}
+    nested = {
+        "watchdog": section.watchdog or 0.0,
+        "ops": _fields(model.Ops, section.ops),
+        "proxies": tuple(section.proxies),
+    }
     return model.Server(**{**dict(section), **nested})
 
 

@@ -674,7 +674,9 @@ def test_ai_api_gateway(sim: Simulator, tmp_path: Path) -> None:
         assert curl("curl http://localhost:6010/health", url).status == 200
         listed = ok("curl http://localhost:6010/v1/models", url)
         assert listed["object"] == "list"
-        assert [one["id"] for one in listed["data"]] == ["gpt-4o"]
+        assert [(one["id"], one["owned_by"]) for one in listed["data"]] == [
+            ("gpt-4o", "api-gateway")
+        ]
         chats(CHAT_D, url, sim, "gpt-4o")
         # Where no key is asked for, one that is sent does no harm.
         chats(WITH_KEY, url, sim, "gpt-4o")

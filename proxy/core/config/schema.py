@@ -136,6 +136,10 @@ class Server(Section):
         default=None,
         description="Of all workers together; null: the container's, if it has one.",
     )
+    proxies: Annotated[list[Network], BeforeValidator(some)] = Field(
+        default_factory=list,
+        description="Networks of balancers that say in X-Forwarded-For whom a request is from.",
+    )
 
 
 class Admin(Section):
@@ -339,6 +343,12 @@ class Defaults(Section):
         description="Sent where a provider's dialect demands a limit and the client gave none.",
         ge=1,
         le=2**31 - 1,
+    )
+    owned_by: str = Field(
+        default=_SNAPSHOT.owned_by,
+        description="Whose models are, in OpenAI's list of them.",
+        min_length=1,
+        max_length=200,
     )
     price_unknown: PriceUnknown = Field(
         default=None,

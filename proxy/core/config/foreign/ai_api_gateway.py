@@ -73,6 +73,7 @@ def translate(sheet: Sheet, content: dict[str, Any], env: dict[str, Any]) -> dic
         ),
         "defaults": {
             "strategy": usual("weighted_round_robin"),
+            "owned_by": usual("api-gateway"),
             "timeouts": common.timeouts(timeout),
             "retry": {"count": retry},
         },

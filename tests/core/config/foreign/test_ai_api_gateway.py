@@ -16,6 +16,7 @@ def test_each_field_has_its_place() -> None:
 
     assert found["defaults"] == {
         "strategy": "weighted_round_robin",
+        "owned_by": "api-gateway",
         "timeouts": {"request": 90, "ttft": 90},
         "retry": {"count": 1},
     }

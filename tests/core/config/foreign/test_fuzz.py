@@ -81,7 +81,10 @@ FIELDS = {
         "type models base_url key model_mapping priority weight status name group param_override",
     ),
 }
-NEEDED = {"keys": {"token": "t", "models": []}, "channel": {"type": 8, "models": "b"}}
+NEEDED: dict[str, dict[str, Any]] = {
+    "keys": {"token": "t", "models": []},
+    "channel": {"type": 8, "models": "b"},
+}
 """What makes it one of these."""
 
 
@@ -91,7 +94,7 @@ NEEDED = {"keys": {"token": "t", "models": []}, "channel": {"type": 8, "models":
 def test_anything_may_stand_anywhere(kind: str, data: st.DataObject) -> None:
     template, names = FIELDS[kind]
     needed = NEEDED.get(kind, {})
-    content = needed | data.draw(
+    content: dict[str, Any] = needed | data.draw(
         st.dictionaries(st.sampled_from(names.split()), VALUES, max_size=5)
     )
 
