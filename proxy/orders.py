@@ -28,15 +28,15 @@ class Orders:
         """Within 5 s."""
         self.replaced = False
         """A successor serves."""
-        self._tether = tether
+        self.tether = tether
         self._alone = alone
         self._asked = False
 
     def signalled(self) -> None:
         """SIGTERM or SIGINT, by somebody else than the supervisor, which is asked for a successor first. Again: at once."""
-        if self._tether is not None and not self._asked and not self.leave.is_set():
+        if self.tether is not None and not self._asked and not self.leave.is_set():
             self._asked = True
-            self._tether.say(LEAVE)
+            self.tether.say(LEAVE)
             return
         if self._asked or self.leave.is_set():
             self.hurry.set()

@@ -6,7 +6,7 @@
                 LEAVE      it was told to leave: may it?                  ALONE, TOGETHER  whether another has your number
 
 A socket that ends says that the other side is dead. The memory has four numbers for each name: a count that goes up once
-a second for as long as the worker's loop turns, whether requests can be served, open connections, and one to spare.
+a second for as long as the worker's loop turns, whether requests can be served, open connections, and whether it takes more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BEAT: Final = 1.0
 """Seconds between two signs of life."""
 
 _WORDS = 4
-_COUNT, _USABLE, _CONNECTIONS = 0, 1, 2
+_COUNT, _USABLE, _CONNECTIONS, _TAKES = 0, 1, 2, 3
 
 
 class Beats:
@@ -59,6 +59,18 @@ class Beats:
         """By the worker: how many connections it has."""
         self._words[name * _WORDS + _CONNECTIONS] = connections
 
+    def takes(self, name: int, takes: bool) -> None:
+        """By the worker, or for one that is gone: whether it takes connections."""
+        self._words[name * _WORDS + _TAKES] = takes
+
+    def least(self, most: int) -> int:
+        """The fewest connections that any has that takes some; `most` if that is less."""
+        words = self._words
+        for at in range(0, len(words), _WORDS):
+            if words[at + _TAKES] and words[at + _CONNECTIONS] < most:
+                most = words[at + _CONNECTIONS]
+        return most
+
     def count(self, name: int) -> int:
         """Changes for as long as the worker lives."""
         return self._words[name * _WORDS]
@@ -74,7 +86,8 @@ class Beats:
     def clear(self, name: int) -> None:
         """Somebody else takes the name."""
         at = name * _WORDS
-        self._words[at + _USABLE] = self._words[at + _CONNECTIONS] = 0
+        for word in (_USABLE, _CONNECTIONS, _TAKES):
+            self._words[at + word] = 0
 
     def close(self) -> None:
         """Not in a process that forks others yet."""
@@ -118,6 +131,15 @@ class Tether:
     def beat(self, usable: bool, connections: int) -> None:
         """Once each BEAT, from the loop that serves."""
         self._beats.beat(self._at, usable, connections)
+
+    def least(self, mine: int) -> int:
+        """Say that this worker has so many connections; the fewest that any that can serve has."""
+        self._beats.connected(self._at, mine)
+        return self._beats.least(mine)
+
+    def takes(self, takes: bool) -> None:
+        """Whether this worker takes connections."""
+        self._beats.takes(self._at, takes)
 
     def attach(self, loop: asyncio.AbstractEventLoop, heard: Callable[[bytes], None]) -> None:
         """Have every word told as it comes; GONE once, as the last."""

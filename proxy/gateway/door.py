@@ -4,6 +4,10 @@ Whoever comes while it is shut waits in the kernel's queue, and is neither refus
 take from the same queue. There is no room at `server.max_connections` clients, or when only RESERVE of the descriptors
 are left. Before the door is shut, connections that carry no request are closed, those idle longest first.
 
+Workers share the kernel's queue, and the quickest takes from it; streams last, so what was taken stays taken. So whoever has
+clearly more clients than the one that has fewest steps aside for a moment. If nobody comes in elsewhere meanwhile (the
+others may hang), it does not do so for a while.
+
 A loop that accepts until it gets EMFILE does worse: libuv then accepts and closes whoever waits, and the admin listener has
 no descriptor left either.
 """
@@ -27,6 +31,11 @@ LOOK = 0.05
 """Seconds between two looks, while it is shut."""
 SHARE = 64
 """One in so many of all connections is closed at once: looking for the oldest costs a look at each."""
+ASIDE = 0.01
+"""Seconds for which it steps aside, and KEEP those for which it does not when that was of no use."""
+KEEP = 0.1
+MORE = 4
+"""Clients it may have beyond the fewest, or a sixteenth of them where that is more."""
 SAY = 60.0
 """Seconds between two lines of the log."""
 
@@ -35,8 +44,11 @@ class Door:
     """Of one worker. `relieve` is called when descriptors run out: it closes what can be spared."""
 
     __slots__ = (
+        "_aside",
         "_backlog",
+        "_fewest",
         "_gateway",
+        "_keep",
         "_listener",
         "_looking",
         "_mark",
@@ -54,7 +66,10 @@ class Door:
         listener: socket.socket,
         backlog: int,
         relieve: Callable[[], None] = lambda: None,
+        fewest: Callable[[int], int] | None = None,
     ) -> None:
+        """`fewest` is told how many clients are here, and says how many the worker has that has fewest; None: there is but
+        this one."""
         self._gateway = gateway
         self._listener = listener
         self._backlog = backlog
@@ -65,6 +80,11 @@ class Door:
         self._server: asyncio.Server | None = None
         self._looking: asyncio.TimerHandle | None = None
         self._said = 0.0
+        self._fewest = fewest
+        self._aside = -1
+        """What the one with the fewest had when it stepped aside; -1: it has not."""
+        self._keep = 0.0
+        """Until when it does not."""
         self._shut = False
         """Nobody will come in any more."""
         self.pauses = 0
@@ -106,7 +126,21 @@ class Door:
         """The protocol of who comes in. libuv accepts one in each turn of the loop, so one too many is the most there is."""
         if self._is_full():
             asyncio.get_running_loop().call_soon(self._make_room)
+        elif self._fewest is not None:
+            here = self._gateway.connections + 1
+            fewest = self._fewest(here)
+            if here > fewest + MORE and here > fewest + (fewest >> 4):
+                asyncio.get_running_loop().call_soon(self._step_aside, fewest)
         return self._gateway.connection()
+
+    def _step_aside(self, fewest: int) -> None:
+        loop = asyncio.get_running_loop()
+        if self._server is None or loop.time() < self._keep:
+            return
+        self._aside = fewest
+        self._server.close()
+        self._server = None
+        self._looking = loop.call_later(ASIDE, self._look)
 
     def _make_room(self) -> None:
         if self._server is None or not self._is_full():
@@ -128,6 +162,10 @@ class Door:
         self._looking = None
         if self._shut:
             return
+        if self._aside >= 0 and self._fewest is not None:
+            if self._fewest(self._gateway.connections) <= self._aside:
+                self._keep = asyncio.get_running_loop().time() + KEEP
+            self._aside = -1
         if self._is_full() and not self._gateway.dismiss_idle(1):
             self._look_later()
         else:

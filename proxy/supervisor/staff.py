@@ -286,6 +286,7 @@ class Staff:
 
     def _worker_ended(self, place: Place, member: Member, code: int, now: float) -> None:
         vacant = place.remove(member)
+        self._beats.clear(member.at)
         self._duties.died(member.name)
         self._forget(member, code)
         if not self.leaving and member.stage is not Stage.LEAVING:

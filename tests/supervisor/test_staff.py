@@ -70,7 +70,7 @@ async def test_a_worker_whose_loop_hangs_says_where_and_is_replaced(tmp_path: Pa
         assert one.said("Fatal Python error: Aborted")
         assert any("in <lambda>" in line for line in one.lines)
         assert one.ask("/livez")[0] == 200
-        assert b'headrace_worker_ends_total{name="' in one.ask("/metrics")[1]
+        assert re.search(rb'process_ends_total\{[^}]*"watchdog"[^}]*\} 1', one.ask("/metrics")[1])
         client.close()
         assert one.stop() == 0
 
