@@ -61,18 +61,24 @@ _NEAREST = {
 
 
 def recognised(content: Any) -> bool:
-    """Whether it is such a list."""
+    """Whether it is such a list, alone or in a page of it. Keys of ours have a `name`."""
+    if isinstance(content, dict) and content.keys() - _PAGE:
+        return False
     listed = content.get("keys") if isinstance(content, dict) else content
     return (
         isinstance(listed, list)
         and bool(listed)
         and all(
-            isinstance(one, dict) and ("token" in one or "key" in one) and one.keys() & _FIELDS
+            isinstance(one, dict)
+            and ("token" in one or "key" in one)
+            and "name" not in one
+            and one.keys() & _FIELDS
             for one in listed
         )
     )
 
 
+_PAGE = frozenset(("keys", "total_count", "current_page", "total_pages"))
 _FIELDS = frozenset(
     ("key_alias", "key_name", "max_budget", "budget_duration", "rpm_limit", "tpm_limit", "models")
 )
@@ -83,7 +89,7 @@ def translate(sheet: Sheet, content: Any) -> dict[str, Any]:
     top = Given(sheet, content if isinstance(content, dict) else {"keys": content})
     names: dict[str, int] = {}
     found = [_key(sheet, each, names, at) for at, each in enumerate(top.each("keys"), 1)]
-    for name in ("total_count", "current_page", "total_pages"):
+    for name in _PAGE:
         top.take(name)
     top.done()
     return {"keys": found}

@@ -63,6 +63,8 @@ def test_a_bare_list_is_one_too() -> None:
 def test_it_is_recognised() -> None:
     assert litellm_keys.recognised({"keys": [{"token": "x", "models": []}]})
     assert not litellm_keys.recognised({"keys": [{"name": "a", "key": "b"}]})
+    assert not litellm_keys.recognised({"keys": [{"name": "a", "key": "b", "models": ["c"]}]})
+    assert not litellm_keys.recognised({"keys": [{"token": "x", "models": []}], "models": {}})
     assert not litellm_keys.recognised({"keys": []})
     assert not litellm_keys.recognised([])
     assert not litellm_keys.recognised("x")

@@ -53,6 +53,8 @@ def test_a_file_is_recognised_by_what_is_in_it(name: str) -> None:
         "server: {port: 1}\n",
         "{server: {port: 1}, providers: {a: {base_url: http://a.example}}}",
         '{"providers": {"a": {"base_url": "https://a.example"}}, "models": {}}',
+        # As an export of the store has it.
+        '{"keys": [{"name": "a", "key": "${A}", "models": ["*"], "rpm": 5}]}',
         "",
         "# nothing\n",
         "[]",
