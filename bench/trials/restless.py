@@ -14,7 +14,7 @@ from proxy.core.model import Overload
 if TYPE_CHECKING:
     from bench.trials.clockwork import Steps
 
-LENGTH, QUICK_LENGTH = 600.0, 200.0
+LENGTH, QUICK_LENGTH = 600.0, 400.0
 """Seconds, from the first request on: what the ceiling has to learn is part of it."""
 PATIENCE = 60.0
 OVERLOAD = Overload(queue=0.2)

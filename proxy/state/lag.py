@@ -37,7 +37,7 @@ BURST = 0.03
 """Seconds of the quota that may begin at once."""
 FLOOR = 0.4
 """The part of what is being finished that may begin in any case."""
-LEAST = 20.0
+LEAST = 50.0
 """Requests a second, and at once: a worker that was merely held up for a moment turns away hardly anybody."""
 CALM = 2.0
 """Seconds without anybody who had to go, after which there is no quota any more."""

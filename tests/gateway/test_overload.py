@@ -44,7 +44,7 @@ async def test_a_worker_that_cannot_keep_up_says_so() -> None:
         for tick in range(STANDING + 1):
             lag.tick(now - 10.0 + 2 * TICK * tick)
         lag.quota = 0.0
-        statuses = [(await served.ask(asked("X-Priority: batch"))) for _ in range(40)]
+        statuses = [(await served.ask(asked("X-Priority: batch"))) for _ in range(100)]
 
     refused = [one for one in statuses if one.status == 503]
     assert len(refused) > 10
