@@ -26,10 +26,13 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
 from proxy.core.log import logger
+from proxy.gateway.forwarded import is_proxy
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
     from aiohttp.web_server import Server
+
+    from proxy.gateway.forwarded import Networks
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOO_LARGE = ("too large", "Got more than", "Too many headers")
@@ -94,10 +97,12 @@ class ClientConnection(RequestHandler):
         "_head_timeout",
         "_head_timer",
         "_probe_timer",
+        "_proxies",
         "_received",
         "_reject",
         "answered",
         "flow",
+        "forwards",
         "half_closed",
         "received_at",
     )
@@ -111,6 +116,7 @@ class ClientConnection(RequestHandler):
         reject: Reject,
         head_timeout: float,
         keepalive: float,
+        proxies: Networks = (),
     ) -> None:
         super().__init__(
             manager,
@@ -133,11 +139,17 @@ class ClientConnection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
         self._received = b""
+        self._proxies = proxies
+        self.forwards = False
+        """It is a balancer's: requests on it are from others."""
         self.received_at = 0.0
         """Monotonic time of the last read; before the first, of the connection's beginning."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self._proxies:
+            peer = transport.get_extra_info("peername")
+            self.forwards = bool(peer) and is_proxy(peer[0], self._proxies)
         self.received_at = monotonic()
         self._arm()
 

@@ -15,7 +15,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 from proxy.core.errors import ProxyError
 from proxy.core.log import logger
 from proxy.dialects.render import render_error
-from proxy.gateway import beside, body, pipeline, routing
+from proxy.gateway import beside, body, forwarded, pipeline, routing
 from proxy.gateway.connection import ClientConnection
 from proxy.gateway.endpoints import allowed, family_of, match, other
 from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
@@ -81,6 +81,7 @@ class Gateway:
             reject=self._reject,
             head_timeout=limits.head_timeout,
             keepalive=limits.keepalive,
+            proxies=limits.proxies,
         )
 
     @property
@@ -185,9 +186,12 @@ class Gateway:
                 return await self._beside(request, client, answer)
             transport.write(_nothing(path, close=not request.content.is_eof()))
             return request.content.is_eof() and request.keep_alive
+        if client.forwards:
+            said = request.headers.getall("x-forwarded-for", ())
+            proxies = self._state.snapshot.server.proxies
+            request = request.clone(remote=forwarded.client(said, request.remote or "", proxies))
         exchange = Exchange(request, transport, found[0], found[1], query, client.received_at)
-        if self._state.draining or client.half_closed:
-            exchange.keep_alive = False
+        exchange.keep_alive &= not (self._state.draining or client.half_closed)
         exchange.exempt = path in self._state.snapshot.exempt
         exchange.timing = self._state.snapshot.server.timing or TIMING in request.headers
         if self._state.tracer is not None:

@@ -13,6 +13,7 @@ import pytest
 from bench.balancers import BALANCERS, Front
 from tests.fleet.conftest import Balance
 from tests.line.harness import (
+    KEY,
     Proxy,
     Raw,
     config,
@@ -145,6 +146,22 @@ async def test_a_client_that_leaves_is_gone_at_the_provider_too(
         client.reset()
 
         await until(lambda: provider.left == 1)
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+async def test_a_client_cannot_say_where_it_is(name: str, balance: Balance, tmp_path: Path) -> None:
+    keys = [{"name": "test", "key": KEY, "cidrs": ["203.0.113.0/24"]}]
+    content = config("http://127.0.0.1:9", server={"proxies": ["127.0.0.1"]}, keys=keys)
+    claim = {"x-forwarded-for": "203.0.113.9"}
+    async with serving(content, tmp_path) as proxy:
+        front = await asyncio.to_thread(balance, name, (free_port(), proxy.port))
+        # From a balancer itself it would be believed.
+        there = await proxy.post("/v1/chat/completions", {"model": "none"}, claim)
+        async with connected(front) as client:
+            client.send(request("POST", "/v1/chat/completions", BODY, claim))
+            here = await client.answer()
+
+    assert (there.status, here.status) == (404, 403)
 
 
 @pytest.mark.parametrize("name", BALANCERS)
