@@ -16,6 +16,7 @@ from bench import (
     leaks,
     ledger,
     overload,
+    restart,
     scrape,
     soak,
     store,
@@ -122,7 +123,15 @@ def _leaks(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: S
     )
 
 
-ZERO = frozenset({"ledger_wrong", "failover_failed", "trials_failed"}) | fleet.WRONG
+def _restart(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    return restart.measure(restart.QUICK if options.quick else restart.Plan(), upstream, say)
+
+
+ZERO = (
+    frozenset({"ledger_wrong", "failover_failed", "restart_failed", "trials_failed"}) | fleet.WRONG
+)
 """Figures that have to be 0."""
 GROUPS: Mapping[str, Group] = {
     "store": _store,
@@ -135,6 +144,7 @@ GROUPS: Mapping[str, Group] = {
     "scrape": _scrape,
     "fleet": _fleet,
     "leaks": _leaks,
+    "restart": _restart,
     "capacity": _capacity,
 }
 
