@@ -201,7 +201,7 @@ def _supervised(
         beside=beside,
     )
     ops = [one for one in (listeners.ops, listeners.inside) if one is not None]
-    pages = {"/metrics": instance.answer}
+    pages = {"/metrics": instance.answer, "/stats": instance.stats}
     try:
         return Supervisor(terms, duties, ops=ops, pages=pages, handed=handed).run()
     finally:

@@ -368,8 +368,20 @@ class Worker:
         """Those who read them there have shown who they are."""
         return {**self._pages(), "/health": self._health_in_detail}
 
-    def _health_in_detail(self) -> tuple[int, str, bytes]:
-        return self._overview(detail=True)
+    async def _health_in_detail(self) -> Said:
+        """What this worker knows, what all have done, and which there are."""
+        status, kind, body = self._overview(detail=True)
+        if self._ops is None:
+            return status, kind, body
+        from proxy.control import ops
+
+        content = orjson.loads(body)
+        try:
+            content["stats"] = orjson.loads(await ops.ask(self._ops, "/stats"))
+            content["workers"] = orjson.loads(await ops.ask(self._ops, "/health"))["workers"]
+        except OSError as error:
+            logger.warning("health of this worker alone, as the supervisor has none: %s", error)
+        return status, kind, orjson.dumps(content)
 
     def _index(self) -> tuple[int, str, bytes]:
         content = {"name": "headrace", "version": __version__, "endpoints": endpoints.paths()}

@@ -7,7 +7,7 @@ and no names; `detail` is for those who have shown who they are.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
@@ -86,22 +86,33 @@ def health(
 
 def stats(metrics: Metrics) -> dict[str, Any]:
     """What this worker has done since it began."""
-    statuses: Tally[str] = Tally()
+    requests: Tally[str] = Tally()
     column = metrics.requests.labels.index("status")
     for labels, counter in metrics.requests.children().items():
-        statuses[_outcome(labels[column])] += int(counter.value)
+        requests[labels[column]] += int(counter.value)
     tokens: Tally[str] = Tally()
     column = metrics.tokens.labels.index("type")
     for labels, counter in metrics.tokens.children().items():
         tokens[labels[column]] += int(counter.value)
+    inflight = sum(gauge.value for gauge in metrics.inflight.children().values())
+    return summed(requests, tokens, inflight)
+
+
+def summed(
+    requests: Mapping[str, float], tokens: Mapping[str, float], inflight: float
+) -> dict[str, Any]:
+    """The same from sums: of requests by status, of tokens by type, and how many requests are under way."""
+    statuses: Tally[str] = Tally()
+    for status, number in requests.items():
+        statuses[_outcome(status)] += int(number)
     return {
         "requests": statuses.total(),
         "succeeded": statuses["succeeded"],
         "failed": statuses["failed"],
         "refused": statuses["refused"],
         "client_gone": statuses["client_gone"],
-        "inflight": int(sum(gauge.value for gauge in metrics.inflight.children().values())),
-        "tokens": dict(tokens),
+        "inflight": int(inflight),
+        "tokens": {kind: int(number) for kind, number in tokens.items()},
     }
 
 

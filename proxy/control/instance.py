@@ -12,11 +12,16 @@ last, and is not waited for again until it has written others.
 from __future__ import annotations
 
 import os
+import re
 import select
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from time import perf_counter
 from typing import Any, Final
 
+import orjson
+
+from proxy.control import health
 from proxy.control.exposition import CONTENT_TYPE
 from proxy.control.page import Kept, Page
 from proxy.control.publishing import Publisher, heard, tell
@@ -24,7 +29,7 @@ from proxy.control.sheets import Numbers, Sheets
 from proxy.core.berths import number_of
 from proxy.core.clock import monotonic
 from proxy.core.metrics_beside import Supervision
-from proxy.core.series import Registry
+from proxy.core.series import Kind, Registry
 
 PATIENCE: Final = 0.1
 """Seconds for all of them together to answer."""
@@ -125,6 +130,38 @@ class Instance:
         page = self._page.render(workers, self._kept, beside)
         self.metrics.page.observe(perf_counter() - begun)
         return page
+
+    def sums(self, family: str, label: str) -> dict[str, float]:
+        """What a family of counters or gauges counts by the values of one label, over all processes, dead ones too."""
+        numbers = list(filter(None, map(self._sheets.read, (_OWN, *self._seats.values()))))
+        while self._sheets.look():
+            pass
+        catalogue = self._sheets.catalogue
+        declared = catalogue.families.get(family)
+        if declared is None:
+            return {}
+        gauge = declared.kind is Kind.GAUGE
+        lanes = [one.levels if gauge else one.totals for one in numbers]
+        lanes += [] if gauge else [self._kept.totals]
+        value = re.compile(rf'[{{,]{label}="([^"]*)"')
+        found: dict[str, float] = {}
+        for text, place in catalogue.series[family].items():
+            said = value.search(text)
+            name = said[1] if said else ""
+            for lane in lanes:
+                if place.number < len(lane) and not isnan(lane[place.number]):
+                    found[name] = found.get(name, 0.0) + lane[place.number]
+        return found
+
+    def stats(self) -> tuple[int, str, bytes]:
+        """What all workers have done since the start, as JSON: what a health page says of one of them."""
+        self._ask()
+        content = health.summed(
+            self.sums("headrace_requests_total", "status"),
+            self.sums("headrace_tokens_total", "type"),
+            sum(self.sums("headrace_inflight_requests", "route").values()),
+        )
+        return 200, "application/json; charset=utf-8", orjson.dumps(content)
 
     def answer(self) -> tuple[int, str, bytes]:
         """The page as (status, content type, body)."""

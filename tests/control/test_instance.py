@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import orjson
 import pytest
 
 from proxy.control import instance as module
@@ -187,3 +188,29 @@ def test_a_death_of_somebody_without_a_seat_is_counted(instance: Instance) -> No
     instance.died("9", "exit")
 
     assert value(instance, "headrace_process_ends_total", process="9", reason="exit") == 1
+
+
+def test_sums_are_of_all_processes_those_that_died_too(instance: Instance) -> None:
+    def serving(ok: int, inflight: int) -> Registry:
+        registry = Registry()
+        family = registry.counter("headrace_requests_total", "help", ("route", "status"))
+        family.child("/v1", "200").inc(ok)
+        family.child("/v2", "503").inc()
+        gauge = registry.gauge("headrace_inflight_requests", "help", ("route",))
+        gauge.child("/v1").set(inflight)
+        tokens = registry.counter("headrace_tokens_total", "help", ("type",))
+        tokens.child("input").inc(7)
+        return registry
+
+    instance.seat("0", serving(5, 2)).publish()
+    instance.seat("1", serving(3, 1)).publish()
+    instance.died("1", "crash")
+
+    assert instance.sums("headrace_requests_total", "status") == {"200": 8, "503": 2}
+    assert instance.sums("headrace_inflight_requests", "route") == {"/v1": 2}
+    assert instance.sums("unknown", "x") == {}
+    status, kind, body = instance.stats()
+    assert (status, kind) == (200, "application/json; charset=utf-8")
+    content = orjson.loads(body)
+    assert (content["requests"], content["succeeded"], content["failed"]) == (10, 8, 2)
+    assert (content["inflight"], content["tokens"]) == (2, {"input": 14})

@@ -112,6 +112,12 @@ async def test_one_page_for_all_whoever_is_asked(instance: Instance) -> None:
         assert b'process_open_fds{process="shipper"}' in page
         assert b'process_open_fds{process="supervisor"}' in page
 
+    health = orjson.loads(await get(instance.port("admin"), "/health", instance.token))
+    assert health["stats"]["requests"] == 12
+    assert [worker["stage"] for worker in health["workers"]] == ["ready", "ready"]
+    alone = [await get(api, "/metrics/worker") for _ in range(2)]
+    assert all(total(page, "headrace_worker_up") == 1 for page in alone)
+
     # One worker is killed: what it had counted stays.
     async with asyncio.timeout(PATIENCE):
         first, *_ = instance.workers()
