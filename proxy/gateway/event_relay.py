@@ -244,10 +244,13 @@ class EventRelay(Relay):
         """What follows the terminal event: comments and blank lines pass; anything else reaches nobody, and whoever sends it
         is not asked again on this connection."""
         if not self.late:
-            lines = _LINE_END.split(self.held + data)
-            if all(line.startswith(b":") or _DONE.startswith(line) for line in lines):
-                self.held = lines[-1]
-                self._write(data)
+            data = self.held + data
+            *lines, last = _LINE_END.split(data)
+            if all(not line or line.startswith(b":") or line == _DONE for line in lines) and (
+                last.startswith(b":") or _DONE.startswith(last)
+            ):
+                self._write(data.removesuffix(last))
+                self.held = last
                 return
             if (
                 self.upstream.consumer is self
@@ -260,7 +263,7 @@ class EventRelay(Relay):
 
     def end(self) -> None:
         """The message ended: whole if the protocol said so, with the terminal event added if only that is missing."""
-        if self.held:
+        if self.held and not self.over:
             self._end_of_held()
             if self.done.done():
                 return

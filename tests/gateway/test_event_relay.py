@@ -557,6 +557,29 @@ def test_the_error_of_a_response_has_the_next_number(loop: asyncio.AbstractEvent
     rig.close()
 
 
+@pytest.mark.parametrize("name", ["chat", "responses", "messages"])
+@pytest.mark.parametrize("comment", [b"", b": bye\n\n"])
+def test_nothing_behind_the_terminal_event_is_passed_on_wherever_the_cut(
+    name: str, comment: bytes, loop: asyncio.AbstractEventLoop
+) -> None:
+    stream = STREAMS[name]
+    late = stream.content[0]
+    data = stream.end + comment + late
+    for at in range(len(data)):
+        rig = Rig(loop, name)
+        rig.feed(CHUNKED, chunk(stream.begun))
+        rig.feed(chunk(b"".join((*stream.content[3:], stream.finish))))
+        rig.feed(chunk(data[:at]))
+        rig.feed(chunk(data[at:]), LAST_CHUNK)
+
+        # Of a comment that comes in one read with what is dropped the rest is lost with it.
+        assert rig.body.startswith(stream.whole), at
+        assert (stream.whole + comment).startswith(rig.body), at
+        assert rig.complete
+        assert rig.relay.reason is End.DONE
+        rig.close()
+
+
 def test_http_1_0_gets_no_chunks_and_the_error_before_the_close(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
