@@ -40,6 +40,14 @@ _FALLBACKS = {
     "content_policy_fallbacks": "fallbacks_content",
 }
 _REDIS = ("redis_host", "redis_port", "redis_password", "redis_url")
+_BESIDE = {
+    "finetune_settings": "openai.other among the dialects of a provider",
+    "files_settings": "openai.other among the dialects of a provider",
+    "vector_store_registry": "openai.other among the dialects of a provider",
+    "guardrails": "a proxy behind or before this one",
+    "credential_list": "credentials of the providers",
+    "mcp_servers": "mcp",
+}
 _SAME = frozenset(
     (
         "enable_pre_call_checks",
@@ -144,6 +152,9 @@ def translate(sheet: Sheet, content: dict[str, Any]) -> dict[str, Any]:
             elif name in _NEAREST:
                 section.leave(name, f"not here; the nearest is: {_NEAREST[name]}")
         section.done()
+    for name in top.left():
+        if name in _BESIDE:
+            top.leave(name, f"not here; the nearest is: {_BESIDE[name]}")
     top.done()
     return translated
 

@@ -108,11 +108,8 @@ class Models:
             )
             return
         public = str(name.value)
-        if "*" in public[:-1] or public == "*":
-            self._sheet.warn(
-                name.origin,
-                "left out: a wildcard has a beginning and one * at its end here, and a provider: openai/*",
-            )
+        if "*" in public[:-1]:
+            self._sheet.warn(name.origin, "left out: a name has one * at most here, at its end")
             return
         place = self._provider(params, upstream)
         if place is None:
@@ -149,6 +146,11 @@ class Models:
         elif not slash:
             rest = written
             prefix = next(word for start, word in _WITHOUT_PREFIX if written.startswith(start))
+        if not rest or written == "*":
+            self._sheet.warn(
+                upstream.origin, "left out: it names no model of a provider, as openai/* does"
+            )
+            return None
         preset = vendors.preset(prefix.removeprefix("text-completion-"))
         if preset is None:
             if base is None:

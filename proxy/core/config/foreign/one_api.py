@@ -7,6 +7,7 @@ github.com/QuantumNous/new-api: model/channel.go, constant/channel.go.)
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from proxy.core.config.foreign import vendors
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Own, Said, spread
+from proxy.core.config.foreign.tree import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +47,7 @@ TYPES: Mapping[str, Mapping[int, str]] = {
         36: "deepseek",
         39: "together",
         40: "volcengine",
+        44: "siliconflow",
         45: "xai",
         50: "",
     },
@@ -86,9 +89,7 @@ _NEAREST = {
     "settings": "fields of the provider",
     "system_prompt": "nothing: prompts are the client's",
     "status_code_mapping": "what each cause of failure permits is a table, docs/routing.md",
-    "channel_info": "credentials, which all are used",
     "openai_organization": "headers of the provider: openai-organization",
-    "remark": "note of the provider",
 }
 _NEW_ONLY = frozenset(("auto_ban", "setting", "settings", "tag", "param_override", "channel_info"))
 
@@ -144,15 +145,16 @@ class _Channels:
 
     def take(self, given: Given, priority: Any) -> None:
         """One channel."""
-        block = self._provider(given)
+        name = given.text("name") or given.text("id")
+        given.take("id")
+        label = "channel" if name is None else str(name.value)
+        block = self._provider(given, label)
         names = given.text("models")
         mapping = self._json(given, "model_mapping")
         overrides = self._json(given, "param_override")
         weight = given.whole("weight")
-        name = given.text("name") or given.text("id")
-        given.take("id")
         for field in given.left():
-            if field in _LEFT:
+            if field in _LEFT or (field == "channel_info" and not self._has_states(given)):
                 given.take(field)
             elif field in _NEAREST and _says(given.take(field)):
                 message = f"not here; the nearest is: {_NEAREST[field]}"
@@ -160,7 +162,6 @@ class _Channels:
         given.done()
         if block is None or names is None:
             return
-        label = "channel" if name is None else str(name.value)
         provider = names.as_(self._pool.named(label, {**block, "param_overrides": overrides}))
         for public in dict.fromkeys(part.strip() for part in str(names.value).split(",")):
             if not public:
@@ -176,7 +177,17 @@ class _Channels:
                 }
             )
 
-    def _provider(self, given: Given) -> dict[str, Any] | None:
+    def _has_states(self, given: Given) -> bool:
+        """Whether some of several keys are off: all of them are used here."""
+        info = given.take("channel_info")
+        states = info.get("multi_key_status_list") if isinstance(info, dict) else None
+        if states:
+            self._sheet.warn(
+                given.origin("channel_info"), "all keys are used here: take out those that are off"
+            )
+        return False
+
+    def _provider(self, given: Given, label: str) -> dict[str, Any] | None:
         kind, url = given.whole("type"), given.text("base_url")
         keys, status = given.text("key"), given.whole("status", ENABLED)
         if kind is None:
@@ -200,13 +211,28 @@ class _Channels:
             "base_url": url,
             **({} if url is None else vendors.allowances(str(url.value))),
             "enabled": None if status is None else status.as_(status.value == ENABLED),
-            "credentials": self._keys(keys),
+            "note": given.text("remark"),
+            "credentials": self._keys(given, keys, label),
+            "headers": self._headers(given),
         }
 
-    def _keys(self, said: Said | None) -> list[Said]:
-        """One a line, or a JSON list."""
+    def _headers(self, given: Given) -> dict[str, Any]:
+        """Those of New API that are the same for all requests."""
+        found = self._json(given, "header_override")
+        for name in list(found):
+            if not isinstance(found[name], Said) or "{" in str(found[name].value):
+                del found[name]
+                message = f"{name} is left out: a header is the same for all requests here"
+                self._sheet.warn(given.origin("header_override"), message)
+        return found
+
+    def _keys(self, given: Given, said: Said | None, label: str) -> list[Said]:
+        """One a line, or a JSON list. A list of channels usually has none: then it is a variable to be set."""
         if said is None:
-            return []
+            variable = "CHANNEL_KEY_" + re.sub(r"[^A-Z0-9]+", "_", label.upper()).strip("_")
+            origin = given.origin("key")
+            self._sheet.warn(origin, f"the key is not in the file: set {variable}")
+            return [Said(Reference(f"${{{variable}}}"), origin)]
         text = str(said.value)
         listed = text.splitlines()
         if text.startswith("["):

@@ -5,8 +5,8 @@
     conditional   rules that lead to other models
     single        the first
 
-A tree has no names for clients to ask for, so it serves every model by the name it was asked for (`*`), or the one
-name that `override_params.model` gives it. (portkey.ai/docs: product/ai-gateway/configs, api-reference/config-object.)
+A tree has no names for clients to ask for, so it is the model `*`: whatever is asked for, by the name it was asked for or
+by the one that `override_params.model` gives it. (portkey.ai/docs: product/ai-gateway/configs, api-reference/config-object.)
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from proxy.core.config.foreign.source import Sheet
 
 NAME = "Portkey"
-MODEL = "portkey/"
-"""A wildcard needs a beginning: `portkey/gpt-4o` asks the config for gpt-4o."""
+MODEL = "*"
 _KNOWN = frozenset(("strategy", "targets", "provider", "virtual_key", "retry", "cache"))
 _NEAREST = {
     "on_status_codes": "what each cause of failure permits is a table, docs/routing.md",
@@ -105,7 +104,7 @@ class _Tree:
         else:
             first = self.models[names[str(usually.value)]]
             kept = [rule for rule in rules if rule is not None]
-            self.models[f"{MODEL}*"] = {**first, "rules": kept}
+            self.models[MODEL] = {**first, "rules": kept}
         self._left(strategy)
 
     def _rule(self, given: Given, names: dict[str, str]) -> dict[str, Any] | None:
@@ -289,10 +288,7 @@ class _Tree:
         names = {one["model"].value for one in deployments}
         if len(names) == 1 and "*" not in names:
             return str(names.pop())
-        if "*" in names and len(names) == 1:
-            return f"{MODEL}*"
-        # A wildcard's deployments may have names of their own, too.
-        return f"{MODEL}*"
+        return MODEL
 
     def _left(self, given: Given) -> None:
         for name in given.left():

@@ -55,6 +55,8 @@ general_settings:
   global_max_parallel_requests: 50
 environment_variables:
   REDIS_HOST: cache.example
+files_settings: [{custom_llm_provider: openai}]
+odd: 1
 """
 VARIABLES = {
     "OPENAI_KEY": "sk-one",
@@ -123,6 +125,8 @@ def test_what_has_no_equal_is_named_with_the_nearest(found: Foreign) -> None:
         "litellm_settings.cache_params.mode",
         "litellm_settings.telemetry",
         "general_settings.alerting",
+        "files_settings",
+        "odd",
     }
     assert "docs/routing.md" in named["router_settings.retry_policy"]
     assert "circles" in named["litellm_settings.default_fallbacks[0]"]

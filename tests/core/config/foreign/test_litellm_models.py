@@ -5,8 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from proxy.core.config import parse
 from proxy.core.config.foreign import Foreign
 from proxy.core.config.foreign.tree import Reference
+from proxy.gateway.routing import resolve
+from proxy.state.snapshot import compile_snapshot
 from tests.core.config.foreign.examples import plain, translated, warned
 
 
@@ -46,6 +49,15 @@ def test_the_beginning_of_a_model_is_its_provider(
 
     assert provider(found)["preset"] == preset
     assert deployment(found)["model"] == model
+
+
+def test_everything_may_go_to_one_provider() -> None:
+    found = entry("*", model="openai/*", api_key="k")
+
+    assert plain(found.tree)["models"]["*"]["deployments"] == [{"provider": "openai", "model": "*"}]
+    snapshot = compile_snapshot(parse(found.yaml(), env={}).config)
+    model, matched = resolve(snapshot, "gpt-4o")
+    assert (model.name, matched) == ("*", "gpt-4o")
 
 
 def test_with_an_address_of_its_own_it_is_any_server_that_speaks_so() -> None:
@@ -136,7 +148,8 @@ def test_headers_may_refer_to_variables() -> None:
 @pytest.mark.parametrize(
     ("name", "params", "path"),
     [
-        ("*", {"model": "*"}, "model_list[0].model_name"),
+        ("*", {"model": "*"}, "model_list[0].litellm_params.model"),
+        ("m", {"model": "azure/"}, "model_list[0].litellm_params.model"),
         ("a*b", {"model": "openai/x"}, "model_list[0].model_name"),
         ("m", {}, "model_list[0].model_name"),
         ("m", {"model": "vertex/x"}, "model_list[0].litellm_params.model"),

@@ -8,6 +8,7 @@ import pytest
 from proxy.core.config import parse
 from proxy.core.config.foreign import Foreign, read_as
 from proxy.core.config.foreign.one_api import NAME, NEWER, TYPES, channels, recognised
+from proxy.core.config.foreign.tree import Reference
 from proxy.core.config.presets import presets
 from tests.core.config.foreign.examples import plain, translated, warned
 
@@ -134,6 +135,9 @@ def test_what_has_no_equal_is_named() -> None:
             "key": '["a"',
             "param_override": '{"temperature": 0, "a": {"b": 1}}',
             "setting": "",
+            "remark": "ours",
+            "channel_info": {"is_multi_key": True, "multi_key_status_list": {"1": 2}},
+            "header_override": '{"x-a": "1", "x-b": "{api_key}"}',
         }
     )
 
@@ -144,9 +148,22 @@ def test_what_has_no_equal_is_named() -> None:
         "odd",
         "model_mapping",
         "key",
+        "channel_info",
+        "header_override",
     }
     provider = plain(found.tree)["providers"]["main"]
     assert provider["param_overrides"] == {"temperature": 0, "a": {"b": 1}}
+    assert provider["headers"] == {"x-a": "1"}
+    assert provider["note"] == "ours"
+
+
+def test_a_list_without_keys_has_variables_in_their_place() -> None:
+    found = export({"key": "", "name": "main (eu)", "channel_info": {"is_multi_key": False}})
+
+    credentials = plain(found.tree)["providers"]["main (eu)"]["credentials"]
+    assert credentials == [Reference("${CHANNEL_KEY_MAIN_EU}")]
+    assert "CHANNEL_KEY_MAIN_EU" in warned(found)["[0].key"]
+    assert len(warned(found)) == 1
 
 
 def test_keys_may_be_a_list_and_a_weight_nothing() -> None:

@@ -30,7 +30,7 @@ def test_one_provider_serves_every_model_by_its_name() -> None:
     found = config(**target(retry={"attempts": 4}, request_timeout=2500))
 
     assert plain(found.tree)["models"] == {
-        "portkey/*": {
+        "*": {
             "deployments": [
                 {
                     "provider": "openai",
@@ -81,7 +81,7 @@ def test_a_tree_is_flattened_and_what_is_said_above_holds_below() -> None:
     )
 
     assert places(found) == [("openai", 1, 750), ("azure-openai", 1, 250), ("anthropic", 2, 1000)]
-    first, second, third = plain(found.tree)["models"]["portkey/*"]["deployments"]
+    first, second, third = plain(found.tree)["models"]["*"]["deployments"]
     assert (first["model"], second["model"], third["model"]) == ("big", "big", "other")
     assert first["param_overrides"] == {"temperature": 0}
     assert third["param_overrides"] == {"temperature": 0}
@@ -120,8 +120,8 @@ def test_conditions_are_rules() -> None:
     # `provider` and `name` are two fields of a target.
     models = plain(found.tree)["models"]
 
-    assert models.keys() == {"best", "cheap/*", "portkey/*"}
-    assert models["portkey/*"]["rules"] == [
+    assert models.keys() == {"best", "cheap/*", "*"}
+    assert models["*"]["rules"] == [
         {"when": {"metadata": {"plan": ["paid"]}}, "use": "best"},
         {"when": {"metadata": {"plan": ["a", "b"]}}, "use": "best"},
     ]
@@ -129,13 +129,13 @@ def test_conditions_are_rules() -> None:
         f"strategy.conditions[{at}].{field}"
         for at, field in ((2, "query"), (3, "query"), (4, "then"), (5, "then"))
     ]
-    assert parse(found.yaml(), env={}).config.models["portkey/*"].rules[0].use == "best"
+    assert parse(found.yaml(), env={}).config.models["*"].rules[0].use == "best"
 
 
 def test_the_cache_is_the_model_s() -> None:
     found = config(cache={"mode": "semantic", "max_age": 60}, **target())
 
-    assert plain(found.tree)["models"]["portkey/*"]["cache"] == {"ttl": 60, "requests": "all"}
+    assert plain(found.tree)["models"]["*"]["cache"] == {"ttl": 60, "requests": "all"}
     assert "cache.mode" in warned(found)
 
 
