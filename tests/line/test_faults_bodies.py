@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from proxy.gateway import event_relay
 from proxy.upstream import connection
 from tests.line.asking import (
     CHAT,
@@ -354,9 +355,15 @@ async def test_c25_what_says_nothing_may_follow(tmp_path: Path, name: str, late:
 
 
 @once
-async def test_c25_talk_without_end_is_cut(tmp_path: Path, name: str) -> None:
+async def test_c25_talk_without_end_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(event_relay, "AFTER_FINISH", 60.0)  # it is how much, not how long
     late = LATE * 50
-    async with talking(tmp_path, name, late, endless=True) as (_, proxy, client):
+    async with (
+        asyncio.timeout(10),
+        talking(tmp_path, name, late, endless=True) as (_, proxy, client),
+    ):
         assert await client.reader.readuntil(LAST_CHUNK) == b"\r\n" + LAST_CHUNK
 
         assert proxy.metric("headrace_stream_terminations_total", reason="done") == 1
