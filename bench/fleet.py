@@ -307,7 +307,7 @@ async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Fi
     until = monotonic() + plan.minutes * 60
     killed: list[tuple[float, float]] = []
     led: list[float] = []
-    for host in itertools.cycle(standing.hosts):
+    for host in itertools.cycle(await _leader_first(standing)):
         await asyncio.sleep(plan.every / 4)
         began = monotonic()
         was_leader = await asyncio.to_thread(host.number, "headrace_leader") > 0
@@ -335,6 +335,21 @@ async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Fi
     if led:
         figures.append(Figure("fleet_leader", "until another host led, at most", max(led), "s"))
     return figures
+
+
+async def _leader_first(standing: Fleet) -> list[Host]:
+    """Once there is one. Raises PeerError."""
+    until = monotonic() + SETTLE_S
+    while True:
+        leads = {
+            host.name: await asyncio.to_thread(host.number, "headrace_leader")
+            for host in standing.hosts
+        }
+        if any(leads.values()):
+            return sorted(standing.hosts, key=lambda host: -leads[host.name])
+        if monotonic() > until:
+            raise PeerError("no host leads")
+        await asyncio.sleep(LOOK)
 
 
 async def _next_leader(standing: Fleet, dead: Host) -> float:

@@ -58,6 +58,10 @@ def test_only_what_a_killed_host_was_at_fails(figures: dict[str, float]) -> None
     assert figures["fleet_wrong"] == 0
 
 
+def test_another_host_leads_when_the_leader_is_killed(figures: dict[str, float]) -> None:
+    assert figures["fleet_leader"] > 0
+
+
 def test_the_books_are_complete_once_the_dead_live_again(figures: dict[str, float]) -> None:
     assert figures["fleet_rows"] >= figures["fleet_requests"] - figures["fleet_hit"]
     assert figures["fleet_unknown"] >= 1
