@@ -53,7 +53,7 @@ class Publisher:
         self._counts, self._totals, self._levels = array("q"), array("d"), array("d")
         self._columns: list[_Column] = []
         self._declared: Sequence[Entry] = ()
-        self._ill = False
+        self._ill = self._full = False
 
     async def keep(self, asked: int, answers: int) -> None:
         """Until cancelled: copy now, whenever a byte comes through the pipe `asked`, and now and then. Each time a byte goes
@@ -135,6 +135,9 @@ class Publisher:
             yield
         for begin in range(0, len(wanted), SLICE):
             if not sheets.add(wanted[begin : begin + SLICE]):
+                if sheets.full and not self._full:
+                    self._full = True
+                    logger.error("there are too many series: those that are new are not shown")
                 return
             yield
         self._declared = ()

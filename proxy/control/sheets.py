@@ -95,6 +95,12 @@ class Sheets:
             self.catalogue.learn(entry)
         return True
 
+    @property
+    def full(self) -> bool:
+        """There are no more places."""
+        catalogue = self.catalogue
+        return catalogue.counts + catalogue.totals + catalogue.levels >= MOST
+
     def add(self, wanted: Sequence[Entry]) -> bool:
         """Have places for all of these. False: another process adds something just now, or there are too many.
 
@@ -107,10 +113,9 @@ class Sheets:
         try:
             while self.look():
                 pass
-            catalogue = self.catalogue
-            if catalogue.counts + catalogue.totals + catalogue.levels >= MOST:
+            if self.full:
                 return False
-            new = [entry for entry in wanted if not catalogue.knows(entry)]
+            new = [entry for entry in wanted if not self.catalogue.knows(entry)]
             if new:
                 body = _encoder.encode(new)
                 _write(self._fd, self._frame(body) + body, self._end)

@@ -1,8 +1,8 @@
 """Numbers that are counted while requests run, and read when somebody asks.
 
 A `Counter` is one attribute, a `Histogram` a list of integers: whoever counts holds the child itself and pays for an
-addition. Names, labels and text exist beside them and are touched twice: when a child is made and when a scrape asks
-for a `Snapshot`, which is plain data that can cross a process border and be added up with others.
+addition. Names, labels and text exist beside them and are touched twice: when a child is made, and when somebody asks for
+a `Snapshot`. How the numbers of several processes come together is a matter of `control.instance`.
 
 Label sets are closed. A family makes at most `cap` children; whatever comes after that is counted under the label
 value `other`, so nothing a client sends can make the number of series grow.

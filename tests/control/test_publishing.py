@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.control import publishing
+from proxy.control import sheets as module
 from proxy.control.publishing import Publisher, heard, tell
 from proxy.control.sheets import Sheets
 from proxy.core import tasks
@@ -211,6 +212,27 @@ def test_no_memory_is_said_once(
     ]
     publisher.publish()
     assert number(sheets, "c_total") == 1
+
+
+def test_too_many_series_are_said_once_and_the_others_stay(
+    sheets: Sheets, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "MOST", 2)
+    registry = Registry()
+    family = registry.counter("c_total", "help", ("a",))
+    publisher = Publisher(registry, sheets, 0)
+    for name in ("1", "2"):
+        family.child(name).inc()
+    publisher.publish()
+    family.child("3").inc()
+    family.child("1").inc()
+
+    for _ in range(3):
+        publisher.publish()
+
+    assert number(sheets, "c_total", '{a="1"}') == 2
+    assert number(sheets, "c_total", '{a="3"}') is None
+    assert len([one for one in caplog.records if "too many series" in one.message]) == 1
 
 
 async def test_whoever_asks_is_answered(sheets: Sheets, pipe: tuple[int, int]) -> None:
