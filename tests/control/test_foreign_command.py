@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy import commands
 from proxy.control import foreign_command
-from proxy.core.config import parse
+from proxy.core.config import foreign, parse
 
 LITELLM = """
 model_list:
@@ -135,6 +136,10 @@ def test_standard_input_is_read_where_its_program_is_named(
 
     assert code == 0
     assert "made of - (LiteLLM)" in printed
+
+
+def test_every_program_has_its_word_on_the_command_line() -> None:
+    assert tuple(foreign.WORDS) == commands.PROGRAMS
 
 
 def test_a_file_of_another_program_than_named_is_refused(

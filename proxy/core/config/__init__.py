@@ -6,6 +6,7 @@
     fields       what both are written in               explain      the schema's errors in words
     checks       errors that span several values        remarks      warnings
     loading      the order of all that                  report       check, schema
+    foreign      configurations of other programs
 
 Nothing on the data path imports this package: it brings pydantic and PyYAML. `proxy.state.snapshot` compiles a
 `Config` into plain values.

@@ -45,7 +45,7 @@ def sections(
                 "host": at,
                 "port": port,
                 "token": token,
-                "username": username if password is not None else None,
+                "username": username,
                 "password": password,
             },
             "secrets": secrets,
@@ -69,6 +69,7 @@ def sections(
         "admin": {
             "host": host,
             "port": port,
+            "username": username,
             "anonymous": Said(True, None, "as there: management calls need no credential"),
         },
         "secrets": secrets,

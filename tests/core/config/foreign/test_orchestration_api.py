@@ -45,6 +45,14 @@ def test_each_field_has_its_place() -> None:
     }
 
 
+def test_without_a_password_nobody_is_asked_and_nobody_else_is_let_in() -> None:
+    found = tree(
+        APPSETTINGS, OrchestrationApi__Auth__Password="", OrchestrationApi__Server__Host="::1"
+    )
+
+    assert found["admin"] == {"host": "::1", "port": 5055, "username": "root", "anonymous": True}
+
+
 def test_what_is_left_out_is_as_it_is_there() -> None:
     found = tree('{"OrchestrationApi": {}}')
 
