@@ -1,4 +1,4 @@
-"""The log of a running proxy: it holds nobody up, and follows the configuration in every worker."""
+"""The log of a running proxy: it holds nobody up, and follows the configuration in every worker (fault row F14)."""
 
 from __future__ import annotations
 
