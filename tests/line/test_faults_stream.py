@@ -529,17 +529,37 @@ async def test_c7_comments_are_no_content(tmp_path: Path, name: str, alternative
 
 
 @every_dialect
-@pytest.mark.parametrize("pace", ["", "d1-"], ids=["at once", "one by one"])
-async def test_c10_invalid_utf8_passes_unchanged(
-    sim: Simulator, tmp_path: Path, name: str, pace: str
-) -> None:
-    async with row(sim, tmp_path, f"n8-{pace}bad_utf8") as here:
+async def test_c10_invalid_utf8_passes_unchanged(sim: Simulator, tmp_path: Path, name: str) -> None:
+    async with row(sim, tmp_path, "n8-bad_utf8") as here:
         answer = await DIALECTS[name].ask(here.proxy, stream=True)
 
         assert_good(DIALECTS[name], answer, stream=True)
         assert b"\xff\xfe \xc3( \xe6\xb0" in answer.body
         assert "\ufffd".encode() not in answer.body
         assert here.proxy.metric("headrace_tokens_total", type="output") == 8
+
+
+@every_dialect
+async def test_c10_invalid_utf8_in_a_read_of_its_own_passes_unchanged(
+    tmp_path: Path, name: str
+) -> None:
+    stream = STREAMS[name]
+    odd = stream.content[3].replace("\u0301".encode(), b"\xff\xfe \xc3( \xe6\xb0")
+    odd = odd.replace("🌊".encode(), b"\xff")
+    rest = chunk(b"".join(stream.content[4:]) + stream.finish + stream.end) + LAST_CHUNK
+    async with (
+        asyncio.timeout(5),
+        staged(tmp_path, CHUNKED + chunk(stream.begun), chunk(odd), rest) as (stage, proxy),
+    ):
+        client = await proxy.raw()
+        client.send(question(DIALECTS[name]))
+        await client.reader.readuntil(stream.content[2])
+        stage.go.release()
+        assert b"\xff" in odd
+        await client.reader.readuntil(odd)
+        stage.go.release()
+        await client.reader.readuntil(stream.end)
+        assert_counted(proxy, "done", whole=True)
 
 
 @every_dialect
