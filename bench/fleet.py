@@ -23,7 +23,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bench import ledger
-from bench.hosts import HEADS, fleet
+from bench.fleet_crowd import LOOK, SETTLE_S, SHORT, Crowd, books, by_death
+from bench.hosts import fleet
 from bench.peers import PATH, PeerError, workdir
 from bench.store import Figure
 
@@ -35,11 +36,8 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
-SHORT, STREAM = "sim-n16-d0-f0-s4", "sim-n40-d20-f0-s4"
 COST = 12 + 16
 """Micro-dollars of an answer of SHORT: 12 tokens asked, 16 answered, a dollar a million."""
-LOOK = 0.01
-SETTLE_S = 30.0
 PAUSE = 0.01
 
 
@@ -66,7 +64,7 @@ QUICK = Plan(
     minutes=0.0,
     clients=4,
     streams=4,
-    every=1.2,
+    every=0.4,
     objects=1,
     rpm=600,
     seconds=0.6,
@@ -81,19 +79,6 @@ WRONG = frozenset(
     for what in ("wrong", "open", "missing", "uncounted", "unbooked", "rate_over", "budget_over")
 )
 """Figures that have to be 0."""
-
-
-class Asked(Struct):
-    """One request of a client through the balancer."""
-
-    id: str
-    began: float
-    ended: float = 0.0
-    status: int = 0
-    """0: the connection ended before there was an answer."""
-    whole: bool = False
-    shed: bool = False
-    """Refused in good time, by a worker that could not keep up: this machine has too much to do."""
 
 
 def measure(
@@ -119,7 +104,7 @@ async def _all(plan: Plan, standing: Fleet, say: Say) -> list[Figure]:
     say("objects made on one host have been served by the other")
     found += await rate(standing, plan.rpm, plan.seconds)
     say("a rate has been drawn on through both")
-    crowd = Crowd(standing, plan)
+    crowd = Crowd(standing.front, plan.clients, plan.streams)
     found += await deaths(standing, crowd, plan, say)
     found += await budget(standing, plan.budget, plan.patience)
     say("a strict budget has been spent through both")
@@ -257,50 +242,6 @@ async def _status(
         return answer.status
 
 
-class Crowd:
-    """Clients that ask through the balancer, one request after the other each, and remember what came of it."""
-
-    def __init__(self, standing: Fleet, plan: Plan) -> None:
-        self.asked: list[Asked] = []
-        self._front = standing.front
-        self._plan = plan
-        self._numbers = itertools.count()
-        self._over = asyncio.Event()
-
-    async def run(self) -> None:
-        """Until `end` is called, and what is under way then is over."""
-        models = [SHORT] * self._plan.clients + [STREAM] * self._plan.streams
-        connector = aiohttp.TCPConnector(ssl=self._front.trust, limit=0)
-        async with aiohttp.ClientSession(connector=connector) as session:
-            await asyncio.gather(*(self._client(session, model) for model in models))
-
-    def end(self) -> None:
-        """Nobody asks anything new."""
-        self._over.set()
-
-    async def _client(self, session: aiohttp.ClientSession, model: str) -> None:
-        while not self._over.is_set():
-            one = Asked(f"fleet-{next(self._numbers)}", monotonic())
-            self.asked.append(one)
-            body = {"model": model, "stream": model == STREAM, "messages": []}
-            try:
-                async with session.post(
-                    self._front.url + PATH,
-                    data=msgspec.json.encode(body),
-                    headers={**HEADS, "x-request-id": one.id},
-                ) as answer:
-                    one.status = answer.status
-                    content = await answer.read()
-                one.shed = one.status == 503 and b'"gateway_overloaded"' in content
-                one.whole = one.status == 200 and (
-                    model != STREAM or content.endswith(b"data: [DONE]\n\n")
-                )
-            except aiohttp.ClientError:
-                pass
-            one.ended = monotonic()
-            await asyncio.sleep(0.05)
-
-
 async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Figure]:
     """Kill a host and start it again, in turn; how many requests failed by it, and how many that began when it was over."""
     running = asyncio.ensure_future(crowd.run())
@@ -309,6 +250,7 @@ async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Fi
     led: list[float] = []
     for host in itertools.cycle(await _leader_first(standing)):
         await asyncio.sleep(plan.every / 4)
+        await crowd.warm()
         began = monotonic()
         was_leader = await asyncio.to_thread(host.number, "headrace_leader") > 0
         await asyncio.to_thread(host.kill)
@@ -323,7 +265,7 @@ async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Fi
             break
     crowd.end()
     await running
-    hit, wrong = _by_death([one for one in crowd.asked if not one.shed], killed)
+    hit, wrong = by_death([one for one in crowd.asked if not one.shed], killed)
     shed = sum(one.shed for one in crowd.asked)
     figures = [
         Figure("fleet_requests", "requests through nginx", len(crowd.asked), ""),
@@ -361,46 +303,6 @@ async def _next_leader(standing: Fleet, dead: Host) -> float:
                 return monotonic() - began
         await asyncio.sleep(LOOK)
     raise PeerError("no host leads")
-
-
-def _by_death(asked: list[Asked], killed: list[tuple[float, float]]) -> tuple[int, int]:
-    """(failed requests that were under way while a host was killed, others that failed)"""
-    failed = [one for one in asked if not one.whole]
-    hit = sum(any(one.began <= dead and one.ended >= at for at, dead in killed) for one in failed)
-    return hit, len(failed) - hit
-
-
-async def books(standing: Fleet, crowd: Crowd) -> list[Figure]:
-    """What is missing in the database of what clients have, once what the dead left behind is shipped."""
-    began = monotonic()
-    while True:
-        ((open_,),) = await standing.rows("SELECT count(*) FROM requests WHERE phase < 3")
-        wrong = await _differences(standing, crowd)
-        if (not open_ and not wrong) or monotonic() - began > SETTLE_S:
-            break
-        await asyncio.sleep(0.1)
-    ((unknown,),) = await standing.rows("SELECT count(*) FROM requests WHERE outcome = 'unknown'")
-    ((rows, counted, micro, booked),) = await standing.rows(
-        "SELECT (SELECT count(*) FROM requests), (SELECT CAST(SUM(requests) AS BIGINT) FROM statistics WHERE span = 3600),"
-        " (SELECT CAST(COALESCE(SUM(cost), 0) AS BIGINT) FROM requests),"
-        " (SELECT CAST(SUM(cost) AS BIGINT) FROM statistics WHERE span = 3600)"
-    )
-    return [
-        Figure("fleet_rows", "requests in the database", rows, ""),
-        Figure("fleet_unknown", "of those, ended for a host that died", unknown, ""),
-        Figure("fleet_open", "WRONG: of those, not ended", open_, ""),
-        Figure("fleet_missing", "WRONG: whole at a client, not there once as such", wrong, ""),
-        Figure("fleet_uncounted", "WRONG: rows and sums differ by requests", abs(rows - counted), ""),
-        Figure("fleet_unbooked", "WRONG: rows and sums differ by micro-dollars", abs(micro - booked), ""),
-        Figure("fleet_settled", "until the books were complete", monotonic() - began, "s"),
-    ]  # fmt: skip
-
-
-async def _differences(standing: Fleet, crowd: Crowd) -> int:
-    rows = await standing.rows("SELECT rid, outcome FROM requests WHERE phase = 3")
-    there = Counter((rid.rpartition(":")[2], outcome) for rid, outcome in rows)
-    ids = Counter(rid.rpartition(":")[2] for rid, _ in rows)
-    return sum(there[(one.id, "ok")] != 1 or ids[one.id] != 1 for one in crowd.asked if one.whole)
 
 
 def scaled(plan: Plan, minutes: float | None) -> Plan:

@@ -53,7 +53,7 @@ def test_a_strict_budget_holds_over_both(figures: dict[str, float]) -> None:
 
 def test_only_what_a_killed_host_was_at_fails(figures: dict[str, float]) -> None:
     assert figures["fleet_killed"] >= 1
-    assert figures["fleet_requests"] > 50
+    assert figures["fleet_requests"] > QUICK.clients + QUICK.streams
     assert 0 < figures["fleet_hit"] <= QUICK.clients + QUICK.streams
     assert figures["fleet_wrong"] == 0
 
