@@ -33,7 +33,7 @@ async def keep(pool: UpstreamPool, providers: Callable[[], Iterable[Provider]]) 
     """Until cancelled. `providers`: those of the moment; of each `warm` connections are kept. Old ones are given up."""
     while True:
         for upstream in pool.upstreams():
-            upstream.drop_old(MAX_AGE - EVERY)
+            upstream.drop_old(MAX_AGE - EVERY - TIMEOUT)  # as long as until the next look, at most
         wanted = [provider for provider in providers() if provider.warm]
         await asyncio.gather(*(warm(pool.of(provider), provider.warm) for provider in wanted))
         await asyncio.sleep(EVERY)

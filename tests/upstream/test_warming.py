@@ -9,7 +9,7 @@ import pytest
 from proxy.core import tasks
 from proxy.core.clock import Hands
 from proxy.upstream import warming
-from proxy.upstream.pool import UpstreamPool
+from proxy.upstream.pool import MAX_AGE, UpstreamPool
 from proxy.upstream.warming import AGE, keep, warm
 from tests.line.harness import free_port, read_request, scripted, until
 from tests.upstream.places import OK, exchange, hello, provider, upstream
@@ -83,6 +83,19 @@ async def test_it_goes_on_and_follows_the_configuration(monkeypatch: pytest.Monk
         await until(lambda: [one.idle for one in pool.upstreams()] == [1])
         providers[:] = [provider(url, name="other", warm=2)]
         await until(lambda: [one.idle for one in pool.upstreams()] == [1, 2])
+        task.cancel()
+        await asyncio.wait({task})
+        await pool.close()
+
+
+async def test_old_connections_are_given_up_though_nobody_wants_any_warm(hands: Hands) -> None:
+    async with scripted(hello) as url:
+        pool = UpstreamPool()
+        one = pool.of(provider(url))
+        await exchange(one)
+        hands.advance(MAX_AGE)
+        task = tasks.spawn(keep(pool, list), name="warming")
+        await until(lambda: one.idle == 0)
         task.cancel()
         await asyncio.wait({task})
         await pool.close()
