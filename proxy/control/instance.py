@@ -3,7 +3,7 @@
     make      before any of them is forked
     seat      in one of them: from where it publishes what it counts
     died      in the supervisor, when one has ended: what it had counted is kept
-    page      in the supervisor, when somebody asks
+    answer    in the supervisor, when somebody asks for the page
 
 Whoever asks has each process asked for its newest numbers. One that does not answer in time counts with those it wrote
 last, and is not waited for again until it has written others.
@@ -20,6 +20,7 @@ from time import perf_counter
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from proxy.control import health
 from proxy.control.exposition import CONTENT_TYPE
@@ -58,6 +59,15 @@ class Seat:
         self._publisher.publish()
 
 
+class _Round(Struct):
+    """Of questions."""
+
+    asked: float
+    """By the monotonic clock."""
+    waiting: dict[str, int]
+    """Who has not answered, and the generation of the numbers that it has."""
+
+
 class Instance:
     """What the supervisor has of it; each process it forks inherits its part. Raises OSError when there is no memory."""
 
@@ -77,6 +87,7 @@ class Instance:
             self._sheets = Sheets(fd)
             *own, self._answers = pipes
             self._pipes = dict(zip(names, own, strict=True))
+        self._round: _Round | None = None
         self._silent: dict[str, int] = {}
         """Who did not answer, and which numbers were there."""
         self._kept = Kept()
@@ -112,11 +123,34 @@ class Instance:
             self._kept.add(numbers)
             self._sheets.clear(seat)
         self._silent.pop(name, None)
+        if self._round is not None:
+            self._round.waiting.pop(name, None)
+
+    def answer(self) -> tuple[int, str, bytes] | None:
+        """The page as (status, content type, body), once processes have answered, or PATIENCE is over; None: not yet."""
+        return (200, CONTENT_TYPE, self._write()) if self._settled() else None
+
+    def stats(self) -> tuple[int, str, bytes] | None:
+        """In the same way what all workers have done since the start, as JSON: what a health page says of one of them."""
+        if not self._settled():
+            return None
+        content = health.summed(
+            self.sums("headrace_requests_total", "status"),
+            self.sums("headrace_tokens_total", "type"),
+            sum(self.sums("headrace_inflight_requests", "route").values()),
+        )
+        return 200, "application/json; charset=utf-8", orjson.dumps(content)
 
     def page(self) -> bytes:
-        """All that is counted. Blocks for PATIENCE at most where a process does not answer, and a few milliseconds else."""
+        """The page, for whoever may wait for it."""
+        heard_ = select.poll()
+        heard_.register(self._answers[0], select.POLLIN)
+        while not self._settled():
+            heard_.poll(PATIENCE * 100)
+        return self._write()
+
+    def _write(self) -> bytes:
         begun = perf_counter()
-        self._ask()
         self._own.publish()
         own = self._sheets.read(_OWN)
         workers: list[Numbers] = []
@@ -153,20 +187,6 @@ class Instance:
                     found[name] = found.get(name, 0.0) + lane[place.number]
         return found
 
-    def stats(self) -> tuple[int, str, bytes]:
-        """What all workers have done since the start, as JSON: what a health page says of one of them."""
-        self._ask()
-        content = health.summed(
-            self.sums("headrace_requests_total", "status"),
-            self.sums("headrace_tokens_total", "type"),
-            sum(self.sums("headrace_inflight_requests", "route").values()),
-        )
-        return 200, "application/json; charset=utf-8", orjson.dumps(content)
-
-    def answer(self) -> tuple[int, str, bytes]:
-        """The page as (status, content type, body)."""
-        return 200, CONTENT_TYPE, self.page()
-
     def handed(self) -> dict[str, Any]:
         """What the program after this one goes on with: descriptors, and what those counted that are no more. This process
         is one of them from now on."""
@@ -193,8 +213,25 @@ class Instance:
                 os.close(end)
         self._sheets.close()
 
-    def _ask(self) -> None:
-        """Have those who have published before do it anew, as far as they do in time."""
+    def _settled(self) -> bool:
+        """Whether all who were asked have answered, or no more is to be waited for. Asks them, if they are not asked yet."""
+        heard(self._answers[0])
+        round_ = self._round
+        if round_ is None:
+            round_ = self._round = self._ask()
+        for name in list(round_.waiting):
+            round_.waiting[name], begun = self._sheets.newest(self._seats[name])
+            if begun >= round_.asked:
+                del round_.waiting[name]
+        if round_.waiting.items() - self._silent.items() and monotonic() < round_.asked + PATIENCE:
+            return False
+        for name in round_.waiting:
+            self.metrics.stale.child(self._labels[name]).inc()
+        self._silent, self._round = round_.waiting, None
+        return True
+
+    def _ask(self) -> _Round:
+        """Have all who have numbers begin to copy new ones."""
         asked = monotonic()
         waiting: dict[str, int] = {}
         for name, seat in self._seats.items():
@@ -202,20 +239,7 @@ class Instance:
             if generation:
                 waiting[name] = generation
                 tell(self._pipes[name][1])
-        known = self._silent
-        deadline = perf_counter() + PATIENCE
-        answers = select.poll()
-        answers.register(self._answers[0], select.POLLIN)
-        while waiting.items() - known.items() and (left := deadline - perf_counter()) > 0:
-            if answers.poll(left * 1000):
-                heard(self._answers[0])
-            for name in list(waiting):
-                waiting[name], begun = self._sheets.newest(self._seats[name])
-                if begun >= asked:
-                    del waiting[name]
-        for name in waiting:
-            self.metrics.stale.child(self._labels[name]).inc()
-        self._silent = waiting
+        return _Round(asked, waiting)
 
 
 def _pipe() -> tuple[int, int]:

@@ -39,7 +39,7 @@ class Supervision:
                 self.ends.child(process, reason)
         self.page = registry.histogram(
             "headrace_metrics_page_seconds",
-            "Time in which a page of metrics was made, with the waiting for processes to answer.",
+            "Time in which a page of metrics was made, without the waiting for processes to answer.",
             BATCH,
         ).child()
         self.stale = registry.counter(

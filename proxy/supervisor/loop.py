@@ -136,6 +136,7 @@ class Supervisor:
                 for key, mask in self._selector.select(self._pause()):
                     key.data(mask)
                 self._hear()
+                self._ops.again()
                 self._turn()
         finally:
             signal.set_wakeup_fd(-1)
@@ -146,7 +147,7 @@ class Supervisor:
             its.close()
 
     def _pause(self) -> float:
-        due = [self._tick, *self.staff.due()]
+        due = [self._tick, *self.staff.due(), *self._ops.due()]
         if self._shut is not None:
             due.append(self._shut)
         return max(min(due) - monotonic(), 0.0)

@@ -1,7 +1,7 @@
 """Pages of the whole instance, answered without any worker: is it alive, is it ready, what does it count?
 
-Not a web server: GET and HEAD from a table of pages, one request a connection, nothing that waits. It lives in the
-supervisor's one loop, so a page must not block, and whoever is slow is cut off.
+Not a web server: GET and HEAD from a table of pages, one request a connection. It lives in the supervisor's one loop, so a page
+must not block: one that has to wait for something says so, and is asked again. Whoever is slow is cut off.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from typing import Final
 
 from proxy.core.log import logger
 
-Page = Callable[[], tuple[int, str, bytes]]
-"""() to (status, content type, body)."""
+Said = tuple[int, str, bytes]
+"""Status, content type, body."""
+Page = Callable[[], Said | None]
+"""What a page is; None: that is not known yet."""
 
 HEAD: Final = 8192
 """Bytes of a request head, at most."""
 PATIENCE: Final = 5.0
 """Seconds for a request to come and its answer to go."""
+AGAIN: Final = 0.002
+"""Seconds until a page that was not known is asked for again."""
 MOST: Final = 64
 """Connections at a time; the oldest makes room."""
 TEXT: Final = "text/plain; charset=utf-8"
@@ -45,6 +49,8 @@ class Ops:
         self._listeners: list[socket.socket] = []
         self._open: dict[_Connection, None] = {}
         """Oldest first."""
+        self._waiting: dict[_Connection, Callable[[], bytes]] = {}
+        """Those whose page is not known yet. The selector does not look at them."""
 
     def listen(self, listener: socket.socket) -> None:
         """Answer on a socket that listens already."""
@@ -55,6 +61,17 @@ class Ops:
     def sockets(self) -> list[socket.socket]:
         """What a process forked from here has no use for."""
         return [*self._listeners, *(each.socket for each in self._open)]
+
+    def due(self) -> list[float]:
+        """When `again` is to be called."""
+        return [monotonic() + AGAIN] if self._waiting else []
+
+    def again(self) -> None:
+        """Answer those who wait, as far as that is possible by now."""
+        for connection, answer in list(self._waiting.items()):
+            if said := answer():
+                del self._waiting[connection]
+                self._begin(connection, said)
 
     def tick(self) -> None:
         """Now and then: cut off who is slow."""
@@ -90,41 +107,56 @@ class Ops:
             if mask & selectors.EVENT_READ and not connection.answer:
                 if not connection.read():
                     return
-                connection.answer = self._answer(bytes(connection.head))
-                self._selector.modify(
-                    connection.socket,
-                    selectors.EVENT_WRITE,
-                    lambda mask: self._turn(connection, mask),
-                )
+                self._selector.unregister(connection.socket)
+                answer = self._answer(bytes(connection.head))
+                if said := answer():
+                    self._begin(connection, said)
+                else:
+                    self._waiting[connection] = answer
+                return
             done = connection.write()
         except OSError:
             done = True
         if done:
             self._close(connection)
 
+    def _begin(self, connection: _Connection, answer: bytes) -> None:
+        """To say it, as fast as the other side takes it."""
+        connection.answer = answer
+        self._selector.register(
+            connection.socket, selectors.EVENT_WRITE, lambda mask: self._turn(connection, mask)
+        )
+
     def _close(self, connection: _Connection) -> None:
         self._open.pop(connection, None)
-        self._selector.unregister(connection.socket)
+        if self._waiting.pop(connection, None) is None:
+            self._selector.unregister(connection.socket)
         connection.socket.close()
 
-    def _answer(self, head: bytes) -> bytes:
+    def _answer(self, head: bytes) -> Callable[[], bytes]:
+        """What says what to answer; nothing while it is not known."""
         words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
         if b"\r\n\r\n" not in head:
-            return _rendered(431 if len(head) >= HEAD else 400, TEXT, b"")
+            return lambda: _rendered(431 if len(head) >= HEAD else 400, TEXT, b"")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
-            return _rendered(400, TEXT, b"")
+            return lambda: _rendered(400, TEXT, b"")
         method, target, _ = words
-        page = self._pages.get(target.partition("?")[0])
+        path = target.partition("?")[0]
+        page = self._pages.get(path)
         if page is None:
-            return _rendered(404, TEXT, " ".join((*self._pages, "\n")).encode())
+            return lambda: _rendered(404, TEXT, " ".join((*self._pages, "\n")).encode())
         if method not in ("GET", "HEAD"):
-            return _rendered(405, TEXT, b"", "allow: GET, HEAD\r\n")
-        try:
-            answer = page()
-        except Exception:
-            logger.exception("the page %s failed", target.partition("?")[0])
-            return _rendered(500, TEXT, b"")
-        return _rendered(*answer, bodiless=method == "HEAD")
+            return lambda: _rendered(405, TEXT, b"", "allow: GET, HEAD\r\n")
+        return lambda: _made(path, page, bodiless=method == "HEAD")
+
+
+def _made(path: str, page: Page, *, bodiless: bool) -> bytes:
+    try:
+        said = page()
+    except Exception:
+        logger.exception("the page %s failed", path)
+        return _rendered(500, TEXT, b"")
+    return b"" if said is None else _rendered(*said, bodiless=bodiless)
 
 
 class _Connection:

@@ -178,10 +178,35 @@ def test_the_last_word_of_a_process_is_there_after_its_death(instance: Instance)
 
 
 def test_the_answer_is_a_page_of_http(instance: Instance) -> None:
-    status, kind, body = instance.answer()
+    answer = instance.answer()
 
+    assert answer is not None
+    status, kind, body = answer
     assert (status, kind) == (200, CONTENT_TYPE)
     assert b"headrace_workers 2\n" in body
+
+
+def test_who_asks_does_not_wait_and_asks_again(instance: Instance) -> None:
+    seat = instance.seat("0", counting(1))
+    seat.publish()
+
+    assert instance.answer() is None
+    assert instance.stats() is None
+    seat.publish()
+
+    assert instance.answer() is not None
+    assert instance.answer() is None  # of another round
+
+
+def test_who_dies_is_not_waited_for(instance: Instance) -> None:
+    instance.seat("0", counting(1)).publish()
+    assert instance.answer() is None
+
+    instance.died("0")
+
+    answer = instance.answer()
+    assert answer is not None
+    assert b"c_total 1\n" in answer[2]
 
 
 def test_a_death_of_somebody_without_a_seat_is_counted(instance: Instance) -> None:
@@ -190,7 +215,9 @@ def test_a_death_of_somebody_without_a_seat_is_counted(instance: Instance) -> No
     assert value(instance, "headrace_process_ends_total", process="9", reason="exit") == 1
 
 
-def test_sums_are_of_all_processes_those_that_died_too(instance: Instance) -> None:
+def test_sums_are_of_all_processes_those_that_died_too(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def serving(ok: int, inflight: int) -> Registry:
         registry = Registry()
         family = registry.counter("headrace_requests_total", "help", ("route", "status"))
@@ -205,11 +232,14 @@ def test_sums_are_of_all_processes_those_that_died_too(instance: Instance) -> No
     instance.seat("0", serving(5, 2)).publish()
     instance.seat("1", serving(3, 1)).publish()
     instance.died("1", "crash")
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
 
     assert instance.sums("headrace_requests_total", "status") == {"200": 8, "503": 2}
     assert instance.sums("headrace_inflight_requests", "route") == {"/v1": 2}
     assert instance.sums("unknown", "x") == {}
-    status, kind, body = instance.stats()
+    stats = instance.stats()
+    assert stats is not None
+    status, kind, body = stats
     assert (status, kind) == (200, "application/json; charset=utf-8")
     content = orjson.loads(body)
     assert (content["requests"], content["succeeded"], content["failed"]) == (10, 8, 2)

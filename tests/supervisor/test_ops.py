@@ -157,3 +157,47 @@ def test_who_is_slow_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> 
     site.ops.tick()
 
     assert site.rest(client) == b""
+
+
+def test_a_page_that_is_not_known_yet_is_said_later(site: Site) -> None:
+    known: list[bytes] = []
+    PAGES["/later"] = lambda: (200, "text/plain", known[0]) if known else None
+    try:
+        waits, gone = site.client(), site.client()
+        for one in (waits, gone):
+            one.sendall(b"GET /later HTTP/1.1\r\nhost: x\r\n\r\n")
+        for _ in range(8):
+            site.turn()
+            site.ops.again()
+        assert site.ops.due()
+        with pytest.raises(BlockingIOError):
+            waits.recv(1)
+        # Another is answered meanwhile, and one of those who wait leaves.
+        assert site.answer(b"GET /one HTTP/1.1\r\nhost: x\r\n\r\n").endswith(b"one\n")
+        gone.close()
+
+        known.append(b"at last\n")
+        site.ops.again()
+
+        assert site.rest(waits).endswith(b"at last\n")
+        assert site.ops.due() == []
+    finally:
+        del PAGES["/later"]
+
+
+def test_who_waits_for_too_long_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    PAGES["/never"] = lambda: None
+    try:
+        client = site.client()
+        client.sendall(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n")
+        for _ in range(4):
+            site.turn()
+        assert site.ops.due()
+
+        monkeypatch.setattr(ops, "PATIENCE", -1.0)
+        site.ops.tick()
+
+        assert site.rest(client) == b""
+        assert site.ops.due() == []
+    finally:
+        del PAGES["/never"]
