@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core.config.foreign import access, database, litellm_keys
 from proxy.core.config.foreign.litellm_models import Models, text
+from proxy.core.config.foreign.litellm_nearest import BESIDE, SETTINGS, WATCHING
 from proxy.core.config.foreign.source import Given, Said, usual
 from proxy.core.config.foreign.tree import Reference
 from proxy.core.config.problem import printable
@@ -40,14 +41,6 @@ _FALLBACKS = {
     "content_policy_fallbacks": "fallbacks_content",
 }
 _REDIS = ("redis_host", "redis_port", "redis_password", "redis_url")
-_BESIDE = {
-    "finetune_settings": "openai.other among the dialects of a provider",
-    "files_settings": "openai.other among the dialects of a provider",
-    "vector_store_registry": "openai.other among the dialects of a provider",
-    "guardrails": "a proxy behind or before this one",
-    "credential_list": "credentials of the providers",
-    "mcp_servers": "mcp",
-}
 _SAME = frozenset(
     (
         "enable_pre_call_checks",
@@ -62,38 +55,6 @@ _SAME = frozenset(
     )
 )
 """What is so here anyway, or is said by another field."""
-_NEAREST = {
-    "retry_policy": "what each cause of failure permits is a table, docs/routing.md",
-    "allowed_fails_policy": "health.max_errors",
-    "routing_strategy_args": "models.*.performance",
-    "max_fallbacks": "defaults.retry.max_attempts",
-    "alerting": "rules over /metrics",
-    "alerting_threshold": "rules over /metrics",
-    "alert_types": "rules over /metrics",
-    "custom_auth": "virtual keys",
-    "enable_jwt_auth": "virtual keys",
-    "litellm_jwtauth": "virtual keys",
-    "key_management_system": "references to files: file:/run/secrets/…",
-    "key_management_settings": "references to files: file:/run/secrets/…",
-    "allowed_routes": "routes of a virtual key",
-    "public_routes": "auth.exempt",
-    "allowed_ips": "cidrs of a virtual key",
-    "max_request_size_mb": "server.max_body",
-    "max_response_size_mb": "defaults.timeouts.total",
-    "cache_params": "models.*.cache",
-    "guardrails": "a proxy behind or before this one",
-    "default_team_settings": "teams",
-    "upperbound_key_generate_params": "teams",
-    "default_key_generate_params": "the fields of a virtual key",
-    "pass_through_endpoints": "a provider of its own with dialects",
-    "database_connection_pool_limit": "one connection for each worker, and one that listens",
-    "ssl_verify": "providers.*.verify_tls",
-    "proxy_budget_rescheduler_min_time": "budgets begin anew by the calendar",
-    "user_header_name": "keys have owners",
-}
-
-
-_WATCHING = "metrics at /metrics, spans under tracing"
 
 
 def recognised(names: dict[str, Any]) -> bool:
@@ -134,7 +95,7 @@ def translate(sheet: Sheet, content: dict[str, Any]) -> dict[str, Any]:
             "strategy": _strategy(sheet, router),
             **_patience(router, library),
         },
-        "health": _health(router, general),
+        "health": _health(router, library, general),
         "logging": {
             "level": None if level is None else "debug",
             "format": "json" if _on(library, "json_logs") else None,
@@ -149,12 +110,12 @@ def translate(sheet: Sheet, content: dict[str, Any]) -> dict[str, Any]:
         for name in section.left():
             if name in _SAME:
                 section.take(name)
-            elif name in _NEAREST:
-                section.leave(name, f"not here; the nearest is: {_NEAREST[name]}")
+            elif name in SETTINGS:
+                section.leave(name, f"not here; the nearest is: {SETTINGS[name]}")
         section.done()
     for name in top.left():
-        if name in _BESIDE:
-            top.leave(name, f"not here; the nearest is: {_BESIDE[name]}")
+        if name in BESIDE:
+            top.leave(name, f"not here; the nearest is: {BESIDE[name]}")
     top.done()
     return translated
 
@@ -164,7 +125,7 @@ def _callbacks(library: Given) -> None:
     for name in ("callbacks", "success_callback", "failure_callback", "service_callbacks"):
         for said in library.texts(name):
             if said.value != "prometheus":
-                message = f"{said.value} is not here; the nearest is: {_WATCHING}"
+                message = f"{said.value} is not here; the nearest is: {WATCHING}"
                 library.sheet.warn(said.origin, message)
 
 
@@ -196,8 +157,9 @@ def _patience(router: Given, library: Given) -> dict[str, Any]:
     }
 
 
-def _health(router: Given, general: Given) -> dict[str, Any]:
-    fails = router.whole("allowed_fails")
+def _health(router: Given, library: Given, general: Given) -> dict[str, Any]:
+    fails = router.whole("allowed_fails") or library.whole("allowed_fails")
+    library.take("allowed_fails")
     return {
         # There a deployment rests when it fails more often than that, here when it fails so often.
         "max_errors": None if fails is None else fails.as_(fails.value + 1),

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.config.foreign import vendors
+from proxy.core.config.foreign.litellm_nearest import DEPLOYMENT
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Said
 from proxy.core.config.foreign.tree import Reference
@@ -61,19 +62,6 @@ PARAMS = frozenset(
     )
 )
 """Parameters of a request: put into those that do not have them, as there."""
-_NEAREST = {
-    "api_version": "Azure's v1 API is used, which needs none",
-    "mock_response": "the simulator answers without a provider: provider.base_url",
-    "tags": "rules choose by metadata: models.*.rules",
-    "vertex_project": "part of base_url",
-    "vertex_location": "part of base_url",
-    "vertex_credentials": "credentials of the provider",
-    "base_model": "prices has the price, under the deployment's model",
-    "max_budget": "limits, teams and keys have budgets; a deployment has a quota",
-    "budget_duration": "limits, teams and keys have budgets; a deployment has a quota",
-    "cooldown_time": "health.open_base, for all deployments",
-    "litellm_credential_name": "credentials of the provider",
-}
 
 
 def text(said: Said) -> Said:
@@ -126,8 +114,8 @@ class Models:
         for key in params.left():
             if key in PARAMS:
                 deployment.setdefault("param_defaults", {})[key] = _referring(params.take(key))
-            elif key in _NEAREST:
-                params.leave(key, f"not here; the nearest is: {_NEAREST[key]}")
+            elif key in DEPLOYMENT:
+                params.leave(key, f"not here; the nearest is: {DEPLOYMENT[key]}")
         params.done()
         served = self.models.setdefault(public, {"type": self._mode(info), "deployments": []})
         served["deployments"].append(deployment)
@@ -258,8 +246,8 @@ class Models:
         for name in info.left():
             if name.startswith("supports_"):
                 info.take(name)
-            elif name in _NEAREST:
-                info.leave(name, f"not here; the nearest is: {_NEAREST[name]}")
+            elif name in DEPLOYMENT:
+                info.leave(name, f"not here; the nearest is: {DEPLOYMENT[name]}")
         return {
             "max_context": info.whole("max_input_tokens", least=1),
             "price": price,

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from proxy.core.config.foreign import litellm_nearest
+from proxy.core.config.schema import Config, Deployment, Key, Model, Provider
+from tests.docs.pages import ROOT
+
+TABLES = [litellm_nearest.DEPLOYMENT, litellm_nearest.SETTINGS, litellm_nearest.BESIDE]
+SECTIONS = {"models": Model, "providers": Provider}
+PLACES = {"provider": Provider, "deployment": Deployment, "virtual key": Key}
+NAMED = re.compile(r"\b(\w+)(?: of (?:the|a) )(provider|deployment|virtual key)\b")
+PATH = re.compile(rf"\b({'|'.join(Config.model_fields)})((?:\.\*?\w*)+)")
+
+
+@pytest.mark.parametrize("table", TABLES, ids=["deployment", "settings", "beside"])
+def test_the_nearest_is_something_that_is_there(table: Mapping[str, str]) -> None:
+    for nearest in table.values():
+        for section, rest in PATH.findall(nearest):
+            kind: Any = SECTIONS.get(section) or Config.model_fields[section].annotation
+            for part in rest.strip(".").replace("*.", "").split("."):
+                assert part in kind.model_fields, nearest
+                kind = kind.model_fields[part].annotation
+        for field, place in NAMED.findall(nearest):
+            assert field in {*PLACES[place].model_fields, "price", "fields"}, nearest
+        for page in re.findall(r"docs/[a-z-]+\.md", nearest):
+            assert (ROOT / page).is_file()
+
+
+def test_some_are_named_at_all() -> None:
+    texts = " ".join(nearest for table in TABLES for nearest in table.values())
+
+    assert len(PATH.findall(texts)) > 10
+    assert len(NAMED.findall(texts)) > 10
