@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
     from proxy.core.model import Server
+    from proxy.state.memory import Memory
 
 SLOWEST = 1024
 """Bytes a second a body must average after GRACE seconds."""
@@ -32,10 +33,13 @@ _CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Content coding to zlib's window bits."""
 
 
-async def read(request: BaseRequest, transport: asyncio.Transport, limits: Server) -> bytes:
+async def read(
+    request: BaseRequest, transport: asyncio.Transport, limits: Server, memory: Memory
+) -> bytes:
     """The body, decoded.
 
-    Raises ProxyError: too_big, slow_req, bad_enc (unknown content coding), bad_http (broken framing or gzip).
+    Raises ProxyError: too_big, slow_req, bad_enc (unknown content coding), bad_http (broken framing or gzip), shed
+    (it takes a while to come, and there is no room for it).
     """
     declared = request.headers.get("Content-Length")
     if declared is not None and int(declared) > limits.max_body:
@@ -47,9 +51,14 @@ async def read(request: BaseRequest, transport: asyncio.Transport, limits: Serve
         except (HttpProcessingError, RequestPayloadError) as error:
             raise ProxyError("bad_http") from error
     else:
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            transport.write(CONTINUE)
-        body = await _read_slowly(payload, limits)
+        promised = 0 if declared is None else int(declared)
+        memory.begin(promised)
+        try:
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                transport.write(CONTINUE)
+            body = await _read_slowly(payload, limits, memory if declared is None else None)
+        finally:
+            memory.end(promised)
     if len(body) > limits.max_body:
         raise ProxyError("too_big", _too_big(limits.max_body))
     coding = request.headers.get("Content-Encoding")
@@ -60,9 +69,10 @@ def _too_big(limit: int) -> str:
     return f"The request body is larger than the {limit} bytes this gateway accepts."
 
 
-async def _read_slowly(payload: StreamReader, limits: Server) -> bytes:
+async def _read_slowly(payload: StreamReader, limits: Server, memory: Memory | None) -> bytes:
+    """Each piece is counted in `memory`, unless all of them were promised."""
     parts: list[bytes] = []
-    size = 0
+    size = counted = 0
     start = monotonic()
     loop = asyncio.get_running_loop()
     try:
@@ -72,6 +82,9 @@ async def _read_slowly(payload: StreamReader, limits: Server) -> bytes:
                 size += len(part)
                 if size > limits.max_body:
                     raise ProxyError("too_big", _too_big(limits.max_body))
+                if memory is not None:
+                    memory.begin(len(part))
+                    counted = size
                 elapsed = monotonic() - start
                 if elapsed > limits.body_timeout or size < (elapsed - GRACE) * SLOWEST:
                     raise ProxyError("slow_req")
@@ -81,6 +94,9 @@ async def _read_slowly(payload: StreamReader, limits: Server) -> bytes:
         raise ProxyError("slow_req") from error
     except (HttpProcessingError, RequestPayloadError) as error:
         raise ProxyError("bad_http") from error
+    finally:
+        if memory is not None:
+            memory.end(counted)
     return b"".join(parts)
 
 

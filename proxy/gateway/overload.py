@@ -45,8 +45,7 @@ def urgency(exchange: Exchange) -> int:
 def check(exchange: Exchange, state: State) -> None:
     """Raises ProxyError shed."""
     if state.memory.level and (state.memory.level == FULL or _is_large(exchange)):
-        state.metrics.shed.child("memory").inc()
-        raise ProxyError("shed", retry_after=state.rng.uniform(_AGAIN, 3 * _AGAIN))
+        raise state.memory.refusal()
     lag, key = state.lag, exchange.key
     if (lag.share or exchange.started > lag.late) and not lag.takes(
         exchange.started, _RANK, "" if key is None else key.id, urgency(exchange), state.rng

@@ -238,7 +238,9 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
         exchange.deadline = deadline.read(request.headers, exchange.started)
     if endpoint.body is Body.NONE:
         return
-    exchange.body = await body.read(request, exchange.transport, state.snapshot.server)
+    exchange.body = await body.read(
+        request, exchange.transport, state.snapshot.server, state.memory
+    )
     # One turn of the loop reads what follows the request: nothing, or the end of a client that left at once.
     await _turn()
     if client.half_closed:

@@ -78,7 +78,7 @@ class State:
         """Answers that are read though nobody waits for them (`gateway.lingering.Lingering`)."""
         self.lag = Lag()
         """How far behind the event loop is."""
-        self.memory = Memory()
+        self.memory = Memory(self.rng, lambda: metrics.shed.child("memory").inc())
         """How short of memory this process is."""
         self.replies = Replies()
         """Answers that may be given again."""

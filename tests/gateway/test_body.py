@@ -12,6 +12,7 @@ from proxy.core.errors import ProxyError
 from proxy.core.model import Server
 from proxy.gateway import body
 from proxy.gateway.connection import CONTINUE
+from proxy.state.memory import Memory
 from tests.gateway.asked import CHAT, Feed, raw
 
 LIMITS = Server(max_body=1000)
@@ -21,8 +22,8 @@ def head(*fields: str) -> bytes:
     return raw("POST", CHAT, b"", *fields)
 
 
-async def read(feed: Feed, limits: Server = LIMITS) -> bytes:
-    return await body.read(feed.request, feed.wire, limits)
+async def read(feed: Feed, limits: Server = LIMITS, memory: Memory | None = None) -> bytes:
+    return await body.read(feed.request, feed.wire, limits, memory or Memory())
 
 
 async def refused(feed: Feed, limits: Server = LIMITS) -> ProxyError:
@@ -236,3 +237,66 @@ async def test_lingering_bears_a_broken_body() -> None:
     feed.spoil()
 
     await lingering
+
+
+# --- what is short of memory ---
+
+
+def short(size: int, used: int = 0) -> tuple[Memory, list[int]]:
+    """Memory of `size` bytes, and a mark for each request that was turned away."""
+    marks: list[int] = []
+    memory = Memory(turned_away=lambda: marks.append(1))
+    memory.size, memory.used = size, used
+    return memory, marks
+
+
+async def test_bodies_that_are_too_much_together_are_refused_before_they_come() -> None:
+    memory, turned_away = short(1000)
+    first = Feed(head("Content-Length: 300"))
+    reading = asyncio.ensure_future(read(first, memory=memory))
+    await asyncio.sleep(0)
+    assert memory.coming == 300
+
+    with pytest.raises(ProxyError) as error:
+        await read(Feed(head("Content-Length: 300", "Expect: 100-continue")), memory=memory)
+    assert error.value.ref == "shed"
+    assert 1.0 <= (error.value.retry_after or 0) <= 3.0
+    assert (memory.coming, turned_away) == (300, [1])
+
+    first.data(b"x" * 300)
+    assert await reading == b"x" * 300
+    assert (memory.coming, memory.fresh) == (0, 300)
+    memory.tick(250, lambda: False)  # by now it is among what is used
+    second = Feed(head("Content-Length: 300"))
+    reading = asyncio.ensure_future(read(second, memory=memory))
+    await asyncio.sleep(0)
+    second.data(b"x" * 300)
+    assert await reading == b"x" * 300
+
+
+async def test_a_body_of_unknown_length_is_counted_as_it_comes() -> None:
+    memory, turned_away = short(1000, used=500)
+    feed = Feed(head("Transfer-Encoding: chunked"))
+    reading = asyncio.ensure_future(read(feed, memory=memory))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        feed.data(b"64\r\n" + b"x" * 100 + b"\r\n")
+        await asyncio.sleep(0)
+    assert memory.coming == 200
+    feed.data(b"64\r\n" + b"x" * 100 + b"\r\n")
+
+    with pytest.raises(ProxyError) as error:
+        await reading
+    assert error.value.ref == "shed"
+    assert (memory.coming, turned_away) == (0, [1])
+
+
+async def test_a_client_that_leaves_takes_its_part_along() -> None:
+    memory, _ = short(1000)
+    feed = Feed(head("Content-Length: 300"))
+    reading = asyncio.ensure_future(read(feed, memory=memory))
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait([reading])
+
+    assert memory.coming == 0

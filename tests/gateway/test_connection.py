@@ -16,6 +16,7 @@ from proxy.core.errors import ProxyError
 from proxy.core.model import Server
 from proxy.gateway import body
 from proxy.gateway.connection import CONTINUE, ClientConnection
+from proxy.state.memory import Memory
 from tests.gateway.asked import raw
 from tests.line.harness import Raw, until
 
@@ -421,7 +422,7 @@ async def test_a_body_that_breaks_on_its_way_is_refused_at_once() -> None:
         assert client.transport is not None
         begun.set()
         try:
-            await body.read(request, client.transport, Server(body_idle_timeout=0.1))
+            await body.read(request, client.transport, Server(body_idle_timeout=0.1), Memory())
         except ProxyError as error:
             client.transport.write(said(error.ref))
         return False
@@ -440,7 +441,7 @@ async def test_a_body_that_breaks_before_its_reader_began_is_refused_at_once() -
     async def answer(request: BaseRequest, client: ClientConnection) -> bool:
         assert client.transport is not None
         try:
-            await body.read(request, client.transport, Server(body_idle_timeout=0.1))
+            await body.read(request, client.transport, Server(body_idle_timeout=0.1), Memory())
         except ProxyError as error:
             client.transport.write(said(error.ref))
         return False
