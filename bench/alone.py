@@ -19,6 +19,7 @@ from bench import (
     restart,
     scrape,
     soak,
+    spread,
     store,
     tracing,
 )
@@ -126,7 +127,17 @@ def _leaks(options: argparse.Namespace, upstream: Upstream, cores: Cores, say: S
 def _restart(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
-    return restart.measure(restart.QUICK if options.quick else restart.Plan(), upstream, say)
+    plan = restart.QUICK if options.quick else restart.Plan()
+    if options.rate is not None:
+        plan = msgspec.structs.replace(plan, rate=options.rate)
+    return restart.measure(plan, upstream, say)
+
+
+def _spread(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    plan = spread.QUICK if options.quick else spread.Plan()
+    return spread.measure(plan, upstream, options.charts, say)
 
 
 ZERO = (
@@ -145,6 +156,7 @@ GROUPS: Mapping[str, Group] = {
     "fleet": _fleet,
     "leaks": _leaks,
     "restart": _restart,
+    "spread": _spread,
     "capacity": _capacity,
 }
 

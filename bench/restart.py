@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections import Counter
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ class Plan(Struct, frozen=True):
     """Connections that are kept alive."""
 
 
+SHED = "503 gateway_overloaded"
 QUICK = Plan(rate=60.0, streams=12, stream="sim-n10-d20", restarts=1, reloads=3, kept=8)
 
 
@@ -57,7 +59,10 @@ class Seen(Struct):
     ended: int = 0
     reused: int = 0
     """Requests on a connection that had carried one."""
-    failures: list[str] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    """Reasons, and how often."""
+    shed: int = 0
+    """Refused, as this machine could not keep up: that is another matter than a restart."""
     slowest: float = 0.0
     restarts: list[float] = field(default_factory=list)
     """Seconds each took."""
@@ -71,15 +76,16 @@ def measure(plan: Plan, upstream: Upstream, say: Callable[[str], None]) -> list[
     with workdir() as folder:
         port, admin, ops = (peers.free_port() for _ in range(3))
         file = folder / "headrace.yaml"
-        file.write_text(_settings(plan, folder, port, admin, ops, upstream))
+        file.write_text(instance(plan.workers, folder, port, admin, ops, upstream))
         words = [sys.executable, "-m", "proxy", "serve", "--config", str(file)]
         with running(words, folder, frozenset()) as process:
             wait_for_ready(port, process, folder)
             seen = uvloop.run(_run(plan, port, ops, process, folder, say))
-    for reason in seen.failures[:5]:
-        say(f"FAILED {reason}")
+    for reason, times in seen.failures.most_common(5):
+        say(f"FAILED {times}: {reason}")
     return [
-        Figure("restart_failed", "requests and streams that failed", len(seen.failures), ""),
+        Figure("restart_failed", "requests and streams that failed", seen.failures.total(), ""),
+        Figure("restart_shed", "… refused for want of processors", seen.shed, ""),
         Figure("restart_requests", "requests answered", seen.answered, ""),
         Figure("restart_reused", "… on a connection that had carried one", seen.reused, ""),
         Figure("restart_streams", "streams that ended as they should", seen.ended, ""),
@@ -91,14 +97,15 @@ def measure(plan: Plan, upstream: Upstream, say: Callable[[str], None]) -> list[
     ]
 
 
-def _settings(plan: Plan, folder: Path, port: int, admin: int, ops: int, upstream: Upstream) -> str:
+def instance(
+    workers: int, folder: Path, port: int, admin: int, ops: int, upstream: Upstream
+) -> str:
+    """A configuration with the listener of the supervisor."""
     usual = peers.HEADRACE.format(
         port=port, admin_port=admin, folder=folder, host=upstream.host,
         upstream_port=upstream.port, key=KEY, dialect="openai.chat",
     )  # fmt: skip
-    server = (
-        f"server: {{host: 127.0.0.1, port: {port}, workers: {plan.workers}, ops: {{port: {ops}}}}}"
-    )
+    server = f"server: {{host: 127.0.0.1, port: {port}, workers: {workers}, ops: {{port: {ops}}}}}"
     return "\n".join([server, *usual.splitlines()[1:]]) + "\n"
 
 
@@ -147,7 +154,7 @@ async def _disturb(
             seen.restarts.append(monotonic() - begun)
             say(
                 f"restart {number + 1}: {seen.restarts[-1]:.1f} s; {seen.answered} requests, "
-                f"{seen.ended} streams, {len(seen.failures)} failed"
+                f"{seen.ended} streams, {seen.failures.total()} failed, {seen.shed} shed"
             )
         restarting.set()
         await reloads
@@ -181,7 +188,11 @@ async def _processes(ops: int) -> int:
 # --- the load ---
 
 
-class _Connection:
+class Refused(ValueError):
+    """A whole answer, with an error: its status and code."""
+
+
+class Connection:
     """One client's."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,7 +201,7 @@ class _Connection:
         self.used = False
 
     @classmethod
-    async def open(cls, port: int) -> _Connection:
+    async def open(cls, port: int) -> Connection:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     async def ask(self, model: str, *, stream: bool) -> bool:
@@ -205,14 +216,15 @@ class _Connection:
             + body
         )
         head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
-        if not head.startswith(b"http/1.1 200"):
-            raise ValueError(head[:60].decode())
         self.used = True
+        content = b""
         if b"content-length:" in head:
             length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
-            await self.reader.readexactly(length)
+            content = await self.reader.readexactly(length)
         else:
             await self._chunks()
+        if not head.startswith(b"http/1.1 200"):
+            raise Refused(f"{head[9:12].decode()} {orjson.loads(content)['error']['code']}")
         return b"connection: close" not in head
 
     async def _chunks(self) -> None:
@@ -230,11 +242,14 @@ class _Connection:
 async def _streams(plan: Plan, port: int, seen: Seen, over: asyncio.Event) -> None:
     """One after the other."""
     while not over.is_set():
+        ended = seen.ended
         await _noted(seen, _stream(plan, port, seen))
+        if seen.ended == ended:
+            await asyncio.sleep(0.2)  # it was refused: no storm of the same
 
 
 async def _stream(plan: Plan, port: int, seen: Seen) -> None:
-    connection = await _Connection.open(port)
+    connection = await Connection.open(port)
     try:
         await connection.ask(plan.stream, stream=True)
         seen.ended += 1
@@ -247,7 +262,7 @@ async def _requests(
 ) -> None:
     """At their times, whatever became of those before."""
     begun, number = monotonic(), 0
-    idle: list[_Connection] = []
+    idle: list[Connection] = []
     while not over.is_set():
         due = begun + number / plan.rate
         await asyncio.sleep(max(due - monotonic(), 0))
@@ -259,9 +274,9 @@ async def _requests(
         connection.close()
 
 
-async def _request(plan: Plan, port: int, seen: Seen, idle: list[_Connection] | None) -> None:
+async def _request(plan: Plan, port: int, seen: Seen, idle: list[Connection] | None) -> None:
     begun = monotonic()
-    connection = idle.pop(0) if idle else await _Connection.open(port)
+    connection = idle.pop(0) if idle else await Connection.open(port)
     again = False
     try:
         used = connection.used
@@ -281,4 +296,7 @@ async def _noted(seen: Seen, work: Awaitable[None]) -> None:
         async with asyncio.timeout(PATIENCE):
             await work
     except (OSError, EOFError, ValueError, TimeoutError) as error:
-        seen.failures.append(f"{type(error).__name__}: {error}")
+        if str(error) == SHED:
+            seen.shed += 1
+        else:
+            seen.failures[f"{type(error).__name__}: {error}"] += 1

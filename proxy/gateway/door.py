@@ -33,7 +33,7 @@ SHARE = 64
 """One in so many of all connections is closed at once: looking for the oldest costs a look at each."""
 ASIDE = 0.01
 """Seconds for which it steps aside, and KEEP those for which it does not when that was of no use."""
-KEEP = 0.1
+KEEP = 0.01
 MORE = 4
 """Clients it may have beyond the fewest, or a sixteenth of them where that is more."""
 SAY = 60.0

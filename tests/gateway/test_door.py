@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from proxy.core import descriptors
 from proxy.gateway import server
-from proxy.gateway.door import Door
+from proxy.gateway.door import MORE, Door
 from proxy.worker import BACKLOG
 from tests.line.asking import CHAT, GOOD, assert_good, fleet
 from tests.line.harness import Answer, Proxy, Raw, read_request, request, scripted, serving, until
@@ -189,3 +189,43 @@ async def test_without_a_limit_there_are_as_many_as_descriptors_allow(tmp_path: 
     async with crowded(tmp_path, 0) as (proxy, _):
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         assert door(proxy).most == descriptors.clients(min(soft, descriptors.limit()))
+
+
+# --- several workers ---
+
+
+async def test_whoever_has_more_than_the_fewest_steps_aside_until_somebody_else_took_one(
+    tmp_path: Path,
+) -> None:
+    fewest = 0
+    async with crowded(tmp_path, 0) as (proxy, _):
+        one = door(proxy)
+        one._fewest = lambda here: min(here, fewest)
+        for _ in range(MORE):
+            await proxy.raw()
+        await until(lambda: proxy.worker.gateway.connections == MORE)
+        assert one.is_open
+
+        await proxy.raw()
+        await until(lambda: not one.is_open)
+        waiting = await proxy.raw()
+        fewest = 1
+
+        # Afterwards it takes who waits, if nobody else did.
+        waiting.send(request("GET", "/livez", None))
+        assert (await waiting.answer()).status == 200
+        assert one.is_open
+
+
+async def test_where_nobody_else_takes_anybody_it_does_not_step_aside_again_at_once(
+    tmp_path: Path,
+) -> None:
+    async with crowded(tmp_path, 0) as (proxy, _):
+        one = door(proxy)
+        one._fewest = lambda _: 0
+        for _ in range(40):
+            client = await proxy.raw()
+            client.send(request("GET", "/livez", None))
+            assert (await client.answer()).status == 200
+
+        assert one._keep > 0

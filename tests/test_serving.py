@@ -1,0 +1,131 @@
+"""What `serve` puts together: systemd's sockets and words, a restart's rehearsal, and what a reload leaves as it was."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from proxy import serving
+from proxy.control.sync import ConfigFile
+from proxy.core.config import load
+from proxy.core.model import Ledger, Server, Snapshot
+from proxy.supervisor.handover import REHEARSE
+from tests.line.harness import ROOT, config, merged
+
+pytestmark = pytest.mark.allow_blocking("waits for processes")
+
+PATIENCE = 20.0
+
+# What a service manager does: the socket is descriptor 3, and the process number is its own.
+STARTS = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="api")
+os.execv(sys.executable, [sys.executable, "-m", "proxy", "serve", "--config", sys.argv[2]])
+"""
+
+
+def file(folder: Path, **changes: object) -> Path:
+    path = folder / "headrace.yaml"
+    usual = config("http://127.0.0.1:9", admin={"port": 0}, store={"url": ""})
+    path.write_text(yaml.safe_dump(merged(usual, changes)))
+    return path
+
+
+def heard(manager: socket.socket, word: str) -> list[str]:
+    """Everything that is said, until this is."""
+    found: list[str] = []
+    deadline = time.monotonic() + PATIENCE
+    while not any(each.startswith(word) for each in found):
+        manager.settimeout(max(deadline - time.monotonic(), 0.01))
+        found.append(manager.recv(4096).decode())
+    return found
+
+
+def test_systemd_opens_the_port_and_is_told_how_it_is(tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        socket.create_server(("127.0.0.1", 0)) as api,
+    ):
+        manager.bind(str(tmp_path / "notify"))
+        process = subprocess.Popen(
+            [sys.executable, "-c", STARTS, str(api.fileno()), str(file(tmp_path))],
+            pass_fds=[api.fileno()],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "NOTIFY_SOCKET": str(tmp_path / "notify"),
+                "WATCHDOG_USEC": "200000",
+            },
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            heard(manager, "READY=1")
+            with socket.create_connection(api.getsockname()) as client:
+                client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+                assert client.recv(99).startswith(b"HTTP/1.1 200")
+            heard(manager, "WATCHDOG=1")
+            heard(manager, "STATUS=1 of 1 workers ready")
+            process.send_signal(1)
+            heard(manager, "RELOADING=1\nMONOTONIC_USEC=")
+            heard(manager, "READY=1")
+            process.terminate()
+            heard(manager, "STOPPING=1")
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        ({}, 0, ""),
+        ({"auth": {"require": False}}, 0, ""),
+        ({"server": {"workers": 3}}, 2, "server.workers was changed: that takes a stop"),
+        ({"ledger": {"path": "elsewhere"}}, 2, "expected no path"),
+        ({"models": {"m": {"deployments": [{"provider": "nobody"}]}}}, 2, "nobody"),
+    ],
+    ids=["nothing", "something", "workers", "ledger", "broken"],
+)
+def test_a_rehearsal_says_whether_a_restart_would_do(
+    tmp_path: Path, changes: dict[str, object], code: int, said: str
+) -> None:
+    path = file(tmp_path)
+    fixed = serving._fixed(serving._settings(ConfigFile(load(path).config)))
+    file(tmp_path, **changes)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", "--config", str(path)],
+        env={**os.environ, REHEARSE: msgspec.json.encode(fixed).decode()},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "listening" not in done.stderr
+
+
+def test_a_reload_leaves_what_all_workers_have_in_common() -> None:
+    fixed = {"server.workers": 2, "ledger.path": "/one"}
+    adjust = serving._pinned(lambda snapshot: snapshot, fixed)
+
+    adjusted = adjust(Snapshot(server=Server(workers=5, drain=1.0), ledger=Ledger(path="/two")))
+
+    assert (adjusted.server.workers, adjusted.server.drain, adjusted.ledger.path) == (
+        2,
+        1.0,
+        "/one",
+    )
