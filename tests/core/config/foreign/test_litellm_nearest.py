@@ -12,7 +12,7 @@ from tests.docs.pages import ROOT
 
 TABLES = [litellm_nearest.DEPLOYMENT, litellm_nearest.SETTINGS, litellm_nearest.BESIDE]
 SECTIONS: dict[str, Any] = {"models": Model, "providers": Provider}
-PLACES = {"provider": Provider, "deployment": Deployment, "virtual key": Key}
+PLACES: dict[str, Any] = {"provider": Provider, "deployment": Deployment, "virtual key": Key}
 NAMED = re.compile(r"\b(\w+)(?: of (?:the|a) )(provider|deployment|virtual key)\b")
 PATH = re.compile(rf"\b({'|'.join(Config.model_fields)})((?:\.\*?\w*)+)")
 
