@@ -134,7 +134,9 @@ class Supervisor:
                 if self.staff.leaving and not any(True for _ in self.staff):
                     return 0
                 for key, mask in self._selector.select(self._pause()):
-                    key.data(mask)
+                    # What came before may have closed it: one who died is reaped, and its end says so too.
+                    if self._selector.get_map().get(key.fd) == key:
+                        key.data(mask)
                 self._hear()
                 self._ops.again()
                 self._turn()
