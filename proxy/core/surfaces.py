@@ -18,6 +18,7 @@ DIALECTS: Mapping[str, str] = {
     "openai.audio": "/v1/audio",
     "openai.moderations": "/v1/moderations",
     "openai.rerank": "/v1/rerank",
+    "openai.realtime": "/v1/realtime",
     "openai.other": "/v1",
     "anthropic.messages": "/v1/messages",
     "gemini.generate": "/v1beta/models",
@@ -32,13 +33,17 @@ CONVERSATION = "conversation.chat"
 OPERATIONS = (
     "chat", "completions", "responses", "messages", "generate", "count_tokens", "embeddings", "moderations", "rerank",
     "images", "speech", "transcriptions", "translations", "models", "model", "stored", "other",
-    "mcp",
+    "mcp", "realtime",
 )  # fmt: skip
 """What clients can ask for, whatever the path."""
 
 OTHER = "openai.other"
 """Every path below /v1 that is no other endpoint's: files, batches, vector stores. Nobody speaks it who does not say so."""
-OPENAI = tuple(name for name in DIALECTS if name.startswith("openai.") and name != OTHER)
+REALTIME = "openai.realtime"
+"""A WebSocket, of which the same holds."""
+OPENAI = tuple(
+    name for name in DIALECTS if name.startswith("openai.") and name not in (OTHER, REALTIME)
+)
 
 AUTH: Mapping[str, Auth] = {
     "openai": Auth("bearer"),

@@ -17,6 +17,7 @@ from proxy.dialects import (
     openai_completions,
     openai_plain,
     openai_responses,
+    realtime,
 )
 from proxy.dialects.base import Dialect
 from proxy.dialects.render import FAMILIES, render_error
@@ -41,6 +42,7 @@ DIALECTS: Mapping[str, Dialect] = {
         anthropic.DIALECT,
         gemini.DIALECT,
         bedrock.DIALECT,
+        realtime.DIALECT,
     )
 }
 

@@ -14,7 +14,7 @@ from enum import Enum
 from proxy.core.errors import Cause, UpstreamError
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY, Dialect, Tap
 from proxy.gateway.endpoints import Endpoint
-from proxy.upstream.connection import Headers, UpstreamConnection
+from proxy.upstream.connection import SWITCHED, Headers, UpstreamConnection
 
 HOLD = 4096
 """Bytes of lifecycle events held while another candidate is left."""
@@ -124,7 +124,7 @@ class Gate:
                 self.content_type = value.partition(b";")[0].strip().lower()
             elif name == b"content-encoding":
                 self.encoding = value.strip().lower()
-        if status < 200 or status >= 300:
+        if (status < 200 or status >= 300) and status != SWITCHED:
             self.kind = Kind.ERROR
         elif self.endpoint.opaque:
             # Known by its head alone: a stream of these may say nothing for hours.

@@ -10,6 +10,7 @@ from proxy.core.clock import now
 from proxy.core.errors import ProxyError
 from proxy.core.model import Snapshot, VirtualKey
 from proxy.core.virtual_key import digest
+from proxy.wire.websocket import key_of
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -44,6 +45,8 @@ def presented(headers: CIMultiDictProxy[str], query: str) -> str | None:
         raise ProxyError(
             "no_auth", "Two different API keys were given. Send one.", code="conflicting_keys"
         )
+    if not found and "sec-websocket-protocol" in headers:
+        return key_of(headers.getall("sec-websocket-protocol"))
     return found.pop() if found else None
 
 

@@ -236,6 +236,11 @@ class ClientConnection(RequestHandler):
         elif self._task_handler is not None:
             self._task_handler.cancel()
 
+    def early(self) -> bytes:
+        """What came behind a request to switch protocols."""
+        data, self._message_tail = self._message_tail, b""
+        return data
+
     def _request_line(self) -> str:
         # The read that failed is enough: a line split over reads only costs the error its dialect.
         return self._received[:2048].partition(b"\n")[0].decode("latin-1")

@@ -156,6 +156,19 @@ _STATIC: tuple[tuple[Endpoint, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        Endpoint(
+            "/v1/realtime",
+            "GET",
+            "openai.realtime",
+            "realtime",
+            body=Body.NONE,
+            stream=True,
+            expects_json=False,
+            opaque=True,
+        ),
+        ("/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime"),
+    ),
+    (
         Endpoint("/v1/models", "GET", "openai.chat", "models", body=Body.NONE),
         ("/v1/models", "/models", "/openai/v1/models", "/openai/models"),
     ),

@@ -17,6 +17,7 @@ from proxy.core.clock import now
 from proxy.core.errors import ProxyError
 from proxy.core.model import Auth, Credential, Provider
 from proxy.core.url import join, variant
+from proxy.gateway import sockets
 from proxy.gateway.fitting import fit
 from proxy.upstream import presented
 from proxy.upstream.sigv4 import Scope, sign
@@ -57,7 +58,11 @@ def render(
     """
     if translation is None:
         body, hide_usage = _body(exchange, candidate)
-        head = _head(exchange, exchange.endpoint, candidate, upstream, body, context)
+        own: tuple[str | None, Headers | None] = (None, None)
+        if exchange.endpoint.operation == "realtime":
+            asked = sockets.query(exchange, candidate.upstream_model)
+            own = asked, sockets.handshake(exchange.request.headers)
+        head = _head(exchange, exchange.endpoint, candidate, upstream, body, context, *own)
         return head, body, hide_usage
     body = _translated(exchange, candidate, translation)
     query = translation.query if translation.endpoint.stream else ""

@@ -21,6 +21,7 @@ from proxy.gateway import (
     response,
     routing,
     shadowing,
+    sockets,
 )
 from proxy.gateway.auth import authenticate, check
 from proxy.gateway.choosing.chosen import chosen
@@ -287,6 +288,8 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
         return _plan_other(exchange, state)
     if exchange.endpoint.operation == "mcp":
         return routing.plan_mcp(state.snapshot, state.live, state.rng, exchange.params["name"])
+    if exchange.endpoint.operation == "realtime":
+        sockets.read(exchange)
     plan = routing.plan(
         state.snapshot,
         state.live,

@@ -15,7 +15,9 @@ from proxy.dialects.render import render_error
 from proxy.gateway.answer import Kind
 from proxy.gateway.event_relay import EventRelay
 from proxy.gateway.relay import BytesRelay, Relay
+from proxy.gateway.socket_relay import SocketRelay
 from proxy.gateway.translating import TranslatingRelay
+from proxy.upstream.connection import SWITCHED
 from proxy.wire.headers import to_client
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ async def respond(
             exchange.respond(gate.status, headers, gate.held)
             return None
         make: type[Relay] = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
+        if gate.status == SWITCHED:
+            make = SocketRelay
     else:
         headers = _translated_headers(attempt, translation) + extra
         if attempt.body is not None:
@@ -77,7 +81,7 @@ async def respond(
 
 def _is_nothing(gate: Gate) -> bool:
     """Whether the answer is its head alone, such as 202 or 204."""
-    return gate.endpoint.opaque and gate.ended and not gate.held
+    return gate.endpoint.opaque and gate.ended and not gate.held and gate.status != SWITCHED
 
 
 def _give(exchange: Exchange, headers: Headers, body: bytes) -> None:

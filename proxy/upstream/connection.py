@@ -32,6 +32,8 @@ MAX_FIELD = 8 * 1024
 """Bytes of one header field."""
 FIELD = 480
 """What a field counts for besides its bytes: with it 128 of the usual size are MAX_HEAD, and nobody counts them."""
+SWITCHED = 101
+"""What comes then is no HTTP any more."""
 MAX_INTERIM = 32
 """1xx answers accepted before the real one."""
 COPY_LIMIT = 64 * 1024
@@ -70,6 +72,8 @@ class UpstreamConnection(ResponseHandler):
         self._hinted = hinted
         """Told what the provider says of its idle connections, when it says something new."""
         self._hint = b""
+        self._upgrades = False
+        """The request asks for another protocol."""
         self._llhttp: HttpResponseParser | None = None
         self._headers: Headers = []
         self._head_size = 0
@@ -93,6 +97,7 @@ class UpstreamConnection(ResponseHandler):
             # Only a new connection can be lost before it is used: the pool looks at those it keeps.
             raise UpstreamError(Cause.CONNECT, sent=False)
         self._begin()
+        self._upgrades = b"\r\nconnection: Upgrade\r\n" in head
         self.consumer = consumer
         self._release = release
         if self._llhttp is None:
@@ -167,7 +172,9 @@ class UpstreamConnection(ResponseHandler):
         failed = False
         try:
             self._llhttp.feed_data(data)  # type: ignore[union-attr]
-        except (HttpParserError, HttpParserUpgrade):
+        except HttpParserUpgrade as upgrade:
+            failed = not self._switched(data[upgrade.args[0] :])
+        except HttpParserError:
             failed = True
         parts = self._parts
         if parts:
@@ -192,6 +199,12 @@ class UpstreamConnection(ResponseHandler):
             self._finish(reusable=not failed)
         elif failed:
             self._fail(UpstreamError(Cause.MALFORMED))
+
+    def _switched(self, rest: bytes) -> bool:
+        """Whether another protocol was asked for: `rest` is of that, and so is all that follows."""
+        if rest and self._status == SWITCHED:
+            self._parts.append(rest)
+        return self._status == SWITCHED
 
     def connection_lost(self, exc: BaseException | None) -> None:
         consumer = self.consumer
@@ -274,7 +287,13 @@ class UpstreamConnection(ResponseHandler):
         status = self._llhttp.get_status_code()  # type: ignore[union-attr]
         if status < 200:
             self._interim += 1
-            if status == 101 or self._interim > MAX_INTERIM:
+            if status == SWITCHED and self._upgrades:
+                self._status = status
+                self._should_close = True
+                if self.consumer is not None:
+                    self.consumer.head(status, self._headers)
+                return
+            if status == SWITCHED or self._interim > MAX_INTERIM:
                 raise UpstreamError(Cause.MALFORMED)
             return
         if status in (204, 304):
@@ -292,6 +311,8 @@ class UpstreamConnection(ResponseHandler):
             self._headers = []
             self._delimited = False
             self._inflate = None
+            return
+        if self._status == SWITCHED:
             return
         self._complete = True
         # Only here: llhttp forgets the message's version and headers when the callback returns.

@@ -292,7 +292,7 @@ def test_the_demo_serves_every_dialect_from_the_simulated_provider() -> None:
     lab = config.providers["lab"]
     assert loaded.warnings == ()
     assert lab.base_url == "http://127.0.0.1:12345"
-    assert set(lab.dialects) == set(surfaces.DIALECTS) - {surfaces.OTHER}
+    assert set(lab.dialects) == set(surfaces.DIALECTS) - {surfaces.OTHER, surfaces.REALTIME}
     assert set(config.models) == {"demo", "demo-fast", "demo-slow", "sim*"}
     assert [key.key.reveal() for key in config.keys] == ["sk-headrace-demo"]
 

@@ -26,6 +26,7 @@ def test_all_dialects_are_listed() -> None:
         "openai.images",
         "openai.moderations",
         "openai.other",
+        "openai.realtime",
         "openai.rerank",
         "openai.responses",
     ]

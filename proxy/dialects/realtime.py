@@ -1,0 +1,106 @@
+"""The Realtime API of OpenAI, of which only the usage is read: events are JSON texts, each `response.done` reports its own.
+
+https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy.core.errors import UpstreamError
+from proxy.dialects import usage as reports
+from proxy.dialects.base import CONTENT, Dialect, Usage
+from proxy.dialects.errors import parse_error
+from proxy.dialects.render import openai_stream_error, render_error
+
+_DONE = b'"response.done"'
+
+
+class _Response(Struct, gc=False):
+    usage: dict[str, Any] | None = None
+    status: str | None = None
+
+
+class _Event(Struct, gc=False):
+    type: str = ""
+    response: _Response | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class RealtimeTap:
+    """Adds up what the responses of one session used."""
+
+    __slots__ = ("_sum", "bad", "error", "finish_reason", "responses")
+
+    sequence = 0
+    closing = b""
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self.error: UpstreamError | None = None
+        self.bad = 0
+        self.responses = 0
+        self._sum: dict[str, Any] = {}
+
+    @property
+    def usage(self) -> Usage | None:
+        return reports.openai(_encode(self._sum)) if self._sum else None
+
+    def message(self, text: bytes) -> None:
+        """A text of the server's."""
+        if _DONE not in text:
+            return
+        try:
+            event = _decode(text)
+        except (ValueError, RecursionError):
+            self.bad += 1
+            return
+        found = event.response
+        if event.type == "response.done" and found is not None:
+            self.responses += 1
+            self.finish_reason = found.status
+            _add(self._sum, found.usage or {})
+
+    # What is asked of taps of answers: there is none here.
+
+    def complete(self) -> bool:
+        return self.responses > 0
+
+    def event(self, name: bytes, data: bytes) -> int:
+        return CONTENT
+
+    def oversized(self, head: bytes, tail: bytes) -> int:
+        return CONTENT
+
+    def body(self, raw: bytes) -> int:
+        return CONTENT
+
+
+def _add(total: dict[str, Any], more: dict[str, Any]) -> None:
+    """Numbers are added up, at any depth; anything else is nothing."""
+    for name, value in more.items():
+        if isinstance(value, dict):
+            under = total.setdefault(name, {})
+            if isinstance(under, dict):
+                _add(under, value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            before = total.get(name, 0)
+            if isinstance(before, int):
+                total[name] = before + value
+
+
+DIALECT = Dialect(
+    name="openai.realtime",
+    family="openai",
+    tap=RealtimeTap,
+    parse_error=parse_error,
+    render_error=partial(render_error, "openai"),
+    render_stream_error=openai_stream_error,
+)
