@@ -62,10 +62,16 @@ def translate(sheet: Sheet, env: dict[str, Any]) -> dict[str, Any]:
         models[f"{preset}/*"] = {"deployments": [_deployment(preset, "*", key)]}
         if preset in BARE:
             models[BARE[preset]] = {"deployments": [_deployment(preset, BARE[preset], key)]}
+    store = None if url is None else database.from_url(sheet, url)
+    if store is not None and str(store.value).startswith("postgres"):
+        sheet.warn(
+            store.origin,
+            "tables of ours are made in this database, and theirs are not read: better give it another one",
+        )
     given.done(sorted(variables()))
     return {
         **listeners,
-        "store": {"url": None if url is None else database.from_url(sheet, url)},
+        "store": {"url": store},
         "logging": {"level": level},
         "providers": providers,
         "models": models,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.core.config.foreign import airouter
-from tests.core.config.foreign.examples import AIROUTER, plain, translated, wrong
+from tests.core.config.foreign.examples import AIROUTER, plain, translated, warned, wrong
 
 
 def tree(text: str = AIROUTER, **env: str) -> Any:
@@ -16,6 +16,11 @@ def test_each_variable_has_its_place() -> None:
     assert found["server"] == {"host": "127.0.0.1", "port": 8000}
     assert found["store"] == {"url": "postgresql://router:secret@db:5432/router"}
     assert found["logging"] == {"level": "debug"}
+
+
+def test_a_database_that_is_theirs_is_not_ours() -> None:
+    assert "DATABASE_URL" in warned(translated(AIROUTER))
+    assert "DATABASE_URL" not in warned(translated("DEBUG=false\n"))
 
 
 def test_a_key_of_a_vendor_is_a_provider_with_all_its_models() -> None:
