@@ -306,7 +306,7 @@ async def test_after_a_standstill_streams_go_on_and_nobody_is_killed(tmp_path: P
         writer.write(END)
 
     async with scripted(stream) as url:
-        content = fleet((url, "a"), defaults__timeouts={"idle": 1}, server__watchdog=1)
+        content = fleet((url, "a"), defaults__timeouts={"idle": 0.5}, server__watchdog=1)
         async with served(content, tmp_path) as one:
             [worker] = one.workers
             asking = [
@@ -319,11 +319,11 @@ async def test_after_a_standstill_streams_go_on_and_nobody_is_killed(tmp_path: P
                 os.kill(pid, signal.SIGSTOP)
             # Longer than a stream may be silent, and a worker.
             before = sent
-            await until(lambda: sent > before + STREAMS * 1.6 / PAUSE)
+            await until(lambda: sent > before + STREAMS * 1.3 / PAUSE)
             for pid in everybody:
                 os.kill(pid, signal.SIGCONT)
             before = sent
-            await until(lambda: sent > before + STREAMS * 1.2 / PAUSE)
+            await until(lambda: sent > before + STREAMS * 0.7 / PAUSE)
             thawed.set()
 
             for answer in await asyncio.gather(*asking):
