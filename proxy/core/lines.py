@@ -71,6 +71,8 @@ class RequestLine(Struct, kw_only=True, gc=False, omit_defaults=True):
     bytes_out: int = 0
     client: str = ""
     user_agent: str = ""
+    trace_id: str = ""
+    """Of the trace that the request is a part of, if there is one."""
 
 
 class Entry(Struct, gc=False, omit_defaults=True):

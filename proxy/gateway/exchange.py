@@ -146,6 +146,9 @@ class Witness(Protocol):
 class Traced(Protocol):
     """Who makes spans of it (`gateway.tracing.Trace`)."""
 
+    id: str
+    """Of the trace, in 32 hexadecimal digits."""
+
     def began(self, attempt: Any) -> None:
         """A `gateway.attempt.Attempt` is about to be made."""
 

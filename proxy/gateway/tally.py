@@ -106,6 +106,8 @@ def line(exchange: Exchange, bill: Bill) -> RequestLine:
         client=request.remote or "",
         user_agent=request.headers.get("User-Agent", ""),
     )
+    if exchange.trace is not None:
+        found.trace_id = exchange.trace.id
     if bill.source != charging.NONE:
         tokens = bill.tokens
         found.input_tokens = tokens.input

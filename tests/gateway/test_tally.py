@@ -109,6 +109,15 @@ async def test_the_line_has_cost_and_source_where_something_was_used() -> None:
     assert line.cost == pytest.approx(0.000051)
 
 
+async def test_the_line_names_the_trace_where_there_is_one() -> None:
+    one = exchange(raw("POST", CHAT, BODY))
+    assert tally.line(one, NOTHING).trace_id == ""
+
+    traced: Any = SimpleNamespace(id="4bf92f3577b34da6a3ce929d0e0e4736")
+    one.trace = traced
+    assert tally.line(one, NOTHING).trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
 async def test_a_price_that_is_not_known_is_no_cost_and_nothing_used_no_tokens() -> None:
     one = exchange(raw("POST", CHAT, BODY))
 
