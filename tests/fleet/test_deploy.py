@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ import pytest
 import yaml
 
 from bench.balancers import DEPLOY
+from bench.peers import running, wait_for_port
 from proxy.core.config import load
 from proxy.core.config.schema import Config
 from proxy.core.model import Server, Timeouts
+from tests.line.harness import config, free_port
 
 SERVER = Server()
 TOTAL = Timeouts().total
@@ -140,6 +144,38 @@ def test_a_service_may_drain() -> None:
     assert "\nKillMode=mixed\n" in unit
     sockets = [one.read_text() for one in (DEPLOY / "systemd").glob("*.socket")]
     assert {re.findall(r"FileDescriptorName=(\w+)", one)[0] for one in sockets} == {"api", "admin"}
+
+
+def test_the_sockets_that_systemd_holds_are_taken_by_their_names(tmp_path: Path) -> None:
+    program = shutil.which("systemd-socket-activate")
+    if program is None:
+        pytest.skip(
+            "systemd-socket-activate is not on PATH; it comes with Debian's package 'systemd'"
+        )
+    units = [one.read_text() for one in sorted((DEPLOY / "systemd").glob("*.socket"))]
+    names = [re.findall(r"^FileDescriptorName=(\w+)$", one, re.MULTILINE)[0] for one in units]
+    ports = {name: free_port() for name in names}
+    content = {
+        **config("http://127.0.0.1:9"),
+        # Ports that are not to be used.
+        "server": {"port": 1},
+        "admin": {"port": 2, "token": SECRET},
+        "store": {"url": ""},
+    }
+    file = tmp_path / "headrace.yaml"
+    file.write_text(yaml.safe_dump(content))
+    words = [f"--listen=127.0.0.1:{port}" for port in ports.values()]
+    words += [f"--fdname={':'.join(ports)}", sys.executable, "-m", "proxy", "serve", "--config"]
+    with running([program, *words, str(file)], tmp_path, frozenset()) as process:
+        wait_for_port(ports["admin"], process, tmp_path)
+        statuses = {}
+        for name, path in (("api", "/health/live"), ("admin", "/admin/workers")):
+            connection = HTTPConnection("127.0.0.1", ports[name], timeout=20)
+            connection.request("GET", path)
+            statuses[name] = connection.getresponse().status
+            connection.close()
+
+    assert statuses == {"api": 200, "admin": 401}
 
 
 # --- containers ---
