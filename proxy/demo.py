@@ -49,6 +49,9 @@ def _run(host: str, port: int | None, read: Read, serve: Run) -> int:
         text=True,
     )
     try:
+        # Meanwhile: it takes as long to start as all of this to be read.
+        import proxy.worker  # noqa: F401
+
         assert provider.stderr is not None
         found = _LISTENING.search(provider.stderr.readline())
         if found is None:
