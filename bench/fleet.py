@@ -243,19 +243,24 @@ async def _status(
 
 
 async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Figure]:
-    """Kill a host and start it again, in turn; how many requests failed by it, and how many that began when it was over."""
+    """Kill one host and start it again, have the other leave and start it again, and so on; how many requests failed by a
+    death, and how many for no reason that there should be."""
     running = asyncio.ensure_future(crowd.run())
     until = monotonic() + plan.minutes * 60
     killed: list[tuple[float, float]] = []
     led: list[float] = []
-    for host in itertools.cycle(await _leader_first(standing)):
+    stopped = 0
+    hosts = await _leader_first(standing)
+    for host, kill in itertools.cycle(zip(hosts, itertools.cycle((True, False)))):
         await asyncio.sleep(plan.every / 4)
         await crowd.warm()
         began = monotonic()
         was_leader = await asyncio.to_thread(host.number, "headrace_leader") > 0
-        await asyncio.to_thread(host.kill)
-        killed.append((began, monotonic()))
-        say(f"host {host.name} was killed")
+        await asyncio.to_thread(host.kill if kill else host.stop)
+        if kill:
+            killed.append((began, monotonic()))
+        stopped += not kill
+        say(f"host {host.name} {'was killed' if kill else 'has left'}")
         if was_leader:
             led.append(await _next_leader(standing, host))
         await asyncio.sleep(max(began + plan.every * 0.75 - monotonic(), 0))
@@ -270,6 +275,7 @@ async def deaths(standing: Fleet, crowd: Crowd, plan: Plan, say: Say) -> list[Fi
     figures = [
         Figure("fleet_requests", "requests through nginx", len(crowd.asked), ""),
         Figure("fleet_killed", "times that a host was killed", len(killed), ""),
+        Figure("fleet_stopped", "times that a host left in peace", stopped, ""),
         Figure("fleet_shed", "requests refused because a worker could not keep up", shed, ""),
         Figure("fleet_hit", "requests under way there that failed", hit, ""),
         Figure("fleet_wrong", "WRONG: others that failed", wrong, ""),
