@@ -43,7 +43,7 @@ class Plan(Struct, frozen=True):
     seconds: float = 6.0
 
 
-QUICK = Plan(workers=(1, 2), connections=40, clients=2, seconds=0.5)
+QUICK = Plan(workers=(2,), connections=40, clients=2, seconds=0.5)
 
 Counts = dict[tuple[int, str], list[int]]
 """(workers, how they came) to the connections of each worker."""

@@ -150,8 +150,6 @@ def _supervised(
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     # It has no thread, for it forks. Whoever it forks configures a log of its own.
     log.bare(settings.logging)
-    if handed is None:
-        ready()
 
     def serve(name: str, tether: Tether) -> None:
         if name == SHIPPER:
@@ -203,7 +201,8 @@ def _supervised(
     ops = [one for one in (listeners.ops, listeners.inside) if one is not None]
     pages = {"/metrics": instance.answer, "/stats": instance.stats}
     try:
-        return Supervisor(terms, duties, ops=ops, pages=pages, handed=handed).run()
+        supervisor = Supervisor(terms, duties, ops=ops, pages=pages, handed=handed)
+        return supervisor.run(ready if handed is None else lambda: None)
     finally:
         unix.remove(host.folder / unix.OPS)
         host.leave()

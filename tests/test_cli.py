@@ -286,21 +286,6 @@ def test_a_token_of_the_configuration_is_not_printed(
     assert "admin token" not in "".join(one.lines)
 
 
-@pytest.mark.parametrize(
-    ("host", "address"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:80"),
-        ("0.0.0.0", "http://127.0.0.1:80"),
-        ("", "http://127.0.0.1:80"),
-        ("::", "http://[::1]:80"),
-        ("::1", "http://[::1]:80"),
-        ("gateway.test", "http://gateway.test:80"),
-    ],
-)
-def test_the_address_told_is_one_that_can_be_opened(host: str, address: str) -> None:
-    assert cli._address(host, 80) == address
-
-
 # --- simulate ---
 
 

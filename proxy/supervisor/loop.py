@@ -117,8 +117,8 @@ class Supervisor:
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
-    def run(self) -> int:
-        """Until told to stop; the exit code."""
+    def run(self, begun: Callable[[], None] = lambda: None) -> int:
+        """Until told to stop; the exit code. `begun` is called as soon as signals are obeyed."""
         ours, its = self._wakeup
         ours.setblocking(False)
         its.setblocking(False)
@@ -127,6 +127,7 @@ class Supervisor:
         signal.set_wakeup_fd(its.fileno(), warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OURS)
         self._selector.register(ours, selectors.EVENT_READ, lambda _: self._signalled(ours))
+        begun()
         try:
             self._reap()
             while True:

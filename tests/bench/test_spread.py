@@ -20,10 +20,9 @@ def test_every_number_of_workers_has_its_figures_and_a_chart(tmp_path: Path) -> 
     with peers.simulator(machine.share_out_cores()) as upstream:
         found = {one.name: one.value for one in measure(QUICK, upstream, tmp_path, said.append)}
 
-    assert found["spread_1_one"] == 1
     assert found["spread_2_one"] >= 1
     assert found["spread_cpu_2"] > 0
-    assert len(said) == 4
+    assert len(said) == 2
     assert "2 workers, one by one" in (tmp_path / "spread.svg").read_text()
 
 
