@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from proxy.core.model import Server
     from proxy.state.state import State
 
+FOLLOW = 1.0
+"""Seconds until a limit is noticed where there was none."""
 GIVE_BACK = 2.0
 """Seconds between two times at which the C library is asked for what it keeps."""
 _WORDS = ("enough again", "large bodies are refused", "every new request is refused")
@@ -35,7 +37,7 @@ async def keep(state: State, idle: Callable[[], bool]) -> None:
     while True:
         if watcher.look(monotonic()):
             await asyncio.to_thread(memory.give_back)
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(TICK if state.memory.size else FOLLOW)
 
 
 class Watcher:
