@@ -19,6 +19,7 @@ from bench import (
     restart,
     scrape,
     soak,
+    sockets,
     spread,
     store,
     tracing,
@@ -133,6 +134,13 @@ def _restart(
     return restart.measure(plan, upstream, say)
 
 
+def _sockets(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    plan = sockets.QUICK if options.quick else sockets.Plan()
+    return sockets.measure(sockets.scaled(plan, options.rounds, options.seconds), cores, say)
+
+
 def _spread(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
@@ -141,7 +149,10 @@ def _spread(
 
 
 ZERO = (
-    frozenset({"ledger_wrong", "failover_failed", "restart_failed", "trials_failed"}) | fleet.WRONG
+    frozenset(
+        {"ledger_wrong", "failover_failed", "restart_failed", "sockets_wrong", "trials_failed"}
+    )
+    | fleet.WRONG
 )
 """Figures that have to be 0."""
 GROUPS: Mapping[str, Group] = {
@@ -157,6 +168,7 @@ GROUPS: Mapping[str, Group] = {
     "leaks": _leaks,
     "restart": _restart,
     "spread": _spread,
+    "sockets": _sockets,
     "capacity": _capacity,
 }
 

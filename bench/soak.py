@@ -172,7 +172,7 @@ class _Line:
 
     async def ask(self) -> tuple[str, int]:
         """(worker, revision it serves)"""
-        self._writer.write(b"GET /metrics HTTP/1.1\r\nHost: bench\r\n\r\n")
+        self._writer.write(b"GET /metrics/worker HTTP/1.1\r\nHost: bench\r\n\r\n")
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: (\d+)", head)
         body = await self._reader.readexactly(int(length[1]) if length else 0)

@@ -24,20 +24,19 @@ def place() -> Place:
 
 
 def test_a_successor_has_the_other_name_and_takes_the_place(place: Place) -> None:
-    assert place.free == "1"
-    old = member("1")
-    place.add(old)
-    assert place.free == "3"
-    new = member("3", stage=Stage.STARTING)
-    place.add(new)
-    assert place.free is None
+    old, new = member("1"), member("3", stage=Stage.STARTING)
+    free = [place.free]
+    for one in (old, new):
+        place.add(one)
+        free.append(place.free)
+    assert free == ["1", "3", None]
 
     assert place.take() is old
 
     assert (place.current, place.successor, place.leaving) == (new, None, [old])
-    assert place.free is None
+    free = [place.free]
     assert not place.remove(old)
-    assert place.free == "1"
+    assert [*free, place.free] == [None, "1"]
 
 
 def test_a_place_is_vacant_when_the_only_one_dies(place: Place) -> None:

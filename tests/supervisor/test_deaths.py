@@ -26,18 +26,19 @@ def test_one_that_had_lived_is_replaced_almost_at_once() -> None:
 
 
 def test_many_deaths_within_a_minute_are_a_loop_until_one_has_lived() -> None:
-    deaths = Deaths()
+    deaths, looping = Deaths(), []
     for number in range(MANY):
-        assert not deaths.looping
+        looping.append(deaths.looping)
         deaths.pause(str(number), 0.1, number * MINUTE / MANY)
-    assert deaths.looping
+    looping.append(deaths.looping)
+    assert looping == [False] * MANY + [True]
 
-    deaths.lived(STABLE)
-    assert deaths.looping
-    deaths.lived(STABLE + 0.1)
-    assert not deaths.looping
+    lived = []
+    for seconds in (STABLE, STABLE + 0.1):
+        deaths.lived(seconds)
+        lived.append(deaths.looping)
     deaths.pause("0", 0.1, MINUTE)
-    assert not deaths.looping
+    assert [*lived, deaths.looping] == [True, False, False]
 
 
 def test_as_many_in_a_longer_time_are_none_nor_where_somebody_else_serves() -> None:
