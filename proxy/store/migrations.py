@@ -11,8 +11,10 @@ database, in either order. A step that takes something away is a new major versi
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -108,6 +110,14 @@ _EXISTS = {
     ),
 }
 
+
+@cache
+def tables(backend: str) -> tuple[str, ...]:
+    """Names of all that migrations make."""
+    text = "".join(path.read_text("utf-8") for path in (SQL / backend).glob("[0-9]*.sql"))
+    return tuple(sorted(set(re.findall(r"^CREATE TABLE (\w+)", text, re.MULTILINE))))
+
+
 # A transaction on SQLite is alone anyway. The number is any, and only ours.
 _ALONE = {
     "sqlite": "SELECT 1",
@@ -116,9 +126,18 @@ _ALONE = {
 
 
 async def state(session: Session, backend: str) -> State:
-    """What is applied; reads only. Raises StoreDown."""
-    if not await session.fetch(_EXISTS[backend], "migrations"):
-        return State(NOTHING, {})
+    """What is applied; reads only. Raises StoreDown, and StoreBroken for a database of another program's."""
+    exists = _EXISTS[backend]
+    if not await session.fetch(exists, "headrace_meta"):
+        taken = [name for name in tables(backend) if await session.fetch(exists, name)]
+        # Asked again: a process that migrates meanwhile makes all of them at once.
+        if taken and not await session.fetch(exists, "headrace_meta"):
+            raise StoreBroken(
+                f"the database has tables of another program that are called as ours: {', '.join(taken)};"
+                " use a database of its own"
+            )
+        if not taken:
+            return State(NOTHING, {})
     rows = await session.fetch("SELECT number, checksum FROM migrations")
     meta = await session.fetch("SELECT value FROM headrace_meta WHERE key = $1", "schema")
     if not meta:

@@ -13,7 +13,7 @@ import pytest_asyncio
 from proxy.core.records import Record
 from proxy.store import objects
 from proxy.store.base import StoreBroken, StoreDown
-from proxy.store.migrations import NOTHING, SQL, Migration, Version, load, parse
+from proxy.store.migrations import NOTHING, SQL, Migration, Version, load, parse, tables
 from proxy.store.opening import Database, open_store
 
 MORE = "ALTER TABLE peppers ADD COLUMN note TEXT NOT NULL DEFAULT '';\n\nCREATE INDEX more ON peppers (note);\n"
@@ -104,6 +104,20 @@ async def test_both_databases_have_the_same_tables(
     types = {"INTEGER": "bigint", "REAL": "double precision", "TEXT": "text"}
 
     assert {(table, name, types[type]) for table, name, type in columns[0]} == columns[1]
+
+
+@pytest.mark.parametrize("table", ["users", "migrations"])
+async def test_a_database_of_another_program_is_left_alone(
+    table: str, store: Database, program: Program
+) -> None:
+    for name in tables(store.backend):
+        await store.execute(f"DROP TABLE {name}")
+    await store.execute(f"CREATE TABLE {table} (id INTEGER)")
+
+    with pytest.raises(StoreBroken, match=f"called as ours: {table}; use a database of its own"):
+        await program().open()
+
+    assert not await store.fetch(f"SELECT id FROM {table}")
 
 
 async def test_opening_again_applies_nothing(program: Program) -> None:
