@@ -14,7 +14,17 @@ import pytest
 from tests.docs.pages import ROOT
 from tests.docs.stand_in import COMMANDS, alone
 
-KEPT = ("bench", "conf", "deploy", "docs", "proxy", "tests", "Dockerfile", "README.md", "pyproject.toml")
+KEPT = (
+    "bench",
+    "conf",
+    "deploy",
+    "docs",
+    "proxy",
+    "tests",
+    "Dockerfile",
+    "README.md",
+    "pyproject.toml",
+)
 
 
 class Demo:

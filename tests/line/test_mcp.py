@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.shared._httpx_utils import create_mcp_http_client
 
 from tests.line.harness import KEY, Proxy, config, request, serving
 

@@ -61,7 +61,8 @@ class Vendor:
                 return web.json_response({"error": {"message": "try again"}}, status=503)
             case "POST", ["events"]:
                 return await _events(asked)
-        return web.json_response({"error": {"message": "no such thing"}}, status=404)
+            case _:
+                return web.json_response({"error": {"message": "no such thing"}}, status=404)
 
 
 def _file(id: str, size: int) -> dict[str, Any]:
