@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from proxy.core.model import Logging, Snapshot
 from proxy.gateway.capture import text_in
+from proxy.state.memory import TIGHT
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.recorded import Ledger, recording
 from tests.gateway.served import COMPLETION, STREAM, STREAMED, Provider, chunk, whole
@@ -145,6 +146,15 @@ async def test_nothing_is_kept_unless_it_is_wanted(ledger: Ledger) -> None:
         scripted(Provider(whole())) as url,
         recording(snapshot(provider(url)), ledger) as served,
     ):
+        await served.ask(raw("POST", CHAT, BODY))
+        await ledger.end()
+
+    assert ledger.contents.written == 0
+
+
+async def test_nothing_is_kept_while_memory_is_short(ledger: Ledger) -> None:
+    async with scripted(Provider(whole())) as url, recording(keeping(url), ledger) as served:
+        served.state.memory.level = TIGHT
         await served.ask(raw("POST", CHAT, BODY))
         await ledger.end()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import Any
 
 import orjson
@@ -11,8 +12,9 @@ from msgspec.structs import replace
 
 from proxy.core.clock import monotonic
 from proxy.core.model import Deployment, Model, Overload, Snapshot
-from proxy.gateway.overload import turn, urgency
+from proxy.gateway.overload import LARGE, turn, urgency
 from proxy.state.lag import STANDING, TICK
+from proxy.state.memory import ENOUGH, FULL, TIGHT
 from proxy.state.waiting import Waiting
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
 from tests.gateway.served import COMPLETION, Provider, Served, serving, whole
@@ -50,6 +52,35 @@ async def test_a_worker_that_cannot_keep_up_says_so() -> None:
     assert len(refused) > 10
     assert refused[0].json["error"]["code"] == "gateway_overloaded"
     assert refused[0].headers["retry-after"] == "1"
+
+
+LARGER = b" " * (LARGE + 1 - len(BODY)) + BODY
+
+
+@pytest.mark.parametrize(
+    ("level", "content", "fields", "status"),
+    [
+        (TIGHT, BODY, (), 200),
+        (TIGHT, LARGER[1:], (), 200),
+        (TIGHT, LARGER, (), 503),
+        (TIGHT, gzip.compress(LARGER), ("Content-Encoding: gzip",), 503),
+        (FULL, BODY, (), 503),
+        (ENOUGH, LARGER, (), 200),
+    ],
+    ids=["small", "not large", "large", "coded", "all", "enough"],
+)
+async def test_what_is_refused_while_memory_is_short(
+    level: int, content: bytes, fields: tuple[str, ...], status: int
+) -> None:
+    async with scripted(Provider(whole())) as url, serving(snapshot(provider(url))) as served:
+        served.state.memory.level = level
+        answer = await served.ask(raw("POST", CHAT, content, *fields))
+
+        assert answer.status == status
+        assert served.state.metrics.shed.child("memory").value == (status == 503)
+    if status == 503:
+        assert answer.json["error"]["code"] == "gateway_overloaded"
+        assert 1 <= int(answer.headers["retry-after"]) <= 3
 
 
 class Patient:
