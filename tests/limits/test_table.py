@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -389,3 +390,72 @@ def test_what_all_workers_see_is_the_same(path: Path) -> None:
     assert workers[0].view(limited("b", concurrency=9)).inflight == 2, "it was cleared already"
     for worker in workers:
         worker.close()
+
+
+# --- one worker, and its successor ---------------------------------------------------------------------------------
+
+
+def beside(path: Path, alone: bool) -> tuple[int, int]:
+    """Another process that has column 0, ticks, and holds one slot of ONE: (process, pipe that ends it)."""
+    reading, writing = os.pipe()
+    told, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.close(writing)
+            accounts = Accounts.open(path, 0, 2)
+            accounts.alone(True)
+            accounts.alone(alone)
+            accounts.admit((ONE,), Ask())
+            os.write(tell, b"%d" % accounts._table.kept)
+            os.set_blocking(reading, False)
+            while True:
+                accounts.tick()
+                try:
+                    if not os.read(reading, 1):
+                        break
+                except BlockingIOError:
+                    time.sleep(0.001)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(reading)
+    assert os.read(told, 1) == (b"1" if alone else b"0")
+    os.close(told)
+    os.close(tell)
+    return child, writing
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["not told of it", "told of it"])
+def test_a_successor_counts_beside_the_one_that_leaves(path: Path, alone: bool) -> None:
+    open_known(path).close()
+    child, pipe = beside(path, alone)
+
+    successor = Accounts.open(path, 1, 2)
+    hold = successor.admit((limited("a", concurrency=10),), Ask())
+    assert not successor._table.kept
+    assert successor.view(ONE).inflight == 2
+    successor.settle(hold, Used())
+
+    os.close(pipe)
+    assert os.waitpid(child, 0)[1] == 0
+    successor.clear(0)
+    assert successor.view(ONE).inflight == 0
+    successor.close()
+
+
+def test_one_that_is_alone_keeps_the_lock_and_several_workers_never_do(path: Path) -> None:
+    one = open_known(path)
+    kept = [one._table.kept]
+    for alone in (True, False, True):
+        one.alone(alone)
+        kept.append(one._table.kept)
+    assert kept == [False, True, False, True]
+    spend(one, 10)
+    assert one._table.kept
+    one.close()
+
+    several = open_known(path, columns=4)
+    several.alone(True)
+    assert not several._table.kept
+    several.close()
