@@ -887,7 +887,8 @@ class McpServer(Section):
         default=None, description="What is presented there; null: nothing."
     )
     auth: OnePlace = Field(
-        default=model.Auth("bearer"),
+        default="bearer",
+        validate_default=True,
         description="Where that goes: bearer, header:NAME, query:NAME.",
     )
     headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
