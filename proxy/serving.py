@@ -157,13 +157,19 @@ def _supervised(
         else:
             _work(settings, file, listeners, name, tether)
 
-    def reload() -> None:
-        if file.read is not None:
-            try:
-                # With the store they have: another one takes a new start.
-                file.config = file.read().model_copy(update={"store": file.config.store})
-            except ValueError:
-                pass  # changed again since; every worker will say so itself
+    def terms() -> Terms:
+        server = _settings(file).server
+        return Terms(server.workers, server.drain, worker.delay(server), server.watchdog)
+
+    def reload() -> Terms | None:
+        if file.read is None:
+            return None
+        try:
+            # With the store they have: another one takes a new start.
+            file.config = file.read().model_copy(update={"store": file.config.store})
+        except ValueError:
+            return None  # changed again since; every worker will say so itself
+        return terms()
 
     server = settings.server
     names = *map(str, range(berths.columns(server.workers))), SHIPPER
@@ -186,7 +192,6 @@ def _supervised(
             )
         )
 
-    terms = Terms(server.workers, server.drain, worker.delay(server), server.watchdog)
     beside = (SHIPPER,) if host.records else ()
     duties = Duties(
         serve,
@@ -201,7 +206,7 @@ def _supervised(
     ops = [one for one in (listeners.ops, listeners.inside) if one is not None]
     pages = {"/metrics": instance.answer, "/stats": instance.stats}
     try:
-        supervisor = Supervisor(terms, duties, ops=ops, pages=pages, handed=handed)
+        supervisor = Supervisor(terms(), duties, ops=ops, pages=pages, handed=handed)
         return supervisor.run(ready if handed is None else lambda: None)
     finally:
         unix.remove(host.folder / unix.OPS)

@@ -12,9 +12,11 @@ FIXED = (
     "server.host",
     "server.port",
     "server.workers",
+    "server.ops",
     "admin.host",
     "admin.port",
     "store.url",
+    "ledger.path",
     "logging.file",
     "logging.format",
 )

@@ -43,7 +43,6 @@ class Supervisor:
         pages: Mapping[str, Page] | None = None,
         handed: Handover | None = None,
     ) -> None:
-        self._terms = terms
         self._duties = duties
         self._selector = selectors.DefaultSelector()
         self._beats = Beats(berths.columns(terms.workers), -1 if handed is None else handed.beats)
@@ -168,11 +167,12 @@ class Supervisor:
         """What workers said, as far as others want to know."""
         news, self.staff.news = self.staff.news, set()
         ready = self.staff.crew.count(Stage.READY)
-        if READY in news and not self._announced and ready == self._terms.workers:
+        if READY in news and not self._announced and ready == self.staff.terms.workers:
             self._announced = True
             self._notify.ready()
         if news - {READY}:
             self._notify.ready()  # a reload has ended
+            self._watch.limit = self.staff.terms.watchdog
         if self._rolling and not self.staff.rolling:
             self._rolling = False
             logger.warning("restarted: every worker is a new one")
@@ -207,7 +207,7 @@ class Supervisor:
 
     def _status(self) -> str:
         crew = self.staff.crew
-        words = [f"{crew.count(Stage.READY)} of {self._terms.workers} workers ready"]
+        words = [f"{crew.count(Stage.READY)} of {self.staff.terms.workers} workers ready"]
         leaving = crew.count(Stage.LEAVING)
         if leaving:
             words.append(f"{leaving} leaving")
@@ -256,7 +256,7 @@ class Supervisor:
         now = monotonic()
         if self.staff.leaving == 1:
             self._notify.stopping()
-            self._shut = now + self._terms.delay
+            self._shut = now + self.staff.terms.delay
         elif self._shut is not None:
             self._shut = now
 

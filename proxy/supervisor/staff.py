@@ -32,12 +32,23 @@ AGAIN: Final = 1.0
 """Seconds until the system is asked for a process again, when it had no room for one."""
 
 
+class Terms(Struct, frozen=True):
+    """How many workers, and how long everything may take, in seconds."""
+
+    workers: int = 1
+    drain: float = 600.0
+    delay: float = 0.0
+    watchdog: float = 30.0
+    """0: off."""
+
+
 class Duties(Struct, frozen=True, eq=False):
     """What a supervisor does without knowing what it means."""
 
     serve: Serve
-    reload: Callable[[], None] = lambda: None
-    """A worker has taken a new configuration: those started from now on must serve what the others do."""
+    reload: Callable[[], Terms | None] = lambda: None
+    """A worker has taken a new configuration: those started from now on must serve what the others do. The terms it has, as
+    far as they can change; None: they have not."""
     died: Callable[[str], None] = lambda _name: None
     """A worker of this name has ended. Called before another takes the name."""
     ended: Callable[[str, str], None] = lambda _name, _reason: None
@@ -50,16 +61,6 @@ class Duties(Struct, frozen=True, eq=False):
     """Nobody takes anybody in any more: the listeners may be closed, so that others are refused and do not wait in vain."""
     beside: Sequence[str] = ()
     """Names of processes that are kept running beside the workers."""
-
-
-class Terms(Struct, frozen=True):
-    """How many workers, and how long everything may take, in seconds."""
-
-    workers: int = 1
-    drain: float = 600.0
-    delay: float = 0.0
-    watchdog: float = 30.0
-    """0: off."""
 
 
 class Staff:
@@ -77,7 +78,7 @@ class Staff:
         self.deaths = Deaths()
         self.leaving = 0
         """How often all were told to leave."""
-        self._terms = terms
+        self.terms = terms
         self._duties = duties
         self._selector = selector
         self._beats = beats
@@ -124,7 +125,7 @@ class Staff:
         else:
             self.crew.seat(member)
         if member.stage is Stage.LEAVING:
-            member.deadline = monotonic() + self._terms.drain + SLACK
+            member.deadline = monotonic() + self.terms.drain + SLACK
 
     def arrange(self, now: float) -> None:
         """Start whoever is missing, or is to take another's place."""
@@ -199,7 +200,7 @@ class Staff:
             elif member is place.current:
                 place.again = True
         elif word == TAKEN:
-            self._duties.reload()
+            self.terms = self._duties.reload() or self.terms
         if word in (READY, TAKEN, REFUSED):
             self.news.add(word)
 
@@ -213,12 +214,12 @@ class Staff:
             before = place.take()
             place.again = False
             if before is not None:
-                self._tell_to_leave(before, YIELD, self._terms.drain)
+                self._tell_to_leave(before, YIELD, self.terms.drain)
         self._settle(place)
 
     def _settle(self, place: Place) -> None:
         """Tell the only one there is that it is so."""
-        if self._terms.workers == 1 and len(place.members) == 1:
+        if self.terms.workers == 1 and len(place.members) == 1:
             only = place.members[0]
             if only.stage is Stage.READY:
                 only.tell(ALONE)
@@ -228,7 +229,7 @@ class Staff:
     def leave(self) -> None:
         """All of them; told again, at once."""
         self.leaving += 1
-        word, grace = STOP, self._terms.delay + self._terms.drain
+        word, grace = STOP, self.terms.delay + self.terms.drain
         if self.leaving > 1:
             word, grace = HURRY, HASTE
         for member in self.crew:

@@ -27,7 +27,7 @@ class Watch:
 
     def __init__(self, beats: Beats, limit: float) -> None:
         self._beats = beats
-        self._limit = limit
+        self.limit = limit
         self._quiet = 0.0
         self._last: float | None = None
 
@@ -43,15 +43,15 @@ class Watch:
                 member.count, member.silent, self._quiet = count, 0.0, 0.0
                 continue
             member.silent += passed
-            if not self._limit or member.silent <= self._limit:
+            if not self.limit or member.silent <= self.limit:
                 continue
             if not member.aborted:
                 found.append((member, signal.SIGABRT))
-            elif member.silent > self._limit + DUMP:
+            elif member.silent > self.limit + DUMP:
                 found.append((member, signal.SIGKILL))
         return found
 
     @property
     def live(self) -> bool:
         """Somebody has given a sign of life lately."""
-        return self._quiet <= (self._limit or USUAL)
+        return self._quiet <= (self.limit or USUAL)

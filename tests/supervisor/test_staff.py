@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import selectors
 import shutil
 import signal
 import socket
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.supervisor.crew import Member
+from proxy.supervisor.staff import Duties, Staff, Terms
+from proxy.tether import TAKEN, Beats
 from tests.gateway.asked import CHAT, raw
 from tests.gateway.served import whole
 from tests.line.harness import ROOT, Raw, merged, read_request, scripted, until
@@ -237,3 +241,20 @@ async def test_a_restart_takes_the_new_program_and_lets_no_stream_go(tmp_path: P
             assert await asyncio.to_thread(one.stop) == 0
             assert not one.said("unexpectedly")
             assert not children(pid)
+
+
+@pytest.mark.parametrize("terms", [None, Terms(2, drain=5.0, watchdog=7.0)], ids=["old", "new"])
+def test_what_a_worker_has_taken_holds_for_those_who_wait_for_it_too(terms: Terms | None) -> None:
+    usual, beats, ours = Terms(2), Beats(4), socket.socket()
+    with selectors.DefaultSelector() as selector:
+        duties = Duties(lambda _name, _tether: None, reload=lambda: terms)
+        staff = Staff(usual, duties, selector, beats, list)
+        member = Member("0", 1, ours)
+        staff.crew.places[0].add(member)
+
+        staff._obey(TAKEN, staff.crew.places[0], member)
+
+        assert staff.terms == (terms or usual)
+        assert staff.news == {TAKEN}
+    ours.close()
+    beats.close()
