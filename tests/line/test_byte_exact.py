@@ -304,7 +304,10 @@ def memory(process: Process, field: str) -> int:
 
 
 def _of(process: Process, name: str) -> Path:
-    return Path(f"/proc/{process.process.pid}/{name}")
+    """Of the one worker, below the supervisor."""
+    above = process.process.pid
+    [worker] = Path(f"/proc/{above}/task/{above}/children").read_text().split()
+    return Path(f"/proc/{worker}/{name}")
 
 
 async def tokens_of(process: Process) -> float:
