@@ -205,12 +205,27 @@ def test_a_share_of_the_processors_counts_rounded_up(tmp_path: Path) -> None:
     quota = tmp_path / "cpu.max"
 
     quota.write_text("50000 100000\n")
-    assert values.processors(quota) == 1
+    assert values.processors(tmp_path, tmp_path) == 1
     quota.write_text("max 100000\n")
-    unlimited = values.processors(quota)
-    assert values.processors(tmp_path / "missing") == unlimited >= 1
+    unlimited = values.processors(tmp_path, tmp_path)
+    assert values.processors(tmp_path, tmp_path / "missing") == unlimited >= 1
     quota.write_text("not a number")
-    assert values.processors(quota) == unlimited
+    assert values.processors(tmp_path, tmp_path) == unlimited
+
+
+@pytest.mark.parametrize("limited", ["", "system.slice", "system.slice/headrace.service"])
+def test_the_share_of_a_service_counts_and_that_of_what_is_around_it(
+    tmp_path: Path, limited: str
+) -> None:
+    own = tmp_path / "system.slice" / "headrace.service"
+    own.mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("0::/system.slice/headrace.service\n")
+    for folder in (own, own.parent, tmp_path):
+        (folder / "cpu.max").write_text("max 100000\n")
+
+    (tmp_path / limited / "cpu.max").write_text("100000 100000\n")
+
+    assert values.processors(tmp_path, tmp_path) == 1
 
 
 @given(st.text(max_size=20))

@@ -215,16 +215,29 @@ def workers(value: object) -> int:
     raise Unfit("a number of workers from 1 to 1024, or auto")
 
 
-def processors(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Processors we may use. A container's share counts: two of 64 are two, not 64."""
+def processors(proc: Path = Path("/proc/self"), mount: Path = Path("/sys/fs/cgroup")) -> int:
+    """Processors we may use. A share counts, of a container or of a service: two of 64 are two, not 64. The smallest, of our
+    own group and those around it (cgroups, version 2)."""
     try:
         available = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         available = os.cpu_count() or 1
-    try:
-        share, period = quota.read_text("ascii").split()[:2]
-        if share != "max":
-            available = min(available, math.ceil(int(share) / int(period)))
-    except (OSError, ValueError, ZeroDivisionError):
-        pass
+    for folder in _groups(proc, mount):
+        try:
+            share, period = (folder / "cpu.max").read_text("ascii").split()[:2]
+            if share != "max":
+                available = min(available, math.ceil(int(share) / int(period)))
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
     return max(1, available)
+
+
+def _groups(proc: Path, mount: Path) -> list[Path]:
+    """Our control group, and all above it as far as they are to be seen."""
+    try:
+        lines = (proc / "cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    own = next((line[3:] for line in lines if line.startswith("0::")), "/")
+    place = mount / own.lstrip("/")
+    return [one for one in (place, *place.parents) if one == mount or mount in one.parents]
