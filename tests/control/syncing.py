@@ -14,7 +14,7 @@ from proxy.control.sync import ConfigFile, Sync
 from proxy.core.config import load
 from proxy.core.config.schema import Config
 from proxy.core.metrics import Metrics
-from proxy.core.model import Snapshot
+from proxy.core.model import Server, Snapshot
 from proxy.core.records import Kind, Record
 from proxy.core.tasks import spawn
 from proxy.state.live import Live
@@ -62,7 +62,8 @@ class Worker:
     """A sync, and what it gave."""
 
     def __init__(self, place: Place, name: str = "1", **options: Any) -> None:
-        self.state = State(Snapshot(), Live(), Metrics(name))
+        # One of many: the name is its number.
+        self.state = State(Snapshot(server=Server(workers=64)), Live(), Metrics(name))
         self.swaps = 0
         file = ConfigFile(place.read(), place.read, **options)
         self.sync = Sync(file, self.state, self.use, name=name)
