@@ -163,8 +163,9 @@ class Line:
             state.accounts = Accounts.memory()
         else:
             state.spool = stack.enter_context(closing(Spool(folder, "0", size=1 << 34)))
-            state.accounts = Accounts.open(folder / "limits.shm", 0, 1)
+            state.accounts = Accounts.open(folder / "limits.shm", 0, 2)
             state.accounts.learned()
+            state.accounts.alone(True)
         stack.callback(state.accounts.close)
         found = match("POST", "/v1/chat/completions")
         assert found is not None

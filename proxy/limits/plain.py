@@ -23,8 +23,6 @@ _slot = struct.Struct("24sq").unpack_from
 """The last word of what is to be undone with the digest, and the arrival of requests."""
 _window = struct.Struct("16s16xq16xq16xq").unpack_from
 """Start and end; micro-dollars settled, from before, and elsewhere."""
-_columns = struct.Struct("2q").unpack_from
-"""Of the one column there is: in flight, micro-dollars reserved."""
 
 
 def take(
@@ -40,13 +38,13 @@ def take(
     words, memory = table.words, table.memory
     try:
         whole, arrival = _slot(memory, place.byte)
-        if columns == 1:
-            held, reserved = mine, own = _columns(memory, here * 8)
+        row = taking.rows(memory, place.columns * 8)
+        number = here - place.columns
+        mine, own = row[number], row[number + columns]
+        if columns == 2:
+            held, reserved = row[0] + row[1], row[2] + row[3]
         else:
-            mine, own = words[here], words[here + columns]
-            first = place.columns
-            held = sum(words[first : first + columns])
-            reserved = sum(words[first + columns : first + 2 * columns])
+            held, reserved = sum(row[:columns]), sum(row[columns:])
         if whole != place.whole or held >= place.concurrency:
             return None
         micro, cap, gap = 0, place.cap, place.gap

@@ -42,6 +42,8 @@ class Taking:
         self.column = column, COLUMNS + BOOKED * table.columns + column
         """Its number, and where it has what is booked, in a slot."""
         self._row = struct.Struct(f"{table.columns}q").unpack_from
+        self.rows = struct.Struct(f"{2 * table.columns}q").unpack_from
+        """In flight, and micro-dollars reserved, of all columns."""
         self.places: dict[bytes, Place] = {}
         self.plain = True
         """Limits are this host's alone (`plain.py`)."""
