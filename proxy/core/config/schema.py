@@ -546,7 +546,7 @@ class Provider(Section):
     note: str | None = Field(default=None, description="For people; not used.")
     as_of: str | None = Field(
         default=None,
-        description="When a preset was compared with its vendor's documents: YYYY-MM; not used.",
+        description="The month in which a preset's address was last found in use: YYYY-MM; not used.",
     )
     enabled: bool = Field(default=True, description="false leaves out all its deployments.")
     base_url: str = Field(description="Where it is; may or may not end in /v1.")
