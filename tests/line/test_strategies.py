@@ -75,18 +75,22 @@ async def asked_by(proxy: Proxy, caller: int, by: str) -> None:
     assert answer.status == 200
 
 
+CALLERS = 30
+"""So many that each of three has some of them: in one of 60,000 runs it has not."""
+
+
 async def test_a_caller_stays_with_its_deployment_however_it_is_named(
     sim: Simulator, tmp_path: Path
 ) -> None:
     name = "sim-n2-idsticky"
     async with serving(everywhere(sim, name, strategy="sticky"), tmp_path) as proxy:
         for by in ("header", "user", "metadata"):
-            for caller in range(6):
+            for caller in range(CALLERS):
                 await asked_by(proxy, caller, by)
 
     seen = [each.rpartition("-")[2] for each in await places(sim, name)]
     assert len(set(seen)) == len(PLACES)
-    assert seen[:6] == seen[6:12] == seen[12:]
+    assert seen[:CALLERS] == seen[CALLERS : 2 * CALLERS] == seen[2 * CALLERS :]
 
 
 async def test_a_model_chooses_among_those_it_lists(sim: Simulator, tmp_path: Path) -> None:
