@@ -120,7 +120,7 @@ class Worker:
         state.metrics.allow(
             models | servers, servers.union(snapshot.providers), state.live.deployments
         )
-        for provider in snapshot.accounts:
+        for provider in snapshot.reached:
             for credential in provider.credentials:
                 redact.register(credential.secret.reveal())
         return True
@@ -143,7 +143,7 @@ class Worker:
     def swap(self, snapshot: Snapshot) -> None:
         """The same, and let go of the connections to providers that are no more as they were."""
         if self.use(snapshot):
-            current = frozenset(snapshot.accounts)
+            current = frozenset(snapshot.reached)
             tasks.spawn(self.pool.retire(current), name="retire upstreams")
 
     async def run(

@@ -624,6 +624,6 @@ class Snapshot(Struct, frozen=True, eq=False):
     store_url: str = "sqlite:///data/headrace.db"
 
     @property
-    def accounts(self) -> tuple[Provider, ...]:
+    def reached(self) -> tuple[Provider, ...]:
         """All to whom something is sent: providers, and servers of tools."""
         return (*self.providers.values(), *self.mcp.values())

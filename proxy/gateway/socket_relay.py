@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, cast
 from proxy.gateway.attempt import Attempt, End
 from proxy.gateway.relay import Relay
 from proxy.upstream.raw import RawConnection
-from proxy.wire.headers import HOP_BY_HOP
 from proxy.wire.websocket import Reader, close_frame
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange, Headers
 
-GONE_AWAY, INTERNAL, RESTARTS, TOO_LONG = 1001, 1011, 1012, 1008
+INTERNAL, RESTARTS, TOO_LONG = 1011, 1012, 1008
 """Why it ends (RFC 6455, 7.4.1, and the registry of IANA)."""
 _PASSED = frozenset({b"sec-websocket-accept", b"sec-websocket-protocol"})
 
@@ -30,7 +29,7 @@ _PASSED = frozenset({b"sec-websocket-accept", b"sec-websocket-protocol"})
 class SocketRelay(Relay):
     """Of one socket, from its 101 on."""
 
-    __slots__ = ("_reader", "_waits", "taken")
+    __slots__ = ("_reader", "_waits")
 
     def __init__(
         self, exchange: Exchange, attempt: Attempt, client: ClientConnection, write_timeout: float
@@ -38,8 +37,6 @@ class SocketRelay(Relay):
         super().__init__(exchange, attempt, client, write_timeout)
         self._reader = Reader(cast("RealtimeTap", attempt.gate.tap).message)
         self._waits = False
-        self.taken = 0
-        """Bytes of the client's."""
 
     def begin(self, headers: Headers) -> None:
         """Say 101, and take over both sockets."""
@@ -49,8 +46,7 @@ class SocketRelay(Relay):
         lines = [
             b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         ]
-        others = [pair for pair in headers if pair[0] not in HOP_BY_HOP and pair not in passed]
-        lines += [b"%b: %b\r\n" % pair for pair in (*passed, *others)]
+        lines += [b"%b: %b\r\n" % pair for pair in (*passed, *headers)]
         lines.append(b"x-request-id: %b\r\n\r\n" % exchange.id.encode())
         self.transport.write(b"".join(lines))
         self.first_written = monotonic()
@@ -101,7 +97,6 @@ class SocketRelay(Relay):
 
     def heard(self, data: bytes) -> None:
         """Bytes of the client's."""
-        self.taken += len(data)
         upstream = self.upstream.transport
         if upstream is not None:
             upstream.write(data)

@@ -52,7 +52,7 @@ class Compiler:
         self._made_of: tuple[object, ...] = ()
         self._generation = -1
         self._config: Config | None = None
-        self._targets = Targets({}, {}, ())
+        self._targets = Targets({}, {}, (), {})
         self._sections: dict[str, Any] = {}
         self._problems: tuple[str, ...] = ()
 
@@ -86,6 +86,7 @@ class Compiler:
                 providers=targets.providers,
                 models=targets.models,
                 wildcards=targets.wildcards,
+                mcp=targets.mcp,
                 keys=keys,
                 # Nobody knows whether a store that was never read has keys: as long as that is so, it may.
                 require_auth=snapshot.require_auth(whole, self._keys.any or not complete),
@@ -106,12 +107,17 @@ class Compiler:
         }
         before = self._targets
         after = self._builder.build(
-            merged.accounts, merged.public, merged.config.defaults, self._sections["prices"]
+            merged.accounts,
+            merged.public,
+            merged.config.defaults,
+            self._sections["prices"],
+            merged.config.mcp,
         )
         self._targets = Targets(
             _same_or_new(before.providers, after.providers),
             _same_or_new(before.models, after.models),
             before.wildcards if before.wildcards == after.wildcards else after.wildcards,
+            _same_or_new(before.mcp, after.mcp),
         )
 
 

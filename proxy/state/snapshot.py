@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from math import inf
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
 
 from proxy.core import model
-from proxy.core.surfaces import MCP
 from proxy.core.virtual_key import Pepper, digest
 from proxy.state import usage
 from proxy.state.targets import Account, Builder, Public
@@ -32,12 +29,15 @@ def compile_snapshot(config: Config, peppers: Sequence[Pepper] = ()) -> model.Sn
     """The values the data plane works with. Without `peppers` a random one of this process is used."""
     peppers = tuple(peppers) or (OWN_PEPPER,)
     compiled = sections(config)
-    targets = Builder().build(accounts(config), public(config), config.defaults, compiled["prices"])
+    targets = Builder().build(
+        accounts(config), public(config), config.defaults, compiled["prices"], config.mcp
+    )
     return model.Snapshot(
         **compiled,
         providers=targets.providers,
         models=targets.models,
         wildcards=targets.wildcards,
+        mcp=targets.mcp,
         keys=keys(config, peppers[0]),
         require_auth=require_auth(config, bool(config.keys)),
         peppers=peppers,
@@ -107,26 +107,9 @@ def sections(config: Config) -> dict[str, Any]:
         "owned_by": config.defaults.owned_by,
         "ledger": usage.ledger(config),
         "shared": usage.shared(config.shared),
-        "mcp": {name: _mcp(name, item) for name, item in config.mcp.items() if item.enabled},
         "cache": model.CacheRoom(config.cache.size, config.cache.entry, config.cache.header),
         "store_url": config.store.url,
     }
-
-
-def _mcp(name: str, section: schema.McpServer) -> model.Provider:
-    parts = urlsplit(section.url.strip())
-    secret = section.credential
-    return model.Provider(
-        f"mcp/{name}",
-        f"{parts.scheme}://{parts.netloc}",
-        {MCP: parts.path or "/"},
-        credentials=() if secret is None else (model.Credential(f"mcp/{name}#0", secret),),
-        auth={"mcp": section.auth if secret is not None else model.Auth("none")},
-        headers=section.headers,
-        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-        allow_private=section.allow_private,
-        timeouts=model.Timeouts(idle=section.idle, total=inf),
-    )
 
 
 def _server(section: schema.Server) -> model.Server:

@@ -119,5 +119,6 @@ def _same_targets(one: Snapshot, other: Snapshot) -> bool:
         one.models is other.models
         and one.providers is other.providers
         and one.wildcards is other.wildcards
+        and one.mcp is other.mcp
         and one.health == other.health
     )

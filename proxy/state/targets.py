@@ -6,7 +6,9 @@ Compiled again, what is made of the same is the same object: connections, routes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,6 +26,7 @@ _S = TypeVar("_S", model.Timeouts, model.Retry, model.Performance)
 Params = Mapping[str, Any]
 
 _NO_PRICES: Mapping[str, model.Price] = {}
+_NO_SERVERS: Mapping[str, schema.McpServer] = {}
 _NOT_PARAMS = frozenset({"model", "stream"})
 
 
@@ -53,6 +56,7 @@ class Targets(Struct, frozen=True, eq=False):
     providers: Mapping[str, model.Provider]
     models: Mapping[str, model.Model]
     wildcards: tuple[tuple[str, model.Model], ...]
+    mcp: Mapping[str, model.Provider]
 
 
 class _Kept(Generic[_T]):
@@ -87,9 +91,10 @@ def _alike(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
 class Builder:
     """Compiles providers and models, again and again. One thread at a time."""
 
-    __slots__ = ("_deployments", "_models", "_providers", "_trimmed")
+    __slots__ = ("_deployments", "_models", "_providers", "_servers", "_trimmed")
 
     def __init__(self) -> None:
+        self._servers: _Kept[model.Provider] = _Kept()
         self._providers: _Kept[model.Provider] = _Kept()
         self._deployments: _Kept[model.Deployment] = _Kept()
         self._models: _Kept[model.Model] = _Kept()
@@ -101,9 +106,16 @@ class Builder:
         public: Mapping[str, Public],
         defaults: schema.Defaults,
         prices: Mapping[str, model.Price] = _NO_PRICES,
+        servers: Mapping[str, schema.McpServer] = _NO_SERVERS,
     ) -> Targets:
         """Everything that can serve. `prices` are what the configuration says of models."""
-        for kept in (self._providers, self._deployments, self._models, self._trimmed):
+        for kept in (
+            self._providers,
+            self._servers,
+            self._deployments,
+            self._models,
+            self._trimmed,
+        ):
             kept.turn()
         providers = {
             name: self._providers.get(
@@ -137,6 +149,11 @@ class Builder:
             providers,
             dict(_names(served, public, wildcards=False)),
             tuple(sorted(wildcards, key=lambda pair: len(pair[0]), reverse=True)),
+            {
+                name: self._servers.get(name, (block,), _server, name, block)
+                for name, block in servers.items()
+                if block.enabled
+            },
         )
 
     def _own(
@@ -268,6 +285,22 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         param_overrides=_merged(defaults.param_overrides, block.param_overrides),
         conversation=None if block.conversation is None else _conversation(block.conversation),
         fields={name: _fit(fields) for name, fields in block.fields.items()},
+    )
+
+
+def _server(name: str, block: schema.McpServer) -> model.Provider:
+    parts = urlsplit(block.url.strip())
+    secret = block.credential
+    return model.Provider(
+        f"mcp/{name}",
+        f"{parts.scheme}://{parts.netloc}",
+        {surfaces.MCP: parts.path or "/"},
+        credentials=() if secret is None else (model.Credential(f"mcp/{name}#0", secret),),
+        auth={"mcp": model.Auth("none") if secret is None else block.auth},
+        headers=block.headers,
+        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        allow_private=block.allow_private,
+        timeouts=model.Timeouts(idle=block.idle, total=inf),
     )
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
+from proxy.core.metrics import Metrics
 from proxy.core.model import Limits, Snapshot
 from proxy.core.paths import PACKAGE
 from proxy.core.records import Record
@@ -17,6 +18,7 @@ from proxy.state.compiler import Compiler
 from proxy.state.live import Live
 from proxy.state.mirror import Mirror
 from proxy.state.snapshot import compile_snapshot
+from proxy.state.state import State
 from tests.state.rows import ALL, PEPPER, VAULT, Rows, compiled, file
 
 FILE = """
@@ -226,6 +228,26 @@ def test_a_file_that_says_the_same_again_changes_nothing() -> None:
 
     assert after.models is before.models
     assert after.providers is before.providers
+
+
+def test_a_server_of_tools_stays_the_same_until_it_is_changed() -> None:
+    compiler, rows = Compiler(), Rows()
+    tools = 'mcp: {tools: {url: "https://tools.example.com/mcp", credential: C}}'
+    state = State(Snapshot(), Live(), Metrics())
+
+    def used(text: str) -> tuple[Snapshot, bool]:
+        found = compiled(rows, file(FILE + text), compiler=compiler).snapshot
+        return found, state.use(found)
+
+    first, _ = used(tools)
+    again, changed = used(tools)
+    assert again.mcp is first.mcp
+    assert not changed
+
+    other, changed = used(tools.replace("C}", "D}"))
+    assert changed
+    assert other.mcp["tools"].credentials[0].secret.reveal() == "D"
+    assert other.providers is first.providers
 
 
 def test_after_everything_was_replaced_a_revision_may_mean_something_else() -> None:

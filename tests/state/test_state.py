@@ -67,6 +67,7 @@ def test_only_new_keys_leave_what_was_worked_out() -> None:
         {"models": {}},
         {"providers": {}},
         {"wildcards": (("b", Model("b*", ())),)},
+        {"mcp": {}},
         {"health": Health(max_errors=1)},
     ],
     ids=lambda change: next(iter(change)),

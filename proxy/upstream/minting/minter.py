@@ -1,4 +1,4 @@
-"""What a pool's upstreams present that does not last: one of each, asked for once however many wait, renewed in good time."""
+"""What an upstream presents that does not last: one of each, asked for once however many wait, renewed in good time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ TRUST = 60.0
 PAUSE = 2.0
 """Seconds after a failure in which nobody asks again."""
 _MOST = 1024 * 1024
-_MOST_SECRETS = 4096
 
 Key = tuple[str, str, str]
 """Scheme, scope, what it is minted from."""
@@ -62,7 +61,7 @@ def wanted(auth: Auth, credential: Credential | None) -> bool:
 
 
 class Minter:
-    """Of one worker."""
+    """Of one upstream."""
 
     __slots__ = ("_held", "_running", "_session", "changed")
 
@@ -123,8 +122,6 @@ class Minter:
 
     async def _run(self, key: Key) -> _Held:
         scheme, scope, secret = key
-        if len(self._held) >= _MOST_SECRETS:
-            self._held.clear()
         held = self._held.setdefault(key, _Held())
         began = monotonic()
         try:
