@@ -133,7 +133,9 @@ class _Provider:
     ) -> tuple[_Provider, Callable[[], None]]:
         return self, _nothing
 
-    def exchange(self, _head: bytes, _body: bytes, gate: Any, release: Callable[[], None]) -> None:
+    def exchange(
+        self, _head: bytes, _body: bytes, gate: Any, release: Callable[[], None], *, upgrades: bool
+    ) -> None:
         gate.head(200, HEADERS)
         gate.body(ANSWER)
         gate.end()

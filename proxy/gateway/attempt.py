@@ -244,7 +244,7 @@ class Attempt:
         )
         self.upstream = gate.source = connection
         try:
-            connection.exchange(head, body, gate, release)
+            connection.exchange(head, body, gate, release, upgrades=endpoint.upgrades)
         except UpstreamError:
             release()
             raise

@@ -50,6 +50,8 @@ class Endpoint(Struct, frozen=True, eq=False):
     """A 200 must be a JSON object (or an event stream); False: any bytes, audio for example."""
     opaque: bool = False
     """Answers are not looked into, and may be empty."""
+    upgrades: bool = False
+    """It is a WebSocket."""
 
     family: str = ""
     """`openai`, `anthropic` or `gemini`, from `dialect`: the shape of errors."""
@@ -165,6 +167,7 @@ _STATIC: tuple[tuple[Endpoint, tuple[str, ...]], ...] = (
             stream=True,
             expects_json=False,
             opaque=True,
+            upgrades=True,
         ),
         ("/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime"),
     ),

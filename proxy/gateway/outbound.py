@@ -59,7 +59,7 @@ def render(
     if translation is None:
         body, hide_usage = _body(exchange, candidate)
         own: tuple[str | None, Headers | None] = (None, None)
-        if exchange.endpoint.operation == "realtime":
+        if exchange.endpoint.upgrades:
             asked = sockets.query(exchange, candidate.upstream_model)
             own = asked, sockets.handshake(exchange.request.headers)
         head = _head(exchange, exchange.endpoint, candidate, upstream, body, context, *own)

@@ -288,7 +288,7 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
         return _plan_other(exchange, state)
     if exchange.endpoint.operation == "mcp":
         return routing.plan_mcp(state.snapshot, state.live, state.rng, exchange.params["name"])
-    if exchange.endpoint.operation == "realtime":
+    if exchange.endpoint.upgrades:
         sockets.read(exchange)
     plan = routing.plan(
         state.snapshot,

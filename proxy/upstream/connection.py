@@ -89,15 +89,24 @@ class UpstreamConnection(ResponseHandler):
         self._release: Callable[[], None] | None = None
 
     def exchange(
-        self, head: bytes, body: bytes, consumer: Consumer, release: Callable[[], None]
+        self,
+        head: bytes,
+        body: bytes,
+        consumer: Consumer,
+        release: Callable[[], None],
+        *,
+        upgrades: bool = False,
     ) -> None:
-        """Write a request and hand its response to `consumer`; `release` gives the connection back to the pool."""
+        """Write a request and hand its response to `consumer`; `release` gives the connection back to the pool.
+
+        `upgrades`: another protocol is asked for, and a 101 is an answer.
+        """
         transport = self.transport
         if transport is None:
             # Only a new connection can be lost before it is used: the pool looks at those it keeps.
             raise UpstreamError(Cause.CONNECT, sent=False)
         self._begin()
-        self._upgrades = b"\r\nconnection: Upgrade\r\n" in head
+        self._upgrades = upgrades
         self.consumer = consumer
         self._release = release
         if self._llhttp is None:
