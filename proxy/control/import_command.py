@@ -21,7 +21,7 @@ from proxy.control.sync import ConfigFile, Sync
 from proxy.core import redact
 from proxy.core.config.document import Leaf, Scalar, resolve
 from proxy.core.config.problem import dotted
-from proxy.core.config.references import References, Unresolved
+from proxy.core.config.references import References, Unresolved, refers
 from proxy.core.metrics import Metrics
 from proxy.state.live import Live
 from proxy.state.snapshot import compile_snapshot
@@ -82,7 +82,7 @@ def _read(file: str, env: Mapping[str, str]) -> Any:
     faults: list[Fault] = []
 
     def scalar(path: Where, leaf: Leaf) -> Scalar:
-        if "$" not in leaf.text and not leaf.text.startswith("file:"):
+        if not refers(leaf.text):
             return resolve(leaf.text) if leaf.plain else leaf.text
         try:
             return references.resolve(leaf.text)

@@ -21,6 +21,7 @@ from proxy.state.usage import EACH
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.core.config import schema
     from proxy.core.config.loading import Loaded
 
 _SHORTEST = 4
@@ -62,7 +63,11 @@ def _report(loaded: Loaded) -> dict[str, Any]:
             "poll": config.store.poll,
             "snapshot": config.store.copy_path,
         },
-        "secrets": {"keys": [MASK for _ in config.secrets.keys], "file": config.secrets.file},
+        "secrets": {
+            "keys": [MASK for _ in config.secrets.keys],
+            "file": config.secrets.file,
+            "sources": {name: _source(item) for name, item in config.secrets.sources.items()},
+        },
         "auth": {"require": snapshot.require_auth, "exempt": sorted(snapshot.exempt)},
         "health": asdict(snapshot.health),
         "logging": asdict(snapshot.logging),
@@ -237,6 +242,11 @@ def _paced(limits: model.Limits | None) -> dict[str, int | None]:
         "tpm": found.tpm or None,
         "concurrency": found.concurrency or None,
     }
+
+
+def _source(item: schema.Source) -> str:
+    """Of what kind it is. The words of a command may hold what must not be shown."""
+    return next(kind for kind in ("command", "folder", "python") if getattr(item, kind))
 
 
 def _limits(limits: model.Limits | None) -> dict[str, Any] | None:

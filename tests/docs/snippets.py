@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 
 from proxy.core.config.presets import presets
-from proxy.core.config.schema import Config
+from proxy.core.config.schema import Config, Source
 from tests.docs.pages import Block
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _FILE = re.compile(r"file:(/[\w./-]+)")
+_SECRET = re.compile(r"secret:([\w-]+)/([\w-]+)")
 _FALLBACKS = ("fallbacks", "fallbacks_context", "fallbacks_content")
 
 
@@ -40,6 +41,21 @@ def with_files(text: str, folder: Path) -> str:
         return f"file:{path}"
 
     return _FILE.sub(made, text)
+
+
+def with_sources(text: str, folder: Path) -> str:
+    """The text with folders in the place of the sources of secrets it names, with the keys it asks them for."""
+    content = yaml.safe_load(text)
+    sources = content.get("secrets", {}).get("sources")
+    if not sources:
+        return text
+    for source, key in _SECRET.findall(text):
+        (folder / source).mkdir(exist_ok=True)
+        (folder / source / key).write_text(f"sk-content-of-{source}-{key}\n")
+    for name, block in sources.items():
+        Source.model_validate(block)
+        sources[name] = {"folder": str(folder / name)}
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def whole(text: str) -> str:

@@ -15,7 +15,7 @@ from proxy.core.config import load
 from proxy.state.snapshot import compile_snapshot
 from tests.docs.conftest import Demo
 from tests.docs.pages import Block, every
-from tests.docs.snippets import is_configuration, variables, whole, with_files
+from tests.docs.snippets import is_configuration, variables, whole, with_files, with_sources
 
 LANGUAGES = {"sh", "text", "python", "js", "yaml", "json", "console", "promql", "nginx", "env", ""}
 OTHER_CONFIGURATIONS = {"scrape_configs"}
@@ -55,7 +55,7 @@ def test_a_configuration_loads(block: Block, tmp_path: Path) -> None:
     if not is_configuration(block):
         assert next(iter(yaml.safe_load(block.text))) in OTHER_CONFIGURATIONS
         return
-    text = with_files(whole(block.text), tmp_path)
+    text = with_sources(with_files(whole(block.text), tmp_path), tmp_path)
     path = tmp_path / "headrace.yaml"
     path.write_text(text)
 

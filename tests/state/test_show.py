@@ -102,7 +102,7 @@ def test_everything_else_is_shown_once() -> None:
     assert content["providers"]["p"]["proxy"] == "http://***@proxy.example:3128"
     assert content["store"]["url"] == "postgresql://***@db.example/headrace"
     assert content["admin"]["token"] == content["admin"]["password"] == "***"
-    assert content["secrets"] == {"keys": ["***"], "file": None}
+    assert content["secrets"] == {"keys": ["***"], "file": None, "sources": {}}
     assert content["keys"][0]["cidrs"] == ["10.0.0.0/8"]
     assert content["keys"][0]["budget"] == {
         "usd": 3.0,

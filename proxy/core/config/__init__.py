@@ -1,6 +1,7 @@
 """Configuration: from a YAML file to checked values, with every problem named by its line.
 
     document     YAML with lines and columns            references   ${ENV}, file:…
+    sources      secret:…, from elsewhere
     presets      what is known of vendors               later        designed, not built
     schema       the sections and fields                usage        those of limits, prices and the ledger
     fields       what both are written in               explain      the schema's errors in words

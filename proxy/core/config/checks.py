@@ -13,7 +13,7 @@ import orjson
 
 from proxy.core import surfaces
 from proxy.core.address import is_loopback
-from proxy.core.config import address, allowances, conversations
+from proxy.core.config import address, allowances, conversations, sources
 from proxy.core.config.explain import describe
 from proxy.core.config.names import FALLBACKS, Public, cycles, member_fault
 from proxy.core.config.plain import Table, is_false, is_true, table, tables, texts
@@ -154,7 +154,9 @@ class Check:
         self._report(("store", "url"), databases, found, "choose one of the two")
 
     def _secrets(self) -> None:
-        keys = table(self.data.get("secrets")).get("keys")
+        block = table(self.data.get("secrets"))
+        self._faults(("secrets", "sources"), sources.faults(table(block.get("sources"))))
+        keys = block.get("keys")
         listed = [Secret(key.strip()) for _, key in texts(keys) if key.strip()]
         if not listed:
             return

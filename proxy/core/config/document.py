@@ -149,6 +149,11 @@ class Document:
         """The document as plain dicts and lists; `scalar` says what each leaf is."""
         return None if self.root is None else _build(self.root, (), scalar)
 
+    def part(self, path: Path, scalar: Callable[[Path, Leaf], Scalar]) -> Any:
+        """The same of what is at `path`; None where nothing is."""
+        _, node, found = self._find(path)
+        return _build(node, path, scalar) if node is not None and found == len(path) else None
+
 
 def _build(node: Node, path: Path, scalar: Callable[[Path, Leaf], Scalar]) -> Any:
     if isinstance(node, Leaf):

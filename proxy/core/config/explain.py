@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SECRET_FIELDS = frozenset(
     {"credentials", "key", "secrets", "token", "password", "headers", "query", "proxy", "url"}
 )
-_REFERENCE_ONLY = re.compile(r"\$\{\w+\}|file:.*")
+_REFERENCE_ONLY = re.compile(r"\$\{\w+\}|file:.*|secret:[\w-]+/\S+")
 _LOOKS_SECRET = re.compile(
     r"(?:sk|pk|rk|gsk|xai|nvapi|AIza)[-_A-Za-z0-9]{8,}|[\w+/=-]{32,}|://[^/]*@"
 )

@@ -11,14 +11,15 @@ from pydantic import ValidationError
 
 from proxy.core.config import explain, foreign
 from proxy.core.config.checks import Check
-from proxy.core.config.document import Document, Leaf, compose, resolve
+from proxy.core.config.document import Document, Leaf, Scalar, compose, resolve
 from proxy.core.config.later import remove_later
 from proxy.core.config.plain import table, texts
 from proxy.core.config.presets import Block, merged, presets
 from proxy.core.config.problem import ConfigError, Path, Problem, dotted, sentence, suggestion
-from proxy.core.config.references import References, Unresolved
+from proxy.core.config.references import References, Unresolved, refers
 from proxy.core.config.remarks import Remarks
 from proxy.core.config.schema import Config
+from proxy.core.config.sources import Sources
 from proxy.core.secret import Secret
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MASTER_KEY = "HEADRACE_MASTER_KEY"
 """The variable master keys come from where the file does not name any."""
+_SOURCES = ("secrets", "sources")
 
 
 class Loaded(Struct, frozen=True, eq=False):
@@ -94,7 +96,11 @@ def _loaded(
     folder: FilePath,
     warnings: tuple[Problem, ...] = (),
 ) -> Loaded:
-    reading = _Reading(document, References(env, folder))
+    references = References(env, folder)
+    # Where secrets come from has to be known before the first of them is met.
+    blocks = document.part(_SOURCES, lambda _, leaf: _text(references, leaf))
+    references.secret = Sources(table(blocks), env, folder).get
+    reading = _Reading(document, references)
     config = reading.config()
     remarks = (*warnings, *Remarks(config, document, reading.unset).run())
     hidden = tuple(
@@ -141,9 +147,11 @@ class _Reading:
 
     def _scalar(self, path: Path, leaf: Leaf) -> str | int | float | bool | None:
         text = leaf.text
-        if "$" not in text and not text.startswith("file:"):
+        if not refers(text):
             return resolve(text) if leaf.plain else text
         try:
+            if "secret:" in text and path[:2] == _SOURCES:
+                raise Unresolved("no reference to a secret", "one", "a source has none itself")
             value = self.references.resolve(text)
         except Unresolved as error:
             if error.variable and _is_credential(path):
@@ -192,6 +200,16 @@ class _Reading:
                 block["credentials"] = [value]
                 return
             self.unset.setdefault(provider, []).append(variable)
+
+
+def _text(references: References, leaf: Leaf) -> Scalar:
+    """A value of a source; what is wrong with it is said when all is read."""
+    if not refers(leaf.text):
+        return resolve(leaf.text) if leaf.plain else leaf.text
+    try:
+        return "" if "secret:" in leaf.text else references.resolve(leaf.text)
+    except Unresolved:
+        return ""
 
 
 def _is_credential(path: Path) -> bool:

@@ -21,6 +21,7 @@ from proxy.core.config.neighbours import Neighbours
 from proxy.core.config.plain import is_false, table
 from proxy.core.config.presets import presets
 from proxy.core.config.problem import Path, Problem, dotted, printable, sentence, suggestion
+from proxy.core.config.references import NAMED_SECRET
 from proxy.core.config.remarks import IGNORED_PARAMS
 from proxy.core.config.values import moment
 from proxy.core.redact import redact
@@ -170,7 +171,7 @@ class _Object:
 
     def _references(self, value: Any, path: Path) -> None:
         if isinstance(value, str):
-            if "${" in value or value.startswith("file:"):
+            if "${" in value or value.startswith("file:") or NAMED_SECRET.fullmatch(value):
                 self._say(dotted(path), "a value", "a reference", _NO_REFERENCES)
         elif isinstance(value, Mapping):
             for name, item in value.items():

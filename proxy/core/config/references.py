@@ -1,4 +1,5 @@
-"""References in configuration text: `${NAME}`, `${NAME:-default}`, `${file:PATH}`, and `file:PATH` as a whole value.
+"""References in configuration text: `${NAME}`, `${NAME:-default}`, `${file:PATH}`, `${secret:SOURCE/KEY}`, and
+`file:PATH` and `secret:SOURCE/KEY` as a whole value.
 
 `:-` gives its default for a variable that is unset or empty, as a shell does, and may hold references itself. `$${`
 is a literal `${`. What a variable holds is never read for references again.
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING
 from proxy.core.config.problem import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 MAX_FILE = 64 * 1024
 _MAX_NESTING = 8
 
 _REFERENCE = re.compile(
-    r"\$\{(?:file:(?P<file>[^${}]+)\}|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<end>\}|:-))"
+    r"\$\{(?:file:(?P<file>[^${}]+)\}|secret:(?P<secret>[^\s${}]+)\}|"
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<end>\}|:-))"
 )
+NAMED_SECRET = re.compile(r"secret:([A-Za-z0-9_-]+/[^\s${}]+)")
 SECRET_NAME = re.compile(
     r"key|token|secret|passw|passphrase|credential|auth|pwd|dsn|cookie", re.IGNORECASE
 )
@@ -30,7 +33,7 @@ SECRET_NAME = re.compile(
 class Unresolved(Exception):
     """A reference that leads nowhere. `variable` is the unset variable, when it is one; no value is in here."""
 
-    def __init__(self, expected: str, found: str, advice: str, variable: str = "") -> None:
+    def __init__(self, expected: str, found: str, advice: str = "", variable: str = "") -> None:
         super().__init__(expected)
         self.expected = expected
         self.found = found
@@ -38,14 +41,21 @@ class Unresolved(Exception):
         self.variable = variable
 
 
+def refers(text: str) -> bool:
+    """Whether a text may hold a reference."""
+    return "$" in text or text.startswith(("file:", "secret:"))
+
+
 class References:
     """Resolves references against one environment and one folder, and remembers what must not be shown."""
 
-    __slots__ = ("_env", "_folder", "hidden")
+    __slots__ = ("_env", "_folder", "hidden", "secret")
 
     def __init__(self, env: Mapping[str, str], folder: Path) -> None:
         self._env = env
         self._folder = folder
+        self.secret: Callable[[str], str] = _no_source
+        """From `SOURCE/KEY` to the secret; raises Unresolved."""
         self.hidden: set[str] = set()
         """Contents of files, and of variables whose name sounds like a secret."""
 
@@ -53,6 +63,8 @@ class References:
         """The text with every reference replaced. Raises Unresolved."""
         if text.startswith("file:") and not text.startswith("file://"):
             return self._read(self._expand(text[5:], 0), text[5:])
+        if (found := NAMED_SECRET.fullmatch(text)) is not None:
+            return self._secret(found[1])
         return self._expand(text, 0) if "$" in text else text
 
     def variable(self, name: str) -> str:
@@ -87,10 +99,12 @@ class References:
             raise Unresolved(
                 "a reference",
                 "'${' without one",
-                "write ${NAME}, ${NAME:-default}, ${file:PATH}, or $${ for a literal ${",
+                "write ${NAME}, ${NAME:-default}, ${file:PATH}, ${secret:SOURCE/KEY}, or $${ for a literal ${",
             )
         if match["file"] is not None:
             return self._read(match["file"], match["file"]), match.end()
+        if match["secret"] is not None:
+            return self._secret(match["secret"]), match.end()
         name = match["name"]
         value = self._env.get(name)
         if match["end"] == "}":
@@ -112,38 +126,53 @@ class References:
             self.hide(value)
         return value
 
+    def _secret(self, name: str) -> str:
+        value = self.secret(name)
+        self.hide(value)
+        return value
+
     def _read(self, name: str, written: str) -> str:
-        """A file's text without the line end editors leave. Bounded, and never a device or a pipe."""
-        path = self._folder / name
-        shown = repr(printable(written, 200))
-        try:
-            if not S_ISREG(path.stat().st_mode):
-                raise Unresolved("a regular file", shown, "name a file")
-            with path.open("rb") as file:
-                raw = file.read(MAX_FILE + 1)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not a file name"
-            raise Unresolved(
-                "a readable file", f"{shown} ({reason})", "mount it or change the name"
-            ) from None
-        if len(raw) > MAX_FILE:
-            raise Unresolved(
-                f"a file of at most {MAX_FILE} bytes",
-                f"{shown}, which is larger",
-                "name another file",
-            )
-        try:
-            text = raw.decode("utf-8").strip()
-        except UnicodeDecodeError:
-            raise Unresolved(
-                "a text file", f"{shown}, which is not UTF-8", "name another file"
-            ) from None
-        if not text:
-            raise Unresolved(
-                "a file with a value", f"{shown}, which is empty", "write the value into it"
-            )
+        text = read_text(self._folder / name, repr(printable(written, 200)))
         self.hide(text)
         return text
+
+
+def _no_source(name: str) -> str:
+    raise Unresolved("no reference to a secret here", repr(printable(f"secret:{name}")))
+
+
+def read_text(path: Path, shown: str) -> str:
+    """A file's text without the line end editors leave. Bounded, and never a device or a pipe. Raises Unresolved."""
+    try:
+        if not S_ISREG(path.stat().st_mode):
+            raise Unresolved("a regular file", shown, "name a file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a file name"
+        raise Unresolved(
+            "a readable file", f"{shown} ({reason})", "mount it or change the name"
+        ) from None
+    if len(raw) > MAX_FILE:
+        raise Unresolved(
+            f"a file of at most {MAX_FILE} bytes",
+            f"{shown}, which is larger",
+            "name another file",
+        )
+    text = decoded(raw, shown)
+    if not text:
+        raise Unresolved(
+            "a file with a value", f"{shown}, which is empty", "write the value into it"
+        )
+    return text
+
+
+def decoded(raw: bytes, shown: str) -> str:
+    """UTF-8 without white space around it. Raises Unresolved."""
+    try:
+        return raw.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise Unresolved("text", f"{shown}, which is not UTF-8", "name another") from None
 
 
 def _closing(text: str, start: int) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from proxy.core import model, surfaces
+from proxy.core.config import sources
 from proxy.core.config.fields import (
     Abilities,
     After,
@@ -201,8 +202,25 @@ class Store(Section):
         return PurePath(place.partition("?")[0])
 
 
+class Source(Section):
+    """Where secrets come from: one of a command, a folder, a function in Python."""
+
+    command: list[str] | None = Field(
+        default=None,
+        description="A program and its words. With {key} among them it prints that secret, else all, as a JSON object.",
+    )
+    timeout: Limit = Field(default=sources.TIMEOUT, description="For the command.")
+    folder: str | None = Field(
+        default=None, description="A folder with a file for each key: /run/secrets."
+    )
+    python: str | None = Field(
+        default=None,
+        description="module:function, or an entry point of headrace.secrets: from a key to its secret.",
+    )
+
+
 class Secrets(Section):
-    """What secrets in the database are sealed with."""
+    """What secrets in the database are sealed with, and where those of this file come from."""
 
     keys: Annotated[list[Hidden], BeforeValidator(some), AfterValidator(not_blank)] = Field(
         default_factory=list,
@@ -210,6 +228,9 @@ class Secrets(Section):
     )
     file: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None, description="A file with more of them, one a line."
+    )
+    sources: dict[str, Source] = Field(
+        default_factory=dict, description="Where secret:NAME/KEY comes from, by the name."
     )
 
 
