@@ -23,6 +23,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from proxy.control.admin import body, openapi
 from proxy.control.admin.access import Permission
 from proxy.control.admin.app import AdminApp, Response
+from proxy.control.admin.assets import Assets
 from proxy.control.admin.routes import all_routes
 from proxy.control.admin.web import Answer, Problem, Request, Route, Stream
 from proxy.core.log import logger
@@ -55,7 +56,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 def admin_app(services: Services, pages: Mapping[str, Page], endpoints: Sequence[str]) -> AdminApp:
     """The whole admin application; `endpoints` are those of the API, for the documentation."""
     routes = [*all_routes(), *page_routes(pages)]
-    return AdminApp([*routes, *openapi.Documentation(routes, endpoints).routes()], services)
+    documentation = openapi.Documentation(routes, endpoints)
+    return AdminApp([*routes, *documentation.routes(), *Assets().routes()], services)
 
 
 def documentation(app: AdminApp, services: Services) -> AdminApp:

@@ -10,11 +10,12 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import Field, SecretStr
 
 from proxy.control.admin import people, sessions
 from proxy.control.admin.access import Permission
-from proxy.control.admin.identify import is_same_origin
+from proxy.control.admin.identify import OWN, is_same_origin
 from proxy.control.admin.lockout import forgive, knock
 from proxy.control.admin.passwords import HASHED, is_stale
 from proxy.control.admin.refusal import too_many
@@ -103,6 +104,20 @@ async def sign_in(request: Request, services: Services) -> Answer:
         # Disabled or deleted in between.
         raise _wrong(services, request)
     return _signed_in(principal, opened)
+
+
+async def open_session(request: Request, services: Services) -> Answer:
+    """A session for who sends the configuration's token, so that a browser need not keep that."""
+    principal, admin = request.who, services.state.snapshot.admin
+    if principal != OWN:
+        detail = (
+            "A session is for people: sign in with a name, or send the token of the configuration."
+        )
+        raise Problem(409, "no_session", detail)
+    async with needs_store(services).transaction() as session:
+        opened = await sessions.begin(session, request, 0, admin, by_token=True)
+        await note(session, request, "login", "session", 0, principal.name)
+    return _signed_in(replace(principal, csrf=opened.csrf), opened)
 
 
 async def sign_out(request: Request, services: Services) -> Answer:
@@ -242,6 +257,15 @@ ROUTES = (
     ),
     Route("POST", "/admin/logout", _SELF, sign_out, "Sign out.", tag="session", statuses=(204,)),
     Route("GET", "/admin/session", _SELF, get_session, "Show the session.", tag="session"),
+    Route(
+        "POST",
+        "/admin/session",
+        _SELF,
+        open_session,
+        "Begin a session with the token of the configuration.",
+        tag="session",
+        statuses=(200,),
+    ),
     Route("GET", "/admin/me", _SELF, get_me, "Show who asks.", tag="session"),
     Route("PUT", "/admin/me", _SELF, put_me, "Change one's name.", body=Me, tag="session"),
     Route(

@@ -4,8 +4,8 @@ The cookie is 256 random bits. The store has its SHA-256, so a stolen copy of th
 there is never accepted as a cookie, it would be hashed once more. A session ends after 30 minutes of silence, after
 12 hours, at logout, and when the password, the role or the account of its user changes.
 
-The configuration's own account has no row among the users. Its password is part of what its sessions are called,
-so they end when the configuration has another one.
+The configuration's own account and its token have no row among the users. The password, or the token, is part of what
+their sessions are called, so they end when the configuration has another one.
 """
 
 from __future__ import annotations
@@ -68,14 +68,24 @@ def clear_cookie() -> str:
 
 def name_of(cookie: str, admin: Admin | None = None) -> str:
     """What a session is called in the store: of a user, or, given the configuration, of its own account."""
-    text = cookie
-    if admin is not None and admin.password is not None:
-        text = f"{cookie}\0{admin.username}\0{admin.password.reveal()}"
+    if admin is None or admin.password is None:
+        return _hashed(cookie)
+    return _hashed(f"{cookie}\0{admin.username}\0{admin.password.reveal()}")
+
+
+def name_by_token(cookie: str, admin: Admin) -> str:
+    """The same of the configuration's token; empty where it has none."""
+    return "" if admin.token is None else _hashed(f"{cookie}\0\0{admin.token.reveal()}")
+
+
+def _hashed(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-async def begin(store: Session, request: Request, user: int, admin: Admin | None) -> Opened:
-    """A session for a user, or (`admin`) for the configuration's own account. Raises StoreDown.
+async def begin(
+    store: Session, request: Request, user: int, admin: Admin | None, *, by_token: bool = False
+) -> Opened:
+    """A session for a user, or (`admin`) for the configuration's own account or token. Raises StoreDown.
 
     The one the browser came with ends: its id is never the id of somebody who has signed in since.
     """
@@ -84,13 +94,15 @@ async def begin(store: Session, request: Request, user: int, admin: Admin | None
         Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(32)), time + LONGEST
     )
     await end(store, request, admin)
+    cookie = opened.cookie.reveal()
+    named = name_by_token(cookie, admin) if admin and by_token else name_of(cookie, admin)
     await store.execute(
         "DELETE FROM sessions WHERE expires < $1 OR seen < $2", time - STEP, time - IDLE - STEP
     )
     await store.execute(
         "INSERT INTO sessions (id, user_id, csrf, created, seen, expires, peer, agent)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        name_of(opened.cookie.reveal(), admin),
+        named,
         user,
         opened.csrf.reveal(),
         time,
@@ -112,8 +124,12 @@ async def end(store: Session, request: Request, admin: Admin | None) -> None:
     """End the session of this request. Raises StoreDown."""
     cookie = presented(request)
     if cookie:
+        by_token = "" if admin is None else name_by_token(cookie, admin)
         await store.execute(
-            "DELETE FROM sessions WHERE id = $1 OR id = $2", name_of(cookie), name_of(cookie, admin)
+            "DELETE FROM sessions WHERE id = $1 OR id = $2 OR id = $3",
+            name_of(cookie),
+            name_of(cookie, admin),
+            by_token,
         )
 
 
@@ -125,18 +141,20 @@ async def end_all(store: Session, user: int) -> int:
 _FIND = """
 SELECT s.id, s.user_id, s.csrf, s.created, s.seen, s.expires, u.name, u.role, u.team, u.enabled
 FROM sessions s LEFT JOIN users u ON u.id = s.user_id
-WHERE s.id = $1 OR s.id = $2
+WHERE s.id = $1 OR s.id = $2 OR s.id = $3
 """
 
 
 async def find(store: Store, cookie: str, admin: Admin) -> Principal | None:
     """Who has this cookie; None when the session is over or there never was one. Raises StoreDown."""
     own = name_of(cookie, admin) if admin.password is not None else ""
-    rows = await store.fetch(_FIND, name_of(cookie), own)
+    token = name_by_token(cookie, admin)
+    rows = await store.fetch(_FIND, name_of(cookie), own, token)
     if len(rows) != 1:
         return None
     row = rows[0]
-    principal = _own(row, own, admin) if row[1] == 0 else _user(row)
+    names = {own: f"user:{admin.username}", token: "token"}
+    principal = _own(row, names) if row[1] == 0 else _user(row)
     time = now()
     if principal is None or not _runs(row, time):
         return None
@@ -150,12 +168,11 @@ def _runs(row: tuple[Any, ...], time: float) -> bool:
     return bool(created <= time + STEP and time <= expires + STEP and time - seen <= IDLE + STEP)
 
 
-def _own(row: tuple[Any, ...], own: str, admin: Admin) -> Principal | None:
-    if row[0] != own:
+def _own(row: tuple[Any, ...], names: dict[str, str]) -> Principal | None:
+    name = names.get(row[0])
+    if name is None:
         return None
-    return Principal(
-        f"user:{admin.username}", Role.OWNER, session=row[0], csrf=Secret(row[2]), user=0
-    )
+    return Principal(name, Role.OWNER, session=row[0], csrf=Secret(row[2]), user=0)
 
 
 def _user(row: tuple[Any, ...]) -> Principal | None:

@@ -427,3 +427,34 @@ async def test_what_happened_is_in_the_audit_log_without_a_secret(desk: Desk) ->
     ]
     for secret in (PASSWORD, "another long password", "argon2", anna.headers["x-headrace-csrf"]):
         assert secret not in everything
+
+
+async def test_the_token_of_the_configuration_begins_a_session(desk: Desk) -> None:
+    said = await desk.ask("POST", "/admin/session", who=OWNER)
+    again = await desk.ask("GET", "/admin/session", who=with_session(said))
+
+    assert (said.status, said.json["name"], said.json["role"]) == (200, "token", "owner")
+    assert (again.status, again.json["name"], again.json["csrf"]) == (
+        200,
+        "token",
+        said.json["csrf"],
+    )
+    assert (await desk.ask("POST", "/admin/logout", who=with_session(said))).status == 204
+    assert (await desk.ask("GET", "/admin/session", who=with_session(said))).status == 401
+
+
+async def test_a_session_of_a_token_ends_with_the_token(desk: Desk) -> None:
+    said = await desk.ask("POST", "/admin/session", who=OWNER)
+    state = desk.services.state
+    admin = replace(state.snapshot.admin, token=Secret("another-token-of-the-admin"))
+    state.use(replace(state.snapshot, admin=admin))
+
+    assert (await desk.ask("GET", "/admin/session", who=with_session(said))).status == 401
+
+
+async def test_only_the_token_of_the_configuration_begins_one(desk: Desk) -> None:
+    await desk.user("anna", Role.OWNER)
+    mine = with_session(await desk.login("anna"))
+
+    assert (await desk.ask("POST", "/admin/session", who=mine)).code == "no_session"
+    assert (await desk.ask("POST", "/admin/session", who=Who())).status == 401
