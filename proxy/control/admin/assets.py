@@ -20,7 +20,7 @@ from proxy.control.admin.web import Answer, Problem, Route
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services
-    from proxy.control.admin.web import Handler, Request
+    from proxy.control.admin.web import Request
 
 FOLDER: Final = Path(__file__).parents[2] / "dashboard"
 HTML: Final = "text/html; charset=utf-8"
@@ -61,8 +61,25 @@ class Assets:
     def routes(self) -> list[Route]:
         """Where the files are, and the pages made of them."""
         return [
-            _page("/dashboard", self._dashboard, "The dashboard.", ("/dashboard/{rest:path}",)),
-            _page("/assets/{digest}/{name:path}", self._asset, "A file of the pages for people."),
+            Route(
+                "GET",
+                "/dashboard",
+                Permission.PUBLIC,
+                self._dashboard,
+                "The dashboard.",
+                aliases=("/dashboard/{rest:path}",),
+                tag="pages",
+                gives=("text/html",),
+            ),
+            Route(
+                "GET",
+                "/assets/{digest}/{name:path}",
+                Permission.PUBLIC,
+                self._asset,
+                "A file of the pages for people.",
+                tag="documentation",
+                gives=("text/html",),
+            ),
         ]
 
     async def page(self, name: str, request: Request) -> Answer:
@@ -86,24 +103,11 @@ class Assets:
         return Answer(found.plain, headers={**FOREVER, "vary": "accept-encoding"}, kind=found.kind)
 
     async def _read(self) -> dict[str, Asset]:
-        files = self._files
-        if files is None:
-            files, self._digest = await asyncio.to_thread(read, self._folder)
-            self._files = files
-        return files
-
-
-def _page(path: str, handler: Handler, summary: str, aliases: tuple[str, ...] = ()) -> Route:
-    return Route(
-        "GET",
-        path,
-        Permission.PUBLIC,
-        handler,
-        summary,
-        aliases=aliases,
-        tag="documentation",
-        gives=("text/html",),
-    )
+        if self._files is None:
+            made, self._digest = await asyncio.to_thread(read, self._folder)
+            self._files = made
+            return made
+        return self._files
 
 
 def read(folder: Path) -> tuple[dict[str, Asset], str]:

@@ -34,7 +34,7 @@ PAGES: dict[str, Page] = {
     path: lambda: (200, "text/plain", b"page") for path in (*OPEN, "/", "/health", "/metrics")
 }
 REACHED = 299
-PUBLIC = {"POST /admin/login", *(f"GET {path}" for path in OPEN)}
+PUBLIC = {"POST /admin/login", "GET /dashboard", *(f"GET {path}" for path in OPEN)}
 """All that anybody may ask for, besides the documentation; a route added to it is added here by hand."""
 
 
