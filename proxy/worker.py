@@ -384,7 +384,7 @@ class Worker:
         return status, kind, orjson.dumps(content)
 
     def _index(self) -> tuple[int, str, bytes]:
-        content = {"name": "headrace", "version": __version__, "endpoints": endpoints.paths()}
+        content = {"name": self.state.snapshot.server.name, "version": __version__, "endpoints": endpoints.paths()}
         return 200, JSON, orjson.dumps(content)
 
     def _health(self) -> tuple[int, str, bytes]:

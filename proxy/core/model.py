@@ -40,6 +40,19 @@ class Strategy(StrEnum):
     PREFIX = "prefix"
 
 
+class KeyStrategy(StrEnum):
+    """Which of a provider's credentials is next, among those that may be used."""
+
+    LEAST_USED = "least_used"
+    """By weight, the one that is furthest behind."""
+    ROUND_ROBIN = "round_robin"
+    """In turn, whatever they weigh."""
+    RANDOM = "random"
+    """By weight, at random."""
+    FAILOVER = "failover"
+    """The first of the list, as long as it may be used."""
+
+
 class Performance(Struct, frozen=True):
     """What counts for how much where `performance` chooses: how long an answer takes, how often there is none."""
 
@@ -255,6 +268,7 @@ class Provider(Struct, frozen=True, eq=False):
     """Behind `conversation.chat`, when that is among its dialects."""
     fields: Mapping[str, Fit] = field(default_factory=dict)
     """By dialect."""
+    key_strategy: KeyStrategy = KeyStrategy.LEAST_USED
 
 
 class Deployment(Struct, frozen=True, eq=False):
@@ -412,6 +426,8 @@ class Model(Struct, frozen=True, eq=False):
     shadow: Shadow | None = None
     preferences: bool = False
     """A client may say which of its deployments, in which order, and what after them."""
+    echo_alias: bool = False
+    """Answers name the model as the client did, not as its provider does."""
 
 
 class VirtualKey(Struct, frozen=True, eq=False, gc=False):
@@ -481,6 +497,8 @@ class Server(Struct, frozen=True):
     """Bytes, of all workers together; None: the container's, if it has one."""
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Balancers that are believed whom a request is from, by `X-Forwarded-For`."""
+    name: str = "headrace"
+    """What this installation calls itself: to whoever asks what is here, and in traces."""
 
 
 class Admin(Struct, frozen=True):

@@ -20,6 +20,7 @@ from proxy.gateway.endpoints import Endpoint
 from proxy.limits.accounts import Ask
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
+from proxy.wire.naming import named_events
 
 if TYPE_CHECKING:
     import asyncio
@@ -164,6 +165,7 @@ class Exchange:
     """Request on one side, response on the other; lives from the request's head to the response's last byte."""
 
     __slots__ = (
+        "alias",
         "asked",
         "body",
         "books",
@@ -228,6 +230,8 @@ class Exchange:
         self.must_reemit = False
         """A rule read the body: what goes upstream must be what that rule saw, not the bytes that came."""
         self.model = params.get("model", "")
+        self.alias: bytes | None = None
+        """The name that answers give the model, as JSON; None: the provider's."""
         self.stream = bool(endpoint.stream)
         self.deadline: Deadline | None = None
         """None: the request gives none."""
@@ -318,6 +322,8 @@ class Exchange:
 
     def frame(self, data: bytes) -> bytes:
         """`data` as the body framing needs it."""
+        if self.alias is not None:
+            data = named_events(data, self.alias)
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
     def finish(self, last: bytes = b"") -> None:

@@ -7,6 +7,8 @@ from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, cast
 
+import orjson
+
 from proxy.core.clock import monotonic
 from proxy.core.errors import ProxyError, UpstreamError
 from proxy.core.log import logger
@@ -302,6 +304,8 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
     model = plan.model
     if model.rules or model.preferences:
         plan = chosen(plan, exchange, state)
+    if model.echo_alias:
+        exchange.alias = orjson.dumps(exchange.model)
     if plan.route.curious:
         plan.look(Asked(exchange, state.snapshot))
     return plan

@@ -19,6 +19,7 @@ from proxy.gateway.socket_relay import SocketRelay
 from proxy.gateway.translating import TranslatingRelay
 from proxy.upstream.connection import SWITCHED
 from proxy.wire.headers import to_client
+from proxy.wire.naming import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,8 @@ async def respond(
     if translation is None:
         headers = to_client(gate.headers) + extra
         if gate.kind is Kind.WHOLE or _is_nothing(gate):
-            exchange.respond(gate.status, headers, gate.held)
+            held = gate.held if exchange.alias is None else named(gate.held, exchange.alias)
+            exchange.respond(gate.status, headers, held)
             return None
         make: type[Relay] = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
         if gate.status == SWITCHED:
@@ -87,6 +89,8 @@ def _is_nothing(gate: Gate) -> bool:
 def _give(exchange: Exchange, headers: Headers, body: bytes) -> None:
     """A whole answer, or a stream that is here as a whole."""
     if not exchange.stream:
+        if exchange.alias is not None:
+            body = named(body, exchange.alias)
         exchange.respond(200, headers, body)
         return
     head = b"" if exchange.head_sent else exchange.head(200, headers, None)

@@ -7,16 +7,16 @@ nothing left to spend, is true for all of them.
 from __future__ import annotations
 
 from math import inf
+from random import Random
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import Cause
-from proxy.core.model import Credential
+from proxy.core.model import Credential, KeyStrategy
 from proxy.state.rests import Rest
 from proxy.state.room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from random import Random
+    from collections.abc import Callable, Mapping, Sequence
 
     from proxy.core.secret import Secret
     from proxy.state.rests import Refusal
@@ -146,10 +146,14 @@ class Pool:
     turn of the others instead of making up for what it missed, which would send it straight back.
     """
 
-    __slots__ = ("_turn", "keys")
+    __slots__ = ("_otherwise", "_turn", "keys")
 
-    def __init__(self, keys: tuple[Key, ...]) -> None:
+    def __init__(
+        self, keys: tuple[Key, ...], strategy: KeyStrategy = KeyStrategy.LEAST_USED
+    ) -> None:
         self.keys = keys
+        self._otherwise = _OTHERWISE.get(strategy)
+        """None: by turns and weights."""
         self._turn = min((state.turn for _, state in keys if state.used), default=0.0)
 
     def ready(self, now: float) -> bool:
@@ -166,6 +170,13 @@ class Pool:
             state = keys[0][1]
             is_free = state.until <= now and state.room.until <= now and state.room not in without
             return keys[0] if is_free else None
+        if self._otherwise is not None:
+            free = [
+                key
+                for key in keys
+                if key[1].until <= now and key[1].room.until <= now and key[1].room not in without
+            ]
+            return self._otherwise(free) if free else None
         best: Key | None = None
         least = (inf, inf)
         for key in keys:
@@ -180,3 +191,26 @@ class Pool:
             weight = credential.weight if credential is not None else 1
             state.turn = least[0] + 1.0 / max(weight, 0.001)
         return best
+
+
+_rng = Random()
+
+
+def _in_turn(free: Sequence[Key]) -> Key:
+    """The one that was used the longest ago."""
+    found = min(free, key=lambda key: key[1].turn)
+    found[1].turn = 1.0 + max(state.turn for _, state in free)
+    return found
+
+
+def _by_lot(free: Sequence[Key]) -> Key:
+    weights = [1.0 if one is None else max(one.weight, 0.001) for one, _ in free]
+    return _rng.choices(free, weights)[0]
+
+
+_OTHERWISE: Mapping[KeyStrategy, Callable[[Sequence[Key]], Key]] = {
+    KeyStrategy.ROUND_ROBIN: _in_turn,
+    KeyStrategy.RANDOM: _by_lot,
+    KeyStrategy.FAILOVER: lambda free: free[0],
+}
+"""From those that may be used to the next one."""

@@ -332,7 +332,8 @@ class Live:
             name = ""
         pool = self._pools.get((provider, name))
         if pool is None:
-            pool = Pool(tuple((key, self.state(key, name)) for key in provider.credentials))
+            keys = tuple((key, self.state(key, name)) for key in provider.credentials)
+            pool = Pool(keys, provider.key_strategy)
             self._pools[provider, name] = pool
         return pool
 

@@ -134,6 +134,7 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
         "proxy": provider.proxy and _PASSWORD.sub(f"{MASK}@", provider.proxy),
         "max_connections": provider.max_connections,
         "warm": provider.warm,
+        "key_strategy": str(provider.key_strategy),
         "conversation": provider.conversation and _conversation(provider, provider.conversation),
     }
 
@@ -195,6 +196,7 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "continuation": list(item.continuation),
             "rules": [asdict(rule) for rule in item.rules],
             "preferences": item.preferences,
+            "echo_alias": item.echo_alias,
             "shadow": item.shadow and asdict(item.shadow),
             "overload": item.overload and asdict(item.overload),
             "cache": item.cache and asdict(item.cache),

@@ -285,6 +285,7 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         param_overrides=_merged(defaults.param_overrides, block.param_overrides),
         conversation=None if block.conversation is None else _conversation(block.conversation),
         fields={name: _fit(fields) for name, fields in block.fields.items()},
+        key_strategy=block.key_strategy,
     )
 
 
@@ -355,6 +356,7 @@ def _model(
         continuation=tuple(dict.fromkeys(block.continuation)),
         rules=tuple(map(_rule, block.rules)),
         preferences=block.preferences,
+        echo_alias=block.echo_alias,
         overload=_overload(block.overload),
         shadow=model.Shadow(block.shadow.model, block.shadow.share) if block.shadow.model else None,
         cache=_cache(block.cache),

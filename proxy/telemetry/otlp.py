@@ -75,7 +75,7 @@ def resource(wanted: Wanted) -> Resource:
     )
     name = str(found.attributes.get(SERVICE_NAME, _UNKNOWN))
     if name.startswith(_UNKNOWN):
-        found = found.merge(Resource({SERVICE_NAME: "headrace"}))
+        found = found.merge(Resource({SERVICE_NAME: wanted.name}))
     return found
 
 

@@ -34,7 +34,7 @@ class Telemetry:
     def use(self, snapshot: Snapshot) -> None:
         """In the loop: as this configuration wants it. Raises ValueError where that cannot be; then everything stays as it was."""
         settings = snapshot.tracing
-        now = wanted(settings, snapshot.logging.max_content, os.environ)
+        now = wanted(settings, snapshot.logging.max_content, os.environ, snapshot.server.name)
         if now == self._wanted:
             return
         for secret in settings.headers.values():

@@ -46,9 +46,13 @@ class Wanted(Struct, frozen=True):
     """Seconds between two readings of what is counted; 0: it is not sent."""
     metrics_endpoint: str | None = None
     """As `endpoint`."""
+    name: str = "headrace"
+    """Of the service, where nothing else says one."""
 
 
-def wanted(settings: Tracing, max_content: int, environment: Mapping[str, str]) -> Wanted | None:
+def wanted(
+    settings: Tracing, max_content: int, environment: Mapping[str, str], name: str = "headrace"
+) -> Wanted | None:
     """None: no spans. Raises ValueError when they cannot be made: the extra is missing, or a variable is not readable."""
     if not settings.enabled or environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
@@ -67,6 +71,7 @@ def wanted(settings: Tracing, max_content: int, environment: Mapping[str, str]) 
         queue=_number(environment, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE),
         batch=_number(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH),
         pause=_number(environment, "OTEL_BSP_SCHEDULE_DELAY", PAUSE) / 1000,
+        name=name,
     )
 
 

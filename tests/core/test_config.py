@@ -13,8 +13,6 @@ from msgspec.structs import fields
 
 from proxy.core import model
 from proxy.core.config import Config, ConfigError, Loaded, load, parse, schema, usage
-from proxy.core.config.explain import section_at
-from proxy.core.config.later import LATER
 from proxy.core.config.problem import dotted, nearest, printable, suggestion
 from proxy.core.config.values import processors
 from proxy.core.model import Auth, Strategy
@@ -90,7 +88,7 @@ keys:
 """
 
 
-def test_the_example_of_the_design_loads_with_what_is_not_built_yet_switched_off() -> None:
+def test_the_example_of_the_design_loads() -> None:
     loaded = parse(DESIGN, "h.yaml", {"OPENAI_API_KEY": "sk-1", "APP_KEY": "sk-application"})
 
     config = loaded.config
@@ -100,26 +98,6 @@ def test_the_example_of_the_design_loads_with_what_is_not_built_yet_switched_off
     assert config.auth.require is None
     assert config.models["gpt-4o"].strategy is Strategy.P2C
     assert config.keys[0].key.reveal() == "sk-application"
-
-
-def test_what_is_not_built_yet_is_refused_when_it_is_used() -> None:
-    text = DESIGN.replace("hedge: {enabled: false}", "echo_alias: true")
-    text = text.replace("server:   {", 'server:   {name: "x", ')
-
-    found = problems(text, OPENAI_API_KEY="x", APP_KEY="sk-application")
-
-    assert [line.split(": ")[1] for line in found] == [
-        "server.name",
-        "models.gpt-4o.echo_alias",
-    ]
-    assert all("which this version does not have yet; remove it" in line for line in found)
-
-
-def test_nothing_that_is_built_is_listed_as_not_built() -> None:
-    for place, options in LATER.items():
-        section = section_at(tuple(0 if part == "*" else part for part in place))
-        assert section is not None
-        assert not options.keys() & section.model_fields.keys()
 
 
 def test_an_empty_file_gives_every_default() -> None:
@@ -245,8 +223,8 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
     [
         ("sever: {}", "did you mean 'server'?"),
         ("server: {max-body: 1}", "did you mean 'max_body'?"),
-        ("server: {zzz: 1}", "known here: host, port, workers"),
-        ("server: {zzz: null}", "known here: host, port, workers"),
+        ("server: {zzz: 1}", "known here: name, host, port"),
+        ("server: {zzz: null}", "known here: name, host, port"),
         ("database: {}", "did you mean 'store'?"),
         ("providers: {p: {preset: openai, api_key: x}}", "did you mean 'credentials'?"),
         ("providers: {p: {preset: openai, endpoint: x}}", "did you mean 'base_url'?"),

@@ -107,8 +107,7 @@ def test_what_was_given_is_not_touched() -> None:
 
     found = check("model", body)
 
-    # It means "off", as in the file: taken out and forgotten.
-    assert found.spec == {}
+    assert found.spec == {"echo_alias": False}
     assert body == {"echo_alias": False, "deployments": [{"provider": "stored"}]}
 
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from proxy.core.errors import Cause
-from proxy.core.model import Credential
+from proxy.core.model import Credential, KeyStrategy
 from proxy.core.secret import Secret
 from proxy.state.credentials import Account, CredentialState, Pool
 from proxy.state.rests import Refusal
@@ -201,3 +201,45 @@ def test_who_is_kept_out_by_its_room_is_not_picked() -> None:
     picked = [keys.pick(0.0, [keys.keys[0][1].room]) for _ in range(3)]
 
     assert [key[1].id for key in picked if key is not None] == ["p#1"] * 3
+
+
+# --- another order ---
+
+
+def picked(pool: Pool, count: int, now: float = 0.0) -> list[str]:
+    found = [pool.pick(now) for _ in range(count)]
+    return [key[1].id for key in found if key is not None]
+
+
+def a_pool(strategy: KeyStrategy, *weights: int) -> Pool:
+    keys = [Credential(f"p#{index}", Secret("s"), one) for index, one in enumerate(weights)]
+    return Pool(tuple((key, CredentialState(key.id)) for key in keys), strategy)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "order"),
+    [
+        (KeyStrategy.LEAST_USED, ["p#0", "p#1", "p#2", "p#2", "p#2", "p#0"]),
+        (KeyStrategy.ROUND_ROBIN, ["p#0", "p#1", "p#2", "p#0", "p#1", "p#2"]),
+        (KeyStrategy.FAILOVER, ["p#0"] * 6),
+    ],
+)
+def test_another_order_of_credentials(strategy: KeyStrategy, order: list[str]) -> None:
+    assert picked(a_pool(strategy, 1, 1, 3), 6) == order
+
+
+@pytest.mark.parametrize("strategy", [KeyStrategy.ROUND_ROBIN, KeyStrategy.FAILOVER])
+def test_in_another_order_who_rests_is_passed_by_and_comes_back(strategy: KeyStrategy) -> None:
+    pool = a_pool(strategy, 1, 1)
+    pool.keys[0][1].until = 10.0
+
+    assert picked(pool, 2, 5.0) == ["p#1", "p#1"]
+    assert picked(pool, 1, 10.0) == ["p#0"]
+    assert pool.pick(10.0, [one.room for _, one in pool.keys]) is None
+
+
+def test_by_lot_the_weights_say_how_often() -> None:
+    found = picked(a_pool(KeyStrategy.RANDOM, 1, 9), 2000)
+
+    assert 1650 < found.count("p#1") < 1950  # 1800, and ten standard deviations
+    assert {"p#0", "p#1"} == set(found)

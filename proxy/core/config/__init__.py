@@ -2,7 +2,7 @@
 
     document     YAML with lines and columns            references   ${ENV}, file:…
     sources      secret:…, from elsewhere
-    presets      what is known of vendors               later        designed, not built
+    presets      what is known of vendors
     schema       the sections and fields                usage        those of limits, prices and the ledger
     fields       what both are written in               explain      the schema's errors in words
     checks       errors that span several values        remarks      warnings

@@ -153,6 +153,11 @@ Strategy = Annotated[
     PlainValidator(values.strategy),
     WithJsonSchema({"enum": [str(name) for name in model.Strategy]}),
 ]
+KeyStrategy = Annotated[
+    model.KeyStrategy,
+    PlainValidator(values.key_strategy),
+    WithJsonSchema({"enum": [str(name) for name in model.KeyStrategy]}),
+]
 Network = Annotated[
     IPv4Network | IPv6Network,
     PlainValidator(values.network),

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from proxy.core.config import explain, foreign
 from proxy.core.config.checks import Check
 from proxy.core.config.document import Document, Leaf, Scalar, compose, resolve
-from proxy.core.config.later import remove_later
 from proxy.core.config.plain import table, texts
 from proxy.core.config.presets import Block, merged, presets
 from proxy.core.config.problem import ConfigError, Path, Problem, dotted, sentence, suggestion
@@ -129,7 +128,6 @@ class _Reading:
             raise ConfigError([*self._problems, self._document.problem((), message)])
         # `x-…` is for anchors and for other programs.
         data = {name: value for name, value in data.items() if not name.startswith("x-")}
-        self._problems += remove_later(data, self._document)
         self._master_keys(data)
         self._merge_presets(data)
         config: Config | None = None

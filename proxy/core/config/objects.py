@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from proxy.core.clock import now
 from proxy.core.config import explain, stored
 from proxy.core.config.checks import ADVISED, Check
-from proxy.core.config.later import remove_later
 from proxy.core.config.neighbours import Neighbours
 from proxy.core.config.plain import is_false, table
 from proxy.core.config.presets import presets
@@ -130,8 +129,6 @@ class _Object:
         self._denied()
         self._references(self.fields, ())
         self._in_sight()
-        for problem in remove_later(_nested(self.place, self.fields), self.words):
-            self._report(problem)
         if self._preset():
             whole = stored.expanded(self.kind, self.fields)
             self._schema(whole)
@@ -281,14 +278,6 @@ def _is_secret(name: str, value: str) -> bool:
 def _listed(value: Any) -> list[Any]:
     """One word where a list is usual."""
     return value if isinstance(value, list) else [value]
-
-
-def _nested(place: Path, fields: dict[str, Any]) -> dict[str, Any]:
-    """The document that would hold the fields at `place`."""
-    value: Any = fields
-    for part in reversed(place):
-        value = {part: value} if isinstance(part, str) else [value]
-    return table(value)
 
 
 class One(Check):

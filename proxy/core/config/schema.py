@@ -19,6 +19,7 @@ from proxy.core.config.fields import (
     Dialects,
     Duration,
     Hidden,
+    KeyStrategy,
     Ladder,
     Limit,
     LimitOf,
@@ -87,6 +88,12 @@ class Ops(Section):
 class Server(Section):
     """The listener for clients."""
 
+    name: str = Field(
+        default=_SERVER.name,
+        description="What this installation calls itself: at /, and as the service of its traces.",
+        min_length=1,
+        max_length=200,
+    )
     host: str = Field(default=_SERVER.host, description="Address to listen on.", min_length=1)
     port: int = Field(default=_SERVER.port, description="Port; 0 takes a free one.", ge=0, le=65535)
     workers: Workers = Field(
@@ -612,6 +619,10 @@ class Provider(Section):
         pattern=r"^https?://[^\s/?#]+/?$",
     )
     max_connections: int = Field(default=0, description="Connections at once; 0 is no limit.", ge=0)
+    key_strategy: KeyStrategy = Field(
+        default=model.KeyStrategy.LEAST_USED,
+        description="Which credential is next: least_used, round_robin, random, failover.",
+    )
     warm: int = Field(
         default=0,
         description="Connections that each worker keeps open ahead of need.",
@@ -850,6 +861,10 @@ class Model(Section):
     preferences: bool = Field(
         default=False,
         description="true: a client may say which deployments, in which order, and what after them.",
+    )
+    echo_alias: bool = Field(
+        default=False,
+        description="true: answers name the model as the client did, not as its provider does.",
     )
     shadow: Shadow = section(Shadow, "Requests that are sent to another model too.")
     overload: Overload = section(Overload, "How many requests its deployments are given at once.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core import jsonpath, periods
 from proxy.core.config.problem import suggestion
-from proxy.core.model import Auth, Strategy
+from proxy.core.model import Auth, KeyStrategy, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +149,15 @@ def strategy(value: object) -> Strategy:
         return known
     names = ", ".join(Strategy)
     raise Unfit("a strategy", f"choose one of {names}")
+
+
+def key_strategy(value: object) -> KeyStrategy:
+    """The same of credentials."""
+    word = _folded(value) if isinstance(value, str) else ""
+    for known in KeyStrategy:
+        if _folded(known) == word:
+            return known
+    raise Unfit("a strategy for credentials", f"choose one of {', '.join(KeyStrategy)}")
 
 
 def auth(value: object) -> Auth:

@@ -59,7 +59,7 @@ def translate(sheet: Sheet, env: dict[str, Any]) -> dict[str, Any]:
         },
         "keys": None if token is None else [{"name": "clients", "key": token}],
     }
-    given.leave("APP_NAME", "a proxy has no name here")
+    content["server"] = {**listeners["server"], "name": given.text("APP_NAME")}
     mode = given.text("APP_ENV")
     if mode is not None and mode.value != "production":
         sheet.warn(mode.origin, "there is no such mode here")

@@ -37,6 +37,9 @@ _GROUP = (
     "parameters",
     "description",
 )
+_OF_KEYS = frozenset({"roundrobin", "random", "leastused"})
+"""Policies that say something about the keys of a group too."""
+_SPELLING = str.maketrans("", "", " -_")
 
 
 def recognised(names: Mapping[str, Any], file: str) -> bool:
@@ -194,6 +197,8 @@ def _groups(sheet: Sheet, groups: list[Given]) -> dict[str, Any]:
             continue
         block = _block(sheet, given)
         policy, priority = given.text("balancePolicy"), given.whole("priority", 1)
+        if policy is not None and str(policy.value).translate(_SPELLING).casefold() in _OF_KEYS:
+            block["key_strategy"] = policy
         weight = given.whole("weight")
         for model in given.texts("models"):
             served = models.setdefault(str(model.value), {"strategy": None, "deployments": []})

@@ -98,7 +98,7 @@ def translate(sheet: Sheet, env: dict[str, Any]) -> dict[str, Any]:
             for number, key in enumerate(_listed(sheet, given, "API_KEYS"), 1)
         ],
     }
-    given.leave("APP_NAME", "a proxy has no name here")
+    content["server"] = {**listeners["server"], "name": given.text("APP_NAME")}
     for name in ("PROJECT_API_URL", "MESSAGE_API_URL"):
         given.leave(name, "not called: a conversation is begun, and asked, and that is all")
     given.done(sorted(VARIABLES))

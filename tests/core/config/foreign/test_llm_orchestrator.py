@@ -13,7 +13,7 @@ def tree(text: str = LLM_ORCHESTRATOR, **env: str) -> Any:
 
 def test_each_variable_has_its_place() -> None:
     assert tree() == {
-        "server": {"host": "0.0.0.0", "port": 8088},
+        "server": {"host": "0.0.0.0", "port": 8088, "name": "orchestra"},
         "admin": {"host": "0.0.0.0", "port": 8088, "token": "a-token-for-all-of-it"},
         "store": {"url": "sqlite:///data/headrace.db"},
         "defaults": {"strategy": "weighted_random"},

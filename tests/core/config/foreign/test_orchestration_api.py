@@ -107,6 +107,7 @@ def test_groups_and_keys_of_the_file_are_providers_models_and_keys() -> None:
             "note": "the first",
             "enabled": True,
             "credentials": ["sk-1", "sk-2"],
+            "key_strategy": "random",
             "timeouts": {"request": 20, "ttft": 20},
             "retry": {"count": 1},
             "param_defaults": {"temperature": 0.5, "metadata": {}},
@@ -115,6 +116,7 @@ def test_groups_and_keys_of_the_file_are_providers_models_and_keys() -> None:
             "base_url": "http://10.0.0.3:1/v1",
             "allow_private": True,
             "credentials": ["sk-3"],
+            "key_strategy": "least_used",
         },
     }
     # Two groups with a policy each do not say how to choose between them.

@@ -15,7 +15,7 @@ def tree(text: str = ORINA2API, **env: str) -> Any:
 def test_each_variable_has_its_place() -> None:
     found = tree()
 
-    assert found["server"] == {"host": "127.0.0.1", "port": 3344}
+    assert found["server"] == {"host": "127.0.0.1", "port": 3344, "name": "Pool"}
     assert found["auth"] == {"require": True}
     assert found["defaults"] == {
         "strategy": "least_used",
@@ -102,6 +102,4 @@ def test_what_is_left_out_is_as_it_is_there() -> None:
     assert found["defaults"]["timeouts"]["request"] == 30
     assert found["defaults"]["retry"] == {"count": 3, "base": 1}
     assert tree(text, RETRY_DELAY="5")["defaults"]["retry"]["cap"] == 5
-    assert {"PROJECT_API_URL", "MESSAGE_API_URL", "APP_NAME"} <= warned(
-        translated(ORINA2API)
-    ).keys()
+    assert {"PROJECT_API_URL", "MESSAGE_API_URL"} <= warned(translated(ORINA2API)).keys()
