@@ -27,6 +27,7 @@ from aiohttp.web_request import BaseRequest
 
 from proxy.core.log import logger
 from proxy.gateway.forwarded import is_proxy
+from proxy.state.lag import Lag
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
@@ -39,11 +40,15 @@ _TOO_LARGE = ("too large", "Got more than", "Too many headers")
 """How aiohttp says that a line, a field or their number exceeds its limits."""
 _NOBODY: Any = None
 """In the place of what aiohttp's types ask for and its code does without."""
+_ON_TIME = Lag()
+"""Of a loop that is never late."""
 PROBE_PAUSE = 0.05
 """Seconds between the two writes that tell a vanished client from a half-closed one."""
 
 Reject = Callable[[str, str], bytes]
 """(ref of the error, request line as received) to a whole response."""
+Refusal = Callable[[bytes, "ClientConnection"], bytes | None]
+"""(what was read) to a whole response, if it is a request and has to go (`gateway.glance`)."""
 Answer = Callable[[BaseRequest, "ClientConnection"], Awaitable[bool]]
 """Writes the answer to a request; whether the connection can carry another."""
 
@@ -96,14 +101,17 @@ class ClientConnection(RequestHandler):
         "_answer",
         "_head_timeout",
         "_head_timer",
+        "_lag",
         "_probe_timer",
         "_proxies",
         "_received",
+        "_refusal",
         "_reject",
         "answered",
         "flow",
         "forwards",
         "half_closed",
+        "let_in",
         "received_at",
     )
 
@@ -117,6 +125,8 @@ class ClientConnection(RequestHandler):
         head_timeout: float,
         keepalive: float,
         proxies: Networks = (),
+        lag: Lag = _ON_TIME,
+        refusal: Refusal | None = None,
     ) -> None:
         super().__init__(
             manager,
@@ -133,8 +143,12 @@ class ClientConnection(RequestHandler):
         self.flow: Flow | None = None
         self.half_closed = False
         self.answered = 0
+        self.let_in = 0
+        """The request that may begin though there is a quota: the first of the connection is 1."""
         self._answer = answer
         self._reject = reject
+        self._refusal = refusal
+        self._lag = lag
         self._head_timeout = head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
@@ -165,8 +179,10 @@ class ClientConnection(RequestHandler):
         requests = self._request_count
         if requests == self.answered and data.count(b"ser-agent:") + data.count(b"ser-Agent:") > 1:
             data = _with_one_user_agent(data)
-        self._received = data
         self.received_at = monotonic()
+        if self._lag.share and self._turned_away(data):
+            return
+        self._received = data
         super().data_received(data)
         if self._request_count != requests:
             if self._head_timer is not None:
@@ -176,6 +192,29 @@ class ClientConnection(RequestHandler):
                 self._break_body()
         elif self._head_timer is None and requests == self.answered:
             self._arm()
+
+    def _turned_away(self, data: bytes) -> bool:
+        """Whether it was a request that had to go, and is answered. Called while there is a quota."""
+        transport = self.transport
+        if transport is None or self._refusal is None or self._close or self._paused or self.busy:
+            return False
+        answer = self._refusal(data, self)
+        if answer is None:
+            return False
+        if self._head_timer is not None:
+            self._disarm()
+        transport.write(answer)
+        self._stay()
+        return True
+
+    def _stay(self) -> None:
+        """Wait for another request, as long as one without any may stay."""
+        loop = self._loop
+        self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = loop.call_at(
+                self._next_keepalive_close_time, self._process_keepalive
+            )
 
     def _break_body(self) -> None:
         """What came last was no request: a body under way before it is broken, and nobody told its reader."""

@@ -38,7 +38,7 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 _ALWAYS = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nx-accel-buffering: no\r\n"
-_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UNSAFE_VALUE = re.compile(rb"[\r\n\0]")
 LAST_CHUNK = b"0\r\n\r\n"
 NOTHING = Ask()
@@ -217,7 +217,7 @@ class Exchange:
         self.params = params
         self.query = query
         asked = request.headers.get("x-request-id")
-        self.named = bool(asked and _SAFE_ID.fullmatch(asked))
+        self.named = bool(asked and SAFE_ID.fullmatch(asked))
         """By its client, who may name any number of them alike."""
         self.id: str = asked if self.named and asked else new_request_id()
         self.http10 = request.version[1] == 0

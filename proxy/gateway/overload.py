@@ -29,10 +29,10 @@ HEADER = "x-priority"
 URGENCY = {"interactive": 0, "normal": 1, "batch": 2}
 LARGE = 1024 * 1024
 """Bytes of a body that is not taken while memory is short."""
-_RANK = 1
+RANK = 1
 """The class of all keys."""
 _LEAST = 0.001
-_AGAIN = 1.0
+AGAIN = 1.0
 """Seconds after which somebody who was refused may come again."""
 
 
@@ -48,10 +48,10 @@ def check(exchange: Exchange, state: State) -> None:
         raise state.memory.refusal()
     lag, key = state.lag, exchange.key
     if (lag.share or exchange.started > lag.late) and not lag.takes(
-        exchange.started, _RANK, "" if key is None else key.id, urgency(exchange), state.rng
+        exchange.started, RANK, "" if key is None else key.id, urgency(exchange), state.rng
     ):
         state.metrics.shed.child("loop_lag").inc()
-        raise ProxyError("shed", retry_after=_AGAIN)
+        raise ProxyError("shed", retry_after=AGAIN)
 
 
 def _is_large(exchange: Exchange) -> bool:

@@ -233,7 +233,9 @@ def _refuse(
 async def _read(exchange: Exchange, client: ClientConnection, state: State) -> None:
     """How long the client waits; the body, and from it what routing must know: the model's name, whether to stream."""
     lag = state.lag
-    if lag.share or exchange.started > lag.late or state.memory.level:
+    if (
+        lag.share or exchange.started > lag.late or state.memory.level
+    ) and client.let_in <= client.answered:
         overload.check(exchange, state)
     endpoint = exchange.endpoint
     request = exchange.request

@@ -19,6 +19,7 @@ from proxy.gateway import beside, body, forwarded, pipeline, routing
 from proxy.gateway.connection import ClientConnection
 from proxy.gateway.endpoints import allowed, family_of, match, other
 from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
+from proxy.gateway.glance import Glance
 from proxy.gateway.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ HURRY = 5.0
 class Gateway:
     """Handles every request of one API listener."""
 
-    __slots__ = ("_pages", "_pool", "_server", "_state", "_throttle", "aside", "beyond")
+    __slots__ = ("_glance", "_pages", "_pool", "_server", "_state", "_throttle", "aside", "beyond")
 
     def __init__(self, state: State, pool: UpstreamPool, pages: Mapping[str, Page]) -> None:
         self.aside: Aside | None = None
@@ -65,6 +66,7 @@ class Gateway:
         self._pool = pool
         self._pages = pages
         self._throttle = Throttle()
+        self._glance = Glance(state)
         # aiohttp's server keeps the connections and cancels what a lost one was doing; requests come to
         # `_answer` from the connection itself.
         self._server = web.Server(
@@ -82,6 +84,8 @@ class Gateway:
             head_timeout=limits.head_timeout,
             keepalive=limits.keepalive,
             proxies=limits.proxies,
+            lag=self._state.lag,
+            refusal=self._glance.refusal,
         )
 
     @property
