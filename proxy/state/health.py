@@ -103,6 +103,7 @@ class Circuit:
         "phase",
         "recovered",
         "rules",
+        "since",
         "slow",
         "streak",
         "trips",
@@ -126,6 +127,8 @@ class Circuit:
         """How often this worker has opened it, for metrics."""
         self.lease = 0.0
         """Which worker has the probe out, where several share what they know (`sharing`)."""
+        self.since = -inf
+        """When it was last taken out, having been in use."""
         self.slow = False
         """It takes much longer than those it stands beside (`pace`)."""
         self._degraded = False
@@ -235,8 +238,10 @@ class Circuit:
 
     def open(self, now: float, rng: Random) -> None:
         """Leave it alone until a timer ends."""
-        if now - self.recovered > _FORGIVEN_AFTER and self.phase == CLOSED:
-            self.trips = 0
+        if self.phase == CLOSED:
+            self.since = now
+            if now - self.recovered > _FORGIVEN_AFTER:
+                self.trips = 0
         pause = min(self.rules.open_base * 2.0 ** min(self.trips, 30), self.rules.open_max)
         self.phase = OPEN
         self.until = now + min(pause, LIVE_OPEN_MAX) * rng.uniform(0.8, 1.2)

@@ -17,6 +17,7 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
+from proxy.core.clock import monotonic
 from proxy.core.errors import Cause
 from proxy.limits.board import LEASE, UNTIL, Board
 from proxy.state.credentials import CredentialState
@@ -163,6 +164,8 @@ class _SharedCircuit(Circuit):
         until, self.lease = row[UNTIL], row[LEASE]
         if until == inf and not self.lease:
             until = 0.0  # whoever wrote this died of it
+        if self.phase == CLOSED != int(row[_PHASE]):
+            self.since = monotonic()
         self.adopt(int(row[_PHASE]), until, row[_RECOVERED])
         self._recall(row)
 

@@ -26,8 +26,8 @@ NEEDLE = 64
 """Characters of `?q=`."""
 TURN = 500
 """Objects looked at between two turns of the loop."""
-WORDS = {"enabled": ("true", "false"), "source": ("file", "store")}
-"""Filters that take one of some words."""
+WORDS = {"enabled": ("true", "false"), "live": ("true", "false"), "source": ("file", "store")}
+"""Filters, and `live`, that take one of some words."""
 COMMON = frozenset({"limit", "after"})
 
 Key = tuple[int, int | str]

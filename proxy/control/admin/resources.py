@@ -14,7 +14,7 @@ from urllib.parse import quote
 import orjson
 from msgspec import Struct
 
-from proxy.control.admin import changes, infile, intake, paging, usage
+from proxy.control.admin import changes, infile, intake, outlook, paging, usage
 from proxy.control.admin.access import Permission, may_touch
 from proxy.control.admin.body import fields
 from proxy.control.admin.draft import NEEDS
@@ -44,6 +44,11 @@ class Resource(Struct, frozen=True):
     filters: tuple[str, ...]
     also: tuple[str, ...] = ()
     """Other names of the path."""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What the query of a list takes."""
+        return (*self.filters, "live") if self.kind in outlook.KINDS else self.filters
 
     @property
     def write(self) -> Permission:
@@ -77,11 +82,16 @@ Thing = Record | FileObject
 
 async def list_all(resource: Resource, request: Request, services: Services) -> Answer:
     """A page of objects: those of the file first."""
-    page = paging.asked(request, resource.filters)
+    page = paging.asked(request, resource.asked)
     seen = Overlay(services.sync.mirror)
-    keep = partial(_wanted, resource, page.filters, seen, request)
+    filters = {name: value for name, value in page.filters.items() if name != "live"}
+    keep = partial(_wanted, resource, filters, seen, request)
     found, following = await paging.take(_everything(resource, services, seen), page, keep)
     shown = [show(one, services, seen) async for one in turns(found)]
+    if page.filters.get("live") == "true":
+        how = outlook.Outlook(services.state)
+        async for one in turns(shown):
+            one["live"] = how.of(resource.kind, one["id"], one)
     return Answer({"data": shown, "next": following})
 
 
@@ -150,7 +160,9 @@ def show(thing: Thing, services: Services, seen: Overlay) -> dict[str, Any]:
 
 async def show_one(resource: Resource, request: Request, services: Services) -> Answer:
     """One object, by its id or its name. Where a provider is asked for by the name of a model: the model's providers."""
-    intake.known(request)
+    lively = resource.kind in outlook.KINDS
+    intake.known(request, *(("live",) if lively else ()))
+    live = lively and intake.switch(request, "live")
     target = request.params["id"]
     seen = Overlay(services.sync.mirror)
     found: Thing | None = seen.get(resource.kind, target)
@@ -165,12 +177,15 @@ async def show_one(resource: Resource, request: Request, services: Services) -> 
     more: dict[str, Any] = {}
     if resource.kind is Kind.KEY:
         more["usage"] = await usage.of_key_called(_account(found), found.name, services.state)
+    if live:
+        shown = show(found, services, seen)
+        more["live"] = outlook.Outlook(services.state).of(resource.kind, shown["id"], shown)
     if isinstance(found, FileObject):
         return Answer(of_file(found) | more)
     headers = {"etag": f'"{found.revision}"'}
     given = [text.strip().removeprefix("W/") for text in _none_match(request).split(",")]
-    # What a key has used is no part of its revision.
-    if (headers["etag"] in given or "*" in given) and more.get("usage") is None:
+    # What a key has used, and how a provider is, is no part of its revision.
+    if (headers["etag"] in given or "*" in given) and not any(more.values()):
         return Answer(None, 304, headers)
     return Answer(shape(found, seen, services.sync.vault) | more, headers=headers)
 
@@ -285,6 +300,13 @@ _HEADERS = dict.fromkeys(("PUT", "PATCH", "DELETE"), ("If-Match",)) | {"GET": ("
 _Line = tuple[str, str, Any, str, Any, Any, tuple[int, ...]]
 
 
+def _query(resource: Resource, method: str, rest: str) -> Mapping[str, Any]:
+    if method == "GET" and not rest:
+        return paging.parameters(resource.asked)
+    live = {"live": _SWITCH} if method == "GET" and "live" in resource.asked else {}
+    return _QUERIES[method] | live
+
+
 def _routes(resource: Resource) -> Iterator[Route]:
     kind, path, tag = resource.kind.value, resource.path, resource.plural
     reference = {"$ref": f"#/components/schemas/{kind}"}
@@ -313,7 +335,7 @@ def _routes(resource: Resource) -> Iterator[Route]:
             body=asks,
             answer=gives,
             tag=tag,
-            query=paging.parameters(resource.filters) if act is list_all else _QUERIES[method],
+            query=_query(resource, method, rest),
             headers=_HEADERS[method] if rest else (),
             statuses=statuses,
         )

@@ -53,6 +53,7 @@ _SHOWN: dict[str, Schema] = {
     "set": {"type": "boolean", "description": "It has secrets."},
     "last4": TEXT,
     "warnings": {"type": "array", "items": TEXT},
+    "live": {"type": "object", "description": "With `live=true`: how it is."},
 }
 _USED: Schema = {
     **of(USAGE),
@@ -196,6 +197,32 @@ _OTHERS: dict[str, Schema] = {
         "missing",
     ),
     "workers": _object({"data": _WORKERS}, "data"),
+    "presets": _object(
+        {
+            "data": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "name": TEXT,
+                        "note": {"type": ["string", "null"]},
+                        "as_of": {"type": ["string", "null"]},
+                        "base_url": {"type": ["string", "null"]},
+                        "dialects": {"type": "array", "items": TEXT},
+                        "placeholders": {
+                            "type": "array",
+                            "items": TEXT,
+                            "description": "Words of the address that have to be replaced.",
+                        },
+                        "credential_env": {"type": "array", "items": TEXT},
+                        "needs_credential": SWITCH,
+                    },
+                    "name",
+                    "dialects",
+                ),
+            }
+        },
+        "data",
+    ),
     "audit_page": page(
         _object(
             {
