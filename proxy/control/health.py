@@ -104,7 +104,7 @@ def summed(
     """The same from sums: of requests by status, of tokens by type, and how many requests are under way."""
     statuses: Tally[str] = Tally()
     for status, number in requests.items():
-        statuses[_outcome(status)] += int(number)
+        statuses[outcome(status)] += int(number)
     return {
         "requests": statuses.total(),
         "succeeded": statuses["succeeded"],
@@ -232,7 +232,8 @@ def _overall(states: Tally[str]) -> str:
     return "unavailable" if states[UNHEALTHY] == used else "degraded"
 
 
-def _outcome(status: str) -> str:
+def outcome(status: str) -> str:
+    """What became of requests that are counted with this status: `succeeded`, `failed`, `refused` or `client_gone`."""
     if status == "499":
         return "client_gone"
     if status == "200_truncated" or status.startswith("5"):

@@ -19,6 +19,7 @@ from math import isnan
 from time import perf_counter
 from typing import Any, Final
 
+import msgspec
 import orjson
 from msgspec import Struct
 
@@ -26,6 +27,7 @@ from proxy.control import health
 from proxy.control.exposition import CONTENT_TYPE
 from proxy.control.page import Kept, Page
 from proxy.control.publishing import Publisher, heard, tell
+from proxy.control.sampling import OfPlaces
 from proxy.control.sheets import Numbers, Sheets
 from proxy.core.berths import number_of
 from proxy.core.clock import monotonic
@@ -34,6 +36,8 @@ from proxy.core.series import Kind, Registry
 
 PATIENCE: Final = 0.1
 """Seconds for all of them together to answer."""
+FRESH: Final = 0.5
+"""Seconds for which a sample is good enough for whoever else asks."""
 _OWN: Final = 0
 """The supervisor's seat."""
 
@@ -97,6 +101,9 @@ class Instance:
             self._kept.counts.extend(handed["counts"])
             self._kept.totals.extend(handed["totals"])
         self._page = Page(self._sheets.catalogue)
+        self._sampler = OfPlaces(self._sheets.catalogue)
+        self._sampled = (-FRESH, b"")
+        """When, and the sample."""
         self._labels = {
             name: f"worker-{number_of(name, workers)}" if name.isdecimal() else name
             for name in names
@@ -140,6 +147,20 @@ class Instance:
             sum(self.sums("headrace_inflight_requests", "route").values()),
         )
         return 200, "application/json; charset=utf-8", orjson.dumps(content)
+
+    def live(self) -> tuple[int, str, bytes] | None:
+        """In the same way what those see who watch: a `sampling.Sample` as JSON."""
+        at, sample = self._sampled
+        if monotonic() - at >= FRESH:
+            if not self._settled():
+                return None
+            numbers = list(filter(None, map(self._sheets.read, self._seats.values())))
+            while self._sheets.look():
+                pass
+            at = monotonic()
+            sample = msgspec.json.encode(self._sampler.of(numbers, self._kept, at))
+            self._sampled = at, sample
+        return 200, "application/json; charset=utf-8", sample
 
     def page(self) -> bytes:
         """The page, for whoever may wait for it."""
