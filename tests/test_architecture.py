@@ -8,6 +8,9 @@ import re
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,11 +19,11 @@ ROOT = Path(__file__).parents[1]
 PROXY = ROOT / "proxy"
 SQL = sorted(PROXY.rglob("*.sql"))
 MODULES = sorted(PROXY.rglob("*.py"))
-NAMES = [
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+OURS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in MODULES
     if path.name != "__main__.py"
-]
+}
 
 # Interpreters are started here, and a busy machine takes its time.
 pytestmark = pytest.mark.timeout(120)
@@ -49,36 +52,74 @@ def test_imports_point_downwards() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# Third-party packages once, then a fork for each module: as fresh as a new interpreter in all that is ours.
-ALONE = """
-import importlib, os, sys, traceback
-import aiohttp.web, aiohttp_sse, aiosqlite, argon2, asyncpg, cronsim, cryptography.fernet, genai_prices, httptools, msgspec, orjson
-import prometheus_client, pydantic, pydantic.fields, redis.asyncio, uvloop, yaml
-import cryptography.hazmat.primitives.ciphers.aead
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
+def at_import(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports that run when a module is imported."""
+    for statement in body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement
+        elif not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            guarded = isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(
+                statement.test
+            )
+            for part in (
+                "handlers",
+                "orelse",
+                "finalbody",
+                "cases",
+                *(() if guarded else ("body",)),
+            ):
+                yield from at_import(getattr(statement, part, []))
+
+
+def needed(path: Path) -> set[str]:
+    """The modules of ours that it imports by name."""
+    found: set[str] = set()
+    for statement in at_import(tree(path).body):
+        if isinstance(statement, ast.Import):
+            found.update(alias.name for alias in statement.names)
+        else:
+            for alias in statement.names:
+                inner = f"{statement.module}.{alias.name}"
+                found.add(inner if inner in OURS else statement.module or "")
+    return found & OURS.keys()
+
+
+BACKWARDS = """
+import importlib, os, sys
 sys.path.insert(0, os.getcwd())
-waiting, running, failed = sys.argv[1:], {}, []
-while waiting or running:
-    while waiting and len(running) < 2:
-        name = waiting.pop()
-        child = os.fork()
-        if child == 0:
-            try:
-                importlib.import_module(name)
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        running[child] = name
-    child, status = os.wait()
-    name = running.pop(child)
-    if status:
-        failed.append(name)
-assert not failed, failed
+for name in reversed(sys.argv[1:]):
+    importlib.import_module(name)
 """
 
 
 def test_every_module_imports_alone() -> None:
-    python(ALONE, *NAMES)
+    """Whatever was imported before: where nothing needs itself, no order is the wrong one."""
+    order = TopologicalSorter({name: needed(path) for name, path in OURS.items()})
+
+    assert set(order.static_order()) == set(OURS)  # a circle is an error of its own, and named
+    python(BACKWARDS, *OURS)
+
+
+def test_a_circle_is_found_out(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import proxy.worker\n"
+        "if TYPE_CHECKING:\n    import proxy.cli\n"
+        "else:\n    from proxy.core import clock\n"
+        "try:\n    from proxy.core.tasks import spawn\n"
+        "except ImportError:\n    import orjson, proxy.host\n"
+        "class One:\n    from proxy import commands\n"
+        "def later():\n    import proxy.cli\n"
+    )
+
+    assert needed(file) == {
+        "proxy.worker", "proxy.core.clock", "proxy.core.tasks", "proxy.host", "proxy.commands"
+    }  # fmt: skip
 
 
 SILENT = """
@@ -96,7 +137,7 @@ for name in sys.argv[1:]:
 
 
 def test_importing_asks_the_network_for_nothing() -> None:
-    python(SILENT, *NAMES)
+    python(SILENT, *OURS)
 
 
 def own_test(module: Path) -> list[Path]:
@@ -159,7 +200,7 @@ def imported(tree: ast.AST) -> set[str]:
 def test_no_module_uses_the_slow_json() -> None:
     slow = {"json", "json.decoder", "json.encoder"}
 
-    users = [path for path in MODULES if imported(ast.parse(path.read_bytes())) & slow]
+    users = [path for path in MODULES if imported(tree(path)) & slow]
 
     assert users == []
 
