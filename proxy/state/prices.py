@@ -1,38 +1,28 @@
 """What a provider charges for a model: what the configuration says, else what the price list that is installed says.
 
-The list (`genai_prices`, data only, nothing is fetched) is read for whom the money goes to: the seller that the address
-of the provider belongs to, or its name. A seller that has no such model charges nobody knows what; where the seller
-itself is unknown (a proxy of one's own), the maker of the model is asked, if there is exactly one.
+The list is asked for whom the money goes to: the seller that the address of the provider belongs to, or its name. A seller
+that has no such model charges nobody knows what; where the seller itself is unknown (a proxy of one's own), the maker of
+the model is asked, if there is exactly one.
 
-Loading the list takes 0.2 s, so it comes with the first question: while a configuration is compiled, in a thread.
+Reading the list takes a quarter of a second, and comes with the first question: while a configuration is compiled, in a
+thread. Where several processes serve, one has read it for all of them (`use`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
 
-from msgspec.structs import replace
-
-from proxy.core import clock, prices
+from proxy.core import clock
 from proxy.core.model import Price, Provider
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from genai_prices.types import ModelInfo, ModelPrice, Tier
-    from genai_prices.types import Provider as Seller
+from proxy.state.pricelist import PriceList, Seller
 
 _LONGEST = 256
 """Characters of the name of a model; nobody sells one with a longer name."""
 
 _NOBODY = frozenset({"ollama", "vllm", "llama.cpp", "lm-studio"})
 """Presets of programs that run models: what that costs is in no list, even where the model has a namesake."""
-
-_FREE = re.compile(r"\bfree\b|included in the subscription", re.IGNORECASE)
 
 _DAY = 86400
 
@@ -70,8 +60,17 @@ def lookup(provider: Provider, upstream_model: str) -> Price | None:
 
 
 def load() -> None:
-    """Read the price list now: `lookup` is quick from then on, a twentieth of a millisecond for a name it has not seen."""
-    _sellers()
+    """Read the price list now: `lookup` is quick from then on, a twentieth of a millisecond for a name it has not seen, and
+    one more for the first that a seller is asked for."""
+    _list()
+
+
+def use(data: bytes) -> None:
+    """Answer by this list from now on, which another process has read (`price_reading.read`)."""
+    global _known
+    _known = PriceList(data)
+    _lookup.cache_clear()
+    _sellers_at.cache_clear()
 
 
 class _Beginnings:
@@ -101,13 +100,13 @@ _beginnings = _Beginnings()
 def _lookup(name: str, base_url: str, roots: tuple[str, ...], model: str, day: int) -> Price | None:
     sellers = _sellers_at(base_url, roots)
     if sellers:
-        return _only(_compiled(seller, model, day) for seller in sellers)
+        return _only(_price(seller, model, day) for seller in sellers)
     seller = _seller_named(name)
     if seller is not None:
-        found = _compiled(seller, model, day)
+        found = _price(seller, model, day)
         if found is not None:
             return found
-    return _only(_compiled(maker, of, day) for maker, of in _makers(model))
+    return _only(_price(maker, of, day) for maker, of in _makers(model))
 
 
 def _only(found: Iterable[Price | None]) -> Price | None:
@@ -121,18 +120,18 @@ def _sellers_at(base_url: str, roots: tuple[str, ...]) -> tuple[Seller, ...]:
     addresses = (base_url + "/", *(f"{base_url}{root}/" for root in roots))
     return tuple(
         seller
-        for seller in _sellers().values()
-        if any(re.match(seller.api_pattern, address) for address in addresses)
+        for seller in _list().sellers.values()
+        if any(re.match(seller.address, address) for address in addresses)
     )
 
 
 def _seller_named(name: str) -> Seller | None:
     name = name.lower()
-    found = _sellers().get(name)
+    found = _list().sellers.get(name)
     if found is not None:
         return found
-    for seller in _sellers().values():
-        if seller.provider_match is not None and seller.provider_match.is_match(name):
+    for seller in _list().sellers.values():
+        if seller.called is not None and seller.called.fits(name):
             return seller
     return None
 
@@ -140,110 +139,28 @@ def _seller_named(name: str) -> Seller | None:
 def _makers(model: str) -> list[tuple[Seller, str]]:
     """Whom a name of a model points to, with the name it has there: `gpt-4o`, `openai/gpt-4o`."""
     prefix, slash, rest = model.partition("/")
-    named = _sellers().get(prefix.lower()) if slash else None
+    named = _list().sellers.get(prefix.lower()) if slash else None
     if named is not None:
         return [(named, rest)]
     return [
         (seller, model)
-        for seller in _sellers().values()
-        if seller.model_match is not None and seller.model_match.is_match(model.lower())
+        for seller in _list().sellers.values()
+        if seller.makes is not None and seller.makes.fits(model.lower())
     ]
 
 
-@cache
-def _sellers() -> dict[str, Seller]:
-    from genai_prices.data import providers
-
-    return {seller.id: seller for seller in providers}
+def _price(seller: Seller, model: str, day: int) -> Price | None:
+    found = _list().find(seller, model)
+    return None if found is None else found.on(day)
 
 
-# --- compiling ----------------------------------------------------------------------------------------------
+_known: PriceList | None = None
 
 
-def _compiled(seller: Seller, model: str, day: int) -> Price | None:
-    # Not through the snapshot of the package: that remembers every name it was ever asked for.
-    info = seller.find_model(model, all_providers=list(_sellers().values()))
-    return None if info is None else _of(info, day)
+def _list() -> PriceList:
+    global _known
+    if _known is None:
+        from proxy.state import price_reading
 
-
-def _of(info: ModelInfo, day: int) -> Price | None:
-    """The dearest of the prices of a day."""
-    if not isinstance(info.prices, list):
-        return _price(info.prices, info)
-    start = datetime.fromtimestamp(day * _DAY, UTC)
-    times = {start}
-    for conditional in info.prices:
-        begins = getattr(conditional.constraint, "start_time", None)
-        ends = getattr(conditional.constraint, "end_time", None)
-        if begins is not None and ends is not None:
-            times |= {datetime.combine(start, at, at.tzinfo or UTC) for at in (begins, ends)}
-    return prices.ceiling(_price(info.get_prices(at), info) for at in times)
-
-
-_RATES = {
-    "input": "input_mtok",
-    "cached": "cache_read_mtok",
-    "cache_write": "cache_write_mtok",
-    "cache_write_1h": "cache_write_1h_mtok",
-    "output": "output_mtok",
-    "reasoning": "output_reasoning_mtok",
-    "audio_input": "input_audio_mtok",
-    "audio_output": "output_audio_mtok",
-}
-"""Fields of a `Price` (micro-dollars for one) and the list's (dollars for a million): the same figures."""
-
-_PICTURES = {
-    "input": ("input_image_mtok",),
-    "cached": ("cache_image_read_mtok",),
-    "output": ("output_image_mtok", "output_video_mtok"),
-}
-"""What takes the place of the wider part where a model makes pictures, if it is dearer."""
-
-_NOT_COUNTED = frozenset({"input_mchars", "input_document_kpages", "input_text_messages_kcount"})
-"""What is charged for something else than we count is not known, even if a part of it is."""
-
-
-def _price(listed: ModelPrice, info: ModelInfo) -> Price | None:
-    given = {key: value for key, value in vars(listed).items() if value is not None}
-    if not given:
-        # No rates at all: either it is free, and then the list says so, or nobody looked.
-        said = (info.id, info.name, info.description, info.price_comments)
-        return Price() if any(text and _FREE.search(text) for text in said) else None
-    if not _NOT_COUNTED.isdisjoint(given):
-        return None
-    pictures = "image" in info.id or any(key in given for key in _PICTURES["output"])
-    bounds = sorted({tier.start for rate in given.values() for tier in _tiers(rate)})
-    base = _at(given, 0, pictures)
-    if base is None or not bounds:
-        return base
-    above = tuple((bound, _at(given, bound + 1, pictures) or base) for bound in bounds)
-    return replace(base, above=above)
-
-
-def _at(given: Mapping[str, Any], prompt: int, pictures: bool) -> Price | None:
-    """The prices for a prompt of so many tokens."""
-    flat = {key: float(_rate(rate, prompt)) for key, rate in given.items()}
-    rates: dict[str, Any] = {name: flat[key] for name, key in _RATES.items() if key in flat}
-    if pictures:
-        for name, keys in _PICTURES.items():
-            dearer = [flat[key] for key in keys if key in flat]
-            if dearer:
-                rates[name] = max(rates.get(name, 0.0), *dearer)
-    hour = flat.get("audio_hours", flat.get("input_audio_hours"))
-    if hour is not None:
-        rates["second"] = hour * 1e6 / 3600
-    if "requests_kcount" in flat:
-        rates["request"] = flat["requests_kcount"] * 1e3
-    return Price(**rates) if rates else None
-
-
-def _tiers(rate: Any) -> list[Tier]:
-    return getattr(rate, "tiers", [])
-
-
-def _rate(rate: Any, prompt: int) -> Decimal:
-    found: Decimal = getattr(rate, "base", rate)
-    for tier in _tiers(rate):
-        if prompt > tier.start:
-            found = tier.price
-    return found
+        _known = PriceList(price_reading.read())
+    return _known
