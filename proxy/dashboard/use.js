@@ -3,9 +3,10 @@ import { useCallback, useEffect, useRef, useState } from "./lib.js";
 import { events, get } from "./api.js";
 
 // A GET of the admin API: {data, error, loading, reload}. What was there stays while it is read anew. `every`: seconds.
-// A path of null reads nothing.
-export function useLoad(path, parameters = {}, { every } = {}) {
-  const key = path === null ? null : path + JSON.stringify(parameters);
+// A path of null reads nothing. `parameters` may be a function: it is called for each read (an hour ago is another time then),
+// and `key` says what it depends on.
+export function useLoad(path, parameters = {}, { every, key: depends = "" } = {}) {
+  const key = path === null ? null : path + (typeof parameters === "function" ? depends : JSON.stringify(parameters));
   const [state, set] = useState({ data: undefined, error: null, loading: true });
   const latest = useRef(0);
   const reload = useCallback(async () => {
@@ -13,7 +14,7 @@ export function useLoad(path, parameters = {}, { every } = {}) {
     const mine = ++latest.current;
     set((before) => ({ ...before, loading: true }));
     try {
-      const data = await get(path, parameters);
+      const data = await get(path, typeof parameters === "function" ? parameters() : parameters);
       if (mine === latest.current) set({ data, error: null, loading: false });
     } catch (error) {
       if (mine === latest.current) set((before) => ({ ...before, error, loading: false }));
