@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import genai_prices.data  # noqa: F401 - read with the first price that is asked for: 0.2 s, and no test's loop may wait
 import pytest
 from hypothesis import HealthCheck, settings
 
 from proxy.core import clock
+from proxy.state import prices
+
+prices.load()  # it comes with the first that is asked for: a quarter of a second, and no test's loop may wait
 
 pytest_plugins = ["tests.guards.plugin", "tests.servers.plugin"]
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from proxy.core.apart import apart
+
 MAKES = """
 import sys
 from proxy.core.apart import apart
@@ -56,15 +58,13 @@ def test_what_is_made_comes_back_and_what_was_needed_for_it_does_not(
 def test_where_there_is_no_room_for_a_process_no_descriptor_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from proxy.core.apart import apart
-
     def none() -> int:
         raise BlockingIOError
 
     before = os.listdir("/proc/self/fd")
     monkeypatch.setattr(os, "fork", none)
 
-    with pytest.raises(OSError):
+    with pytest.raises(BlockingIOError):
         apart(bytes)
 
     assert os.listdir("/proc/self/fd") == before
