@@ -3,7 +3,7 @@ import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./l
 import { Link, navigate, useRoute } from "./router.js";
 import { find, ROUTES } from "./routes.js";
 import { resume, Session, signIn, signInByToken, signOut } from "./session.js";
-import { Choice, Failure, Loading, Page, Text, Toasts } from "./ui.js";
+import { Choice, Failure, Loading, mountToasts, Page, Text } from "./ui.js";
 import { apply, useTheme } from "./theme.js";
 
 apply();
@@ -105,8 +105,8 @@ function App() {
       <${Nav} session=${session} path=${path} open=${open} close=${() => setOpen(false)} leave=${leave} />
       <main class="main" id="main" tabindex="-1">${page}</main>
     </div>
-    <${Toasts} />
   <//>`;
 }
 
+mountToasts();
 render(html`<${App} />`, document.getElementById("app"));

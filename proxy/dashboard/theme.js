@@ -12,9 +12,15 @@ export function apply(theme = read()) {
 export function useTheme() {
   const [theme, set] = useState(read);
   useEffect(() => {
-    try { localStorage.setItem(NAME, theme); } catch { /* not kept, then */ }
-    apply(theme);
+    const changed = () => set(read());
+    addEventListener("theme", changed);
+    return () => removeEventListener("theme", changed);
+  }, []);
+  const choose = (chosen) => {
+    try { localStorage.setItem(NAME, chosen); } catch { /* not kept, then */ }
+    set(chosen);
+    apply(chosen);
     dispatchEvent(new Event("theme"));
-  }, [theme]);
-  return [theme, set];
+  };
+  return [theme, choose];
 }

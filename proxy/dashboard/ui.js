@@ -1,5 +1,5 @@
 // The pieces that pages are made of. Each is a function of what it shows; what they look like is in style.css.
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./lib.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./lib.js";
 
 // --- words and numbers ---------------------------------------------------------------------------------------------
 
@@ -162,8 +162,11 @@ export function Dialog({ title, onClose, wide, children }) {
   const id = useId();
   useLayoutEffect(() => {
     const back = document.activeElement;
-    ref.current.showModal();
-    return () => back?.isConnected && back.focus();
+    const dialog = ref.current;
+    dialog.showModal();
+    above();
+    dialog.querySelector(".body :is(input, select, textarea):not(:disabled)")?.focus();
+    return () => { dialog.close(); above(); if (back?.isConnected) back.focus(); };
   }, []);
   return html`<dialog ref=${ref} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${(event) => { event.preventDefault(); onClose(); }}>
     <header><h2 id=${id}>${title}</h2><button type="button" class="plain" aria-label="Close" onClick=${onClose}>✕</button></header>
@@ -205,11 +208,15 @@ export function FormDialog({ title, action = "Save", save, onClose, wide, childr
 let put = () => {};
 // A line at the edge for some seconds; with `undo` a button that takes back what was done.
 export function toast(text, { tone = "", undo } = {}) { put({ text, tone, undo, key: ++ids }); }
-export function Toasts() {
+function Toasts() {
   const [shown, set] = useState([]);
   const drop = (key) => set((all) => all.filter((one) => one.key !== key));
   put = (one) => { set((all) => [...all.slice(-3), one]); setTimeout(() => drop(one.key), one.undo || one.tone ? 10_000 : 4000); };
   const undo = async (one) => { drop(one.key); try { await one.undo(); } catch (error) { toast(explain(error), { tone: "bad" }); } };
   return html`<div class="toasts" role="status" aria-live="polite">${shown.map((one) => html`<div key=${one.key} class="toast ${one.tone}"><span>${one.text}</span>
-    ${one.undo && html`<button class="small" onClick=${() => undo(one)}>Undo</button>`}<button class="plain small" aria-label="Dismiss" onClick=${() => drop(one.key)}>✕</button></div>`)}</div>`;
+    ${one.undo && html`<button type="button" class="small" onClick=${() => undo(one)}>Undo</button>`}<button type="button" class="plain small" aria-label="Dismiss" onClick=${() => drop(one.key)}>✕</button></div>`)}</div>`;
 }
+// Beside a dialog everything is out of reach, so these stand inside the one on top, or else in the page.
+const toasts = document.createElement("div");
+function above() { ([...document.querySelectorAll("dialog[open]")].pop() ?? document.body).append(toasts); }
+export function mountToasts() { render(html`<${Toasts} />`, toasts); above(); }
