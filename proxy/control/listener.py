@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -19,11 +19,13 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
+from aiohttp_sse import EventSourceResponse
 
 from proxy.control.admin import body, openapi
 from proxy.control.admin.access import Permission
 from proxy.control.admin.app import AdminApp, Response
 from proxy.control.admin.assets import Assets
+from proxy.control.admin.feed import EVENTS
 from proxy.control.admin.routes import all_routes
 from proxy.control.admin.web import Answer, Problem, Request, Route, Stream
 from proxy.core.log import logger
@@ -97,19 +99,32 @@ def admin_server(app: AdminApp) -> web.Server:
     async def handle(request: BaseRequest) -> web.StreamResponse:
         status, headers, content = await answer(app, request)
         if not isinstance(content, bytes):
-            return await _streamed(
-                request, web.StreamResponse(status=status, headers=headers), content
-            )
+            return await _streamed(request, _response(status, headers), content)
         return web.Response(status=status, headers=headers, body=content)
 
     return web.Server(handle, access_log=None, auto_decompress=False, logger=_http)
 
 
+def _response(status: int, headers: Mapping[str, str]) -> web.StreamResponse:
+    """For a body that comes in pieces. Whoever watches events and takes none of them for STALL seconds is cut off, as the
+    kernel sees it: they are so small that no buffer of ours fills."""
+    if headers["content-type"] != EVENTS:
+        return web.StreamResponse(status=status, headers=headers)
+    response = EventSourceResponse(
+        status=status, headers=headers, send_timeout=STALL, allow_all_methods=True
+    )
+    response.headers["cache-control"] = headers["cache-control"]
+    return response
+
+
 async def _streamed(
     request: BaseRequest, response: web.StreamResponse, pieces: Stream
 ) -> web.StreamResponse:
-    async with aclosing(pieces):
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(aclosing(pieces))
         await response.prepare(request)
+        if isinstance(response, EventSourceResponse):
+            await stack.enter_async_context(response)
         if request.method != "HEAD":
             try:
                 async for piece in pieces:
@@ -171,6 +186,7 @@ async def answer(app: AdminApp, request: BaseRequest) -> Response:
             body=b"",
             peer=str(peer[0]) if peer else "",
             id=str(uuid4()),
+            is_gone=lambda: request.transport is None or request.transport.is_closing(),
         ),
         read,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
@@ -12,6 +12,9 @@ from proxy.control.admin.web import Problem
 from proxy.core.clock import now
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proxy.control.admin.feed import Feed
     from proxy.control.sync import Sync
     from proxy.state.state import State
     from proxy.store.base import Store
@@ -28,6 +31,12 @@ class Services(Struct, eq=False):
     """Brakes on guessing."""
     marks: Marks = field(default_factory=lambda: Marks(now()))
     """Where statistics begin to count."""
+    ops: Path | None = None
+    """Where the supervisor answers; None: there is none."""
+    feeds: dict[str, Feed[Any]] = field(default_factory=dict)
+    """What is watched."""
+    api: str = ""
+    """The URL at which this machine reaches the API's listener (`core.listeners.url_of`); empty: there is none."""
 
     def __post_init__(self) -> None:
         self.sync.on("stats.reset", lambda: self.marks.reset(self.state))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
+from proxy.control.admin.rates import ONWARD, OUTCOMES, SHARES
 from proxy.store.ledger.requests import Attempt, Entry
 
 if TYPE_CHECKING:
@@ -53,6 +54,22 @@ _LOGGED: Final = {
     "stream": {"type": "boolean"},
     "state": {"enum": ["started", "running", "ended"]},
     "cost": PERHAPS,
+}
+_SHARES: Final[Schema] = {
+    **of({"count": WHOLE, **dict.fromkeys(SHARES, NUMBER)}),
+    "type": ["object", "null"],
+    "description": "Seconds, of the last ten seconds.",
+}
+_LIVE: Final[dict[str, Schema]] = {
+    "at": NUMBER,
+    "requests": of(dict.fromkeys((*OUTCOMES, "total"), NUMBER)),
+    "error_rate": PERHAPS,
+    "inflight": WHOLE,
+    "tokens": of({"input": NUMBER, "output": NUMBER}),
+    **dict.fromkeys(ONWARD, NUMBER),
+    "cost": NUMBER | {"description": "US dollars a minute; the rest is a second."},
+    "ttft": _SHARES,
+    "overhead": _SHARES,
 }
 _CONTENT: Final[Schema] = {
     "type": ["object", "null"],
@@ -132,6 +149,7 @@ _SCOPES: Final = ("credential", "deployment", "key", "model", "team")
 _USAGE_PAGE: Final = page(_LIMITED)
 
 SCHEMAS: Final[dict[str, Schema]] = {
+    "live": of(_LIVE) | {"description": "The data of an event `sample`; `history` has a list."},
     "log_page": page(of(_LOGGED), "items"),
     "log_entry": of(
         {
