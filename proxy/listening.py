@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from proxy.core.listeners import url_of
 from proxy.supervisor import systemd
 
 if TYPE_CHECKING:
@@ -62,28 +63,16 @@ class Listeners:
 
     def announce(self, token: str | None) -> str:
         """Say where they are, and the token of this run if one was made up; the address of the API."""
-        address = address_of(self.api)
+        address = url_of(self.api)
         say(f"listening on {address}")
         if self.admin is not None:
-            say(f"admin on {address_of(self.admin)}")
+            say(f"admin on {url_of(self.admin)}")
             if token is not None:
                 say(f"admin token, for this run only: {token}")
         if self.ops is not None:
-            say(f"ops on {address_of(self.ops)}")
+            say(f"ops on {url_of(self.ops)}")
         sys.stderr.flush()
         return address
-
-
-_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-
-
-def address_of(listener: socket.socket) -> str:
-    """The URL at which it is reached from this machine."""
-    if listener.family == socket.AF_UNIX:
-        return f"unix:{listener.getsockname()}"
-    host, port = listener.getsockname()[:2]
-    host = _ANY.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def say(line: str) -> None:

@@ -23,6 +23,7 @@ from proxy.control.leading import Leading
 from proxy.control.probing import Prober
 from proxy.core import berths, log, redact, tasks
 from proxy.core.errors import ProxyError
+from proxy.core.listeners import url_of
 from proxy.core.log import logger
 from proxy.core.metrics import Metrics
 from proxy.dialects import render_error
@@ -221,7 +222,7 @@ class Worker:
         if self._seat is not None:
             self._seat.publish()  # who has done so is asked, and its first request may be told of
         await door.open()
-        await self._start_admin(admin)
+        await self._start_admin(admin, url_of(api))
         self.state.metrics.worker_up.set(1)
         if self._seat is not None:
             self._publishing = tasks.spawn(self._seat.keep(), name="publish metrics")
@@ -239,8 +240,8 @@ class Worker:
         for upstream in self.pool.upstreams():
             upstream.drop_idle()
 
-    async def _start_admin(self, admin: socket.socket | None) -> None:
-        """The admin API on its socket, or beside the API where both have one port."""
+    async def _start_admin(self, admin: socket.socket | None, api: str) -> None:
+        """The admin API on its socket, or beside the API where both have one port; `api` is that one's URL."""
         settings = self.state.snapshot
         port = settings.server.port
         if admin is None and (settings.admin.port != port or port == 0):
@@ -248,6 +249,7 @@ class Worker:
         from proxy.control import listener  # brings pydantic, and all that only it needs
 
         services = self._services()
+        services.api = api
         app = listener.admin_app(services, self._admin_pages(), endpoints.paths())
         if admin is None:
             self.gateway.aside = listener.aside(app, below="/admin/")

@@ -18,6 +18,10 @@ Stream = AsyncGenerator[bytes, None]
 """A body of any length, in pieces; each is asked for when the client has taken the one before."""
 
 
+def _stays() -> bool:
+    return False
+
+
 class Request(Struct, eq=False):
     """One request, read whole."""
 
@@ -36,6 +40,8 @@ class Request(Struct, eq=False):
     """What the route's template names, decoded."""
     principal: Principal | None = None
     """Set before a handler is called; None only on PUBLIC routes."""
+    is_gone: Callable[[], bool] = _stays
+    """Whether the client has left: for answers that are long in coming."""
 
     @property
     def who(self) -> Principal:
