@@ -125,20 +125,19 @@ async def _streamed(
         await response.prepare(request)
         if isinstance(response, EventSourceResponse):
             await stack.enter_async_context(response)
-        if request.method != "HEAD":
-            try:
+        try:
+            if request.method != "HEAD":
                 async for piece in pieces:
                     async with asyncio.timeout(STALL):
                         await response.write(piece)
-            except ConnectionError:
-                raise
-            except Exception as error:
-                what = error if isinstance(error, StoreDown) else type(error).__name__
-                logger.warning("an answer of the admin API was cut: %s", what)
-                if request.transport is not None:
-                    request.transport.abort()
-                return response
-        await response.write_eof()
+            await response.write_eof()
+        except ConnectionError:
+            pass  # whoever asked has left
+        except Exception as error:
+            what = error if isinstance(error, StoreDown) else type(error).__name__
+            logger.warning("an answer of the admin API was cut: %s", what)
+            if request.transport is not None:
+                request.transport.abort()
     return response
 
 
