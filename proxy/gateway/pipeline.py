@@ -18,6 +18,7 @@ from proxy.gateway import (
     body,
     counting,
     deadline,
+    homes,
     models,
     overload,
     response,
@@ -152,6 +153,9 @@ async def _carry(
     if plan.model.shadow is not None:
         shadowing.watch(exchange, meter, plan.model.shadow, pool, _carry)
     if plan.route.waiting is not None:
+    kept = plan.route.homes is not None
+    if kept:
+        plan = await homes.lead(exchange, plan, meter.state, pool)
         await overload.place(exchange, plan, plan.route.waiting, meter)
     attempt = await attempts.first_answer(exchange, plan, pool, meter)
     try:
@@ -160,10 +164,15 @@ async def _carry(
         meter.relay = await response.respond(
             exchange,
             attempt,
+        choose: response.Choose | None = may_leave_open if ladder else None
+        if kept:
+            homes.learn(meter.state, attempt)
+            if choose is None:
+                choose = partial(homes.listening, meter.state)
             client,
             meter.snapshot.server.write_timeout,
             extra,
-            left_open=may_leave_open if ladder else None,
+            left_open=choose,
         )
         if ladder:
             await go_on(exchange, plan, pool, meter, client, attempt)

@@ -84,6 +84,12 @@ class Plan:
         self._now = 0.0
         self._slot: Slot | None = None
 
+    def led(self, route: Route) -> Plan:
+        """The same request by another route."""
+        plan = Plan(route, self.matched, self._rng)
+        plan._search.hints = self._search.hints
+        return plan
+
     def look(self, hints: Hints) -> None:
         """What choices may want to know of the request. Before `first`."""
         self._search.hints = hints

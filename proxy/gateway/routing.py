@@ -5,7 +5,9 @@ A key's list of models is about the name in the request only: fallbacks are the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from proxy.core.errors import ProxyError
 from proxy.core.model import Deployment, Model, Provider, Retry, Snapshot, VirtualKey
@@ -15,6 +17,7 @@ from proxy.gateway.endpoints import TRANSLATED
 from proxy.gateway.plan import Plan
 from proxy.gateway.selection import Fallback, Route, Slot
 from proxy.state.ceiling import Ceiling
+from proxy.state.credentials import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +96,7 @@ def plan_stored(snapshot: Snapshot, live: Live, dialect: str, rng: Random) -> Pl
     if route is None:
         found = [p for p in snapshot.providers.values() if dialect in p.dialects]
         tiers = tuple((Deployment(f"{p.name}/stored", p, "*"),) for p in found)
-        route = _compiled(snapshot, live, Model("stored", tiers), dialect, translates=False)
+        route = _apart(_compiled(snapshot, live, Model("stored", tiers), dialect, translates=False))
         if live.snapshot is snapshot:
             live.routes[key] = route
     if not route.slots:
@@ -118,11 +121,11 @@ def plan_other(snapshot: Snapshot, live: Live, rng: Random, named: str, method: 
         found = [p for p in snapshot.providers.values() if OTHER in p.dialects]
         found = [p for p in found if p.name == named or not named]
         retry = Retry() if safe else Retry(count=0, max_attempts=1)
-        tiers = tuple(
-            (Deployment(f"{p.name}/other", p, "*", retry=retry),)
-            for p in (found if safe else found[:1])
+        # Where the thing is that it is about may be found out (`homes`), else it goes to the first.
+        tiers = tuple((Deployment(f"{p.name}/other", p, "*", retry=retry),) for p in found)
+        route = _apart(
+            _compiled(snapshot, live, Model("other", tiers), OTHER, translates=False), once=not safe
         )
-        route = _compiled(snapshot, live, Model("other", tiers), OTHER, translates=False)
         if live.snapshot is snapshot and route.slots:
             live.routes[key] = route
     if not route.slots:
@@ -133,6 +136,26 @@ def plan_other(snapshot: Snapshot, live: Live, rng: Random, named: str, method: 
             param=PROVIDER,
         )
     return Plan(route, "other", rng)
+
+
+def _homes(route: Route, dialect: str) -> dict[Any, Any] | None:
+    """Responses are kept, and later ones go on from them, where they were made."""
+    return {} if dialect == "openai.responses" and route.sole is None else None
+
+
+def _apart(whole: Route, *, once: bool = False) -> Route:
+    """Each credential is an account of its own, and what one keeps no other has: so each is asked by itself, the first first."""
+    tiers = [
+        (Slot(slot.deployment, slot.state, Pool((key,)), slot.dialect),)
+        for slot in whole.slots
+        for key in slot.pool.keys
+    ]
+    retry = Retry(count=0, max_attempts=1)
+    if not once:
+        retry = Retry(max_attempts=max(len(tiers), Retry().max_attempts))
+    route = Route(replace(whole.model, retry=retry), tiers, whole.budget)
+    route.homes = {} if len(tiers) > 1 else None
+    return route
 
 
 def plan_mcp(snapshot: Snapshot, live: Live, rng: Random, named: str) -> Plan:
@@ -222,6 +245,7 @@ def _compile(
         tiers.append(tuple(slots))
     route = routes[model, dialect, translates] = Route(model, tiers, live.budget(model))
 
+    route.homes = _homes(route, dialect)
     route.waiting = live.queue(model)
     if model.overload is not None:
         for slot in route.slots:

@@ -43,6 +43,7 @@ class Route:
         "fallbacks_content",
         "fallbacks_context",
         "hedges",
+        "homes",
         "limited",
         "looks",
         "model",
@@ -100,6 +101,9 @@ class Route:
         """What it may cost (`estimating.Tariff`), by what a wildcard matched."""
         self.hedges: Hedges | None = None
         """What may still be begun beside a slow attempt; None: nothing ever is."""
+        self.homes: dict[Any, Any] | None = None
+        """The same route as far as it leads to one account (`gateway.homes`), by that; None: what it is for is nowhere kept,
+        or there is one account alone."""
         self.waiting: Waiting | None = None
         """Where requests wait for a place; None: they do not."""
         self.fallbacks: tuple[Fallback, ...] = ()

@@ -32,6 +32,7 @@ class State:
         "costs",
         "draining",
         "flights",
+        "homes",
         "lag",
         "lingering",
         "live",
@@ -86,6 +87,8 @@ class State:
         """Requests that are being sent a second time, for comparison."""
         self.flights: dict[bytes, Any] = {}
         """Answers on their way that others may join (`gateway.reuse.flight.Flight`), by what is asked."""
+        self.homes: dict[str, tuple[str, str]] = {}
+        """Ids of what providers keep to the provider and the credential that have it (`gateway.homes`)."""
         self.tracer: Any = None
         """Who begins traces (`gateway.tracing.Tracer`); None: nobody does."""
         self._alerted: set[str] = set()
