@@ -150,25 +150,25 @@ async def _carry(
     pool: UpstreamPool,
 ) -> None:
     """Find somebody who answers, and give the answer to the client."""
-    if plan.model.shadow is not None:
-        shadowing.watch(exchange, meter, plan.model.shadow, pool, _carry)
-    if plan.route.waiting is not None:
     kept = plan.route.homes is not None
     if kept:
         plan = await homes.lead(exchange, plan, meter.state, pool)
+    if plan.model.shadow is not None:
+        shadowing.watch(exchange, meter, plan.model.shadow, pool, _carry)
+    if plan.route.waiting is not None:
         await overload.place(exchange, plan, plan.route.waiting, meter)
     attempt = await attempts.first_answer(exchange, plan, pool, meter)
     try:
         extra = meter.timing_headers() if exchange.timing else []
         ladder = plan.model.continuation
-        meter.relay = await response.respond(
-            exchange,
-            attempt,
         choose: response.Choose | None = may_leave_open if ladder else None
         if kept:
             homes.learn(meter.state, attempt)
             if choose is None:
                 choose = partial(homes.listening, meter.state)
+        meter.relay = await response.respond(
+            exchange,
+            attempt,
             client,
             meter.snapshot.server.write_timeout,
             extra,
