@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from proxy import commands
 from proxy.commands import CONFIGURATION
-from proxy.core import resources
+from proxy.core import memory, resources
 from proxy.core.secret import Secret
 from proxy.listening import Listeners, say
 from proxy.supervisor import handover
@@ -32,6 +32,7 @@ Adjust = Callable[["Snapshot"], "Snapshot"]
 
 def run(file: ConfigFile, announce: Callable[[str], None] | None = None, *, alone: bool) -> int:
     """Serve until told to stop; the exit code. `announce` is called with the address once clients may come."""
+    memory.share_heap()
     try:
         fixed, handed = handover.rehearsed(os.environ), handover.received(os.environ)
         if fixed is not None:

@@ -16,6 +16,8 @@ from msgspec import Struct
 
 _PROC = Path("/proc/self")
 _MOUNT = Path("/sys/fs/cgroup")
+_ARENA_MAX = -8
+"""`M_ARENA_MAX` of malloc.h."""
 _NO_LIMIT = 1 << 50
 """Version 1 writes a very large number where there is none."""
 
@@ -97,6 +99,14 @@ def resident(proc: Path = _PROC) -> int:
         return int((proc / "statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def share_heap() -> None:
+    """From now on all threads allocate from one heap: each has one of its own otherwise, which keeps what it freed. Threads of
+    ours take turns at the interpreter anyway. Only with glibc, and before there are threads."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 1)
 
 
 def give_back() -> None:

@@ -26,7 +26,8 @@ def spawn(name: str, serve: Serve, beats: Beats, not_its: Iterable[socket.socket
     ours, its = socket.socketpair()
     if name.isdecimal():
         beats.clear(int(name))
-    # Else every page with an object on it that is looked at is copied.
+    # Else every page with an object on it that is looked at is copied; and what is in a circle would stay for ever.
+    gc.collect()
     gc.freeze()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
