@@ -25,7 +25,8 @@ async def show(request: Request, _services: Services) -> Answer:
     """All of them, in the order of the presets' file."""
     intake.known(request)
     blocks = await asyncio.to_thread(presets)
-    return Answer({"data": [_shown(name, block) for name, block in blocks.items()]})
+    data = [_shown(name, block) for name, block in blocks.items()]
+    return Answer({"data": data, "dialects": surfaces.DIALECTS})
 
 
 def _shown(name: str, block: Block) -> dict[str, Any]:

@@ -219,9 +219,15 @@ _OTHERS: dict[str, Schema] = {
                     "name",
                     "dialects",
                 ),
-            }
+            },
+            "dialects": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "All that a provider can speak, and the usual path of each.",
+            },
         },
         "data",
+        "dialects",
     ),
     "audit_page": page(
         _object(

@@ -1,6 +1,77 @@
-import { html } from "../lib.js";
-import { Empty, Page } from "../ui.js";
+// Providers: who serves the models, with which credentials, and how each of them is.
+import { html, useEffect, useState } from "../lib.js";
+import { send } from "../api.js";
+import { Link, navigate, useQuery } from "../router.js";
+import { useLoad, useRested } from "../use.js";
+import { Action, Badge, Card, count, duration, Empty, Loaded, Page, Pager, percent, Select, Table, Text, toast } from "../ui.js";
+import { Health, Keys, LastCheck, OfFile, useLately } from "./condition.js";
+import { NewProvider } from "./providers-form.js";
+import { One } from "./providers-one.js";
 
-export default function Screen() {
-  return html`<${Page} title="Providers"><${Empty} title="Being built">…<//><//>`;
+export default function Providers({ rest, session }) {
+  return rest ? html`<${One} key=${rest} name=${rest} session=${session} />` : html`<${List} session=${session} />`;
+}
+
+const LEAD = "A provider is an account with a vendor, or a server of your own: where it is, what it speaks, and the credentials it takes.";
+const COMMAND = `curl localhost:8001/admin/providers -H "Authorization: Bearer $HEADRACE_ADMIN_TOKEN" -H 'content-type: application/json' -d '{"name": "openai", "preset": "openai", "credentials": ["sk-…"]}'`;
+
+function List({ session }) {
+  const [query, set] = useQuery();
+  const [text, type] = useState(query.q || "");
+  const rested = useRested(text);
+  useEffect(() => { if ((query.q || "") !== rested) set({ q: rested, after: "" }, { replace: true }); }, [rested]);
+  const from = useLoad("/admin/providers", { q: query.q, enabled: query.enabled, source: query.source, after: query.after, limit: 50, live: true }, { every: 5 });
+  const lately = useLately("provider");
+  const [adding, add] = useState(false);
+  const filtered = query.q || query.enabled || query.source || query.after;
+  const may = session.may("configure");
+  const begin = may && html`<button class="primary" onClick=${() => add(true)}>Add provider</button>`;
+  const of = (name) => lately.rows[name];
+  const columns = [
+    { name: "Provider", wide: true, of: (one) => html`<span class="row"><${Link} to=${`/providers/${encodeURIComponent(one.name)}`}>${one.name}<//>${one.read_only && html`<${OfFile} />`}</span><span class="muted small">${one.preset || ""}</span>` },
+    { name: "Health", of: (one) => html`<${Health} live=${one.live} enabled=${one.enabled} />` },
+    { name: "Credentials", of: (one) => html`<${Keys} of=${one.live.credentials} />` },
+    { name: "Serves", of: (one) => served(one.live) },
+    { name: "Last check", of: (one) => html`<${LastCheck} of=${one.live.last_check} />` },
+    { name: "In flight", num: true, of: (one) => count(one.live.inflight ?? 0) },
+    { name: "Requests, 1 h", num: true, of: (one) => count(of(one.name)?.requests ?? 0) },
+    { name: "Success", num: true, of: (one) => percent(of(one.name)?.success_rate) },
+    { name: "TTFT p50", num: true, of: (one) => duration(of(one.name)?.ttft?.p50) },
+    session.may("operate") && { name: html`<span class="hidden-visually">Actions</span>`, of: (one) => !one.read_only && html`<${Switch} path="/admin/providers" one=${one} name=${one.name} changed=${from.reload} />` },
+  ].filter(Boolean);
+  return html`
+    <${Page} title="Providers" lead=${LEAD} actions=${begin}>
+      <${Card}>
+        <div class="filters">
+          <${Text} label="Name" value=${text} onInput=${type} type="search" placeholder="a part of it" />
+          <${Select} label="State" value=${query.enabled || ""} options=${[["", "all"], ["true", "enabled"], ["false", "disabled"]]} onInput=${(enabled) => set({ enabled, after: "" })} />
+          <${Select} label="From" value=${query.source || ""} options=${[["", "everywhere"], ["store", "added here"], ["file", "the file"]]} onInput=${(source) => set({ source, after: "" })} />
+        </div>
+        <${Loaded} from=${from} lines=${5}>${({ data, next }) => (data.length === 0
+          ? filtered
+            ? html`<${Empty} title="No provider fits">Change the filters above.<//>`
+            : html`<${Empty} title="No providers yet" action=${html`${begin}<pre>${COMMAND}</pre>`}>Add the first one: choose its vendor from the presets and paste a key. Then give a model a deployment there.<//>`
+          : html`<${Table} label="Providers" rows=${data} onPick=${(one) => navigate(`/providers/${encodeURIComponent(one.name)}`)} columns=${columns} /><${Pager} after=${query.after} next=${next} go=${(after) => set({ after })} />`)}<//>
+      <//>
+    <//>
+    ${adding && html`<${NewProvider} onClose=${() => add(false)} onMade=${(one) => { add(false); navigate(`/providers/${encodeURIComponent(one.name)}`, { next: "model" }); }} />`}`;
+}
+
+function served(live) {
+  const names = live.models || [];
+  if (!names.length) return html`<span class="muted">nothing</span>`;
+  return html`<span class="mono" title=${names.join(", ")}>${names.slice(0, 2).join(", ")}${names.length > 2 ? ` +${names.length - 2}` : ""}</span>`;
+}
+
+// On or off, and back: what was switched is switched back by the line that says so.
+export function Switch({ path, one, name, changed }) {
+  const put = async (enabled) => {
+    await send("POST", `${path}/${encodeURIComponent(one.id)}/${enabled ? "enable" : "disable"}`);
+    await changed();
+  };
+  const run = async () => {
+    await put(!one.enabled);
+    toast(`${name} is ${one.enabled ? "disabled: no new request goes there" : "enabled"}.`, { undo: () => put(one.enabled) });
+  };
+  return html`<${Action} class="small" run=${run} aria-label=${`${one.enabled ? "Disable" : "Enable"} ${name}`}>${one.enabled ? "Disable" : "Enable"}<//>`;
 }
