@@ -135,7 +135,7 @@ class Whole(Struct, frozen=True):
     """None: not kept."""
 
 
-_ENTRY: Final = ", ".join(Entry.__struct_fields__)
+ENTRY: Final = ", ".join(Entry.__struct_fields__)
 _ATTEMPT: Final = ", ".join(Attempt.__struct_fields__)
 _EQUAL: Final = (
     "key_id", "key", "team", "owner", "route", "operation", "asked", "model", "deployment", "provider",
@@ -148,14 +148,14 @@ async def page(
     session: Session, filters: Filters = _ALL, after: After | None = None, limit: int = 100
 ) -> list[Entry]:
     """At most `limit` entries, the newest first, behind `after`. Raises StoreDown."""
-    where, values = _where(filters, after)
+    clause, values = where(filters, after)
     values.append(limit)
     sql = " ".join(
         (
             "SELECT",
-            _ENTRY,
+            ENTRY,
             "FROM requests",
-            where,
+            clause,
             "ORDER BY at DESC, rid DESC LIMIT",
             f"${len(values)}",
         )
@@ -184,7 +184,7 @@ async def export(
 async def one(session: Session, rid: str) -> Whole | None:
     """With its attempts, and with its content where that is kept. Raises StoreDown."""
     rows = await session.fetch(
-        " ".join(("SELECT", _ENTRY, "FROM requests WHERE rid = $1")), rid, timeout=ADMIN_TIMEOUT
+        " ".join(("SELECT", ENTRY, "FROM requests WHERE rid = $1")), rid, timeout=ADMIN_TIMEOUT
     )
     if not rows:
         return None
@@ -210,7 +210,8 @@ _COMPARED: Final = {
 }
 
 
-def _where(filters: Filters, after: After | None) -> tuple[str, list[Any]]:
+def where(filters: Filters, after: After | None = None) -> tuple[str, list[Any]]:
+    """The clause, with what stands for its `$1` and so on; empty where there is none."""
     terms: list[str] = []
     values: list[Any] = []
 
