@@ -54,10 +54,12 @@ export async function send(method, path, body, { revision, type = "application/j
   }));
 }
 
-// Any answer as it is, for those who read a stream or a file. Raises Problem unless it is a success.
-export async function raw(path, options = {}) {
+// Any answer as it is, for those who read a stream or a file. Raises Problem unless it is a success, or (`relayed`) what
+// somebody else said by way of the admin API: that is no problem document.
+export async function raw(path, options = {}, { relayed = false } = {}) {
   const response = await ask(path, { ...options, headers: headers(options.headers) });
-  if (!response.ok) await refuse(response);
+  const problem = (response.headers.get("content-type") || "").startsWith("application/problem+json");
+  if (relayed ? problem : !response.ok) await refuse(response);
   return response;
 }
 
@@ -108,13 +110,17 @@ export function events(path, { onEvent, onState = () => {} }) {
   return () => control.abort();
 }
 
-// Calls onEvent({event, data, id}) for each event of a body; data is text.
-export async function eachEvent(body, onEvent) {
+// Calls onEvent({event, data, id, text}) for each event of a body; data is text, `text` all of it as it came. `all`: also
+// for what has no data, such as comments, and for what the end has cut.
+export async function eachEvent(body, onEvent, { all = false } = {}) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return;
+    if (done) {
+      if (all && text.trim()) onEvent({ event: "", data: "", id: "", text });
+      return;
+    }
     text += value;
     const parts = text.split(/\r?\n\r?\n/);
     text = parts.pop();
@@ -125,7 +131,7 @@ export async function eachEvent(body, onEvent) {
         if (name === "data") found.data.push(content);
         else if (name === "event" || name === "id") found[name] = content;
       }
-      if (found.data.length) onEvent({ ...found, data: found.data.join("\n"), text: part });
+      if (found.data.length || all) onEvent({ ...found, data: found.data.join("\n"), text: part });
     }
   }
 }
