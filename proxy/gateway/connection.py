@@ -113,6 +113,7 @@ class ClientConnection(RequestHandler):
         "half_closed",
         "let_in",
         "received_at",
+        "rest",
     )
 
     def __init__(
@@ -145,6 +146,8 @@ class ClientConnection(RequestHandler):
         self.answered = 0
         self.let_in = 0
         """The request that may begin though there is a quota: the first of the connection is 1."""
+        self.rest = 0
+        """Bytes that are still to come of a request that is answered: nobody wants them."""
         self._answer = answer
         self._reject = reject
         self._refusal = refusal
@@ -176,6 +179,10 @@ class ClientConnection(RequestHandler):
             self._head_timer = None
 
     def data_received(self, data: bytes) -> None:
+        if self.rest:
+            data = self._without_rest(data)
+            if not data:
+                return
         requests = self._request_count
         if requests == self.answered and data.count(b"ser-agent:") + data.count(b"ser-Agent:") > 1:
             data = _with_one_user_agent(data)
@@ -201,11 +208,21 @@ class ClientConnection(RequestHandler):
         answer = self._refusal(data, self)
         if answer is None:
             return False
-        if self._head_timer is not None:
-            self._disarm()
+        self._disarm()
+        if self.rest:
+            self._received = data
+            self._arm()
         transport.write(answer)
         self._stay()
         return True
+
+    def _without_rest(self, data: bytes) -> bytes:
+        """What is behind the body of a request that was answered before it had come."""
+        behind = data[self.rest :]
+        self.rest = max(self.rest - len(data), 0)
+        if not self.rest:
+            self._disarm()
+        return behind
 
     def _stay(self) -> None:
         """Wait for another request, as long as one without any may stay."""
@@ -227,7 +244,9 @@ class ClientConnection(RequestHandler):
 
     def _head_late(self) -> None:
         self._head_timer = None
-        if self._request_count == self.answered:
+        if self.rest:
+            self.force_close()  # it has its answer
+        elif self._request_count == self.answered:
             self.refuse("slow_req")
 
     def refuse(self, ref: str) -> None:

@@ -1,12 +1,12 @@
 """Refusing at a glance: what a worker that cannot keep up does with a request before anybody takes it apart.
 
 A refusal the ordinary way costs a third of what a request does: a parser, a task's turn, an exchange, a log line. When ten
-times as many come as can be done, that is more than there is. So while there is a quota (`state.lag`) a request that is here
-whole, in one read on a connection that is otherwise idle, is looked at in its bytes: who asks, and how urgently. If it has to
+times as many come as can be done, that is more than there is. So while there is a quota (`state.lag`) a request whose head
+is here in one read, on a connection that is otherwise idle, is looked at in its bytes: who asks, and how urgently. If it has to
 go, it is answered with bytes that were made once a second, and its connection is kept.
 
 Only what is beyond doubt is decided here: a head in which every line is as RFC 9112 has it, each field of interest once, a body
-of just the declared length. Whatever else comes goes the ordinary way, and is refused there or not. So do the first IN_FULL of
+of declared length and nothing behind it. Whatever else comes goes the ordinary way, and is refused there or not. So do the first IN_FULL of
 each second: they have their lines in the log and their spans, for all others a line a second says how many there were.
 """
 
@@ -37,6 +37,8 @@ IN_FULL = 20
 """Requests a second, of those that come while there is a quota, that go the ordinary way in any case."""
 PERIOD = 1.0
 """Seconds between two lines of the log."""
+REST = 1024 * 1024
+"""Bytes of a body that may still be on their way: they are read and forgotten, which is cheaper than a new connection."""
 _LONGEST = 8190
 """Bytes of a head."""
 _MOST_KEYS = 4096
@@ -45,6 +47,7 @@ _HEAD = re.compile(
     rb"POST (/[!-~]*+) HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)++\r\n"
 )
 _HOST = re.compile(rb"[A-Za-z0-9._-]*(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.%]+\](?::[0-9]{1,5})?")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,9}")
 _TOKENS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 _CONNECTION = (b"connection", b"proxy-connection")
 _KEEP = b"keep-alive"
@@ -109,7 +112,10 @@ class Glance:
         end = head.end()
         found = _FIELD.findall(data, 0, end)
         fields = {name.lower(): value.rstrip() for name, value in found}
-        if end > _LONGEST or len(fields) != len(found) or not _is_plain(fields, len(data) - end):
+        if end > _LONGEST or len(fields) != len(found) or not _is_plain(fields):
+            return None
+        rest = int(fields[b"content-length"]) - len(data) + end
+        if not 0 <= rest <= REST:
             return None
         target = head[1].decode("ascii")
         path, _, query = target.partition("?")
@@ -127,6 +133,7 @@ class Glance:
         if state.lag.takes(client.received_at, RANK, name, urgency, state.rng):
             client.let_in = client.answered + 1
             return None
+        client.rest = rest
         return self._refuse(endpoint, fields.get(b"x-request-id", b"").decode("latin-1"), client)
 
     def _key(self, fields: Mapping[bytes, bytes]) -> VirtualKey | None:
@@ -189,13 +196,12 @@ def _known(token: str, snapshot: Snapshot) -> VirtualKey | None:
     return None
 
 
-def _is_plain(fields: Mapping[bytes, bytes], body: int) -> bool:
-    """Nothing but a body of so many bytes is behind the head, and the connection is to be kept."""
-    if not _UNCLEAR.isdisjoint(fields):
-        return False
-    length, host = fields.get(b"content-length", b""), fields.get(b"host")
+def _is_plain(fields: Mapping[bytes, bytes]) -> bool:
+    """Nothing but a body of known length is behind the head, and the connection is to be kept."""
+    host = fields.get(b"host")
     return (
-        length == b"%d" % body
+        _UNCLEAR.isdisjoint(fields)
+        and _LENGTH.fullmatch(fields.get(b"content-length", b"")) is not None
         and host is not None
         and _HOST.fullmatch(host) is not None
         and all(fields.get(one, _KEEP).lower() == _KEEP for one in _CONNECTION)

@@ -4,7 +4,8 @@ Sampled every TICK. While even the smallest of STANDING lags is above TARGET the
 of CoDel, RFC 8289: a standing queue, not a burst); so it has when a request finds that a sample is overdue by ALARM.
 Then there is a quota of requests a second: what was finished lately says what can be done, so it begins a little below
 that. While the loop is behind it is what is being finished, less the more it is behind, so that what was let in before is
-worked off; each tick that is on time raises it a little. Once nobody has had to go for a while it is gone. A quota, and not
+worked off; each tick that is on time raises it a little. What it lets in is held back within milliseconds besides: no
+time counts by which a sample is overdue, so a loop that hangs behind finds nobody let in meanwhile. Once nobody has had to go for a while it is gone. A quota, and not
 a share of what comes: when fewer ask again, none of them is refused.
 """
 
@@ -19,9 +20,10 @@ from proxy.state.demand import Demand
 if TYPE_CHECKING:
     from random import Random
 
-TICK, QUICK = 0.1, 0.025
+TICK, QUICK = 0.1, 0.01
 """Seconds between two samples; while there is a quota."""
-TARGET = 0.02
+TARGET, CLOSE = 0.02, 0.01
+"""Seconds; while there is a quota."""
 STANDING = 3
 """Samples; one less while there is a quota."""
 ALARM = 0.2
@@ -30,11 +32,13 @@ WINDOW = 10
 """Times TICK: over so long it is counted what is finished."""
 ROUND = 0.5
 """Seconds after which what there is is divided anew."""
-BEGIN, CUT, RISE = 0.9, 0.96, 1.005
+BEGIN, CUT, RISE = 0.9, 0.98, 1.005
 """What is finished times this is the quota to begin with; what multiplies it when the
 loop is behind, less the seconds it is late, and with a tick that is on time."""
-BURST = 0.03
+BURST = 0.01
 """Seconds of the quota that may begin at once."""
+ALLOW = 0.005
+"""Seconds by which a sample may be overdue before time stops to count."""
 FLOOR = 0.4
 """The part of what is being finished that may begin in any case."""
 LEAST = 50.0
@@ -99,8 +103,8 @@ class Lag:
         finished = self._finished
         if not finished or now - finished[-1][0] >= 0.9 * TICK:
             finished.append((now, self.done))
-        needed = STANDING - bool(self.share)
-        behind = len(self._lags) >= needed and min(self._lags) > TARGET
+        needed, target = (STANDING - 1, CLOSE) if self.share else (STANDING, TARGET)
+        behind = len(self._lags) >= needed and min(self._lags) > target
         if self.share:
             self._steer(now, lag, behind=behind)
         elif behind:
@@ -117,10 +121,13 @@ class Lag:
         at, left = self._left
         most = max(self.quota * BURST, 3.0)
         if left < most:
-            left = min(left + max(now - at, 0.0) * self.quota, most)
+            until = now if self._due is None else min(now, self._due + ALLOW)
+            left = min(left + max(until - at, 0.0) * self.quota, most)
         chance = self.demand.asked(rank, name, urgency)
         # What nobody has used for a while is for whoever comes: the others are fewer than they were.
-        taken = left >= 1.0 and (left >= most or rng.random() < chance)
+        # Who asks for no more than is theirs goes into debt, which the others pay.
+        least = 1.0 if chance < 1.0 else 1.0 - most
+        taken = left >= least and (left >= most or rng.random() < chance)
         self._left = max(now, at), left - taken
         return taken
 
@@ -135,7 +142,7 @@ class Lag:
         if behind:
             self.quota = max(self.quota * max(CUT - lag, FLOOR), self._rate() * FLOOR, LEAST)
             self._lags.clear()  # what it comes to is seen in the next ones
-        elif lag <= TARGET:
+        elif lag <= CLOSE:
             self.quota *= RISE
         if now >= self._divide:
             self.demand.divide(self.quota * MORE, now - self._since)

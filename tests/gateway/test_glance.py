@@ -19,7 +19,7 @@ from proxy.core.model import Snapshot, VirtualKey
 from proxy.core.virtual_key import digest
 from proxy.gateway import glance as module
 from proxy.gateway.connection import ClientConnection
-from proxy.gateway.glance import IN_FULL, Glance
+from proxy.gateway.glance import IN_FULL, REST, Glance
 from proxy.state.memory import FULL
 from proxy.state.state import State
 from tests.gateway.asked import CHAT, PEPPER, provider, raw, snapshot, state
@@ -44,6 +44,7 @@ class Client:
         self.received_at = 0.0
         self.answered = 0
         self.let_in = 0
+        self.rest = 0
 
 
 def shut(state: State) -> None:
@@ -248,16 +249,18 @@ HEAD, _, _ = ASKED.partition(b"\r\n\r\n")
         raw("POST", CHAT, BODY, "Connection: upgrade", "Upgrade: websocket"),
         raw("POST", CHAT, BODY, "Host: other"),
         raw("POST", CHAT, BODY, f"Content-Length: {len(BODY)}"),
+        raw("POST", CHAT, b"", f"Content-Length: {REST + 1}"),
+        raw("POST", CHAT, b"", "Content-Length: 007"),
         raw("POST", CHAT, BODY, "X : y"),
         raw("POST", CHAT, BODY, "X: y\r\n folded"),
         raw("POST", CHAT, BODY, "X: y\nZ: z"),
         raw("POST", CHAT, BODY, "X: \0"),
         raw("POST", CHAT, BODY).replace(b"Host: localhost", b"Host: a/b"),
         raw("POST", CHAT, BODY).replace(b"Host: localhost\r\n", b""),
-        ASKED[:-1],
         ASKED + b"P",
         ASKED + ASKED,
         HEAD,
+        HEAD + b"\r\n",
         b"",
     ],
 )
@@ -336,6 +339,7 @@ def test_whatever_is_refused_is_one_whole_request_to_anybody(
             message, payload = seen
             assert payload.is_eof()
             assert payload.read_nowait() == body
+            assert not more
             assert not message.should_close
 
     asyncio.run(check())
@@ -353,6 +357,39 @@ async def test_the_log_says_how_many_there_were(
 
     assert caplog.messages == ["refused 3 requests in a second: there are more than can be done"]
     assert glanced(found, ASKED) is None  # the first of the next second
+
+
+@pytest.mark.parametrize("behind", [b"", ASKED], ids=["nothing", "the next"])
+async def test_the_rest_of_its_body_is_read_and_forgotten(behind: bytes) -> None:
+    body = b"POST /v1/messages HTTP/1.1\r\n" * 9000
+    data = raw("POST", CHAT, body)
+    async with serving(snapshot(provider())) as served:
+        shut(served.state)
+        await ordinary(served, await served.client())
+        client = await served.client()
+        client.send(data[:200])
+        assert (await client.answer()).status == 503
+        (connection,) = (one for one in served.gateway._connections() if not one.answered)
+        assert connection.busy
+        client.send(data[200:] + behind)
+        await until(lambda: not connection.busy)
+        if not behind:
+            client.send(ASKED)
+        assert (await client.answer()).status == 503
+
+        assert served.state.metrics.shed.child("loop_lag").value == IN_FULL + 2
+
+
+async def test_who_does_not_send_the_rest_has_to_go() -> None:
+    made = snapshot(provider())
+    async with serving(replace(made, server=replace(made.server, head_timeout=0.2))) as served:
+        shut(served.state)
+        await ordinary(served, await served.client())
+        client = await served.client()
+        client.send(ASKED[:-1])
+        assert (await client.answer()).status == 503
+
+        assert await asyncio.wait_for(client.reader.read(), 5.0) == b""
 
 
 async def test_a_refused_client_stays_no_longer_than_others() -> None:
