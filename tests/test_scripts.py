@@ -23,7 +23,7 @@ TOOLS = ["bash", "cat", "chmod", "cmp", "cp", "dirname", "env", "id", "mkdir", "
 
 # Does what the scripts rely on, and writes down what it was asked.
 PYTHON = """#!/usr/bin/env bash
-echo "${0##*/} $*" >>"$LOG"
+echo "${0##*/} $*${PYTHONDONTWRITEBYTECODE:+ (no bytecode)}" >>"$LOG"
 case "$*" in
   --version) echo "Python 3.12.0" ;;
   "-c import pip") [ -e "${0%/*}/has-pip" ] ;;
@@ -74,7 +74,9 @@ class Checkout:
         (self.programs / name).write_text(text)
         (self.programs / name).chmod(0o755)
 
-    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: str, *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a script from another folder; `asked` then tells what it asked of the programs."""
         self.log.write_text("")
         environment = {
@@ -82,6 +84,7 @@ class Checkout:
             "LOG": str(self.log),
             "BROKEN": str(self.broken),
             "STANDINS": str(self.programs),
+            **variables,
         }
         return subprocess.run(
             [self.root / script, *arguments],
@@ -165,9 +168,10 @@ def test_changed_requirements_are_installed(checkout: Checkout) -> None:
 def test_the_test_set_serves_run_too(checkout: Checkout) -> None:
     checkout.add("python3", PYTHON)
 
-    checkout.run("scripts/test", "-k", "clock")
+    checkout.run("scripts/test", "-k", "clock", PYTHONDONTWRITEBYTECODE="1")
     assert checkout.asked("-r requirements.txt")
     assert checkout.asked("python -m pytest -k clock")
+    assert not checkout.asked("python -m pytest", "(no bytecode)")
     checkout.run("scripts/test")
     assert checkout.asked("python -m pytest --numprocesses logical")
 
