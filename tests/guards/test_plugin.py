@@ -120,10 +120,11 @@ def run(folder: Path, text: str, *options: str) -> tuple[dict[str, str], str]:
         sys.executable,
         "-m",
         "pytest",
-        "-p",
-        "tests.guards.plugin",
-        "-p",
-        "no:cacheprovider",
+        # Other plugins take longer to begin than the tests take.
+        "--disable-plugin-autoload",
+        *("-p", "pytest_asyncio.plugin"),
+        *("-p", "tests.guards.plugin"),
+        *("-p", "no:cacheprovider"),
     ]
     command += ["-c", str(folder / "pytest.ini"), "-rA", "--strict-markers", *options, str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
