@@ -213,7 +213,7 @@ async def _blank() -> bytes:
         return file.read_bytes()
 
 
-_BLANK = asyncio.run(_blank())
+BLANK = asyncio.run(_blank())
 """Made once: half of the time of a desk went into its tables."""
 
 
@@ -224,7 +224,7 @@ async def open_desk(
     """One worker's admin API, on 127.0.0.1."""
     config = parse(configuration(path, store, **admin)).config
     if not store and not (path / "headrace.db").exists():
-        (path / "headrace.db").write_bytes(_BLANK)
+        (path / "headrace.db").write_bytes(BLANK)
     state = State(compile_snapshot(config), Live(), Metrics("0"))
     sync = Sync(ConfigFile(config), state, lambda snapshot: None)
     try:

@@ -23,7 +23,7 @@ from proxy.core.model import Snapshot
 from proxy.state.live import Live
 from proxy.state.snapshot import compile_snapshot
 from proxy.state.state import State
-from tests.control.admin.desk import MASTER, TOKEN, Desk, Said
+from tests.control.admin.desk import BLANK, MASTER, TOKEN, Desk, Said
 
 FILE: dict[str, Any] = {
     "providers": {
@@ -98,6 +98,8 @@ async def open_office(
         **sections,
     }
     file.write_bytes(orjson.dumps(content))
+    if not database and not (path / "headrace.db").exists():
+        (path / "headrace.db").write_bytes(BLANK)
 
     def read() -> Config:
         return parse(file.read_text()).config
