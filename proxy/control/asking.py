@@ -19,6 +19,7 @@ from proxy.upstream.sigv4 import Scope, sign
 
 if TYPE_CHECKING:
     from proxy.core.model import Auth, Credential, Deployment, Provider
+    from proxy.upstream.connection import Headers
     from proxy.upstream.pool import Upstream
 
 SECONDS = 5.0
@@ -37,7 +38,7 @@ _TAILS: Mapping[str, str] = {
     "gemini.generate": "/models",
 }
 """What of a dialect's path is replaced by `/models`. Others have no list where they are spoken."""
-_OTHERS: Mapping[str, Mapping[str, str]] = {"anthropic": {"anthropic-version": "2023-06-01"}}
+DEMANDED: Mapping[str, Mapping[str, str]] = {"anthropic": {"anthropic-version": "2023-06-01"}}
 """Headers that a family demands."""
 
 
@@ -132,28 +133,12 @@ async def ask(
     upstream: Upstream, question: Question, credential: Credential | None
 ) -> tuple[Check, int]:
     """(what came of it, status or 0)."""
-    provider, kind = upstream.provider, family(question.dialect)
-    auth = presented.place(provider, kind)
     try:
-        await upstream.mint(kind, credential, SECONDS)
+        await upstream.mint(family(question.dialect), credential, SECONDS)
     except UpstreamError as error:
         return (Check.REFUSED if error.cause is Cause.AUTH else Check.UNKNOWN), 0
-    minted = upstream.minted(auth, credential)
-    headers = {**_OTHERS.get(kind, {}), **presented.headers(provider, kind, credential, minted)}
-    if question.body is not None:
-        headers["content-type"] = "application/json"
-        if auth.scheme == "sigv4" and minted:
-            headers.update(_signature(auth, question, minted))
     try:
-        status, fields, _ = await upstream.ask(
-            question.method,
-            question.url,
-            query=presented.query(provider, kind, credential),
-            headers=headers,
-            body=question.body,
-            connect=SECONDS,
-            total=SECONDS,
-        )
+        status, fields, _ = await put(upstream, question, credential)
     except UpstreamError as error:
         if error.cause is Cause.POOL:
             return Check.UNKNOWN, 0  # the connections are busy, and all of them ours
@@ -162,6 +147,29 @@ async def ask(
     if status == 200 and dict(fields).get(b"content-type", b"").lower().startswith(b"text/html"):
         return Check.FAILED, status
     return _verdict(status), status
+
+
+async def put(
+    upstream: Upstream, question: Question, credential: Credential | None
+) -> tuple[int, Headers, bytes]:
+    """(status, headers, body) of the answer. What is presented for the credential is there already. Raises UpstreamError."""
+    provider, kind = upstream.provider, family(question.dialect)
+    auth = presented.place(provider, kind)
+    minted = upstream.minted(auth, credential)
+    headers = {**DEMANDED.get(kind, {}), **presented.headers(provider, kind, credential, minted)}
+    if question.body is not None:
+        headers["content-type"] = "application/json"
+        if auth.scheme == "sigv4" and minted:
+            headers.update(_signature(auth, question, minted))
+    return await upstream.ask(
+        question.method,
+        question.url,
+        query=presented.query(provider, kind, credential),
+        headers=headers,
+        body=question.body,
+        connect=SECONDS,
+        total=SECONDS,
+    )
 
 
 def _verdict(status: int) -> Check:

@@ -21,7 +21,7 @@ from proxy.limits.subjects import of_credential, of_deployment
 from proxy.state.health import CLOSED
 
 if TYPE_CHECKING:
-    from proxy.core.model import Deployment, Model
+    from proxy.core.model import Credential, Deployment, Model, Provider, Snapshot
     from proxy.state.credentials import Account, CredentialState
     from proxy.state.live import DeploymentState
     from proxy.state.rests import Rest
@@ -42,17 +42,17 @@ class Outlook:
         self._state = state
         self._served: dict[str, list[tuple[str, Deployment]]] | None = None
 
-    def of(self, kind: str, id: int | str, shown: Mapping[str, Any]) -> Shown:
-        """How the object is that is shown so."""
-        return _OF[Kind(kind)](self, id, shown)
+    def of(self, kind: str, shown: Mapping[str, Any]) -> Shown:
+        """How the object is that a page shows so."""
+        return _OF[Kind(kind)](self, shown)
 
-    def provider(self, _id: int | str, shown: Mapping[str, Any]) -> Shown:
+    def provider(self, shown: Mapping[str, Any]) -> Shown:
         """Its deployments and its credentials together; what it serves."""
         provider, live = self._state.snapshot.providers.get(shown["name"]), self._state.live
         if provider is None:
             why = "no credential" if shown["enabled"] else "disabled"
             return {"served": False, "why": why, "status": health.UNUSED}
-        served = self._serves(provider.name)
+        served = self.serves(provider.name)
         states = [live.deployments[one.id] for _, one in served if one.id in live.deployments]
         moment = monotonic()
         return {
@@ -71,27 +71,21 @@ class Outlook:
             "last_check": last_check(states),
         }
 
-    def credential(self, id: int | str, shown: Mapping[str, Any]) -> Shown:
+    def credential(self, shown: Mapping[str, Any]) -> Shown:
         """Whether it rests, for which models, why, since when and until when; what is used of its limits."""
-        provider = self._state.snapshot.providers.get(shown["provider"])
-        name = f"{shown['provider']}#{id}" if isinstance(id, int) else id
-        found = (
-            next((one for one in provider.credentials if one.id == name), None)
-            if provider
-            else None
-        )
+        found = credential_of(self._state.snapshot, shown)
         if found is None:
             return {"served": False, "state": health.UNUSED, "rests": [], "usage": None}
-        subject = of_credential(found)
+        subject = of_credential(found[1])
         return {
             "served": True,
-            **_standing(self._state.live.accounts.get(name), monotonic()),
+            **_standing(self._state.live.accounts.get(found[1].id), monotonic()),
             "usage": None if subject is None else used(subject, self._state),
         }
 
-    def model(self, _id: int | str, shown: Mapping[str, Any]) -> Shown:
+    def model(self, shown: Mapping[str, Any]) -> Shown:
         """Its deployments together, those that it uses of other models among them."""
-        model = self._model(shown["name"])
+        model = model_of(self._state.snapshot, shown["name"])
         if model is None:
             return {"served": False, "status": health.UNUSED}
         live = self._state.live
@@ -105,11 +99,10 @@ class Outlook:
             **_circuits(states, monotonic()),
         }
 
-    def deployment(self, id: int | str, shown: Mapping[str, Any]) -> Shown:
+    def deployment(self, shown: Mapping[str, Any]) -> Shown:
         """Whether requests may go there, and what is going on there."""
-        model, provider = self._model(shown["public_model"]), shown["provider"]
-        name = f"{shown['public_model']}/{id}:{provider}" if isinstance(id, int) else id
-        found = next((one for one in model.own if one.id == name), None) if model else None
+        found = deployment_of(self._state.snapshot, shown)
+        name = _deployment_id(shown)
         live, moment = self._state.live, monotonic()
         state = live.deployments.get(name)
         if found is None or state is None:
@@ -140,12 +133,7 @@ class Outlook:
             return "no weight"
         return "" if shown["provider"] in self._state.snapshot.providers else "provider out of use"
 
-    def _model(self, name: str) -> Model | None:
-        snapshot = self._state.snapshot
-        found = snapshot.models.get(name)
-        return found or next((one for _, one in snapshot.wildcards if one.name == name), None)
-
-    def _serves(self, provider: str) -> list[tuple[str, Deployment]]:
+    def serves(self, provider: str) -> list[tuple[str, Deployment]]:
         """The deployments of a provider, each with its model's name."""
         if self._served is None:
             self._served = {}
@@ -155,12 +143,43 @@ class Outlook:
         return self._served.get(provider, [])
 
 
-_OF: Mapping[Kind, Callable[[Outlook, int | str, Mapping[str, Any]], Shown]] = {
+_OF: Mapping[Kind, Callable[[Outlook, Mapping[str, Any]], Shown]] = {
     Kind.PROVIDER: Outlook.provider,
     Kind.CREDENTIAL: Outlook.credential,
     Kind.MODEL: Outlook.model,
     Kind.DEPLOYMENT: Outlook.deployment,
 }
+
+
+def model_of(snapshot: Snapshot, name: str) -> Model | None:
+    """The model of this very name; None: it is not in use."""
+    found = snapshot.models.get(name)
+    return found or next((one for _, one in snapshot.wildcards if one.name == name), None)
+
+
+def deployment_of(snapshot: Snapshot, shown: Mapping[str, Any]) -> Deployment | None:
+    """The deployment that a page shows so; None: it is not in use."""
+    model, name = model_of(snapshot, shown["public_model"]), _deployment_id(shown)
+    return next((one for one in model.own if one.id == name), None) if model else None
+
+
+def credential_of(
+    snapshot: Snapshot, shown: Mapping[str, Any]
+) -> tuple[Provider, Credential] | None:
+    """The credential that a page shows so, and whose it is; None: it is not in use."""
+    provider = snapshot.providers.get(shown["provider"])
+    id = shown["id"]
+    name = f"{shown['provider']}#{id}" if isinstance(id, int) else id
+    for one in provider.credentials if provider is not None else ():
+        if provider is not None and one.id == name:
+            return provider, one
+    return None
+
+
+def _deployment_id(shown: Mapping[str, Any]) -> str:
+    """Under which the data plane has it."""
+    id = shown["id"]
+    return f"{shown['public_model']}/{id}:{shown['provider']}" if isinstance(id, int) else str(id)
 
 
 def _together(states: Sequence[DeploymentState]) -> str:

@@ -91,7 +91,7 @@ async def list_all(resource: Resource, request: Request, services: Services) -> 
     if page.filters.get("live") == "true":
         how = outlook.Outlook(services.state)
         async for one in turns(shown):
-            one["live"] = how.of(resource.kind, one["id"], one)
+            one["live"] = how.of(resource.kind, one)
     return Answer({"data": shown, "next": following})
 
 
@@ -178,8 +178,8 @@ async def show_one(resource: Resource, request: Request, services: Services) -> 
     if resource.kind is Kind.KEY:
         more["usage"] = await usage.of_key_called(_account(found), found.name, services.state)
     if live:
-        shown = show(found, services, seen)
-        more["live"] = outlook.Outlook(services.state).of(resource.kind, shown["id"], shown)
+        how = outlook.Outlook(services.state)
+        more["live"] = how.of(resource.kind, show(found, services, seen))
     if isinstance(found, FileObject):
         return Answer(of_file(found) | more)
     headers = {"etag": f'"{found.revision}"'}

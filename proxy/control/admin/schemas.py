@@ -167,6 +167,8 @@ def _object(properties: dict[str, Schema], *needed: str) -> Schema:
     return {"type": "object", "properties": properties, "required": list(needed)}
 
 
+_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+_NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
 _WORKERS: Schema = {"type": "array", "items": _object(_WORKER)}
 _OTHERS: dict[str, Schema] = {
     "target_batch": _batch(
@@ -197,6 +199,32 @@ _OTHERS: dict[str, Schema] = {
         "missing",
     ),
     "workers": _object({"data": _WORKERS}, "data"),
+    "trial": _object(
+        {
+            "ok": SWITCH,
+            "provider": TEXT,
+            "model": _TEXT_OR_NULL,
+            "credential": _TEXT_OR_NULL,
+            "dialect": _TEXT_OR_NULL,
+            "status": {"type": ["integer", "null"], "description": "Of HTTP."},
+            "connect": {**_NUMBER_OR_NULL, "description": "Seconds until it was connected."},
+            "ttft": {**_NUMBER_OR_NULL, "description": "Seconds until the first content."},
+            "total": NUMBER,
+            "said_model": _TEXT_OR_NULL,
+            "text": {"type": "string", "description": "How the answer begins."},
+            "finish": _TEXT_OR_NULL,
+            "usage": {"type": ["object", "null"]},
+            "models": {"type": ["integer", "null"], "description": "How many it lists."},
+            "error": {
+                "type": ["object", "null"],
+                "properties": {"cause": TEXT, "message": TEXT, "detail": TEXT},
+            },
+        },
+        "ok",
+        "provider",
+        "total",
+        "error",
+    ),
     "presets": _object(
         {
             "data": {

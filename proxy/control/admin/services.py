@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from proxy.control.admin.figures import Marks
 from proxy.control.admin.lockout import Door
+from proxy.control.admin.turnstile import Turnstile
 from proxy.control.admin.web import Problem
 from proxy.core.clock import now
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from proxy.control.sync import Sync
     from proxy.state.state import State
     from proxy.store.base import Store
+    from proxy.upstream.pool import UpstreamPool
 
 
 class Services(Struct, eq=False):
@@ -29,6 +31,10 @@ class Services(Struct, eq=False):
     """The store, the mirror of it, the vault, the file."""
     door: Door = field(default_factory=Door)
     """Brakes on guessing."""
+    pool: UpstreamPool | None = None
+    """The connections to providers; None: this process asks none."""
+    tests: Turnstile = field(default_factory=Turnstile)
+    """Brakes on having providers asked."""
     marks: Marks = field(default_factory=lambda: Marks(now()))
     """Where statistics begin to count."""
     ops: Path | None = None
