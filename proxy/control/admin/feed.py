@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -64,13 +64,13 @@ class Feed(Generic[T]):
         """What was found since the first of them came, the oldest first."""
 
     @property
-    def full(self) -> bool:
-        """There are as many as may be."""
-        return self._watching >= MOST
+    def failed(self) -> bool:
+        """The last question had no answer."""
+        return self._failed
 
-    def refuse_when_full(self) -> None:
-        """Raises Problem 429."""
-        if self.full:
+    def check(self) -> None:
+        """That one more may watch. Raises Problem 429."""
+        if self._watching >= MOST:
             raise Problem(
                 429,
                 "too_many",
@@ -78,20 +78,22 @@ class Feed(Generic[T]):
                 headers={"retry-after": "10"},
             )
 
-    async def watch(self) -> AsyncIterator[T | None]:
-        """What is found from now on, until this worker leaves or the watcher's time is over; None: nothing for PING."""
+    async def watch(self) -> AsyncGenerator[T | None, None]:
+        """What is found from now on, until this worker leaves or the watcher's time is over; None: nothing for a while, or
+        it is not known any more (`failed`)."""
         with self._there():
             number, until = self._number, monotonic() + LIFE
-            while not self._state.draining and monotonic() < until:
+            while monotonic() < until:
                 if number == self._number:
                     try:
                         async with asyncio.timeout(PING):
                             await self._news.wait()
                     except TimeoutError:
-                        yield None
-                    continue
+                        pass
+                if self._state.draining:
+                    return
+                yield None if number == self._number else self._newest
                 number = self._number
-                yield self._newest
 
     @contextmanager
     def _there(self) -> Iterator[None]:
@@ -127,7 +129,8 @@ class Feed(Generic[T]):
         except Exception as error:
             if not self._failed:
                 logger.warning("what is watched (%s) is not known: %s", self._name, error)
-            self._failed = True
+                self._failed = True
+                self._wake()
             return None
         self._failed = False
         return found
@@ -135,6 +138,11 @@ class Feed(Generic[T]):
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+
+TROUBLE: Final = (
+    b'event: trouble\ndata: {"detail":"What is watched is not known at the moment."}\n\n'
+)
 
 
 def event(name: str, content: Any) -> bytes:

@@ -2,6 +2,7 @@
 
     event: history    what was told in the last minutes, to somebody else
     event: sample     what goes on (`rates.Now`)
+    event: trouble    that is not known at the moment
 
 A worker asks its supervisor once for all who watch at it, and nobody asks while nobody watches.
 """
@@ -9,6 +10,7 @@ A worker asks its supervisor once for all who watch at it, and nobody asks while
 from __future__ import annotations
 
 from collections import deque
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,7 +19,7 @@ from msgspec.structs import asdict
 from proxy.control import ops
 from proxy.control.admin import intake, rates
 from proxy.control.admin.access import Permission
-from proxy.control.admin.feed import EVENTS, HEADERS, QUIET, Feed, event
+from proxy.control.admin.feed import EVENTS, HEADERS, QUIET, TROUBLE, Feed, event
 from proxy.control.admin.web import Answer, Route
 from proxy.control.sampling import OfRegistry, Sample
 from proxy.core.clock import monotonic, now
@@ -38,14 +40,18 @@ async def watch(request: Request, services: Services) -> Answer:
     """Events until the client leaves, or this worker does."""
     intake.known(request)
     feed = _feed(services)
-    feed.refuse_when_full()
+    feed.check()
     return Answer(_pieces(feed), headers=HEADERS, kind=EVENTS)
 
 
 async def _pieces(feed: Feed[dict[str, Any]]) -> Stream:
     yield event("history", list(feed.kept))
-    async for found in feed.watch():
-        yield QUIET if found is None else event("sample", found)
+    async with aclosing(feed.watch()) as seconds:
+        async for found in seconds:
+            if found is None:
+                yield TROUBLE if feed.failed else QUIET
+            else:
+                yield event("sample", found)
 
 
 def _feed(services: Services) -> Feed[dict[str, Any]]:

@@ -54,7 +54,7 @@ async def read(request: Request, services: Services) -> Answer:
     after = _after(page.after)
     found = filters(request, page.filters)
     if services.sync.store is None or not services.state.snapshot.ledger.path:
-        return Answer({"items": [], "next": None, "note": _elsewhere(services)})
+        return Answer({"items": [], "next": None, "note": elsewhere(services)})
     entries = await kept.page(services.sync.store, found, after, page.limit + 1)
     following = None
     if len(entries) > page.limit:
@@ -168,7 +168,7 @@ def _after(key: Key | None) -> After | None:
         raise Problem(400, "invalid", "The query is not as it has to be.", (fault,)) from None
 
 
-def _elsewhere(services: Services) -> str:
+def elsewhere(services: Services) -> str:
     """Where requests are, as they are not here."""
     logging = services.state.snapshot.logging
     place = "standard error" if logging.file is None else f"the file {logging.file}"

@@ -150,6 +150,8 @@ _USAGE_PAGE: Final = page(_LIMITED)
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "live": of(_LIVE) | {"description": "The data of an event `sample`; `history` has a list."},
+    "log_live": of({"items": {"type": "array", "items": of(_LOGGED)}, "more": WHOLE})
+    | {"description": "The data of an event `rows`; `more` are others that are not shown."},
     "log_page": page(of(_LOGGED), "items"),
     "log_entry": of(
         {

@@ -1,0 +1,111 @@
+"""Requests watched as they end: each once, only those asked for, and only those one may see."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from proxy.control.admin import feed
+from proxy.control.admin.access import Role
+from proxy.store.ledger import tail
+from proxy.store.ledger.booking import book
+from tests.control.admin.office import Office, open_office, problem
+from tests.control.admin.watching import Watcher, watching
+from tests.store.ledger.made import AT, HOST, end, start
+
+PATH = "/admin/logs/live"
+
+
+@pytest.fixture
+async def office(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Office]:
+    monkeypatch.setattr(feed, "PAUSE", 0.05)
+    async with open_office(tmp_path, store_url) as one:
+        await book(one.store, HOST, [end("old", AT), start("long", AT - 100)])
+        yield one
+
+
+async def rids(watcher: Watcher) -> list[str]:
+    return [one["rid"] for one in (await watcher.data("rows"))["items"]]
+
+
+async def test_they_are_told_as_the_page_has_them(office: Office) -> None:
+    async with watching(office, PATH) as one:
+        await one.data("ready")
+        await book(office.store, HOST, [end("a", AT + 1), end("long", AT - 100)])
+        told = await one.data("rows")
+
+    page = (await office.shown("/admin/logs"))["items"]
+    assert told == {"items": [row for row in page if row["rid"] != "old"], "more": 0}
+    assert [row["rid"] for row in told["items"]] == ["a", "long"]
+
+
+async def test_each_watches_what_they_asked_for(office: Office) -> None:
+    async with (
+        watching(office, f"{PATH}?status=5xx") as failed,
+        watching(office, f"{PATH}?model=n") as other,
+        watching(office, PATH) as all_,
+    ):
+        for one in (failed, other, all_):
+            await one.data("ready")
+        await book(office.store, HOST, [end("a", AT + 1, status=503), end("b", AT + 2, model="n")])
+
+        assert await rids(failed) == ["a"]
+        assert await rids(other) == ["b"]
+        assert await rids(all_) == ["b", "a"]
+
+
+async def test_a_team_sees_its_own(office: Office) -> None:
+    red = await office.token("ci", Role.VIEWER, team="red")
+    async with (
+        watching(office, PATH, red) as one,
+        watching(office, f"{PATH}?team=blue", red) as two,
+    ):
+        await one.data("ready")
+        await two.data("ready")
+        await book(
+            office.store, HOST, [end("a", AT + 1, team="blue"), end("b", AT + 2, team="red")]
+        )
+        assert await rids(one) == ["b"]
+        await book(office.store, HOST, [end("c", AT + 3, team="red")])
+
+        assert await rids(one) == ["c"]
+
+
+async def test_more_than_can_be_read_are_counted(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "MOST", 2)
+    async with watching(office, PATH) as one:
+        await one.data("ready")
+        await book(office.store, HOST, [end(f"r{number}", AT + number) for number in range(1, 6)])
+        told = await one.data("rows")
+
+    assert ([row["rid"] for row in told["items"]], told["more"]) == (["r5", "r4"], 3)
+
+
+async def test_a_database_that_is_away_is_said(office: Office) -> None:
+    async with watching(office, PATH) as one:
+        await one.data("ready")
+        await office.store.execute("ALTER TABLE requests RENAME TO gone")
+        assert "detail" in await one.data("trouble")
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"), [("status=x", ["status"]), ("after=1", ["after"]), ("limit=1", ["limit"])]
+)
+async def test_a_query_is_wrong(office: Office, query: str, wrong: list[str]) -> None:
+    assert problem(await office.owner("GET", f"{PATH}?{query}")) == (400, "invalid", wrong)
+
+
+async def test_without_a_log_it_says_where_requests_are(office: Office) -> None:
+    state = office.services.state
+    state.use(replace(state.snapshot, ledger=replace(state.snapshot.ledger, path="")))
+    said = await office.owner("GET", PATH)
+
+    assert problem(said) == (503, "no_log", [])
+    assert "ledger.path is empty" in said.json["detail"]
