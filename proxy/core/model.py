@@ -128,6 +128,8 @@ class Price(Struct, frozen=True):
     """One image that was made, in micro-dollars."""
     second: float = 0.0
     """One second of audio, in micro-dollars."""
+    character: float = 0.0
+    """One character of what is read aloud."""
     request: float = 0.0
     """One request, in micro-dollars."""
     above: tuple[tuple[int, Price], ...] = ()
@@ -269,6 +271,8 @@ class Provider(Struct, frozen=True, eq=False):
     fields: Mapping[str, Fit] = field(default_factory=dict)
     """By dialect."""
     key_strategy: KeyStrategy = KeyStrategy.LEAST_USED
+    json_edits: bool = False
+    """It takes image edits as JSON; else they are put into a form."""
 
 
 class Deployment(Struct, frozen=True, eq=False):

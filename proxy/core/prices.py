@@ -41,8 +41,8 @@ class Amounts(Protocol):
     def seconds(self) -> float: ...
 
 
-def cost(price: Price | None, used: Amounts) -> int:
-    """Micro-dollars of one answer, rounded half up; UNKNOWN without a price."""
+def cost(price: Price | None, used: Amounts, characters: int = 0) -> int:
+    """Micro-dollars of one answer, rounded half up; UNKNOWN without a price. `characters`: that were read aloud."""
     if price is None:
         return UNKNOWN
     if price.above:
@@ -70,14 +70,13 @@ def cost(price: Price | None, used: Amounts) -> int:
         reasoning = min(used.reasoning, output)
         output -= reasoning
         total += reasoning * price.reasoning
-    if used.images:
-        total += used.images * price.image
-    if used.seconds:
-        total += used.seconds * price.second
+    if used.images or used.seconds or characters:
+        total += used.images * price.image + used.seconds * price.second
+        total += characters * price.character
     total += plain * price.input + output * price.output
     below = int(total)
     if abs(total - below - 0.5) <= _doubt(total):
-        return _exactly(price, used)
+        return _exactly(price, used, characters)
     return below + (total - below > 0.5)
 
 
@@ -119,6 +118,7 @@ def _worst(price: Price, prompt: int, output: int) -> float:
         price.cache_write or 0.0,
         price.cache_write_1h or 0.0,
         price.audio_input or 0.0,
+        price.character,  # of which there are no more than bytes, and these are what is counted here
     )
     said = max(price.output, price.reasoning or 0.0, price.audio_output or 0.0)
     return price.request + prompt * asked + output * said
@@ -134,7 +134,7 @@ def _at(price: Price, prompt: int) -> Price:
     return found
 
 
-def _exactly(price: Price, used: Amounts) -> int:
+def _exactly(price: Price, used: Amounts, characters: int) -> int:
     """The same sum of what the prices say in decimals, as people write them."""
     audio_input = min(used.audio_input, used.input)
     audio_output = min(used.audio_output, used.output)
@@ -154,6 +154,7 @@ def _exactly(price: Price, used: Amounts) -> int:
         (reasoning, full.reasoning),
         (used.images, full.image),
         (used.seconds, full.second),
+        (characters, full.character),
         (1, full.request),
     )
     total = sum((Decimal(repr(count)) * Decimal(repr(rate)) for count, rate in parts), Decimal())
@@ -173,6 +174,7 @@ class _Rates(Struct, frozen=True, gc=False):
     audio_output: float
     image: float
     second: float
+    character: float
     request: float
 
 
@@ -189,6 +191,7 @@ def _rates(price: Price) -> _Rates:
         audio_output=_or(price.audio_output, price.output),
         image=price.image,
         second=price.second,
+        character=price.character,
         request=price.request,
     )
 

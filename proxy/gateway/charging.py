@@ -114,7 +114,10 @@ def bill(exchange: Exchange, attempt: Attempt, outcome: str, snapshot: Snapshot)
         return NOTHING  # it was not sent
     source = ESTIMATED if odd in BELIEVED else SUSPECT
     tokens = estimated(exchange, attempt, usage)
-    estimate = UNKNOWN if price is None else prices.cost(price, tokens)
+    estimate = UNKNOWN
+    if price is not None:
+        read = sizing.characters(exchange) if price.character else 0
+        estimate = prices.cost(price, tokens, read)
     spent = UNKNOWN if own is None else estimate
     if outcome == "ok" or whole:
         return Bill(tokens, source, estimate, estimate, spent, odd)

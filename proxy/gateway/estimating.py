@@ -133,7 +133,9 @@ def ask(
             code="price_unknown",
             param="model",
         )
-    if own.above:
+    if own.character:
+        likely = prices.cost(own, Tokens(input=prompt), sizing.characters(exchange))
+    elif own.above:
         likely = prices.cost(own, Tokens(input=prompt, output=output))
     else:
         likely = int(own.request + prompt * own.input + output * own.output + 0.5)

@@ -17,7 +17,7 @@ from proxy.core.clock import now
 from proxy.core.errors import ProxyError
 from proxy.core.model import Auth, Credential, Provider
 from proxy.core.url import join, variant
-from proxy.gateway import sockets
+from proxy.gateway import forms, sockets
 from proxy.gateway.fitting import fit
 from proxy.upstream import presented
 from proxy.upstream.sigv4 import Scope, sign
@@ -58,12 +58,16 @@ def render(
     """
     if translation is None:
         body, hide_usage = _body(exchange, candidate)
+        made = None
+        if exchange.endpoint.suffix == forms.EDITS and exchange.envelope is not None:
+            made = forms.form(exchange.endpoint, upstream.provider, body)
+            body = body if made is None else made[1]
         own: tuple[str | None, Headers | None] = (None, None)
         if exchange.endpoint.upgrades:
             asked = sockets.query(exchange, candidate.upstream_model)
             own = asked, sockets.handshake(exchange.request.headers)
         head = _head(exchange, exchange.endpoint, candidate, upstream, body, context, *own)
-        return head, body, hide_usage
+        return head if made is None else forms.typed(head, made[0]), body, hide_usage
     body = _translated(exchange, candidate, translation)
     query = translation.query if translation.endpoint.stream else ""
     endpoint = translation.endpoint

@@ -105,6 +105,14 @@ def size(exchange: Exchange, *, strict: bool = False) -> Size:
     )
 
 
+def characters(exchange: Exchange) -> int:
+    """Of what is to be read aloud; 0 for all that is no speech."""
+    envelope = exchange.envelope
+    if exchange.endpoint.operation != "speech" or envelope is None:
+        return 0
+    return len(envelope.text("input") or "")
+
+
 def _kept(envelope: Envelope, dialect: str) -> int:
     """Tokens at most of what a request names that the provider keeps."""
     kept = _KEPT.get(dialect)

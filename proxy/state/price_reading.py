@@ -35,6 +35,7 @@ RATES: Final = {
     "reasoning": "output_reasoning_mtok",
     "audio_input": "input_audio_mtok",
     "audio_output": "output_audio_mtok",
+    "character": "input_mchars",
 }
 """Fields of a `Price` (micro-dollars for one) and the list's (dollars for a million): the same figures."""
 
@@ -45,9 +46,7 @@ _PICTURES: Final = {
 }
 """What takes the place of the wider part where a model makes pictures, if it is dearer."""
 
-_NOT_COUNTED: Final = frozenset(
-    {"input_mchars", "input_document_kpages", "input_text_messages_kcount"}
-)
+_NOT_COUNTED: Final = frozenset({"input_document_kpages", "input_text_messages_kcount"})
 """What is charged for something else than we count is not known, even if a part of it is."""
 
 _CLAUSES: Final[Mapping[type, Callable[[Any], Clause]]] = {

@@ -135,6 +135,7 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
         "max_connections": provider.max_connections,
         "warm": provider.warm,
         "key_strategy": str(provider.key_strategy),
+        "json_edits": provider.json_edits,
         "conversation": provider.conversation and _conversation(provider, provider.conversation),
     }
 

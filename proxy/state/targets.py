@@ -286,6 +286,7 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         conversation=None if block.conversation is None else _conversation(block.conversation),
         fields={name: _fit(fields) for name, fields in block.fields.items()},
         key_strategy=block.key_strategy,
+        json_edits=block.json_edits,
     )
 
 

@@ -262,7 +262,7 @@ def test_the_worst_is_that_of_one_kind_of_tokens(price: Price, prompt: int, outp
     def dearest(table: Price, *names: str) -> Decimal:
         return max(Decimal(repr(getattr(table, name) or 0.0)) for name in names)
 
-    asked = ("input", "cached", "cache_write", "cache_write_1h", "audio_input")
+    asked = ("input", "cached", "cache_write", "cache_write_1h", "audio_input", "character")
     said = ("output", "reasoning", "audio_output")
     totals = [
         Decimal(repr(table.request))

@@ -126,8 +126,8 @@ DAY = int(NOW) // 86400
         (dollars(input_mtok=1, output_mtok=2, output_image_mtok=30), Price(input=1, output=30)),
         (dollars(input_mtok=1, input_image_mtok=5, output_video_mtok=9), Price(input=5, output=9)),
         (dollars(input_mtok=4, input_image_mtok=5, output_mtok=16), Price(input=4, output=16)),
+        (dollars(input_mchars=15), Price(character=15.0)),
         # Sold by what we do not count, or by nothing at all.
-        (dollars(input_mchars=15), None),
         (dollars(input_mtok=1, input_document_kpages=4), None),
         (dollars(web_searches_kcount=10), None),
         (dollars(), None),

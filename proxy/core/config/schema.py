@@ -619,6 +619,10 @@ class Provider(Section):
         pattern=r"^https?://[^\s/?#]+/?$",
     )
     max_connections: int = Field(default=0, description="Connections at once; 0 is no limit.", ge=0)
+    json_edits: bool = Field(
+        default=False,
+        description="true: it takes image edits as JSON; else such a request is sent as a form.",
+    )
     key_strategy: KeyStrategy = Field(
         default=model.KeyStrategy.LEAST_USED,
         description="Which credential is next: least_used, round_robin, random, failover.",

@@ -132,6 +132,9 @@ class Price(Section):
     audio_output: _Tokens = Field(
         default=None, description="Of the answer, audio. Usually as output."
     )
+    character: _Tokens = Field(
+        default=None, description="Characters of what is read aloud, for a million. Usually 0."
+    )
     image: _Each = Field(
         default=None, description="US dollars for an image that was made. Usually 0."
     )
