@@ -104,7 +104,8 @@ def _serve(options: argparse.Namespace) -> int:
         config = commands.read(path)
     except ValueError as error:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
-    return serving.run(ConfigFile(config, lambda: commands.read(path), adjust), alone=False)
+    file = ConfigFile(config, lambda: commands.read(path), adjust, path=str(path.absolute()))
+    return serving.run(file, alone=False)
 
 
 def _workers(text: str | None) -> int | None:

@@ -80,6 +80,8 @@ class ConfigFile(Struct, eq=False):
     """Where each has what it counts put on one page; None: it has a page of its own."""
     ops: Path | None = None
     """Where the supervisor answers, which has that page; None: there is none."""
+    path: str = ""
+    """Where the file is, to be told; empty: there is none to be changed."""
 
 
 class Sync(Standing):
@@ -95,6 +97,7 @@ class Sync(Standing):
         self.revision = 0
         """Of the store, as it is served."""
         self._file = file
+        self.path = file.path
         self._begun = file.config
         self._database = file.config.store
         """Which one is in use: the file may name another by now, for the next start."""

@@ -44,6 +44,7 @@ async def status(request: Request, services: Services) -> Answer:
             **content,
             "workers": workers,
             "store": _store(services),
+            "file": sync.path or None,
             "problems": list(sync.problems),
             "counts": {
                 "providers": len(snapshot.providers),
