@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -11,6 +11,9 @@ from proxy.simulator.answers import ABSENT, Answer, Block, Call, Stream, Whole, 
 from proxy.simulator.errors import responses_event
 from proxy.simulator.openai_chat import CREATED
 from proxy.simulator.shape import Shape, call_id, shape, source, whole
+
+if TYPE_CHECKING:
+    from msgspec import Raw
 
 _MOST_STORED = 1000
 
@@ -114,14 +117,20 @@ def _response(call: Call, status: str, output: list[Any], usage: Any) -> dict[st
         "store": ask.store is not False,
         "temperature": 1.0,
         "text": {"format": {"type": "text"}},
-        "tool_choice": orjson.Fragment(bytes(ask.tool_choice) or b'"auto"'),
-        "tools": orjson.Fragment(bytes(ask.tools) or b"[]"),
+        "tool_choice": _echo(ask.tool_choice, b'"auto"'),
+        "tools": _echo(ask.tools, b"[]"),
         "top_p": 1.0,
         "truncation": "disabled",
         "usage": usage,
         "user": None,
         "metadata": {},
     }
+
+
+def _echo(given: Raw, otherwise: bytes) -> Any:
+    """What the request said, on one line: an event's data must not hold the line ends it was written with."""
+    text = bytes(given) or otherwise
+    return orjson.loads(text) if b"\n" in text or b"\r" in text else orjson.Fragment(text)
 
 
 def _items(call: Call, made: Shape) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import openai
 import orjson
@@ -162,3 +163,13 @@ def test_sources_are_cited(client: openai.OpenAI) -> None:
 
 def test_tokens_are_counted(client: openai.OpenAI) -> None:
     assert client.responses.input_tokens.count(model="sim-in77", input="hi").input_tokens == 77
+
+
+def test_tools_written_on_several_lines_are_said_again_on_one(sim: Simulator) -> None:
+    tools = orjson.dumps(TOOLS, option=orjson.OPT_INDENT_2)
+    body = b'{"model": "sim-tool", "stream": true, "input": "hi", "tools": %b}' % tools
+    with urlopen(f"{sim.url}/v1/responses", data=body, timeout=10) as answer:
+        events = answer.read().split(b"\n\n")
+
+    said = orjson.loads(events[0].partition(b"data: ")[2])
+    assert said["response"]["tools"] == TOOLS
