@@ -198,8 +198,11 @@ export function FormDialog({ title, action = "Save", save, onClose, wide, childr
     work(true);
     try { await save(); } catch (failure) { fail(failure); } finally { work(false); }
   };
+  const form = useRef(null);
+  // What is wrong is where one goes on.
+  useEffect(() => { if (error) form.current?.querySelector("[aria-invalid='true']")?.focus(); }, [error]);
   const fault = (name) => error?.faults?.find((one) => one.field === name)?.message;
-  return html`<${Dialog} title=${title} onClose=${onClose} wide=${wide}><form class="stack" onSubmit=${go} novalidate>
+  return html`<${Dialog} title=${title} onClose=${onClose} wide=${wide}><form class="stack" ref=${form} onSubmit=${go} novalidate>
     ${children(fault)}<${Failure} error=${error} />
     <footer><button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy} aria-busy=${busy}>${action}</button></footer>
   </form><//>`;

@@ -57,7 +57,7 @@ export const OfFile = () => html`<${Badge} title="From the configuration file: i
 export function FileNotice({ what }) {
   const status = useLoad("/admin/status");
   const file = status.data?.file;
-  return html`<div class="notice">This ${what} is in the configuration file${file && html`, <code>${file}</code>`}, so it is changed there. After that, reload the file: <code>POST /admin/reload</code>, <code>headrace reload</code> or the page Configuration. Others can be added here beside it.</div>`;
+  return html`<div class="notice info">This ${what} is in the configuration file${file && html`, <code>${file}</code>`}, so it is changed there. After that, <code>headrace reload</code> has it read anew. Others can be added here, beside it.</div>`;
 }
 
 // Sums of the last `seconds`, by one dimension: {name: row}.

@@ -39,7 +39,7 @@ function Shown({ one, from, session }) {
       <div class="tiles">
         <${Tile} label="Requests, 1 h" value=${count(lately?.requests ?? 0)} note=${html`<${Link} to="/requests" query=${{ model: one.name }}>Show them<//>`} />
         <${Tile} label="Success" value=${percent(lately?.success_rate)} note=${lately?.failed ? `${count(lately.failed)} failed` : ""} />
-        <${Tile} label="TTFT p50 / p95" value=${`${duration(lately?.ttft?.p50)} / ${duration(lately?.ttft?.p95)}`} />
+        <${Tile} label="TTFT p50" value=${duration(lately?.ttft?.p50)} note=${lately?.ttft ? `p95 ${duration(lately.ttft.p95)}` : ""} />
         <${Tile} label="In flight" value=${count(one.live.inflight ?? 0)} />
         <${Tile} label="Cost, 1 h" value=${money(lately?.cost)} />
       </div>

@@ -6,7 +6,7 @@ import { Area, Badge, Check, Dialog, Field, FormDialog, Loaded, Select, Text, to
 import { different, lines, merged, More, ObjectForm, others, patch } from "./fields.js";
 
 const OWN = { name: "", note: "Any server that speaks one of the formats known here: vLLM, Ollama, LM Studio, another gateway, a service of your own.", base_url: "", dialects: ["openai.chat"], placeholders: [], needs_credential: true };
-const host = (url) => { try { return new URL(url).host; } catch { return ""; } };
+const host = (url) => /^[a-z]+:\/\/([^/?#]+)/i.exec(url || "")?.[1] || "";
 
 export function NewProvider({ onClose, onMade }) {
   const presets = useLoad("/admin/presets");
@@ -17,6 +17,9 @@ export function NewProvider({ onClose, onMade }) {
   return html`<${Details} preset=${preset} dialects=${presets.data.dialects} back=${() => choose(null)} onClose=${onClose} onMade=${onMade} />`;
 }
 
+// A few words for a list of dialects: openai.chat, anthropic.messages and 3 more.
+const spoken = (dialects) => [...dialects.slice(0, 3), ...(dialects.length > 3 ? [`${dialects.length - 3} more`] : [])].join(" · ");
+
 // Which vendor: the first step, by name, address or what is known of it.
 function Choose({ presets, choose }) {
   const [text, type] = useState("");
@@ -25,7 +28,7 @@ function Choose({ presets, choose }) {
   return html`
     <${Text} label="Vendor" type="search" value=${text} onInput=${type} placeholder="openai, claude, azure, ollama …" autocomplete="off" hint=${`${found.length} of ${presets.length} presets`} />
     <ul class="choices" aria-label="Presets">
-      ${found.map((one) => html`<li key=${one.name}><button type="button" onClick=${() => choose(one)}><strong>${one.name}</strong> <span class="muted">${host(one.base_url) || one.base_url}</span><span class="muted small">${one.dialects.join(" · ")}</span></button></li>`)}
+      ${found.map((one) => html`<li key=${one.name}><button type="button" onClick=${() => choose(one)}><strong>${one.name}</strong> <span class="muted">${host(one.base_url) || one.base_url}</span><span class="muted small">${spoken(one.dialects)}</span></button></li>`)}
       <li><button type="button" onClick=${() => choose(OWN)}><strong>Another address</strong> <span class="muted">no preset</span><span class="muted small">${OWN.note}</span></button></li>
     </ul>`;
 }

@@ -31,9 +31,10 @@ function Shown({ one, from, session, query, ask }) {
   const operate = session.may("operate");
   const configure = session.may("configure") && !one.read_only;
   const first = deployments.data?.data.find((each) => each.live?.served);
+  const key = credentials.data?.data.find((each) => each.live.served);
   const actions = html`<div class="row">
-    ${operate && first && html`<button onClick=${() => show("try")}>Test</button>`}
-    ${operate && !one.read_only && html`<${Switch} path="/admin/providers" one=${one} name=${one.name} changed=${again} />`}
+    ${operate && (first || key) && html`<button onClick=${() => show("try")}>Test</button>`}
+    ${operate && !one.read_only && html`<${Switch} path="/admin/providers" one=${one} name=${one.name} changed=${again} size="" />`}
     ${configure && html`<button onClick=${() => show("edit")}>Change</button><button class="danger" onClick=${() => show("delete")}>Delete</button>`}</div>`;
   return html`
     <${Page} title=${one.name} actions=${actions} lead=${html`<${Link} to="/providers">Providers<//> / ${one.name}`}>
@@ -43,7 +44,7 @@ function Shown({ one, from, session, query, ask }) {
       <div class="tiles">
         <${Tile} label="Requests, 1 h" value=${count(lately?.requests ?? 0)} note=${html`<${Link} to="/requests" query=${{ provider: one.name }}>Show them<//>`} />
         <${Tile} label="Success" value=${percent(lately?.success_rate)} note=${lately?.failed ? `${count(lately.failed)} failed` : ""} />
-        <${Tile} label="TTFT p50 / p95" value=${`${duration(lately?.ttft?.p50)} / ${duration(lately?.ttft?.p95)}`} />
+        <${Tile} label="TTFT p50" value=${duration(lately?.ttft?.p50)} note=${lately?.ttft ? `p95 ${duration(lately.ttft.p95)}` : ""} />
         <${Tile} label="In flight" value=${count(one.live.inflight ?? 0)} />
         <${Tile} label="Cost, 1 h" value=${money(lately?.cost)} />
       </div>
@@ -53,17 +54,17 @@ function Shown({ one, from, session, query, ask }) {
     <//>
     ${open === "edit" && html`<${EditProvider} one=${one} reload=${again} onClose=${close} onSaved=${(made) => { close(); toast(`${made.name} is saved.`); if (made.name !== one.name) navigate(`/providers/${enc(made.name)}`, {}, { replace: true }); else again(); }} />`}
     ${open === "delete" && html`<${Delete} path="/admin/providers" one=${one} kind="provider" name=${one.name} onClose=${close} onGone=${() => navigate("/providers")}>${count(credentials.data?.data.length)} credentials go with it.<//>`}
-    ${open === "try" && html`<${Try} title=${`Test ${one.name}`} deployments=${deployments.data.data} onClose=${close} />`}
+    ${open === "try" && html`<${Try} title=${`Test ${one.name}`} ...${first ? { deployments: deployments.data.data } : { credential: key }} onClose=${close} />`}
     ${open === "model" && html`<${NewModel} provider=${one.name} onClose=${close} onMade=${(made) => navigate(`/models/${enc(made.name)}`, { next: "try" })} />`}`;
 }
 
 const facts = (one) => [
-  ["Address", html`<code>${one.base_url || "as the preset has it"}</code>`],
+  ["Address", html`${one.base_url ? html`<code>${one.base_url}</code>` : "as the preset has it"}${one.allow_private && html` <span class="muted">may be private or local</span>`}`],
   ["Speaks", one.dialects ? html`<span class="mono">${(Array.isArray(one.dialects) ? one.dialects : Object.keys(one.dialects)).join(", ")}</span>` : "as the preset has it"],
   one.note && ["Note", one.note],
   one.proxy && ["By way of", html`<code>${one.proxy}</code>`],
   one.max_connections && ["Connections at once", count(one.max_connections)],
-  one.allow_private && ["Address", "may be private or local"],
+  
   one.verify_tls === false && ["Certificate", html`<span class="bad">not checked</span>`],
   one.updated && ["Changed", html`<${Time} at=${one.updated} /> (revision ${one.revision})`],
 ];

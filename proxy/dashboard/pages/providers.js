@@ -64,7 +64,7 @@ function served(live) {
 }
 
 // On or off, and back: what was switched is switched back by the line that says so.
-export function Switch({ path, one, name, changed }) {
+export function Switch({ path, one, name, changed, size = "small" }) {
   const put = async (enabled) => {
     await send("POST", `${path}/${encodeURIComponent(one.id)}/${enabled ? "enable" : "disable"}`);
     await changed();
@@ -73,5 +73,5 @@ export function Switch({ path, one, name, changed }) {
     await put(!one.enabled);
     toast(`${name} is ${one.enabled ? "disabled: no new request goes there" : "enabled"}.`, { undo: () => put(one.enabled) });
   };
-  return html`<${Action} class="small" run=${run} aria-label=${`${one.enabled ? "Disable" : "Enable"} ${name}`}>${one.enabled ? "Disable" : "Enable"}<//>`;
+  return html`<${Action} class=${size} run=${run} aria-label=${`${one.enabled ? "Disable" : "Enable"} ${name}`}>${one.enabled ? "Disable" : "Enable"}<//>`;
 }

@@ -10,6 +10,8 @@ export function Try({ title, deployment, credential, deployments = [], onClose }
   const usable = deployments.filter((one) => one.live?.served);
   const [chosen, choose] = useState(deployment || usable[0]);
   const [with_, use] = useState("");
+  const [model, name] = useState("");
+  const wild = chosen?.public_model?.endsWith("*") && !credential;
   const [prompt, type] = useState("Say hello in five words.");
   const [state, set] = useState({});
   const provider = chosen?.provider;
@@ -19,7 +21,7 @@ export function Try({ title, deployment, credential, deployments = [], onClose }
     set({ busy: true });
     const path = credential ? `/admin/credentials/${enc(credential.id)}/test` : `/admin/deployments/${enc(chosen.id)}/test`;
     try {
-      set({ answer: await send("POST", path, { prompt, ...(with_ ? { credential: with_ } : {}) }) });
+      set({ answer: await send("POST", path, { prompt, ...(with_ ? { credential: with_ } : {}), ...(wild ? { model: model.trim() || chosen.public_model.slice(0, -1) } : {}) }) });
     } catch (error) { set({ error }); }
   };
   const held = keys.data?.data || [];
@@ -27,6 +29,7 @@ export function Try({ title, deployment, credential, deployments = [], onClose }
     <div class="form two">
       ${usable.length > 1 && html`<${Select} label="Model" value=${String(chosen.id)} options=${usable.map((one) => [String(one.id), `${one.public_model} (${one.model || one.public_model})`])} onInput=${(id) => choose(usable.find((one) => String(one.id) === id))} />`}
       ${held.length > 1 && html`<${Select} label="Credential" value=${with_} options=${[["", "whichever may be used"], ...held.map((one) => [String(one.id), one.last4 ? `…${one.last4}` : String(one.id)])]} onInput=${use} />`}
+      ${wild && html`<${Text} label="Model to ask for" class="mono" value=${model} onInput=${name} placeholder=${`${chosen.public_model.slice(0, -1)}…`} hint=${`${chosen.public_model} stands for all that begin so.`} required />`}
       <${Text} label="What is asked" value=${prompt} onInput=${type} maxlength="2000" required />
     </div>
     <div class="row"><button class="primary" disabled=${state.busy || !prompt.trim()} aria-busy=${state.busy}>${state.busy ? "Waiting for the answer …" : "Send"}</button><span class="muted small">A real request, with the provider's own prices; at most 128 tokens and 30 seconds.</span></div>
