@@ -23,6 +23,7 @@ from proxy.store.ledger.statistics import (
     KEEP_MINUTES,
     MINUTE,
     MOST,
+    RANKED,
     bounds,
     figures,
 )
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
     from proxy.store.ledger.statistics import Figures
 
 DAY: Final = 86_400
-SPANS: Final = (0, MINUTE, HOUR, DAY)
+SPANS: Final = (0, MINUTE, 300, HOUR, DAY)
 """Seconds; 0 is one span for all the time asked for."""
 TOKENS: Final = ("input", "cache_read", "cache_write", "output")
 """Kinds that do not overlap: reasoning is a part of output."""
-_NAMES: Final = ("since", "until", "span", "group_by", *DIMENSIONS)
+TOP: Final = 100
+_NAMES: Final = ("since", "until", "span", "group_by", "top", "by", *DIMENSIONS)
 _LATEST: Final = 4_102_444_800.0
 """2100: far enough, and a whole number in any database."""
 
@@ -52,6 +54,8 @@ class Asked(Struct, frozen=True):
     span: int
     group_by: tuple[str, ...]
     filters: Mapping[str, str]
+    top: int
+    by: str
 
 
 async def show(request: Request, services: Services) -> Answer:
@@ -71,6 +75,8 @@ async def show(request: Request, services: Services) -> Answer:
             group_by=asked.group_by,
             filters=filters,
             limit=MOST + 1,
+            top=asked.top,
+            by=asked.by,
         )
     if len(found) > MOST:
         message = f"more than {MOST} rows: ask for less time, longer spans or fewer groups"
@@ -140,6 +146,13 @@ def _asked(query: Mapping[str, str]) -> Asked:
     groups = tuple(query["group_by"].split(",")) if query.get("group_by") else ()
     if not set(groups) <= set(DIMENSIONS) or len(set(groups)) < len(groups):
         faults.append(Fault("group_by", f"some of {','.join(DIMENSIONS)} are expected, each once"))
+    top, by = query.get("top", ""), query.get("by", "requests")
+    if top and not (top.isascii() and top.isdigit() and 1 <= int(top[:9]) <= TOP):
+        faults.append(Fault("top", f"a number from 1 to {TOP} is expected"))
+    elif top and not groups:
+        faults.append(Fault("top", "this is about groups: say 'group_by' too"))
+    if by not in RANKED:
+        faults.append(Fault("by", f"one of {', '.join(RANKED)} is expected"))
     filters = {name: query[name] for name in DIMENSIONS if name in query}
     faults += [
         Fault(name, "at most 1000 printable characters are expected")
@@ -148,11 +161,11 @@ def _asked(query: Mapping[str, str]) -> Asked:
     ]
     if not faults and since >= until:
         faults.append(Fault("since", "a time before 'until' is expected"))
-    if not faults and spans[span] == MINUTE and since < moment - KEEP_MINUTES:
+    if not faults and spans[span] % HOUR and since < moment - KEEP_MINUTES:
         faults.append(Fault("span", "minutes are kept for two days: ask for hours"))
     if faults:
         raise _wrong(*faults)
-    return Asked(since, until, spans[span], groups, filters)
+    return Asked(since, until, spans[span], groups, filters, int(top or 0), by)
 
 
 def _wrong(*faults: Fault) -> Problem:
@@ -175,6 +188,13 @@ ROUTES: tuple[Route, ...] = (
             "since": _TIME,
             "until": _TIME,
             "span": {"enum": list(SPANS), "default": HOUR},
+            "top": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": TOP,
+                "description": "Only so many groups, those with most.",
+            },
+            "by": {"enum": list(RANKED), "default": "requests"},
             "group_by": {"type": "string", "description": f"Some of {','.join(DIMENSIONS)}."},
         },
         tag="usage",

@@ -33,6 +33,13 @@ COUNTED: Final = (
     "requests", "succeeded", "failed", "client_gone", "input", "cache_read", "cache_write", "output",
     "reasoning", "cost", "cost_upstream", "unknown_cost", "estimated",
 )  # fmt: skip
+RANKED: Final[Mapping[str, str]] = {
+    "requests": "sum(requests)",
+    "tokens": "sum(input + cache_read + cache_write + output)",
+    "cost": "sum(cost)",
+    "failed": "sum(failed)",
+}
+"""What groups can be ranked by."""
 SUMMED: Final = ("ttft_sum", "total_sum")
 HISTOGRAMS: Final = (
     *(f"ttft_{number}" for number in range(len(TTFT) + 1)),
@@ -90,13 +97,16 @@ async def figures(
     group_by: Sequence[str] = (),
     filters: Mapping[str, str] | None = None,
     limit: int = MOST,
+    top: int = 0,
+    by: str = "requests",
 ) -> list[Figures]:
     """Of requests that came from `since` and before `until`, in spans of so many seconds: 0 is one span for all, others
     are multiples of 60, or of 3600 for what is older than two days.
 
     Times are rounded to what is counted: hours where the span is a multiple of one, or is 0 and more than six hours or
     what is older than two days is asked for; else minutes. Groups and filters are of DIMENSIONS. Ordered by time, then
-    by group; the first `limit`.
+    by group; the first `limit`. `top`: only so many groups, those with most of what is asked for `by` (of RANKED) in all of
+    the time; with a span of 0 they come first who have most.
     Raises StoreDown, ValueError.
     """
     filters = filters or {}
@@ -110,8 +120,20 @@ async def figures(
     for name, value in filters.items():
         values.append(value)
         where.append(f"{name} = ${len(values)}")
+    if by not in RANKED:
+        raise ValueError(f"there is no order by {by}; there are {', '.join(RANKED)}")
     start = f"bucket - bucket % {span:d}" if span else "0"
-    keys = ", ".join(str(number) for number in range(1, len(group_by) + 2))
+    keys = order = ", ".join(str(number) for number in range(1, len(group_by) + 2))
+    ranked = top > 0 and len(group_by) > 0
+    if ranked and span:
+        names = ", ".join(group_by)
+        most = ("SELECT", names, "FROM statistics WHERE", " AND ".join(where), "GROUP BY", names)
+        values.append(top)
+        best = f"ORDER BY {RANKED[by]} DESC, {names} LIMIT ${len(values)}"
+        where.append(" ".join((f"({names}) IN (", *most, best, ")")))
+    elif ranked:
+        order = f"{RANKED[by]} DESC, {keys}"
+        limit = min(limit, top)
     values.append(limit)
     sql = " ".join(
         (
@@ -119,7 +141,7 @@ async def figures(
             ", ".join((start, *group_by, _SUMS)),
             "FROM statistics WHERE",
             " AND ".join(where),
-            f"GROUP BY {keys} ORDER BY {keys} LIMIT ${len(values)}",
+            f"GROUP BY {keys} ORDER BY {order} LIMIT ${len(values)}",
         )
     )
     found = []

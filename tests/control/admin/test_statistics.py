@@ -175,3 +175,28 @@ async def test_what_is_too_much_is_refused(office: Office, monkeypatch: pytest.M
         ["span"],
     )
     assert len(await ask(office, "span=0&group_by=team,model")) == 3
+
+
+async def test_the_groups_with_most_alone(office: Office) -> None:
+    found = await ask(office, f"since={now() - 3 * DAY}&span=0&group_by=model&top=1")
+    spans = await ask(office, f"since={now() - 7200}&span=300&group_by=key&top=1&by=requests")
+
+    assert [(row["model"], row["requests"]) for row in found] == [("m", 4)]
+    assert {row["key"] for row in spans} == {"k7"}
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ("group_by=model&top=0", ["top"]),
+        ("group_by=model&top=101", ["top"]),
+        ("group_by=model&top=x", ["top"]),
+        ("group_by=model&top=\u0662", ["top"]),
+        ("top=5", ["top"]),
+        ("group_by=model&top=5&by=luck", ["by"]),
+    ],
+)
+async def test_a_rank_that_is_none(office: Office, query: str, wrong: list[str]) -> None:
+    said = await office.owner("GET", f"/admin/statistics?{query}")
+
+    assert problem(said) == (400, "invalid", wrong)

@@ -111,3 +111,45 @@ async def test_what_is_not_counted_cannot_be_asked_for(
 def test_every_column_is_asked_for_once() -> None:
     columns = (*statistics.COUNTED, *statistics.SUMMED, *statistics.HISTOGRAMS)
     assert len(set(columns)) == len(columns)
+
+
+@pytest.mark.parametrize(
+    ("by", "first", "last"),
+    [("requests", "m", "o"), ("tokens", "o", "n"), ("cost", "n", "o"), ("failed", "n", "o")],
+)
+async def test_groups_are_ranked(
+    store: Database, hands: Hands, by: str, first: str, last: str
+) -> None:
+    await book(
+        store,
+        HOST,
+        [
+            *(end(f"a{number}", AT + 60 * number) for number in range(4)),
+            end("b", AT, model="n", outcome="failed", cost=900, tokens=Tokens()),
+            end("c", AT + 90, model="n", outcome="failed", cost=900, tokens=Tokens()),
+            end("d", AT + 90, model="o", cost=1, tokens=Tokens(output=900)),
+        ],
+    )
+    whole = await ask(store, span=0, group_by=["model"], top=9, by=by)
+    one = await ask(store, span=0, group_by=["model"], top=1, by=by)
+    over_time = await ask(store, span=MINUTE, group_by=["model"], top=1, by=by)
+
+    assert (whole[0].group["model"], whole[-1].group["model"]) == (first, last)
+    assert one == whole[:1]
+    assert {each.group["model"] for each in over_time} == {first}
+    assert sum(each.requests for each in over_time) == one[0].requests
+
+
+async def test_groups_of_several_are_ranked_together(store: Database, hands: Hands) -> None:
+    await book(store, HOST, [*ENDS, end("f", AT + 2, model="n", team="red")])
+    found = await ask(store, span=HOUR, group_by=["model", "team"], top=1)
+
+    assert [(one.group, one.requests) for one in found] == [
+        ({"model": "m", "team": "blue"}, 2),
+        ({"model": "m", "team": "blue"}, 1),
+    ]
+
+
+async def test_there_is_no_other_rank(store: Database) -> None:
+    with pytest.raises(ValueError, match="no order by luck"):
+        await ask(store, group_by=["model"], top=1, by="luck")
