@@ -12,6 +12,7 @@ and never sideways where a bar stands between the names.
     wire                                  framing: server-sent events, the top level of a JSON body, headers
     limits | ledger                       what all workers of a host share: counters in memory, records on the disk
     core                                  words shared by all: errors, model, configuration, clock, tasks
+    hooks                                 what code of an installation's own is written with; knows of nothing else
 
 `wire`, `dialects` and `state` do no I/O: they can be tested with bytes and read without knowing a loop.
 `gateway` and `control` meet in `state` only, so nothing of the control plane can slow a request down.

@@ -99,6 +99,9 @@ ERRORS: Mapping[str, Row] = {
         "The content type or content encoding is not supported.",
         _BAD,
     ),
+    "hook_refused": Row(
+        400, _BAD, "refused_by_hook", "A rule of this gateway refuses this request.", _BAD
+    ),
     "hdr_big": Row(
         431, _BAD, "header_too_large", "The request head is too large.", _BAD, close=True
     ),
@@ -135,6 +138,14 @@ ERRORS: Mapping[str, Row] = {
         "server_error",
         "internal_error",
         "The gateway failed. The request id identifies the log entry.",
+        "api_error",
+        google_status="INTERNAL",
+    ),
+    "hook_failed": Row(
+        500,
+        "server_error",
+        "hook_failed",
+        "A check that every request has to pass did not work. The request id identifies the log entry.",
         "api_error",
         google_status="INTERNAL",
     ),
@@ -286,6 +297,8 @@ class Cause(StrEnum):
     MISMATCH = "mismatch"
     """Asked to go on with the answer of another, it said something else."""
     UNTRANSLATABLE = "untranslatable"
+    VETOED = "vetoed"
+    """A hook of the installation keeps this deployment from this request."""
     FULL = "limit"
     """A limit of ours, not the provider's."""
     LOCAL = "local"
@@ -318,6 +331,6 @@ class UpstreamError(Exception):
         self.sent = sent
         """The request reached the provider, as far as we know."""
         self.refusal: ProxyError | None = None
-        """UNTRANSLATABLE: what the client is told when nobody else could serve the request as it is."""
+        """UNTRANSLATABLE, VETOED: what the client is told when nobody else could serve the request as it is."""
         self.foreign = False
         """`body` is in another dialect than the client's."""

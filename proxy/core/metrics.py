@@ -25,6 +25,7 @@ INTER_TOKEN = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.
 MAX_GAP = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 CONNECT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 LAG = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+HOOK = (50e-6, 250e-6, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BYTES = tuple(4**n for n in range(4, 14))
 SYNC = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -386,6 +387,19 @@ class Metrics:
             "headrace_hedges_suppressed_total",
             "First attempts that were slow and had no second beside them, and why.",
             ("model", "reason"),
+        )
+        self.hook_calls = counter(
+            "headrace_hook_calls_total",
+            "Calls of the installation's own code, and what came of them.",
+            ("hook", "point", "outcome"),
+            cap=1000,
+        )
+        self.hook_seconds = histogram(
+            "headrace_hook_seconds",
+            "How long such a call took.",
+            HOOK,
+            ("hook", "point"),
+            cap=200,
         )
         self.target_inflight = gauge(
             "headrace_target_inflight", "Requests a deployment is working on.", ("target",)

@@ -17,6 +17,7 @@ from proxy.core import jsonpath
 from proxy.core.secret import Secret
 from proxy.core.url import masked
 from proxy.core.virtual_key import Pepper
+from proxy.hooks.chain import Hooks
 
 MAX_TOKENS = 4096
 """The limit of an answer where somebody has to name one and nobody does."""
@@ -637,6 +638,8 @@ class Snapshot(Struct, frozen=True, eq=False):
     ledger: Ledger = Ledger()
     shared: Shared = Shared()
     cache: CacheRoom = CacheRoom()
+    hooks: Hooks | None = None
+    """Code of the installation's own; None: there is none."""
     prices: Mapping[str, Price] = field(default_factory=dict)
     """What the configuration says of a provider's name of a model, or a beginning followed by `*`."""
     price_unknown: Price | None = None

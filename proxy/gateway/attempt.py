@@ -17,7 +17,7 @@ from proxy.gateway.translation import Translation
 from proxy.upstream.conversations import Limits
 
 if TYPE_CHECKING:
-    from proxy.gateway.exchange import Exchange
+    from proxy.gateway.exchange import Exchange, Headers
     from proxy.gateway.plan import Candidate
     from proxy.gateway.relay import Relay
     from proxy.upstream.connection import UpstreamConnection
@@ -46,6 +46,8 @@ class End(StrEnum):
     CLIENT_DEADLINE = "client_deadline"
     MALFORMED = "malformed"
     RESTART = "restart"
+    REFUSED = "refused"
+    """A hook of the installation stopped it."""
 
 
 CUT = {
@@ -69,6 +71,7 @@ class Attempt:
         "error",
         "exchange",
         "gate",
+        "headers",
         "heir",
         "late_bytes",
         "late_events",
@@ -102,6 +105,8 @@ class Attempt:
         """The whole answer in the client's words, unless it is relayed as it comes."""
         self.heir: Attempt | None = None
         """Who was asked beside it, when it has failed and that one has not (`hedging`)."""
+        self.headers: Headers = []
+        """Sent besides: what hooks named."""
         self.lingers = False
         """A client that leaves does not end it: the answer is read on, for what it costs."""
         self.late_events = self.late_bytes = 0
@@ -115,7 +120,10 @@ class Attempt:
         A reused connection that closes before a byte of the response was merely stale: the request is sent once
         more on a new one, which is no failure of the provider's.
         """
+        hooks = self.exchange.hooks
         try:
+            if hooks is not None and hooks.attempts:
+                self.headers = await hooks.before_attempt(self)
             if translation.needed(self.exchange, self.candidate):
                 self._prepare()
             if upstream.minter is not None:
@@ -225,7 +233,7 @@ class Attempt:
         if trace is not None and upstream.provider.propagate:
             context = trace.context(self)
         head, body, hide_usage = outbound.render(
-            exchange, self.candidate, upstream, translation, context
+            exchange, self.candidate, upstream, translation, context, self.headers
         )
         endpoint = exchange.endpoint if translation is None else translation.endpoint
         connection, release = await upstream.connect(self._connect_limit(eager), fresh=fresh)

@@ -161,6 +161,50 @@ class Traced(Protocol):
         """It has been settled, as its `gateway.meter.Meter` says. Never raises."""
 
 
+class Hooked(Protocol):
+    """What the hooks of its installation are to it (`gateway.hooks.hooked.Hooked`)."""
+
+    attempts: bool
+    """They want to know who is asked."""
+    screens: bool
+    """… to see the text of a stream on its way."""
+    answers: bool
+    """… or of an answer, before the client has any of it."""
+    state: Any
+    screening: Any
+    decoder: Any
+    first: list[Any]
+
+    @property
+    def alone(self) -> bool:
+        """Its answer may be for its key alone."""
+        ...
+
+    @property
+    def mark(self) -> bytes:
+        """The same for exchanges that they make no difference between."""
+        ...
+
+    def shadow(self, exchange: Any, meter: Any) -> Hooked | None:
+        """What they are to the same request at another model."""
+
+    async def before_attempt(self, attempt: Any) -> Headers:
+        """Headers that are sent besides. Raises UpstreamError: not there; ProxyError: nowhere."""
+        ...
+
+    async def answered(self, attempt: Any) -> None:
+        """An attempt has answered. Raises ProxyError: the client is told that instead."""
+
+    def refused(self, refusal: Any) -> None:
+        """So it was, in the middle of its answer."""
+
+    def relay(self, make: Any) -> Any:
+        """The class of relay in the place of `make`."""
+
+    def over(self, meter: Any) -> None:
+        """It has been settled. Never raises."""
+
+
 class Exchange:
     """Request on one side, response on the other; lives from the request's head to the response's last byte."""
 
@@ -179,6 +223,7 @@ class Exchange:
         "form",
         "head_sent",
         "hold",
+        "hooks",
         "http10",
         "id",
         "keep_alive",
@@ -248,6 +293,8 @@ class Exchange:
         """None: nobody keeps what is answered."""
         self.trace: Traced | None = None
         """None: it has no spans."""
+        self.hooks: Hooked | None = None
+        """None: nobody's code has a say in it."""
         self.status = 0
         self.bytes_out = 0
         self.head_sent = False

@@ -26,6 +26,7 @@ from proxy.wire.envelope import Envelope
 from proxy.wire.headers import Headers, to_upstream
 
 if TYPE_CHECKING:
+    from proxy.gateway.deadline import Deadline
     from proxy.gateway.endpoints import Endpoint
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.plan import Candidate
@@ -51,8 +52,10 @@ def render(
     upstream: Upstream,
     translation: Translation | None = None,
     context: bytes = b"",
+    added: Headers | None = None,
 ) -> tuple[bytes, bytes, bool]:
-    """(head, body, hide usage) of the request to `candidate`. `context`: header lines in the place of the client's trace.
+    """(head, body, hide usage) of the request to `candidate`. `context`: header lines in the place of the client's trace;
+    `added`: headers in the place of the client's of these names, where the configuration says nothing of them.
 
     Raises ProxyError bad_req when the model's name cannot stand in the provider's path.
     """
@@ -66,12 +69,15 @@ def render(
         if exchange.endpoint.upgrades:
             asked = sockets.query(exchange, candidate.upstream_model)
             own = asked, sockets.handshake(exchange.request.headers)
-        head = _head(exchange, exchange.endpoint, candidate, upstream, body, context, *own)
+        head = _head(
+            exchange, exchange.endpoint, candidate, upstream, body, context, *own, added=added
+        )
         return head if made is None else forms.typed(head, made[0]), body, hide_usage
     body = _translated(exchange, candidate, translation)
     query = translation.query if translation.endpoint.stream else ""
     endpoint = translation.endpoint
-    head = _head(exchange, endpoint, candidate, upstream, body, context, query, translation.headers)
+    own = query, translation.headers
+    head = _head(exchange, endpoint, candidate, upstream, body, context, *own, added=added)
     opened = translation.target.opened
     if opened is not None:
         head = head.replace(b"{conversation_id}", quote(str(opened.id), safe="-._~").encode())
@@ -87,6 +93,7 @@ def _head(
     context: bytes,
     own_query: str | None = None,
     own_headers: Headers | None = None,
+    added: Headers | None = None,
 ) -> bytes:
     """`own_query` instead of the client's, where the client's words mean nothing to the provider; `own_headers` besides."""
     model = candidate.upstream_model
@@ -97,8 +104,7 @@ def _head(
     key = (endpoint, candidate.credential, model if named else "", streamed)
     fixed = upstream.heads.get(key)
     if fixed is None:
-        if len(upstream.heads) >= _MAX_FIXED:
-            upstream.heads.clear()
+        _make_room(upstream)
         fixed = _fixed(upstream, candidate.credential, endpoint, model, streamed=streamed)
         upstream.heads[key] = fixed
     target, lines = fixed
@@ -117,14 +123,14 @@ def _head(
         forwarded += own_headers
     if endpoint.family == "anthropic":
         forwarded = _versioned(forwarded, lines)
+    if added:
+        forwarded = _over(added, forwarded, lines)
     parts = [b"%b %b HTTP/1.1\r\n" % (endpoint.method.encode(), target), lines]
     parts += [b"%b: %b\r\n" % header for header in forwarded]
     if context:
         parts.append(context)
-    deadline = exchange.deadline
-    if deadline is not None and upstream.provider.pass_deadline and deadline.end < inf:
-        left = (deadline.end - monotonic()) * 1000
-        parts.append(b"x-request-deadline-ms: %d\r\n" % max(left, 0))
+    if exchange.deadline is not None and upstream.provider.pass_deadline:
+        parts.append(_time_left(exchange.deadline))
     auth = upstream.provider.auth.get(endpoint.family)
     if auth is not None and auth.scheme == "sigv4" and candidate.credential is not None:
         parts.append(_signed(upstream, candidate.credential, auth, target, body))
@@ -151,6 +157,25 @@ def _versioned(forwarded: Headers, lines: bytes) -> Headers:
     if all(name != _VERSION for name, _ in forwarded):
         return [*forwarded, (_VERSION, b"2023-06-01")]
     return forwarded
+
+
+def _make_room(upstream: Upstream) -> None:
+    """For one more head."""
+    if len(upstream.heads) >= _MAX_FIXED:
+        upstream.heads.clear()
+
+
+def _time_left(deadline: Deadline) -> bytes:
+    """A header line, where there is an end."""
+    if deadline.end == inf:
+        return b""
+    return b"x-request-deadline-ms: %d\r\n" % max((deadline.end - monotonic()) * 1000, 0)
+
+
+def _over(added: Headers, forwarded: Headers, lines: bytes) -> Headers:
+    configured = lines.lower()
+    found = {name: value for name, value in added if b"\r\n%b:" % name not in configured}
+    return [*(header for header in forwarded if header[0] not in found), *found.items()]
 
 
 def _fixed(

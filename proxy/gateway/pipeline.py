@@ -31,6 +31,7 @@ from proxy.gateway.choosing.chosen import chosen
 from proxy.gateway.continuation.hop import go_on
 from proxy.gateway.continuation.relays import may_leave_open
 from proxy.gateway.endpoints import Body
+from proxy.gateway.hooks import before
 from proxy.gateway.looking import Asked
 from proxy.gateway.meter import Meter
 from proxy.gateway.reuse import serve as reuse
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange, Headers
     from proxy.gateway.reuse.flight import Flight
     from proxy.gateway.throttle import Throttle
+    from proxy.hooks.chain import Hooks
     from proxy.state.state import State
     from proxy.upstream.pool import UpstreamPool
 
@@ -73,7 +75,10 @@ async def serve(
             return
         await _read(exchange, client, state)
         meter.ready(client.received_at)
-        plan = _plan(exchange, state)
+        hooks = snapshot.hooks
+        plan = (
+            _plan(exchange, state) if hooks is None else await _plan_hooked(exchange, hooks, meter)
+        )
         meter.model = plan.model.name
         key = exchange.key
         # Looked at here: for most requests there is nothing to call for.
@@ -216,6 +221,8 @@ def _over(exchange: Exchange, meter: Meter, state: State) -> None:
             admission.ended(exchange, state, dispatched=meter.attempts > 0)
         if exchange.trace is not None:
             exchange.trace.over(meter)
+        if exchange.hooks is not None:
+            exchange.hooks.over(meter)
 
 
 def _refuse(
@@ -313,13 +320,19 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
         exchange.endpoint.operation,
     )
     model = plan.model
-    if model.rules or model.preferences:
-        plan = chosen(plan, exchange, state)
     if model.echo_alias:
         exchange.alias = orjson.dumps(exchange.model)
+    if model.rules or model.preferences:
+        plan = chosen(plan, exchange, state)
     if plan.route.curious:
         plan.look(Asked(exchange, state.snapshot))
     return plan
+
+
+async def _plan_hooked(exchange: Exchange, hooks: Hooks, meter: Meter) -> routing.Plan:
+    """The same for a request as its hooks leave it."""
+    await before.route(exchange, hooks, meter)
+    return _plan(exchange, meter.state)
 
 
 def _plan_other(exchange: Exchange, state: State) -> routing.Plan:

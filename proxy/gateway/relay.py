@@ -39,6 +39,8 @@ OUTCOMES = {
     End.CLIENT_DEADLINE: "deadline",
     End.MALFORMED: "upstream_error",
     End.RESTART: "truncated",
+    # Its provider answered as it should, and is paid.
+    End.REFUSED: "ok",
 }
 """What an end is called in logs and in the ledger."""
 

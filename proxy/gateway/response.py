@@ -54,6 +54,13 @@ async def respond(
     """
     gate = attempt.gate
     translation = attempt.translation
+    hooks = exchange.hooks
+    if hooks is not None and hooks.answers:
+        try:
+            await hooks.answered(attempt)
+        except ProxyError as refusal:
+            reject(exchange, refusal)
+            return None
     if translation is None:
         headers = to_client(gate.headers) + extra
         if gate.kind is Kind.WHOLE or _is_nothing(gate):
@@ -71,6 +78,8 @@ async def respond(
         make = TranslatingRelay
     if left_open is not None:
         make = left_open(exchange, make)
+    if hooks is not None:
+        make = hooks.relay(make)
     relay: Relay = make(exchange, attempt, client, write_timeout)
     attempt.relay = relay
     if exchange.witness is not None:

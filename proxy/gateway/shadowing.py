@@ -99,6 +99,8 @@ async def _ask(
     """The same request of the other model: what it came to, and what was said."""
     copy = _copy(exchange)
     meter = Meter(copy, state)
+    if exchange.hooks is not None:
+        copy.hooks = exchange.hooks.shadow(copy, meter)
     meter.ready_at = copy.started
     meter.model = shadow.model
     sink = cast("ClientConnection", Sink())

@@ -45,6 +45,7 @@ class Translation:
         "request",
         "streams",
         "target",
+        "told",
         "verbatim",
     )
 
@@ -69,6 +70,8 @@ class Translation:
         self.endpoint = _endpoint(provider, exchange.endpoint.operation, wants)
         self.body = b""
         """What the provider is sent; nothing when `verbatim`."""
+        self.told: list[ir.Event] = []
+        """A stream that is here as a whole."""
         self.target = Target(candidate.upstream_model, wants, deployment.max_tokens)
         if not self.verbatim:
             self._render()
@@ -165,8 +168,8 @@ class Translation:
     def _say(self, response: ir.Response) -> bytes:
         response.model = response.model or self.request.model
         if self.streams:
-            encode = self.encoder().encode
-            return b"".join(map(encode, unfold(response)))
+            encode, self.told = self.encoder().encode, list(unfold(response))
+            return b"".join(map(encode, self.told))
         render = codec_of(self.client).render_response
         assert render is not None
         return render(response, self.request, self.loss)
@@ -179,6 +182,8 @@ def needed(exchange: Exchange, candidate: Candidate) -> bool:
         SEALED in exchange.body and endpoint.operation in TRANSLATED
     ):
         return True
+    if exchange.hooks is not None and exchange.hooks.screens and exchange.stream:
+        return True  # text is screened in events of the hub
     deployment = candidate.deployment
     serves = deployment.streams if exchange.stream else deployment.non_streams
     return not serves and endpoint.operation in TRANSLATED and endpoint.operation != "count_tokens"

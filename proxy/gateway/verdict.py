@@ -76,6 +76,8 @@ RULES: Mapping[Cause, Rule] = {
     Cause.LOCAL: _FINAL,
     # Nothing was sent. Somebody who speaks the client's own dialect may be next.
     Cause.UNTRANSLATABLE: Rule(),
+    # Nothing was sent here either, and nobody did anything wrong.
+    Cause.VETOED: Rule(),
     # Nothing was sent either. What of it was the credential's another one may not meet.
     Cause.FULL: Rule(key=True),
 }
@@ -97,6 +99,7 @@ TIMEOUTS = frozenset(
     {Cause.TIMEOUT_CONNECT, Cause.TIMEOUT_TTFT, Cause.TIMEOUT_IDLE, Cause.TIMEOUT_TOTAL}
 )
 _CLIENTS_OWN = frozenset({Cause.CLIENT, Cause.CONTEXT, Cause.TOO_LARGE, Cause.CONTENT})
+_UNASKED = frozenset({Cause.UNTRANSLATABLE, Cause.VETOED})
 _SDK_PATIENCE = 60.0
 """Client libraries do not wait longer than this; being told so they do not try either."""
 
@@ -170,11 +173,11 @@ def last_word(
     `causes` are those acted on, one for each attempt; `retry_after` is the wait for the first rate limit to end.
     """
     kinds = set(causes)
-    if Cause.UNTRANSLATABLE in kinds:
-        if error.refusal is not None and len(kinds) == 1:
+    if not kinds.isdisjoint(_UNASKED):
+        if error.refusal is not None and kinds <= _UNASKED:
             return error.refusal
         # What those who were asked made of it says more.
-        kinds.discard(Cause.UNTRANSLATABLE)
+        kinds -= _UNASKED
     if causes[-1] in _CLIENTS_OWN or kinds == {Cause.NOT_FOUND}:
         return error
     if Cause.LOCAL in kinds:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.core.config import schema
+    from proxy.core.config.extensions import Hook
     from proxy.core.config.loading import Loaded
 
 _SHORTEST = 4
@@ -86,12 +87,17 @@ def _report(loaded: Loaded) -> dict[str, Any]:
             "url": snapshot.shared.url and masked(snapshot.shared.url),
         },
         "cache": asdict(snapshot.cache),
+        "hooks": [] if snapshot.hooks is None else [_hook(item) for item in config.hooks],
         "providers": {name: _provider(item) for name, item in snapshot.providers.items()},
         "mcp": {name: _server(item) for name, item in snapshot.mcp.items()},
         "models": _models(snapshot),
         "keys": [_key(key) for key in snapshot.keys.values()],
         "warnings": [str(problem) for problem in (*loaded.warnings, *unpriced.remarks(loaded))],
     }
+
+
+def _hook(hook: Hook) -> dict[str, Any]:
+    return {**hook.model_dump(), "options": _named(hook.options)}
 
 
 def _server(provider: model.Provider) -> dict[str, Any]:

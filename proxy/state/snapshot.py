@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core import model
 from proxy.core.virtual_key import Pepper, digest
+from proxy.hooks import finding
+from proxy.hooks.chain import Hooks
 from proxy.state import usage
 from proxy.state.targets import Account, Builder, Public
 
@@ -108,8 +110,18 @@ def sections(config: Config) -> dict[str, Any]:
         "ledger": usage.ledger(config),
         "shared": usage.shared(config.shared),
         "cache": model.CacheRoom(config.cache.size, config.cache.entry, config.cache.header),
+        "hooks": _hooks(config),
         "store_url": config.store.url,
     }
+
+
+def _hooks(config: Config) -> Hooks | None:
+    if not config.hooks:
+        return None
+    # Late: what the data path imports must not bring pydantic with it.
+    from proxy.core.config.extensions import specs
+
+    return finding.hooks(specs(config.hooks))
 
 
 def _server(section: schema.Server) -> model.Server:

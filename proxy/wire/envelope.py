@@ -99,6 +99,10 @@ class Envelope:
             at = key.end() + len(value)
         return bool(fields) and _CLOSE.fullmatch(body, at) is None
 
+    def fields(self) -> dict[str, Raw]:
+        """A copy of all there is: each name with the JSON text of its value."""
+        return self._fields.copy()
+
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 

@@ -114,6 +114,7 @@ def cause_table() -> str:
 MEANINGS: Mapping[Cause, str] = {
     Cause.CONNECT: "no connection, or closed before an answer",
     Cause.UNTRANSLATABLE: "the request has no equivalent in the provider's format; nothing was sent",
+    Cause.VETOED: "a [hook](hooks.md) keeps this request from the deployment; nothing was sent",
     Cause.STALE: "a pooled connection was closed, twice in a row",
     Cause.TLS: "the certificate was not accepted",
     Cause.TIMEOUT_CONNECT: "no connection in time",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from pydantic import ValidationError
 
-from proxy.core.config import explain, foreign
+from proxy.core.config import explain, extensions, foreign
 from proxy.core.config.checks import Check
 from proxy.core.config.document import Document, Leaf, Scalar, compose, resolve
 from proxy.core.config.plain import table, texts
@@ -101,6 +101,10 @@ def _loaded(
     references.secret = Sources(table(blocks), env, folder).get
     reading = _Reading(document, references)
     config = reading.config()
+    if config.hooks:
+        hooks = extensions.problems(config.hooks, document, folder, references.hidden)
+        if found := list(hooks):
+            raise ConfigError(found)
     remarks = (*warnings, *Remarks(config, document, reading.unset).run())
     hidden = tuple(
         Secret(value) for value in sorted(reading.references.hidden, key=len, reverse=True)

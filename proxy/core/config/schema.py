@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from proxy.core import model, surfaces
 from proxy.core.config import sources
+from proxy.core.config.extensions import Hook
 from proxy.core.config.fields import (
     Abilities,
     After,
@@ -966,6 +967,9 @@ class Config(Section):
     ledger: Ledger = section(Ledger, "How what was used is written down.")
     shared: Shared = section(Shared, "Limits that several hosts hold together.")
     cache: Cache = section(Cache, "Room for answers that are kept and given again.")
+    hooks: list[Hook] = Field(
+        default_factory=list, description="Code of the installation's own, in order."
+    )
     providers: dict[str, Provider] = Field(default_factory=dict, description="Vendor accounts.")
     models: dict[str, Model] = Field(default_factory=dict, description="Names clients ask for.")
     mcp: dict[str, McpServer] = Field(

@@ -72,6 +72,8 @@ def identity(exchange: Exchange, scope: str) -> bytes:
         ),
         _ordered(exchange.body),
     ]
+    if exchange.hooks is not None:
+        parts.append(exchange.hooks.mark)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
@@ -80,6 +82,8 @@ def identity(exchange: Exchange, scope: str) -> bytes:
 
 def _whose(exchange: Exchange, scope: str) -> str:
     key = exchange.key
+    if exchange.hooks is not None and exchange.hooks.alone:
+        scope = "key"
     if scope == "all" or key is None:
         return "all" if scope == "all" else "nobody"
     if scope == "team" and key.team:
