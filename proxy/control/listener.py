@@ -58,8 +58,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 def admin_app(services: Services, pages: Mapping[str, Page], endpoints: Sequence[str]) -> AdminApp:
     """The whole admin application; `endpoints` are those of the API, for the documentation."""
     routes = [*all_routes(), *page_routes(pages)]
-    documentation = openapi.Documentation(routes, endpoints)
-    return AdminApp([*routes, *documentation.routes(), *Assets().routes()], services)
+    assets = Assets()
+    documentation = openapi.Documentation(routes, endpoints, assets)
+    return AdminApp([*routes, *documentation.routes(), *assets.routes()], services)
 
 
 def documentation(app: AdminApp, services: Services) -> AdminApp:

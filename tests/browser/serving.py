@@ -44,7 +44,8 @@ def served(folder: Path, text: str) -> Iterator[Served]:
                 break
         api = re.search(r"listening on http://(\S+)", said)
         admin = re.search(r"admin on http://(\S+)", said)
-        assert api and admin, said
+        assert api, said
+        assert admin, said
         token = re.search(r"admin token.*: (\S+)", said)
         yield Served(api[1], admin[1], token[1] if token else "")
     finally:

@@ -82,15 +82,15 @@ class Assets:
             ),
         ]
 
-    async def page(self, name: str, request: Request) -> Answer:
+    async def page(self, name: str) -> Answer:
         """An HTML file of the folder, in which `{assets}` is where the others are."""
         files = await self._read()
         content = files[name].plain.replace(b"{assets}", f"/assets/{self._digest}".encode())
         headers = {"content-security-policy": POLICY, "cache-control": "no-cache"}
         return Answer(content, headers=headers, kind=HTML)
 
-    async def _dashboard(self, request: Request, _services: Services) -> Answer:
-        return await self.page("index.html", request)
+    async def _dashboard(self, _request: Request, _services: Services) -> Answer:
+        return await self.page("index.html")
 
     async def _asset(self, request: Request, _services: Services) -> Answer:
         files = await self._read()

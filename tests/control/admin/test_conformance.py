@@ -101,6 +101,8 @@ def test_the_api_is_what_it_says(server: str, mode: GenerationMode) -> None:
             operation = found.ok()
             if "x-alias-of" in operation.definition.raw or "x-listener" in operation.definition.raw:
                 continue  # another path to what is asked under its own; or what is on the other port
+            if "text/event-stream" in str(operation.definition.raw["responses"].get("200")):
+                continue  # it ends when the client does
             try:
                 _examples(operation.as_strategy(generation_mode=mode))(ask)()
             except Unsatisfiable:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
-from typing import Any
+from typing import Any, cast
 
 import orjson
-import pytest
 
 from proxy.control.admin.access import Permission
-from proxy.control.admin.openapi import Documentation, describe, documents
+from proxy.control.admin.assets import POLICY, Assets
+from proxy.control.admin.openapi import Documentation, describe
 from proxy.control.admin.routes import all_routes
 from proxy.control.admin.services import Services
-from proxy.control.admin.web import Answer, Request, Route
+from proxy.control.admin.web import Request
 
 ROUTES = all_routes()
 CONTENT = describe(ROUTES, ["POST /v1/chat/completions"])
+ADMIN = {
+    path: {method: one for method, one in operations.items() if method != "servers"}
+    for path, operations in CONTENT["paths"].items()
+}
+ASKED = Request("GET", "/docs", {}, {}, b"", "127.0.0.1", "r1")
+SERVICES = cast("Services", None)  # nobody asks them
 
 
 def references(value: Any) -> set[str]:
@@ -43,7 +48,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_ids_are_unique_and_tags_are_given() -> None:
-    operations = [one for path in CONTENT["paths"].values() for one in path.values()]
+    operations = [one for path in ADMIN.values() for one in path.values()]
     ids = [one["operationId"] for one in operations]
 
     assert len(ids) == len(set(ids))
@@ -51,65 +56,35 @@ def test_ids_are_unique_and_tags_are_given() -> None:
 
 
 def test_parameters_of_a_path_are_those_in_it() -> None:
-    for path, operations in CONTENT["paths"].items():
+    for path, operations in ADMIN.items():
         for operation in operations.values():
             names = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
             assert names == set(re.findall(r"\{([a-z_]+)\}", path))
 
 
-class Reader(HTMLParser):
-    """What a page has, and whether it is well made."""
+def test_the_api_for_applications_is_described_for_its_own_listener() -> None:
+    path = CONTENT["paths"]["/v1/chat/completions"]
+    body = path["post"]["requestBody"]["content"]["application/json"]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.links: list[str] = []
-        self.ids: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
-        self.ids |= {value or "" for name, value in attrs if name == "id"}
-        assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+    assert path["servers"][0]["variables"]["port"]["default"] == "8000"
+    assert path["post"]["x-listener"] == "clients"
+    assert path["post"]["security"] == [{"key": []}]
+    assert body["schema"]["required"] == ["model", "messages"]
+    assert body["example"]["messages"]
 
 
-def test_the_page_fetches_nothing_and_runs_nothing() -> None:
-    made = documents(ROUTES, ["POST /v1/chat/completions"])
-    reader = Reader()
+async def test_the_page_is_one_of_the_assets() -> None:
+    answer = await Documentation(ROUTES[:3], [], Assets()).routes()[1].handler(ASKED, SERVICES)
 
-    reader.feed(made.page.decode())
-
-    assert reader.open == []
-    assert not reader.tags & {"script", "img", "link", "iframe", "form"}
-    assert all(link == "/openapi.json" or link[1:] in reader.ids for link in reader.links)
-    assert made.policy.startswith("default-src 'none'; style-src 'sha256-")
-    assert b"/admin/keys/{id}/rotate" in made.page
-    assert b"POST /v1/chat/completions" in made.page
-
-
-async def nothing(_request: Request, _services: Services) -> Answer:
-    return Answer()
-
-
-@pytest.mark.parametrize("evil", ["<script>alert(1)</script>", '"><img src=x>', "&lt;"])
-def test_words_of_a_route_are_only_text(evil: str) -> None:
-    route = Route("GET", "/a", Permission.READ, nothing, evil, tag=evil, answer={"title": evil})
-
-    page = documents([route], [evil]).page.decode()
-
-    assert evil not in page
+    assert answer.kind == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"] == POLICY
+    assert b"/reference.js" in answer.content
 
 
 async def test_it_is_made_once() -> None:
-    one = Documentation(ROUTES[:3], [])
+    one = Documentation(ROUTES[:3], [], Assets())
 
     first, second = await one.made(), await one.made()
 
     assert first is second
-    assert orjson.loads(first.openapi)["openapi"] == "3.1.0"
+    assert orjson.loads(first)["openapi"] == "3.1.0"
