@@ -69,6 +69,7 @@ class Listeners:
             say(f"admin on {url_of(self.admin)}")
             if token is not None:
                 say(f"admin token, for this run only: {token}")
+            say(f"dashboard at {url_of(self.admin)}/dashboard")
         if self.ops is not None:
             say(f"ops on {url_of(self.ops)}")
         sys.stderr.flush()

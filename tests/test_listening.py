@@ -28,6 +28,7 @@ def test_the_ports_of_the_configuration_are_opened(capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     assert f"listening on {address}\n" in said
     assert "admin on http://127.0.0.1:" in said
+    assert "/dashboard\n" in said
     assert "admin token, for this run only: a-token\n" in said
     assert "ops on http://127.0.0.1:" in said
     for one in (with_ops, without):

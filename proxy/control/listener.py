@@ -95,9 +95,11 @@ def _shown(page: Page) -> Callable[[Request, Services], Awaitable[Answer]]:
 
 
 def admin_server(app: AdminApp) -> web.Server:
-    """Serves the application on a port of its own."""
+    """Serves the application on a port of its own. A browser that asks for nothing in particular is led to the dashboard."""
 
     async def handle(request: BaseRequest) -> web.StreamResponse:
+        if request.raw_path == "/" and "text/html" in request.headers.get("accept", ""):
+            return web.Response(status=303, headers={"location": "/dashboard"})
         status, headers, content = await answer(app, request)
         if not isinstance(content, bytes):
             return await _streamed(request, _response(status, headers), content)

@@ -40,7 +40,7 @@ def served(folder: Path, text: str) -> Iterator[Served]:
         said = ""
         for line in process.stderr:
             said += line
-            if "admin token" in line or ("token:" in text and "admin on" in line):
+            if line.startswith("dashboard at"):
                 break
         api = re.search(r"listening on http://(\S+)", said)
         admin = re.search(r"admin on http://(\S+)", said)

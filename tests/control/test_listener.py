@@ -217,6 +217,16 @@ async def test_the_documentation_alone_is_for_the_port_of_the_api(admin: Admin) 
     assert OWNER.headers["authorization"] == BEARER
 
 
+async def test_a_browser_is_led_to_the_dashboard_and_a_program_is_not(admin: Admin) -> None:
+    browser, led, _ = await admin.get(
+        "/", headers={"Accept": "text/html,*/*"}, allow_redirects=False
+    )
+    program, _, _ = await admin.get("/", headers={"Accept": "*/*"}, allow_redirects=False)
+
+    assert (browser, led.headers["location"]) == (303, "/dashboard")
+    assert program == 401
+
+
 # --- one port for both ---
 
 
