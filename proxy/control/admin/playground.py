@@ -75,6 +75,8 @@ LONGEST: Final = 900.0
 """Seconds for a whole answer."""
 MOST: Final = 32 * 1024 * 1024
 """Bytes of it."""
+LAST_WORDS: Final = 0.2
+"""Seconds in which a page can read them."""
 LOOK: Final = 0.25
 """Seconds after which is looked whether somebody still waits."""
 
@@ -176,11 +178,18 @@ async def _pieces(
     size = 0
     async with held:
         yield b""
-        while piece := await _unless_gone(answer.content.readany(), is_gone):
-            size += len(piece)
-            if size > MOST:
-                raise ValueError(f"an answer for the playground is larger than {MOST} bytes")
-            yield piece
+        try:
+            while piece := await _unless_gone(answer.content.readany(), is_gone):
+                size += len(piece)
+                if size > MOST:
+                    raise ValueError(f"an answer for the playground is larger than {MOST} bytes")
+                yield piece
+        except aiohttp.ClientError:
+            # Why it ended may be what came last: aiohttp tells of the end before it gives that, and a browser throws
+            # away what its page has not read yet when a connection breaks.
+            yield answer.content._read_nowait(-1)
+            await asyncio.sleep(LAST_WORDS)
+            raise
 
 
 async def _unless_gone(work: Awaitable[T], is_gone: Callable[[], bool]) -> T:

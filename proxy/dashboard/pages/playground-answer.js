@@ -31,6 +31,9 @@ export function Answer({ run, view, onView }) {
       <${Tile} label="Tokens" value=${`${count(run.answer.input ?? log?.input)} → ${count(run.answer.output ?? log?.output)}`} note="in → out" />
       <${Tile} label="Cost" value=${money(log?.cost)} note=${log && log.cost === null ? "no price is known" : log ? `by ${log.provider}` : ""} />
     </div>
+    ${run.answer.failure
+      ? html`<div class="failure" role="alert"><div>The API says:</div><pre class="said">${visible(run.answer.failure)}</pre></div>`
+      : html`<${Failure} error=${run.error} />`}
     <div>
       <${Tabs} label="Parts of the answer" value=${view} options=${TABS} onInput=${onView} />
       ${view === "events" ? html`<${Events} run=${run} />` : view === "headers" ? html`<${Headers} run=${run} />` : view === "sent" ? html`<${Sent} run=${run} />` : html`<${Words} run=${run} />`}
@@ -41,8 +44,6 @@ function Words({ run }) {
   const { answer } = run;
   const nothing = !answer.text && !answer.thought && !answer.tools.length;
   return html`<div class="stack">
-    ${run.error && html`<${Failure} error=${run.error} />`}
-    ${answer.failure && html`<div class="failure" role="alert"><div>The API says:</div><pre class="said">${visible(answer.failure)}</pre></div>`}
     ${answer.thought && html`<details><summary>Thoughts</summary><pre class="said prose muted" dir="auto">${visible(answer.thought)}</pre></details>`}
     ${answer.text && html`<pre class="said prose" dir="auto" aria-label="Text of the answer" tabindex="0">${visible(answer.text)}</pre>`}
     ${answer.tools.map((one) => html`<div key=${one.key}><h3>Calls <code>${one.name}</code></h3><pre class="said">${visible(pretty(one.input))}</pre></div>`)}

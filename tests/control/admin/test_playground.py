@@ -252,6 +252,14 @@ async def test_an_api_on_a_socket_of_this_machine_is_reached(
             assert answer.status == 200
 
 
+async def test_what_a_stream_said_last_is_passed_on_before_it_is_cut(here: Place) -> None:
+    async with here.ask(CHAT, chat("sim-n40-d1-err_mid", stream=True)) as answer:
+        while not (await answer.content.readuntil(b"\n\n")).startswith(b'data: {"error":'):
+            pass
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.content.readuntil(b"\n\n")
+
+
 async def test_an_answer_without_end_is_cut(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(playground, "MOST", 2000)
     with pytest.raises(aiohttp.ClientPayloadError):
