@@ -41,14 +41,17 @@ class Amounts(Protocol):
     def seconds(self) -> float: ...
 
 
-def cost(price: Price | None, used: Amounts, characters: int = 0) -> int:
-    """Micro-dollars of one answer, rounded half up; UNKNOWN without a price. `characters`: that were read aloud."""
+def cost(price: Price | None, used: Amounts, characters: int = 0, requests: int = 1) -> int:
+    """Micro-dollars of one answer, rounded half up; UNKNOWN without a price.
+
+    `characters`: that were read aloud; `requests`: for how many it is counted.
+    """
     if price is None:
         return UNKNOWN
     if price.above:
         price = _at(price, used.input + used.cache_read + used.cache_write)
     plain, output = used.input, used.output
-    total = price.request
+    total = price.request * requests
     if used.cache_read:
         total += used.cache_read * (price.input if price.cached is None else price.cached)
     if used.cache_write:
@@ -76,7 +79,7 @@ def cost(price: Price | None, used: Amounts, characters: int = 0) -> int:
     total += plain * price.input + output * price.output
     below = int(total)
     if abs(total - below - 0.5) <= _doubt(total):
-        return _exactly(price, used, characters)
+        return _exactly(price, used, characters, requests)
     return below + (total - below > 0.5)
 
 
@@ -134,7 +137,7 @@ def _at(price: Price, prompt: int) -> Price:
     return found
 
 
-def _exactly(price: Price, used: Amounts, characters: int) -> int:
+def _exactly(price: Price, used: Amounts, characters: int, requests: int) -> int:
     """The same sum of what the prices say in decimals, as people write them."""
     audio_input = min(used.audio_input, used.input)
     audio_output = min(used.audio_output, used.output)
@@ -155,7 +158,7 @@ def _exactly(price: Price, used: Amounts, characters: int) -> int:
         (used.images, full.image),
         (used.seconds, full.second),
         (characters, full.character),
-        (1, full.request),
+        (requests, full.request),
     )
     total = sum((Decimal(repr(count)) * Decimal(repr(rate)) for count, rate in parts), Decimal())
     return int(total.to_integral_value(ROUND_HALF_UP))

@@ -48,6 +48,8 @@ class Usage(Struct, frozen=True):
     audio_output: int = 0
     cache_write_1h: int = 0
     """What a cache keeps for an hour, which costs more than five minutes."""
+    searches: int = 0
+    """What a ranking is sold by, where it is not tokens: one for each hundred documents or so."""
 
 
 # --- blocks -------------------------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from math import ceil
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from proxy.core.errors import UpstreamError
 from proxy.dialects import usage as reports
@@ -80,8 +82,13 @@ class _Event(Struct, gc=False):
     error: object = None
 
 
+class _Billed(Struct, gc=False):
+    search_units: float = 0
+
+
 class _Meta(Struct, gc=False):
     tokens: Raw = NULL
+    billed_units: Raw = NULL
 
 
 class _Body(Struct, gc=False):
@@ -97,16 +104,28 @@ class _Pictures(Struct, gc=False):
 
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_billed = msgspec.json.Decoder(_Billed).decode
 _decode_pictures = msgspec.json.Decoder(_Pictures).decode
 
 _TYPE = re.compile(rb'(?:\Aevent: ?|"type"\s*:\s*")([a-z_.]+)')
 _LAST = (".completed", ".done")
+_MOST_SEARCHES = 1000
+"""Of one request: 100,000 documents."""
 
 
 class PlainTap:
     """Watches any of the others, whose streams are typed events ended by one that is done or completed."""
 
-    __slots__ = ("_done", "_images", "_report", "_seconds", "bad", "error", "finish_reason")
+    __slots__ = (
+        "_done",
+        "_images",
+        "_report",
+        "_searches",
+        "_seconds",
+        "bad",
+        "error",
+        "finish_reason",
+    )
 
     sequence = 0
     closing = b""
@@ -118,11 +137,14 @@ class PlainTap:
         self._report: Raw | bytes = NULL
         self._images = 0
         self._seconds = 0.0
+        self._searches = 0
         self._done = False
 
     @property
     def usage(self) -> Usage | None:
         usage = reports.openai(self._report, self._images)
+        if self._searches:
+            return replace(usage or Usage(), searches=self._searches)
         return reports.heard(self._seconds) if usage is None else usage
 
     def complete(self) -> bool:
@@ -181,10 +203,22 @@ class PlainTap:
             self.error = in_band(raw)
             return ERROR
         self._done = True
-        # Cohere keeps its tokens elsewhere.
-        self._report = found.usage if found.meta is None else found.meta.tokens
+        self._report = found.usage
+        if found.meta is not None:
+            self._billed(found.meta)
         self._seconds = found.duration or 0.0  # of a recording, said beside its text
         return CONTENT | FINISH
+
+    def _billed(self, meta: _Meta) -> None:
+        """Cohere keeps what it counts elsewhere: tokens, or what it charges for."""
+        if self._report == NULL:
+            self._report = meta.tokens if meta.tokens != NULL else meta.billed_units
+        try:
+            units = _decode_billed(meta.billed_units).search_units
+        except ValueError:
+            return
+        if 0 < units <= _MOST_SEARCHES:
+            self._searches = ceil(units)
 
     def _odd_body(self, raw: bytes) -> int:
         found = object_at(raw)

@@ -107,7 +107,7 @@ def bill(exchange: Exchange, attempt: Attempt, outcome: str, snapshot: Snapshot)
         if odd not in BELIEVED:
             usage = None
     if usage is not None and whole and odd is not Doubt.MISSING:
-        cost = UNKNOWN if price is None else prices.cost(price, usage)
+        cost = UNKNOWN if price is None else prices.cost(price, usage, 0, usage.searches or 1)
         spent = cost if own is not None else UNKNOWN
         return Bill(_tokens(usage), REPORTED, cost, UNKNOWN, spent, odd)
     if gate is None:

@@ -52,6 +52,8 @@ class Endpoint(Struct, frozen=True, eq=False):
     """Answers are not looked into, and may be empty."""
     upgrades: bool = False
     """It is a WebSocket."""
+    billed: bool = False
+    """Its clients look for what was billed, in the words of Cohere."""
 
     family: str = ""
     """`openai`, `anthropic` or `gemini`, from `dialect`: the shape of errors."""
@@ -84,7 +86,11 @@ _STATIC: tuple[tuple[Endpoint, tuple[str, ...]], ...] = (
     ),
     (
         Endpoint("/v1/rerank", "POST", "openai.rerank", "rerank"),
-        ("/v1/rerank", "/rerank", "/openai/v1/rerank"),
+        ("/v1/rerank", "/rerank", "/openai/v1/rerank", "/jina/v1/rerank"),
+    ),
+    (
+        Endpoint("/v1/rerank", "POST", "openai.rerank", "rerank", billed=True),
+        ("/v2/rerank", "/cohere/v2/rerank"),
     ),
     (
         Endpoint(

@@ -12,6 +12,7 @@ from proxy.core.redact import redact_bytes
 from proxy.dialects import DIALECTS
 from proxy.dialects.refusal import NOTHING_SAID, render_refusal, said
 from proxy.dialects.render import render_error
+from proxy.dialects.rerank import shaped
 from proxy.gateway.answer import Kind
 from proxy.gateway.event_relay import EventRelay
 from proxy.gateway.relay import BytesRelay, Relay
@@ -65,6 +66,8 @@ async def respond(
         headers = to_client(gate.headers) + extra
         if gate.kind is Kind.WHOLE or _is_nothing(gate):
             held = gate.held if exchange.alias is None else named(gate.held, exchange.alias)
+            if exchange.endpoint.operation == "rerank":
+                held = shaped(held, billed=exchange.endpoint.billed)
             exchange.respond(gate.status, headers, held)
             return None
         make: type[Relay] = EventRelay if gate.kind is Kind.EVENTS else BytesRelay
