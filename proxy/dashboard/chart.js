@@ -11,6 +11,23 @@ function styled() {
   document.head.append(sheet);
 }
 
+const TIMES = { second: "2-digit", minute: "2-digit", hour: "2-digit" };
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: TIMES.hour, minute: TIMES.minute });
+const SECOND = new Intl.DateTimeFormat(undefined, TIMES);
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const MOMENT = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", ...TIMES });
+// Words for the marks below a chart, which are so many seconds apart: a day says which it is where it begins.
+function marks(_, all, __, ___, apart) {
+  return all.map((at) => {
+    const time = new Date(at * 1000);
+    const begins = !time.getHours() && !time.getMinutes();
+    return (apart >= 86_400 || begins ? DAY : apart < 60 ? SECOND : CLOCK).format(time);
+  });
+}
+
+// A line of few points has to be seen where it has no neighbours.
+const few = (self, series) => self.data[series].reduce((sum, value) => sum + (value !== null && value !== undefined), 0) < 30;
+
 // series: [{label, values, format?, fill?, width?}], x: Unix seconds; `format` makes words of a value. onZoom(from, to) in Unix seconds.
 export function Lines({ label, x, series, format = String, height = 200, onZoom, sync }) {
   const box = useRef(null);
@@ -31,10 +48,10 @@ export function Lines({ label, x, series, format = String, height = 200, onZoom,
         width: element.clientWidth, height,
         cursor: { sync: sync ? { key: sync } : undefined, drag: { x: Boolean(onZoom), y: false, setScale: false } },
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.1] } },
-        axes: [axis, { ...axis, size: 64, values: (_, all) => all.map(format) }],
-        series: [{ value: (_, at) => (at ? new Date(at * 1000).toLocaleString() : "–") }, ...series.map((one, n) => {
+        axes: [{ ...axis, values: marks, size: 34 }, { ...axis, size: 64, values: (_, all) => all.map(format) }],
+        series: [{ label: "", value: (_, at) => (at ? MOMENT.format(at * 1000) : "") }, ...series.map((one, n) => {
           const stroke = resolved(`--series-${(n % 6) + 1}`);
-          return { label: one.label, stroke, width: one.width ?? 1.75, spanGaps: false, points: { show: false }, fill: one.fill ? stroke.replace("rgb(", "rgba(").replace(")", ", .12)") : undefined, value: (_, value) => (value === null || value === undefined ? "–" : (one.format ?? format)(value)) };
+          return { label: one.label, stroke, width: one.width ?? 1.75, spanGaps: false, points: { show: few, size: 4, fill: stroke }, fill: one.fill ? stroke.replace("rgb(", "rgba(").replace(")", ", .12)") : undefined, value: (_, value) => (value === null || value === undefined ? "–" : (one.format ?? format)(value)) };
         })],
         hooks: { setSelect: [(self) => { if (onZoom && self.select.width > 4) onZoom(self.posToVal(self.select.left, "x"), self.posToVal(self.select.left + self.select.width, "x")); self.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false); }] },
       }, [x, ...series.map((one) => one.values)], element);

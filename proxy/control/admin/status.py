@@ -53,7 +53,12 @@ async def status(request: Request, services: Services) -> Answer:
                 "virtual_keys": len({key.id or key.name for key in snapshot.keys.values()}),
             },
             "listeners": [
-                {"for": "clients", "host": server.host, "port": server.port},
+                {
+                    "for": "clients",
+                    "host": server.host,
+                    "port": server.port,
+                    "url": services.api or None,
+                },
                 {"for": "operators", "host": admin.host, "port": admin.port},
             ],
         }

@@ -33,13 +33,14 @@ const rate = (value) => (value === undefined ? count(value) : `${count(value)}/s
 export function Tiles({ now, today }) {
   const { requests = {}, tokens = {}, ttft, overhead, error_rate: errors } = now ?? {};
   const onward = now && now.failovers + now.fallbacks;
-  return html`<div class="tiles" aria-label="Now" role="group">
-    <${Tile} label="Requests" value=${rate(requests.total)} note=${now ? `${count(now.inflight)} in flight` : "waiting for the first second"} />
+  return html`<div class="tiles four" aria-label="Now" role="group">
+    <${Tile} label="Requests" value=${rate(requests.total)} note=${now ? `${count(requests.succeeded)}/s succeeded` : "waiting for the first second"} />
     <${Tile} label="Tokens" value=${rate(now && tokens.input + tokens.output)} note=${now ? `${count(tokens.input)} in, ${count(tokens.output)} out` : ""} />
     <${Tile} label="Failed" value=${errors === null ? percent(0) : percent(errors)} tone=${errors >= 0.05 ? "bad" : errors > 0 ? "warn" : ""} note=${now ? `${count(requests.refused)}/s refused` : ""} />
     <${Tile} label="Failovers" value=${rate(onward)} tone=${onward > 0 ? "warn" : ""} note=${now ? `${count(now.retries)}/s retried` : ""} />
     <${Tile} label="Time to first token" value=${duration(ttft?.p50)} note=${ttft ? `p99 ${duration(ttft.p99)}` : "no stream in the last 10 s"} />
     <${Tile} label="Overhead" value=${duration(overhead?.p50)} note=${overhead ? `p99 ${duration(overhead.p99)}` : "no request in the last 10 s"} />
+    <${Tile} label="In flight" value=${count(now?.inflight)} note="requests being answered" />
     <${Tile} label="Spend" value=${now ? `${money(now.cost)}/min` : money(undefined)} note=${today === undefined ? "" : `${money(today)} today`} />
   </div>`;
 }
@@ -59,7 +60,7 @@ export function LiveCharts({ samples }) {
     const times = Array.from({ length: SPAN + 1 }, (_, n) => end - SPAN + n);
     return [times, times.map((at) => by.get(at))];
   }, [samples]);
-  return html`<div class="grid">${CHARTS.map(([title, format, lines]) => html`<${Card} title=${title} key=${title}>
+  return html`<div class="grid two">${CHARTS.map(([title, format, lines]) => html`<${Card} title=${title} key=${title}>
     <${Lines} label=${`${title}, the last five minutes`} x=${x} sync="live" height=${170} format=${format}
       series=${lines.map(([label, of], n) => ({ label, values: rows.map((one) => (one ? of(one) ?? null : null)), fill: n === 0 }))} />
   <//>`)}</div>`;
