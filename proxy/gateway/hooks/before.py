@@ -51,11 +51,12 @@ def _is_name(model: object) -> bool:
 
 
 def _public(exchange: Exchange, meter: Meter) -> str:
-    """The name of the model in the configuration, whatever it is called in the request."""
+    """What the model is called: an alias is as good as its name, and what a wildcard matches has a name of its own."""
     try:
-        return routing.resolve(meter.snapshot, exchange.model)[0].name
+        model, matched = routing.resolve(meter.snapshot, exchange.model)
     except ProxyError:
         return exchange.model
+    return exchange.model if matched else model.name
 
 
 def _adopt(exchange: Exchange, request: Request, hooked: Hooked) -> str:
