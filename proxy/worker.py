@@ -19,6 +19,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from proxy import __version__
 from proxy.control import exposition, gauges, health, memory, vigil
+from proxy.control.annex import Annex
 from proxy.control.leading import Leading
 from proxy.control.probing import Prober
 from proxy.core import berths, log, redact, tasks
@@ -39,6 +40,7 @@ from proxy.upstream import warming
 from proxy.upstream.pool import UpstreamPool
 
 if TYPE_CHECKING:
+    from proxy.control.admin.app import AdminApp
     from proxy.control.admin.services import Services
     from proxy.control.instance import Seat
     from proxy.control.sync import ConfigFile, Sync
@@ -91,7 +93,7 @@ class Worker:
         self._publishing: asyncio.Task[None] | None = None
         self._memory: asyncio.Task[None] | None = None
         self._door: Door | None = None
-        self._servers: list[asyncio.Server] = []
+        self._annex: Annex | None = None
         self._fewest: Callable[[int], int] | None = None
         """Of the clients that workers have, where there are several."""
         self._telemetry: Telemetry | None = None
@@ -246,23 +248,29 @@ class Worker:
         port = settings.server.port
         if admin is None and (settings.admin.port != port or port == 0):
             return
-        from proxy.control import listener  # brings pydantic, and all that only it needs
-
         services = self._services()
-        services.api = api
-        app = listener.admin_app(services, self._admin_pages(), endpoints.paths())
+        services.api, services.pool = api, self.pool
+
+        def make() -> tuple[AdminApp, AdminApp]:
+            from proxy.control import listener  # brings schemas, and all that only it needs
+
+            app = listener.admin_app(services, self._admin_pages(), endpoints.paths())
+            return app, listener.documentation(app, services)
+
         if admin is None:
-            self.gateway.aside = listener.aside(app, below="/admin/")
+            from proxy.control.listener import aside
+
+            self.gateway.aside = aside(make()[0], below="/admin/")
             return
-        self.gateway.beyond = listener.aside(listener.documentation(app, services))
-        server = listener.admin_server(app)
-        self._servers.append(await asyncio.get_running_loop().create_server(server, sock=admin))
+        self._annex = annex = Annex(make)
+        self.gateway.beyond = annex.beyond
+        annex.listen(admin)
 
     def _services(self) -> Services:
         from proxy.control.admin.services import Services
 
         if self.sync is not None:
-            return Services(self.state, self.sync)
+            return Services(self.state, self.sync, ops=self._ops)
         from proxy.control.sync import ConfigFile
         from proxy.core.config.schema import Config
 
@@ -295,8 +303,8 @@ class Worker:
     def _shut(self) -> None:
         if self._door is not None:
             self._door.close()
-        for server in self._servers:
-            server.close()
+        if self._annex is not None:
+            self._annex.close()
         if self.sync is not None:
             self.sync.resign()
 
@@ -386,7 +394,11 @@ class Worker:
         return status, kind, orjson.dumps(content)
 
     def _index(self) -> tuple[int, str, bytes]:
-        content = {"name": self.state.snapshot.server.name, "version": __version__, "endpoints": endpoints.paths()}
+        content = {
+            "name": self.state.snapshot.server.name,
+            "version": __version__,
+            "endpoints": endpoints.paths(),
+        }
         return 200, JSON, orjson.dumps(content)
 
     def _health(self) -> tuple[int, str, bytes]:
