@@ -193,7 +193,11 @@ def test_a_request_is_not_changed_by_writing_it(fixture: Fixture) -> None:
     for_every_provider(judge)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+# For each of eleven providers: 550 requests.
+@settings(
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @TO_PROVIDER
 @given(request=requests())
 def test_a_made_up_request_is_legal_and_says_the_same(

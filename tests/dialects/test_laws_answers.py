@@ -186,6 +186,7 @@ def without_usage(problems: list[str], events: list[ir.Event]) -> list[str]:
     return [problem for problem in problems if told or "no usageMetadata" not in problem]
 
 
+@settings(max_examples=50)
 @BY_CLIENT
 @given(events=streams())
 def test_a_made_up_stream_is_legal_for_every_client(events: list[ir.Event], client: str) -> None:

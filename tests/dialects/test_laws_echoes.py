@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.dialects import DIALECTS, ir
@@ -111,6 +111,7 @@ def test_what_a_made_up_provider_wants_back_comes_back(
     comes_back(client, response.origin, echoes.again(client, body), response.choices[0].blocks)
 
 
+@settings(max_examples=50)
 @BY_ECHO
 @given(events=streams(overlapping=(ir.ToolCall,)))
 def test_what_is_streamed_comes_back(events: list[ir.Event], client: str) -> None:

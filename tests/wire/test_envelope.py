@@ -20,8 +20,10 @@ JSON = st.recursive(
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=20,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=8,
 )
 
 
@@ -178,7 +180,7 @@ def test_only_depth_decides(value: Any, wraps: int, siblings: int) -> None:
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.text(max_size=8), JSON, max_size=8), st.sampled_from([None, 1]))
+@given(st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.sampled_from([None, 1]))
 def test_what_goes_in_comes_out(fields: dict[str, Any], indent: int | None) -> None:
     body = json.dumps(fields, indent=indent, ensure_ascii=False).encode()
 
