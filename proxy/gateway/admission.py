@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from proxy.gateway import estimating, limited, ratelimit_headers
 from proxy.gateway.exchange import NOTHING
 from proxy.gateway.refusals import refusal, unrecorded
-from proxy.limits.accounts import Refused, Short, Used
+from proxy.limits.accounts import Ask, Refused, Short, Used
 from proxy.limits.subjects import of_credential, of_deployment, of_model
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.limited import Limited
     from proxy.gateway.plan import Candidate, Plan, Step
-    from proxy.limits.accounts import Accounts, Ask, Charge, Hold
+    from proxy.limits.accounts import Accounts, Charge, Hold
     from proxy.limits.subjects import Subject
     from proxy.state.state import State
 
@@ -52,21 +52,31 @@ def admit(exchange: Exchange, plan: Plan, state: State) -> Awaitable[None] | Non
     assert accounts is not None
     asked = NOTHING
     if found.money or found.tokens:
-        usual, spends = found.answers.glance(), found.costs.glance()
-        asked = exchange.reserve = estimating.ask(
-            exchange,
-            found.tariff,
-            money=found.money,
-            strict=found.strict,
-            usual=0 if usual is None else usual + usual // 2,
-            spends=0 if spends is None else spends + spends // 2,
-        )
+        asked = exchange.reserve = _expected(exchange, found)
     try:
         hold = accounts.admit(subjects, asked)
     except (Refused, Short) as refused:
         return _admit_later(exchange, found, refused, state)
     _admitted(exchange, found, hold)
     return None
+
+
+def _expected(exchange: Exchange, found: Limited) -> Ask:
+    spends = found.costs.glance()
+    spends = 0 if spends is None else spends + spends // 2
+    if spends and found.lean:
+        asked = estimating.as_usual(exchange, found.tariff, spends)
+        if asked is not None:
+            return asked
+    usual = found.answers.glance()
+    return estimating.ask(
+        exchange,
+        found.tariff,
+        money=found.money,
+        strict=found.strict,
+        usual=0 if usual is None else usual + usual // 2,
+        spends=spends,
+    )
 
 
 async def _admit_later(
@@ -218,7 +228,7 @@ def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state:
             strict = strict or budget.strict
         elif one.tpm or one.quota is not None:
             tokens = True
-    if not money and (not tokens or exchange.reserve is not NOTHING):
+    if not money and (not tokens or exchange.reserve.tokens):
         return exchange.reserve
     found = estimating.tariff(plan.route, plan.matched, state.snapshot)
     key_id, model = exchange.key.id if exchange.key is not None else "", plan.model.name
@@ -232,8 +242,11 @@ def _reserve(exchange: Exchange, plan: Plan, subjects: Sequence[Subject], state:
         usual=0 if usual is None else usual + usual // 2,
         spends=0 if spends is None else spends + spends // 2,
     )
-    if exchange.reserve is NOTHING or money:
+    before = exchange.reserve
+    if before is NOTHING or money:
         exchange.reserve = asked
+    elif not before.tokens:  # nobody counted them before
+        exchange.reserve = Ask(asked.tokens, before.likely, before.worst)
     return asked
 
 

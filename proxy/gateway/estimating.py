@@ -147,6 +147,22 @@ def ask(
     return Ask(prompt + output, likely, worst)
 
 
+def as_usual(exchange: Exchange, found: Tariff, spends: int) -> Ask | None:
+    """What `ask` says, where only money is counted and that need not be looked for: the limit of the answer alone would cost
+    more than requests like it do. Without tokens. None: it has to be looked at.
+
+    `found` has both prices, and `own` no steps.
+    """
+    envelope, endpoint = exchange.envelope, exchange.endpoint
+    if envelope is None or endpoint.operation not in sizing.WRITES or endpoint.family == "gemini":
+        return None
+    own, limits = found.own, envelope.integers(sizing.LIMITS)
+    limit = limits[0] if limits else found.usual
+    if own is None or len(limits) > 1 or not 0 < limit <= sizing.MOST:
+        return None
+    return Ask(0, spends) if own.request + limit * own.output >= spends else None
+
+
 def _most(exchange: Exchange, size: Size, found: Tariff) -> int:
     """Tokens the answer cannot exceed."""
     operation = exchange.endpoint.operation

@@ -40,6 +40,8 @@ class Limited(Struct, frozen=True, eq=False, gc=False):
     """Which must not be exceeded."""
     recorded: bool
     """Requests are not begun that could not be recorded."""
+    lean: bool
+    """Only money is counted, by estimates, at prices that are known and have no steps (`estimating.as_usual`)."""
     tariff: Tariff
     answers: Sketch
     """What tokens of answers came to lately."""
@@ -54,16 +56,22 @@ def of(key: VirtualKey | None, plan: Plan, state: State) -> Limited:
         known.clear()
     snapshot, key_id = state.snapshot, "" if key is None else key.id
     subjects = tuple(subjects_of(key, plan.model, state))
+    tokens = any(one.tpm or one.quota is not None for one in subjects)
+    money = any(one.budget is not None for one in subjects)
+    tariff = estimating.tariff(plan.route, plan.matched, snapshot)
+    own, every = tariff.own, tariff.every
+    priced = own is not None and every is not None and not own.above
     strict = any(one.budget is not None and one.budget.strict for one in subjects)
     on_full = snapshot.ledger.on_full
     found = known[key, plan.matched] = Limited(
         snapshot,
         subjects,
-        any(one.tpm or one.quota is not None for one in subjects),
-        any(one.budget is not None for one in subjects),
+        tokens,
+        money,
         strict,
         on_full == "refuse" or (on_full == "auto" and strict),
-        estimating.tariff(plan.route, plan.matched, snapshot),
+        money and priced and not (strict or tokens),
+        tariff,
         state.answers.of(key_id, plan.model.name),
         state.costs.of(key_id, plan.model.name),
     )

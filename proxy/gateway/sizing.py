@@ -30,7 +30,7 @@ GEMINI = ("generationConfig", "generation_config")
 _GEMINI_LIMITS = ("maxOutputTokens", "max_output_tokens")
 _CHOICES = ("n", "best_of")
 _GEMINI_CHOICES = ("candidateCount", "candidate_count")
-_MOST = 10_000_000
+MOST = 10_000_000
 """Nobody's answer is longer; what says more says nothing."""
 
 _ASCII, _OTHER = 3.5, 2.0
@@ -164,8 +164,8 @@ def _inline(body: bytes) -> list[tuple[int, int]]:
 def _largest(envelope: Envelope, names: tuple[str, ...]) -> int | None:
     values = envelope.integers(names)
     if len(values) > 1:
-        values = [max((value for value in values if value <= _MOST), default=0)]
-    return values[0] if values and 0 < values[0] <= _MOST else None
+        values = [max((value for value in values if value <= MOST), default=0)]
+    return values[0] if values and 0 < values[0] <= MOST else None
 
 
 def _settings(envelope: Envelope) -> Mapping[str, msgspec.Raw]:
@@ -187,7 +187,7 @@ def _greatest(settings: Mapping[str, msgspec.Raw], names: tuple[str, ...]) -> in
                 value = _decode_integer(settings[name])
             except ValueError:
                 continue
-            if 0 < value <= _MOST and value > (largest or 0):
+            if 0 < value <= MOST and value > (largest or 0):
                 largest = value
     return largest
 
@@ -221,7 +221,7 @@ def _reliable(raw: bytes | msgspec.Raw | None) -> int | None:
         value = _decode_integer(raw)
     except ValueError:
         return None
-    return value if 0 < value <= _MOST else None
+    return value if 0 < value <= MOST else None
 
 
 def limits_in(params: Mapping[str, object]) -> tuple[tuple[str, int], ...]:

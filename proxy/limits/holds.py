@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from proxy.limits.table import COLUMNS, COUNTS, NANO
+from proxy.limits.table import COLUMNS, COUNTS, NANO, WINDOW
 from proxy.limits.terms import Charge, Standing
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from proxy.limits.table import Table
 
 MINUTE = 60 * NANO
+Look = Callable[[Any, int], tuple[Any, ...]]
 _MANY = 1 << 62
 
 
@@ -23,6 +27,7 @@ class Place:
     """Where a subject is in the table, and its limits in the units of the table."""
 
     __slots__ = (
+        "_row",
         "at",
         "byte",
         "cap",
@@ -35,6 +40,7 @@ class Place:
         "gap",
         "inflight",
         "lock",
+        "look",
         "plain",
         "quota_entry",
         "quota_window",
@@ -77,13 +83,29 @@ class Place:
         self.window: Window | None = None
         self.quota_window: Window | None = None
         """As found last; they may have ended."""
-        self.entry = self.quota_entry = at + COUNTS
-        """Where they were found."""
+        self.quota_entry = at + COUNTS
+        self._row = 2 * table.columns
+        self.found(at + COUNTS)
         self.span = b""
         self.since = self.until = 0.0
         """Of that of the budget: as it is in the table, and as the clock has it; when it was found last."""
         self.charges: tuple[Charge, ...] = ()
         """Of these windows; one, if they are the same."""
+
+    def found(self, entry: int) -> None:
+        """The window of its budget is here."""
+        self.entry = entry
+        behind = self.columns - entry - WINDOW
+        self.look = _look(entry - self.at - COUNTS, behind, self._row)
+        """What `plain.take` has to know of the slot, in one go, from `byte` on: the last word of what is to be undone with the
+        digest; the arrival of requests; of the window start and end, micro-dollars settled, from before, and elsewhere;
+        in flight, and micro-dollars reserved, of all columns."""
+
+
+@cache
+def _look(before: int, behind: int, row: int) -> Look:
+    """`before` the window are so many words, and `behind` it, of others."""
+    return struct.Struct(f"24sq8x{before * 8}x16s16xq16xq16xq{behind * 8}x{row}q").unpack_from
 
 
 class Part(Struct, frozen=True, eq=False, gc=False):

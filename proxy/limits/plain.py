@@ -7,7 +7,6 @@ that share) is left to `taking.py`, which finds everything as it was: what is do
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from proxy.limits import windows
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
     from proxy.limits.subjects import Subject
     from proxy.limits.taking import Taking
     from proxy.limits.terms import Ask, Used
-
-_slot = struct.Struct("24sq").unpack_from
-"""The last word of what is to be undone with the digest, and the arrival of requests."""
-_window = struct.Struct("16s16xq16xq16xq").unpack_from
-"""Start and end; micro-dollars settled, from before, and elsewhere."""
 
 
 def take(
@@ -35,25 +29,24 @@ def take(
     table, columns, here = taking.table, taking.columns, place.inflight
     if not table.kept:
         table.enter(place.lock)
-    words, memory = table.words, table.memory
+    words = table.words
     try:
-        whole, arrival = _slot(memory, place.byte)
-        row = taking.rows(memory, place.columns * 8)
-        number = here - place.columns
-        mine, own = row[number], row[number + columns]
+        whole, arrival, span, settled, before, elsewhere, *row = place.look(
+            table.memory, place.byte
+        )
         if columns == 2:
-            held, reserved = row[0] + row[1], row[2] + row[3]
+            one, other, reserved, own = row
+            held, reserved = one + other, reserved + own
         else:
             held, reserved = sum(row[:columns]), sum(row[columns:])
         if whole != place.whole or held >= place.concurrency:
             return None
-        micro, cap, gap = 0, place.cap, place.gap
-        if cap:
-            span, settled, before, elsewhere = _window(memory, place.entry * 8)
-            free = cap - settled - before - elsewhere - reserved
-            if span != place.span or not place.since <= wall < place.until or free <= 0:
+        micro, gap = 0, place.gap
+        if place.cap:
+            free = place.cap - settled - before - elsewhere - reserved
+            if span != place.span or free <= 0 or not place.since <= wall < place.until:
                 return None
-            micro = max(min(ask.likely, free), 0)
+            micro = ask.likely if ask.likely < free else free
         if not gap:
             arrival = 0
         else:
@@ -63,9 +56,11 @@ def take(
                 return None
             arrival += gap
             words[place.at + REQUESTS] = arrival
-        words[here] = mine + 1
-        if micro:
-            words[here + columns] = own + micro
+        words[here] += 1
+        if micro > 0:
+            words[here + columns] += micro
+        else:
+            micro = 0
     finally:
         if not table.kept or words[CALLED]:
             table.leave(place.lock)

@@ -42,8 +42,6 @@ class Taking:
         self.column = column, COLUMNS + BOOKED * table.columns + column
         """Its number, and where it has what is booked, in a slot."""
         self._row = struct.Struct(f"{table.columns}q").unpack_from
-        self.rows = struct.Struct(f"{2 * table.columns}q").unpack_from
-        """In flight, and micro-dollars reserved, of all columns."""
         self.places: dict[bytes, Place] = {}
         self.plain = True
         """Limits are this host's alone (`plain.py`)."""
@@ -377,7 +375,7 @@ class Taking:
         for start, ends in both:
             keep = windows.make(words, place.at, start, ends, keep, wall)
         if window is not None:
-            place.entry = windows.find(words, place.at, window.start, window.ends)
+            place.found(windows.find(words, place.at, window.start, window.ends))
             place.span = _SPAN.pack(window.start, window.ends)
             place.since, place.until = window.start, window.ends or inf
         if quota_window is not None:

@@ -301,6 +301,25 @@ async def test_a_budget_needs_to_know(
 # --- what is in the way of a deployment ---
 
 
+async def test_a_deployment_counts_tokens_that_its_clients_budget_did_not_ask_for() -> None:
+    async with scripted(Provider(STREAM + chunk(CHUNK))) as url:
+        settings = of_price(snapshot(provider(url), limits=Limits(tpm=1000)))
+        async with limited(keyed(settings, budget=Budget(1.0, "day"))) as served:
+            for _ in range(30):
+                served.state.costs.add("k1", "m", 100)
+            client = await served.client()
+            client.send(ask(max_tokens=900, stream=True))
+            await client.head()
+            refused = await served.ask(ask(max_tokens=500))
+
+            accounts = served.state.accounts
+            assert accounts is not None
+            reserved = accounts.view(key_of(served)).reserved
+
+    assert refused.status == 429
+    assert 100 < reserved <= 200  # what such requests cost, and half of it
+
+
 def two(url: str, other: str, first: dict[str, Any], **credential: Any) -> Snapshot:
     """Model `m` at two providers, the first one limited."""
     places = provider(url), provider(other, "q")

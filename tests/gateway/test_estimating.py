@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.core.errors import ProxyError
@@ -131,6 +134,42 @@ async def test_what_requests_like_it_used_is_enough() -> None:
     assert usual.tokens < 400
     assert usual.likely == 900
     assert usual.worst == 0
+
+
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_tokens": st.one_of(st.integers(-1, 3000), st.sampled_from([10**8, 1.5, None, "7"])),
+        "max_completion_tokens": st.integers(-1, 3000),
+        "n": st.integers(1, 3),
+        "messages": st.just([{"role": "user", "content": "é" * 3000}]),
+    },
+)
+
+
+@given(FIELDS, st.integers(1, 20_000), st.sampled_from([CHEAP, DEAR, Price(request=300.0)]))
+def test_what_is_as_usual_is_what_is_found_otherwise(
+    fields: dict[str, Any], spends: int, price: Price
+) -> None:
+    async def check() -> None:
+        found = of(priced((HERE, price)))
+        one = exchange(raw("POST", CHAT, orjson.dumps({"model": "m", **fields})))
+        usual = estimating.as_usual(one, found, spends)
+        if usual is not None:
+            asked = estimating.ask(one, found, money=True, strict=False, spends=spends)
+            assert usual.likely == asked.likely == spends
+
+    asyncio.run(check())
+
+
+async def test_most_requests_are_as_usual() -> None:
+    found = of(priced((HERE, CHEAP)))
+    one = exchange(raw("POST", CHAT, orjson.dumps({"model": "m", "max_tokens": 256})))
+    free = exchange(raw("POST", CHAT, orjson.dumps({"model": "m"})))
+
+    assert estimating.as_usual(one, found, 1024) == Ask(0, 1024)
+    assert estimating.as_usual(one, found, 1025) is None
+    assert estimating.as_usual(free, found, 4 * 4096) == Ask(0, 4 * 4096)
 
 
 async def test_without_money_no_price_is_needed() -> None:
