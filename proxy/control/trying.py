@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.control import asking
 from proxy.core.clock import now
@@ -29,7 +30,7 @@ from proxy.wire.envelope import Envelope
 from proxy.wire.fitting import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from proxy.core.model import Credential, Deployment
     from proxy.dialects.base import Codec, Decoder, Dialect
@@ -40,6 +41,11 @@ SECONDS: Final = 30.0
 """For a whole answer, connecting included."""
 TOKENS: Final = 128
 """Of the answer, at most: enough for one that thinks first to say something."""
+_WORDLESS: Final[Mapping[str, tuple[str, ...]]] = {
+    "embedding": ("openai.embeddings",),
+    "completion": ("openai.completions",),
+}
+"""Kinds of models that answer otherwise than in a conversation, and in what they are asked."""
 _TEXT: Final = 400
 """Characters of it that are kept."""
 _BODY: Final = 256 * 1024
@@ -89,10 +95,13 @@ async def answer(
     model: str,
     credential: Credential | None,
     prompt: str,
+    kind: str = "",
 ) -> Trial:
-    """Ask `deployment` for its `model`. Whatever goes wrong is in the trial's `error`."""
+    """Ask `deployment` for its `model`, which is of this kind (`Model.type`). What goes wrong is in the trial's `error`."""
     trial, begun = Trial(), perf_counter()
     how = spoken(deployment)
+    if kind in _WORDLESS:
+        how, deployment = None, replace(deployment, prefer=_WORDLESS[kind])
     try:
         async with asyncio.timeout(SECONDS):
             if how is None:

@@ -18,11 +18,11 @@ from proxy.core.errors import ProxyError
 from proxy.core.model import Auth, Credential, Provider
 from proxy.core.url import join, variant
 from proxy.gateway import forms, sockets
-from proxy.gateway.fitting import fit
 from proxy.upstream import presented
 from proxy.upstream.sigv4 import Scope, sign
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
+from proxy.wire.fitting import fit
 from proxy.wire.headers import Headers, to_upstream
 
 if TYPE_CHECKING:

@@ -49,6 +49,19 @@ def test_five_failures_in_a_row_open_a_circuit(rng: Random) -> None:
     assert one.health == 0.0
 
 
+def test_since_when_it_is_out_is_known_until_it_is_out_again(rng: Random) -> None:
+    one = circuit(recover_after=1)
+    break_it(one, 10.0, rng)
+    assert one.take_probe(20.0)
+    one.bad(21.0, 1.0, PROBE, rng)
+    assert (one.phase, one.since) == (OPEN, 10.0)
+
+    assert one.take_probe(60.0)
+    one.good(60.0, PROBE)
+    break_it(one, 70.0, rng)
+    assert (one.phase, one.since) == (OPEN, 70.0)
+
+
 def test_a_success_between_failures_keeps_it_closed(rng: Random) -> None:
     one = circuit()
 

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from proxy.core.clock import Hands
 from proxy.core.errors import Cause
 from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
 from proxy.core.secret import Secret
@@ -86,6 +87,21 @@ def test_a_circuit_that_one_opens_is_open_for_all(board: Board) -> None:
 
     assert (at(other).phase, at(other).until, at(other).trips) == (OPEN, at(one).until, 1)
     assert (at(one).opened, at(other).opened) == (1, 0)
+
+
+def test_since_when_it_is_out_is_known_to_all(board: Board, hands: Hands) -> None:
+    one, other = worker(board, 0), worker(board, 1)
+    break_it(at(one), hands.monotonic())
+    hands.advance(0.05)
+    look(other)
+    begun = at(other).since
+    assert begun - at(one).since == pytest.approx(0.05)
+
+    hands.advance(60.0)
+    assert at(one).take_probe(hands.monotonic())
+    at(one).bad(hands.monotonic(), 1.0, PROBE, RNG)
+    look(other)
+    assert (at(other).phase, at(other).since) == (OPEN, begun)
 
 
 def test_who_was_not_told_yet_makes_one_attempt_more(board: Board) -> None:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 PROMPT: Final = "Say hello in five words."
 LONGEST: Final = 2000
 """Characters of a prompt of one's own."""
+_WORDS: Final = frozenset({"", "chat"})
+"""Types of models that are asked in words."""
 _FIELDS: Final[Mapping[str, int]] = {"prompt": LONGEST, "credential": 200, "model": 200}
 
 
@@ -50,8 +52,11 @@ async def try_deployment(request: Request, services: Services) -> Answer:
     if deployment is None:
         raise _unused("deployment")
     credential = _credential(deployment.provider, said.get("credential", ""), services)
-    model = _upstream_model(deployment, shown["public_model"], said.get("model", ""))
-    return await _tried(request, services, shown, deployment, model, credential, said["prompt"])
+    upstream = _upstream_model(deployment, shown["public_model"], said.get("model", ""))
+    model = outlook.model_of(services.state.snapshot, shown["public_model"])
+    kind = "" if model is None else model.type
+    prompt = said["prompt"]
+    return await _tried(request, services, shown, deployment, upstream, credential, prompt, kind)
 
 
 async def try_credential(request: Request, services: Services) -> Answer:
@@ -62,10 +67,13 @@ async def try_credential(request: Request, services: Services) -> Answer:
     if found is None:
         raise _unused("credential")
     provider, credential = found
-    served = outlook.Outlook(services.state).serves(provider.name)
-    one = next((one for _, one in served if "*" not in one.model and trying.spoken(one)), None)
-    if one is not None:
-        return await _tried(request, services, shown, one, one.model, credential, said["prompt"])
+    snapshot = services.state.snapshot
+    for name, one in outlook.Outlook(services.state).serves(provider.name):
+        model = outlook.model_of(snapshot, name)
+        if "*" not in one.model and model and model.type in _WORDS and trying.spoken(one):
+            return await _tried(
+                request, services, shown, one, one.model, credential, said["prompt"]
+            )
     with services.tests.through(credential.id):
         trial = await trying.listed(_pool(services).of(provider), credential)
     if trial is None:
@@ -123,10 +131,11 @@ async def _tried(
     model: str,
     credential: Credential | None,
     prompt: str,
+    kind: str = "",
 ) -> Answer:
     upstream = _pool(services).of(deployment.provider)
     with services.tests.through(deployment.id if credential is None else credential.id):
-        trial = await trying.answer(upstream, deployment, model, credential, prompt)
+        trial = await trying.answer(upstream, deployment, model, credential, prompt, kind)
     await _noted(request, services, shown, trial)
     return Answer(_shown(trial, deployment.provider, model, credential))
 

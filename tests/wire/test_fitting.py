@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.model import Fit
-from proxy.gateway.fitting import fit
 from proxy.wire.envelope import Envelope
+from proxy.wire.fitting import fit
 
 
 def fitted(body: Any, how: Fit) -> Any:
