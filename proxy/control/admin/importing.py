@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from proxy.control.admin import body, changes
 from proxy.control.admin.access import Permission
+from proxy.control.admin.differences import Difference, between
 from proxy.control.admin.edits import Create, Delete
 from proxy.control.admin.intake import choice, switch
 from proxy.control.admin.planning import plan
@@ -46,6 +48,8 @@ class Done(Struct, frozen=True):
     """Of a credential or a deployment: what it belongs to."""
     place: str
     """In the document."""
+    differences: tuple[Difference, ...] = ()
+    """Of one that is new or becomes another."""
 
 
 class Report(Struct, eq=False):
@@ -67,7 +71,13 @@ class Report(Struct, eq=False):
             "ok": not self.problems,
             **{action: self.count(action) for action in ACTIONS},
             "edits": [
-                {"action": one.action, "kind": one.kind, "name": one.name, "at": one.place}
+                {
+                    "action": one.action,
+                    "kind": one.kind,
+                    "name": one.name,
+                    "at": one.place,
+                    "changes": [asdict(each) for each in one.differences],
+                }
                 for one in self.done
             ],
             "problems": [{"field": one.field, "message": one.message} for one in self.problems],
@@ -157,7 +167,13 @@ async def carry_out(
         return report
     if not report.problems:
         report.done = [
-            Done(_action(step, one), step.kind, step.name, step.place)
+            Done(
+                _action(step, one),
+                step.kind,
+                step.name,
+                step.place,
+                between(step.before, one.record),
+            )
             for step, one in zip(made.steps, written, strict=True)
         ]
     report.warnings += dict.fromkeys(said for one in written for said in one.warnings)

@@ -161,6 +161,10 @@ async def test_a_dry_run_says_everything_and_writes_nothing(desk: Desk) -> None:
         "create": "keys[0]",
         "unchanged": "",
     }
+    changes = {one["action"]: one["changes"] for one in said.json["edits"]}
+    assert changes["update"] == [{"field": "weight", "before": None, "after": 3.0}]
+    assert changes["delete"] == changes["unchanged"] == []
+    assert {"field": "key", "before": None, "after": "***"} in changes["create"]
     assert await desk.store.fetch("SELECT * FROM objects") == before
     assert await desk.store.fetch("SELECT count(*) FROM audit") == audited
 
