@@ -127,6 +127,13 @@ class Document:
             node = name
         return (1, 1) if node is None else (node.line, node.column)
 
+    def line(self, path: Path) -> int | None:
+        """The line of the key at `path`, or of the item of a list; None where nothing is."""
+        name, node, found = self._find(path)
+        if node is None or found < len(path):
+            return None
+        return (name or node).line
+
     def written(self, path: Path) -> str | None:
         """The scalar at `path` as it was written, before references were resolved."""
         _, node, found = self._find(path)
