@@ -41,8 +41,6 @@ REST = 1024 * 1024
 """Bytes of a body that may still be on their way: they are read and forgotten, which is cheaper than a new connection."""
 _LONGEST = 8190
 """Bytes of a head."""
-_MOST_KEYS = 4096
-"""That are remembered."""
 _HEAD = re.compile(
     rb"POST (/[!-~]*+) HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)++\r\n"
 )
@@ -76,19 +74,14 @@ class Glance:
     __slots__ = (
         "_canned",
         "_full",
-        "_keys",
         "_refused",
         "_second",
-        "_snapshot",
         "_state",
         "_timer",
     )
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._snapshot = state.snapshot
-        self._keys: dict[bytes, VirtualKey] = {}
-        """Those of the snapshot that asked lately, as they were presented."""
         self._canned: dict[tuple[str, int], Canned] = {}
         """By family, and by how long the request's id is."""
         self._second = 0
@@ -147,16 +140,9 @@ class Glance:
             token = token.strip()
             if scheme.lower() != b"bearer":
                 return None
-        snapshot, keys = self._state.snapshot, self._keys
-        if snapshot is not self._snapshot or len(keys) >= _MOST_KEYS:
-            keys.clear()
-            self._snapshot = snapshot
-        key = keys.get(token)
-        if key is None:
-            key = _known(token.decode("utf-8", "surrogateescape"), snapshot)
-            if key is None or not key.enabled or key.routes or key.cidrs:
-                return None
-            keys[token] = key
+        key = _known(token.decode("utf-8", "surrogateescape"), self._state.snapshot)
+        if key is None or not key.enabled or key.routes or key.cidrs:
+            return None
         return None if key.expires is not None and key.expires <= now() else key
 
     def _refuse(self, endpoint: Endpoint, asked: str, client: ClientConnection) -> bytes:

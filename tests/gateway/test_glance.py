@@ -218,7 +218,7 @@ async def test_a_key_is_forgotten_with_its_snapshot() -> None:
     found, one = looking(keyed)
     asked = raw("POST", CHAT, BODY, "Authorization: Bearer sk-app")
     assert glanced(found, asked)
-    one.snapshot = replace(keyed, keys={})
+    one.use(replace(keyed, keys={}))
 
     assert glanced(found, asked) is None
 
