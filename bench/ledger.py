@@ -92,7 +92,7 @@ class Plan(Struct, frozen=True):
     seed: int = 1
 
 
-QUICK = Plan(minutes=0.45, rate=60.0, every=2.0, pause=1.5)
+QUICK = Plan(minutes=0.3, rate=60.0, every=1.3, pause=1.0)
 
 
 class Run:
