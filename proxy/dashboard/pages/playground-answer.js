@@ -27,9 +27,9 @@ export function Answer({ run, view, onView }) {
     <div class="tiles">
       <${Tile} label="First words" value=${seconds(run.first)} note="from sending" />
       <${Tile} label="All of it" value=${seconds(run.total)} />
-      <${Tile} label="Tokens a second" value=${count(tokens)} note="as it streamed" />
+      <${Tile} label="Tokens/s" value=${count(tokens)} note="as it streamed" />
       <${Tile} label="Tokens" value=${`${count(run.answer.input ?? log?.input)} → ${count(run.answer.output ?? log?.output)}`} note="in → out" />
-      <${Tile} label="Cost" value=${money(log?.cost)} note=${log && log.cost === null ? "no price is known" : log ? `by ${log.provider}` : ""} />
+      <${Tile} label="Cost" value=${money(log?.cost)} note=${log && log.cost === null ? "no price known" : log ? `by ${log.provider}` : ""} />
     </div>
     ${run.answer.failure
       ? html`<div class="failure" role="alert"><div>The API says:</div><pre class="said">${visible(run.answer.failure)}</pre></div>`

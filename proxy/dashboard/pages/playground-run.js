@@ -75,7 +75,8 @@ async function whole(run, response, since) {
 // What was booked for it: known a moment after the end, and to those who keep a store.
 async function logged(run, changed) {
   const id = header(run, "x-request-id");
-  if (!id || run.error instanceof Problem && run.error.status) return;
+  // What was refused at the door is in no log.
+  if (!id || run.error?.status || [401, 404].includes(run.status)) return;
   for (let n = 0; n < 6; n += 1) {
     await new Promise((go) => setTimeout(go, 250 * (n + 1)));
     try {
