@@ -272,6 +272,8 @@ class Provider(Struct, frozen=True, eq=False):
     fields: Mapping[str, Fit] = field(default_factory=dict)
     """By dialect."""
     key_strategy: KeyStrategy = KeyStrategy.LEAST_USED
+    collects: bool = True
+    """It may keep what it is sent, and learn from it."""
     json_edits: bool = False
     """It takes image edits as JSON; else they are put into a form."""
 
@@ -309,6 +311,24 @@ class Deployment(Struct, frozen=True, eq=False):
     """A request may end with the beginning of its answer, and the answer is the rest."""
     max_context: int = 0
     """Tokens that a prompt and its answer may have together; 0: nobody said."""
+    window: int = 0
+    """The same as the price list has it, which nothing is decided by; 0: it does not."""
+
+
+class Capabilities(Struct, frozen=True):
+    """What clients are told of a model. Nothing is decided by it; 0, empty and None: nobody said."""
+
+    context: int = 0
+    """Tokens of a prompt and its answer."""
+    max_output: int = 0
+    """Tokens of an answer."""
+    input: tuple[str, ...] = ()
+    """What it takes: `text`, `image`, `audio`, `video`, `file`."""
+    output: tuple[str, ...] = ()
+    tools: bool | None = None
+    reasoning: bool | None = None
+    structured: bool | None = None
+    """Answers as a schema wants them."""
 
 
 class Cache(Struct, frozen=True):
@@ -409,6 +429,7 @@ class Model(Struct, frozen=True, eq=False):
     type: str = ""
     """What it is for: `chat`, `completion`, `embedding`, `image`, `audio`, `rerank`; empty: nobody said."""
     description: str = ""
+    capabilities: Capabilities = Capabilities()
     limits: Limits | None = None
     hedge: Hedge | None = None
     continuation: tuple[str, ...] = ()

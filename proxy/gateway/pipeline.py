@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 JSON: Headers = [(b"content-type", b"application/json; charset=utf-8")]
 _LISTS = frozenset({"models", "model"})
+_LISTED = {"anthropic-version": "anthropic", "x-goog-api-key": "gemini"}
 
 
 async def serve(
@@ -347,8 +348,10 @@ def _plan_other(exchange: Exchange, state: State) -> routing.Plan:
 
 def _models(exchange: Exchange, state: State) -> bytes:
     family = exchange.endpoint.family
-    if family == "openai" and "anthropic-version" in exchange.request.headers:
-        family = "anthropic"
+    if family == "openai":
+        # Three vendors have their list at one path: whose client asks shows in a header that the others' do not send.
+        headers = exchange.request.headers
+        family = next((whose for name, whose in _LISTED.items() if name in headers), family)
     if exchange.endpoint.operation == "models":
         return models.listing(state.snapshot, exchange.key, family)
     return models.one(state.snapshot, exchange.key, family, exchange.model)

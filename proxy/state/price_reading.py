@@ -93,7 +93,7 @@ def listed(info: types.ModelInfo) -> Listed:
         price = _on(info, day)
         if not found or price != found[-1][1]:
             found.append((day, price))
-    return Listed(clause(info.match), tuple(found))
+    return Listed(clause(info.match), tuple(found), info.context_window or 0)
 
 
 def _on(info: types.ModelInfo, day: int) -> Price | None:

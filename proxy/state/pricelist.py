@@ -61,6 +61,8 @@ class Listed(Struct, frozen=True, array_like=True):
     names: Clause
     prices: tuple[tuple[int, Price | None], ...]
     """From which day on (days since 1970), the first one from ever; None: by what we do not count."""
+    window: int = 0
+    """Tokens of a prompt and its answer; 0: the list does not say."""
 
     def on(self, day: int) -> Price | None:
         """What holds on a day."""

@@ -59,6 +59,22 @@ def lookup(provider: Provider, upstream_model: str) -> Price | None:
     )
 
 
+def window(provider: Provider, upstream_model: str) -> int:
+    """Tokens of a prompt and its answer, as the price list has it; 0 where it does not. Those who sell it are asked as for a
+    price; where they differ, the least of them is said."""
+    if len(upstream_model) > _LONGEST or provider.name in _NOBODY:
+        return 0
+    sellers = [
+        (one, upstream_model)
+        for one in _sellers_at(provider.base_url, tuple(provider.dialects.values()))
+    ]
+    named = _seller_named(provider.name)
+    if not sellers and named is not None:
+        sellers = [(named, upstream_model)]
+    found = (_list().find(*one) for one in sellers or _makers(upstream_model))
+    return min((one.window for one in found if one is not None and one.window), default=0)
+
+
 def load() -> None:
     """Read the price list now: `lookup` is quick from then on, a twentieth of a millisecond for a name it has not seen, and
     one more for the first that a seller is asked for."""

@@ -142,6 +142,7 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
         "warm": provider.warm,
         "key_strategy": str(provider.key_strategy),
         "json_edits": provider.json_edits,
+        "data_collection": provider.collects,
         "conversation": provider.conversation and _conversation(provider, provider.conversation),
     }
 
@@ -210,6 +211,7 @@ def _models(snapshot: model.Snapshot) -> dict[str, Any]:
             "coalesce": item.coalesce and asdict(item.coalesce),
             "type": item.type or None,
             "description": item.description or None,
+            "capabilities": asdict(item.capabilities),
             **_paced(item.limits),
             "deployments": [_deployment(each) for tier in item.tiers for each in tier],
         }

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from proxy.core import model, surfaces
 from proxy.state import usage
-from proxy.state.prices import load, price_of
+from proxy.state.prices import load, price_of, window
 
 if TYPE_CHECKING:
     # Only for its types: the data path imports this module, and must not bring pydantic with it.
@@ -287,6 +287,7 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         fields={name: _fit(fields) for name, fields in block.fields.items()},
         key_strategy=block.key_strategy,
         json_edits=block.json_edits,
+        collects=block.data_collection,
     )
 
 
@@ -353,6 +354,7 @@ def _model(
         strict=block.strict,
         type=block.type or "",
         description=block.description or "",
+        capabilities=_capabilities(block.capabilities),
         limits=usage.limits(block),
         continuation=tuple(dict.fromkeys(block.continuation)),
         rules=tuple(map(_rule, block.rules)),
@@ -363,6 +365,12 @@ def _model(
         cache=_cache(block.cache),
         coalesce=_coalesce(block.coalesce),
     )
+
+
+def _capabilities(block: schema.Capabilities) -> model.Capabilities:
+    said = block.model_dump(exclude_none=True)
+    lists = {name: tuple(said[name]) for name in ("input", "output")}
+    return model.Capabilities(**{**said, **lists})
 
 
 def _overload(block: schema.Overload) -> model.Overload | None:
@@ -447,6 +455,7 @@ def _deployment(
         price=price,
         prefills="prefill" in item.continuation,
         max_context=item.max_context or 0,
+        window=0 if "*" in (item.model or name) else window(provider, item.model or name),
     )
 
 

@@ -28,6 +28,12 @@ async def proxy(sim: Simulator, tmp_path: Path) -> AsyncIterator[Proxy]:
         "aliases": [ALIAS],
         "echo_alias": True,
         "deployments": [{"provider": "p0"}],
+        "capabilities": {
+            "context": 128000,
+            "max_output": 4096,
+            "input": ["text", "image"],
+            "tools": True,
+        },
     }
     # The same behind a provider that speaks one dialect alone: all others are translated.
     for number, dialect in enumerate(("openai.chat", "anthropic.messages")):
@@ -93,3 +99,22 @@ async def test_without_it_the_providers_name_stays(proxy: Proxy) -> None:
 
 async def test_an_installation_has_a_name(proxy: Proxy) -> None:
     assert (await proxy.get("/")).json["name"] == "mill"
+
+
+async def test_clients_are_told_what_a_model_can(proxy: Proxy) -> None:
+    async with (
+        openai.AsyncOpenAI(api_key=KEY, base_url=proxy.url + "/v1", max_retries=0) as one,
+        anthropic.AsyncAnthropic(api_key=KEY, base_url=proxy.url, max_retries=0) as other,
+        genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=proxy.url)).aio as third,
+    ):
+        listed = {model.id: model async for model in await one.models.list()}
+        [ours] = [model async for model in other.models.list() if model.id == ALIAS]
+        all_of_them = [model async for model in await third.models.list()]
+    [theirs] = [model for model in all_of_them if model.name == "models/sim"]
+
+    extra = listed[ALIAS].model_extra or {}
+    assert extra["context_length"] == 128_000
+    assert extra["architecture"] == {"input_modalities": ["text", "image"]}
+    assert extra["supported_parameters"] == ["tools", "tool_choice"]
+    assert (ours.max_input_tokens, ours.max_tokens, ours.lifecycle) == (128_000, 4096, "active")
+    assert (theirs.input_token_limit, theirs.output_token_limit) == (128_000, 4096)

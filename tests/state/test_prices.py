@@ -294,3 +294,27 @@ sys.exit("genai_prices.data" not in sys.modules)
     done = subprocess.run([sys.executable, "-c", code], check=False)
 
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("account", "model", "least"),
+    [
+        (provider("a", "https://api.openai.com/v1"), "gpt-4o", 128_000),
+        (provider("a", "http://10.0.0.1"), "gpt-4o", 128_000),
+        (provider("anthropic", "http://10.0.0.1"), "claude-3-7-sonnet-latest", 200_000),
+    ],
+)
+def test_the_list_knows_how_much_a_model_reads(account: Provider, model: str, least: int) -> None:
+    assert least <= prices.window(account, model) < 2 * least
+
+
+@pytest.mark.parametrize(
+    ("account", "model"),
+    [
+        (provider("a", "https://api.openai.com/v1"), "no-such-model"),
+        (provider("ollama", "http://10.0.0.1"), "gpt-4o"),
+        (provider("a", "http://10.0.0.1"), "x" * 300),
+    ],
+)
+def test_nobody_knows_of_all_of_them(account: Provider, model: str) -> None:
+    assert prices.window(account, model) == 0

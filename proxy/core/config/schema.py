@@ -620,6 +620,10 @@ class Provider(Section):
         pattern=r"^https?://[^\s/?#]+/?$",
     )
     max_connections: int = Field(default=0, description="Connections at once; 0 is no limit.", ge=0)
+    data_collection: bool = Field(
+        default=True,
+        description="false: it keeps nothing it is sent; for clients who ask for such (data_collection: deny).",
+    )
     json_edits: bool = Field(
         default=False,
         description="true: it takes image edits as JSON; else such a request is sent as a form.",
@@ -830,6 +834,28 @@ class Rule(Section):
     share: float = Field(default=1.0, description="How many of them, at random.", ge=0, le=1)
 
 
+Modality = Literal["text", "image", "audio", "video", "file"]
+
+
+class Capabilities(Section):
+    """What clients are told of a model, in the list of models. Nothing is decided by it."""
+
+    context: MaxTokens = Field(
+        default=None,
+        description="Tokens of a prompt and its answer; null: as max_context, else as the price list has it.",
+    )
+    max_output: MaxTokens = Field(default=None, description="Tokens of an answer.")
+    input: Annotated[list[Modality], BeforeValidator(some)] = Field(
+        default_factory=list, description="What it takes: text, image, audio, video, file."
+    )
+    output: Annotated[list[Modality], BeforeValidator(some)] = Field(
+        default_factory=list, description="What it gives: the same."
+    )
+    tools: bool | None = Field(default=None, description="It calls tools.")
+    reasoning: bool | None = Field(default=None, description="It thinks before it answers.")
+    structured: bool | None = Field(default=None, description="It answers as a schema wants it.")
+
+
 class Model(Section):
     """A name clients ask for."""
 
@@ -880,6 +906,7 @@ class Model(Section):
         description="What it is for: chat, completion, embedding, image, audio or rerank.",
     )
     description: str | None = Field(default=None, description="For people.", max_length=2000)
+    capabilities: Capabilities = section(Capabilities, "What clients are told of it.")
     rpm: LimitOf = Field(default=None, description="Requests a minute.")
     tpm: LimitOf = Field(default=None, description="Tokens a minute.")
     concurrency: LimitOf = Field(default=None, description="Requests at once.")

@@ -42,6 +42,8 @@ def chosen(plan: Plan, exchange: Exchange, state: State) -> Plan:
     wanted = preferences.NONE
     if model.preferences or plan.model.preferences:
         wanted = preferences.read(exchange)
+        if wanted.strict:
+            wanted = preferences.required(wanted, model, exchange)
     if wanted is preferences.NONE and model is plan.model:
         return plan
     for name in wanted.fallbacks or ():
@@ -56,25 +58,27 @@ def _route(
 ) -> Route:
     endpoint = exchange.endpoint
     if wanted is not preferences.NONE:
-        model = _narrowed(state.snapshot, state, model, wanted)
+        model = _narrowed(state.snapshot, state, model, wanted, endpoint.dialect)
     return routing.route(
         state.snapshot, state.live, model, endpoint.dialect, operation=endpoint.operation
     )
 
 
 def _narrowed(
-    snapshot: Snapshot, state: State, model: Model, wanted: preferences.Preferences
+    snapshot: Snapshot, state: State, model: Model, wanted: preferences.Preferences, dialect: str
 ) -> Model:
     """The same object for the same preferences, so that what is worked out for it is worked out once."""
     if state.live.snapshot is not snapshot:
-        return preferences.narrowed(model, wanted)
+        return preferences.narrowed(model, wanted, dialect)
     known = state.live.narrowed
-    found = known.get((model, wanted))
+    # What is left out depends on the dialect, and is in `wanted` only where it is.
+    place = (model, wanted, dialect if wanted.dropped else "")
+    found = known.get(place)
     if found is None:
-        found = preferences.narrowed(model, wanted)
+        found = preferences.narrowed(model, wanted, dialect)
         if len(known) >= _MOST:
             _forget(state)
-        known[model, wanted] = found
+        known[place] = found
     return found
 
 

@@ -8,6 +8,8 @@
     x-headrace-strategy: p2c                              a strategy by its name
     x-headrace-fallbacks: m, n, no  provider.allow_fallbacks, models   models that are tried after it; no: none
                                     provider.max_price    {prompt, completion}: US dollars for a million tokens
+                                    provider.data_collection, zdr       deny, true: only who keeps nothing it is sent
+                                    provider.require_parameters         only who takes all that the request says
 
 Names are those of providers here. A header goes over the body. Source: openrouter.ai/docs, "Provider Routing", "Model
 Fallbacks".
@@ -26,6 +28,8 @@ from proxy.core.errors import ProxyError
 from proxy.core.model import Deployment, Model, Strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from proxy.gateway.exchange import Exchange
 
 PREFIX = "x-headrace-"
@@ -53,6 +57,12 @@ class Preferences(Struct, frozen=True):
     """None: those of the model."""
     most: tuple[float, float] | None = None
     """US dollars for a million tokens of (prompt, answer)."""
+    private: bool = False
+    """Nobody who keeps what it is sent."""
+    strict: bool = False
+    """Nobody who would leave out what the request says."""
+    dropped: tuple[str, ...] = ()
+    """Of its fields, those that somebody leaves out."""
 
 
 NONE = Preferences()
@@ -74,13 +84,32 @@ def read(exchange: Exchange) -> Preferences:
     return Preferences(**found) if found else NONE
 
 
-def narrowed(model: Model, wanted: Preferences) -> Model:
+def required(wanted: Preferences, model: Model, exchange: Exchange) -> Preferences:
+    """With those of the request's fields that not all providers of the model take."""
+    envelope, dialect = exchange.envelope, exchange.endpoint.dialect
+    if envelope is None:
+        return wanted
+    names = {name for one in _all(model) for name in _drops(one, dialect) if name in envelope}
+    return replace(wanted, dropped=tuple(sorted(names))) if names else wanted
+
+
+def _all(model: Model) -> Iterator[Deployment]:
+    return (deployment for tier in model.tiers for deployment in tier)
+
+
+def _drops(deployment: Deployment, dialect: str) -> tuple[str, ...]:
+    how = deployment.provider.fields.get(dialect)
+    return () if how is None else how.drop
+
+
+def narrowed(model: Model, wanted: Preferences, dialect: str = "") -> Model:
     """The model as this request is to see it. Raises ProxyError bad_req when nobody is left."""
     kept = [
         deployment
-        for tier in model.tiers
-        for deployment in tier
-        if _may(deployment, wanted) and _affordable(deployment, wanted)
+        for deployment in _all(model)
+        if _may(deployment, wanted)
+        and _affordable(deployment, wanted)
+        and not set(wanted.dropped).intersection(_drops(deployment, dialect))
     ]
     if not kept:
         raise ProxyError(
@@ -101,6 +130,8 @@ def narrowed(model: Model, wanted: Preferences) -> Model:
     changes: dict[str, Any] = {"tiers": tuple(tier for tier in (*named, *rest) if tier)}
     if wanted.strategy is not None:
         changes["strategy"] = wanted.strategy
+    if wanted.strict:
+        changes["strict"] = True
     if wanted.fallbacks is not None:
         changes["fallbacks"] = wanted.fallbacks
     return replace(model, **changes)
@@ -108,6 +139,8 @@ def narrowed(model: Model, wanted: Preferences) -> Model:
 
 def _may(deployment: Deployment, wanted: Preferences) -> bool:
     name = deployment.provider.name
+    if wanted.private and deployment.provider.collects:
+        return False
     return (not wanted.only or name in wanted.only) and name not in wanted.ignore
 
 
@@ -133,9 +166,25 @@ def _of_body(provider: Any, models: Any) -> dict[str, Any]:
             found["most"] = _most(provider["max_price"])
         if provider.get("allow_fallbacks") is False:
             found["fallbacks"] = ()
+        found |= _conditions(provider)
     if models is not None and "fallbacks" not in found:
         found["fallbacks"] = _names("models", models)
     return found
+
+
+def _conditions(provider: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    keeping = provider.get("data_collection")
+    if keeping not in (None, "allow", "deny"):
+        raise _wrong("provider.data_collection", "one of allow, deny")
+    for name, field in (("zdr", "private"), ("require_parameters", "strict")):
+        if provider.get(name) is not None:
+            if not isinstance(provider[name], bool):
+                raise _wrong(f"provider.{name}", "true or false")
+            found[field] = provider[name]
+    if keeping == "deny":
+        found["private"] = True
+    return {name: value for name, value in found.items() if value}
 
 
 def _of_header(name: str, text: str) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from proxy.core.errors import ProxyError
-from proxy.core.model import Deployment, Model, Price, Strategy
-from proxy.gateway.choosing.preferences import NONE, Preferences, narrowed, read
+from proxy.core.model import Deployment, Fit, Model, Price, Strategy
+from proxy.gateway.choosing.preferences import NONE, Preferences, narrowed, read, required
 from tests.gateway.asked import CHAT, exchange, provider, raw
 
 BODY = {"model": "m", "messages": []}
@@ -34,8 +35,11 @@ async def test_what_openrouter_takes() -> None:
     }
 
     assert preferred(provider=provider, models=["n"], route="fallback") == Preferences(
-        ("a", "b"), ("a", "b"), ("c",), Strategy.COST, ("n",), (1.5, 2.0)
+        ("a", "b"), ("a", "b"), ("c",), Strategy.COST, ("n",), (1.5, 2.0), private=True
     )
+    assert preferred(provider={"zdr": True}).private
+    assert preferred(provider={"require_parameters": True}).strict
+    assert preferred(provider={"data_collection": "allow", "zdr": False}) is NONE
     assert preferred(provider={"allow_fallbacks": False}, models=["n"]).fallbacks == ()
     assert preferred(provider={"sort": {"by": "latency"}}).strategy is Strategy.TTFT
     assert preferred(provider=None) is NONE
@@ -68,6 +72,9 @@ async def test_headers_go_over_the_body() -> None:
 @pytest.mark.parametrize(
     "body",
     [
+        {"provider": {"data_collection": "maybe"}},
+        {"provider": {"zdr": "yes"}},
+        {"provider": {"require_parameters": 1}},
         {"provider": "a"},
         {"provider": {"order": "a"}},
         {"provider": {"only": [1]}},
@@ -133,3 +140,40 @@ def test_when_nobody_is_left_it_is_said() -> None:
     with pytest.raises(ProxyError) as refused:
         narrowed(MODEL, Preferences(only=("nobody",)))
     assert refused.value.code == "no_provider_left"
+
+
+# --- who keeps what it is sent, who leaves out what it is told ---
+
+
+def providers(model: Model) -> list[str]:
+    return [one.provider.name for tier in model.tiers for one in tier]
+
+
+async def test_only_who_keeps_nothing() -> None:
+    keeps, forgets = provider("http://a", "a"), replace(provider("http://b", "b"), collects=False)
+    tiers = ((Deployment("m-a", keeps, "m"), Deployment("m-b", forgets, "m")),)
+
+    assert providers(narrowed(Model("m", tiers), Preferences(private=True))) == ["b"]
+    with pytest.raises(ProxyError) as caught:
+        narrowed(Model("m", (tiers[0][:1],)), Preferences(private=True))
+    assert caught.value.code == "no_provider_left"
+
+
+async def test_only_who_takes_all_that_is_said() -> None:
+    drops = replace(
+        provider("http://a", "a"), fields={"openai.chat": Fit(drop=("logit_bias", "user"))}
+    )
+    tiers = ((Deployment("m-a", drops, "m"), Deployment("m-b", provider("http://b", "b"), "m")),)
+    model = Model("m", tiers)
+    for body, left in (({"user": "me"}, ["b"]), ({"temperature": 1}, ["a", "b"])):
+        one = exchange(
+            raw(
+                "POST",
+                CHAT,
+                orjson.dumps({**BODY, **body, "provider": {"require_parameters": True}}),
+            )
+        )
+        wanted = required(read(one), model, one)
+        found = narrowed(model, wanted, "openai.chat")
+
+        assert (providers(found), found.strict) == (left, True)
