@@ -249,10 +249,10 @@ class Hooked:
                     made.hook.name, made.point.value, "dropped"
                 ).inc()
             return
+        _Ends.running += 1
         spawn(self._told(_ended(self._exchange, meter)), name="hooks at the end")
 
     async def _told(self, ended: Ended) -> None:
-        _Ends.running += 1
         try:
             for made in self._chain.end:
                 try:
