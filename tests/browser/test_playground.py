@@ -197,7 +197,7 @@ def test_the_request_is_a_program_that_runs(page: Page) -> None:
     programs = []
     for dialect in ("OpenAI Chat Completions", "Anthropic Messages", "Gemini"):
         page.get_by_label("Dialect").select_option(label=dialect)
-        for language in ("curl", "Python"):
+        for language in ("curl", "Python") if dialect != "Anthropic Messages" else ("curl",):
             page.get_by_role("button", name=language, exact=True).click()
             text = page.get_by_label("Program").inner_text()
             assert KEY not in text
