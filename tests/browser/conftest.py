@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.browser.office import Office
 from tests.docs.conftest import Demo
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -61,6 +62,14 @@ def demo() -> Iterator[Demo]:
     one = Demo()
     yield one
     one.stop()
+
+
+@pytest.fixture
+def office(demo: Demo) -> Iterator[Office]:
+    """What makes providers and models for a test; those whose names begin with `b-` go afterwards."""
+    one = Office(demo)
+    yield one
+    one.clear()
 
 
 class Watched:

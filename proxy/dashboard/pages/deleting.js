@@ -2,10 +2,11 @@
 import { html, useEffect, useState } from "../lib.js";
 import { send } from "../api.js";
 import { Confirm, Dialog, Failure, Loading, toast } from "../ui.js";
-import { Conflict, enc } from "./fields.js";
+import { Conflict, enc, useOpened } from "./fields.js";
 
 // kind: "provider"; name: what people call it; children: what belongs to it and always goes along, in words.
-export function Delete({ path, one, kind, name, children, onClose, onGone }) {
+export function Delete({ path, one: now, kind, name, children, onClose, onGone }) {
+  const one = useOpened(now);
   const [found, set] = useState(null);
   const url = `${path}/${enc(one.id)}`;
   useEffect(() => {

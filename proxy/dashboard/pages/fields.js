@@ -36,6 +36,9 @@ export function ObjectForm({ title, action, save, saved, reload, onClose, wide, 
     ${stale && reload && html`<div class="notice row"><span>There is a newer version.</span><button type="button" class="small" onClick=${async () => { await reload(); onClose(); }}>Close and load it anew</button></div>`}`}<//>`;
 }
 
+// The object as it was when its form was opened: a page reads on meanwhile, and what is written is meant for this version.
+export const useOpened = (one) => useState(one)[0];
+
 // What differs from `before`, field by field, as JSON says it; for PATCH.
 export function different(before, after) {
   const found = {};

@@ -3,7 +3,7 @@ import { html, useMemo, useState } from "../lib.js";
 import { send } from "../api.js";
 import { useLoad } from "../use.js";
 import { FormDialog, Select, Text, toast } from "../ui.js";
-import { different, lines, merged, More, ObjectForm, others, patch, whole } from "./fields.js";
+import { different, lines, merged, More, ObjectForm, others, patch, useOpened, whole } from "./fields.js";
 import { warn } from "./providers-form.js";
 
 export const STRATEGIES = [
@@ -48,7 +48,8 @@ export function NewModel({ provider = "", onClose, onMade }) {
 const LISTS = ["aliases", "fallbacks", "fallbacks_context", "fallbacks_content"];
 const KNOWN = ["name", "strategy", "description", ...LISTS];
 
-export function EditModel({ one, reload, onClose, onSaved }) {
+export function EditModel({ one: now, reload, onClose, onSaved }) {
+  const one = useOpened(now);
   const before = useMemo(() => others(one, KNOWN), [one]);
   const [form, set] = useState({ name: one.name, strategy: one.strategy || "", description: one.description || "", ...Object.fromEntries(LISTS.map((name) => [name, join(one[name])])) });
   const [more, type] = useState(Object.keys(before).length ? JSON.stringify(before, null, 2) : "");
@@ -80,7 +81,8 @@ export function EditModel({ one, reload, onClose, onSaved }) {
 const NUMBERS = ["priority", "weight", "rpm", "tpm", "concurrency"];
 
 // `one`: the deployment; null: a new one of `model`.
-export function DeploymentForm({ one, model, reload, onClose, onSaved }) {
+export function DeploymentForm({ one: now, model, reload, onClose, onSaved }) {
+  const one = useOpened(now);
   const names = useProviders();
   const known = ["provider", "public_model", "model", "enabled", ...NUMBERS];
   const before = useMemo(() => (one ? others(one, known) : {}), [one]);

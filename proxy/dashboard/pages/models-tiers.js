@@ -36,7 +36,7 @@ export function Tiers({ model, rows, session, changed, add }) {
   const may = operate && !model.read_only;
   const tiers = tiersOf(rows, draft);
   const weight = (row) => draft[row.id]?.weight ?? row.weight;
-  const put = (row, fields) => set({ ...draft, [row.id]: { ...draft[row.id], ...fields } });
+  const put = (row, fields) => set({ ...draft, [row.id]: { revision: row.revision, ...draft[row.id], ...fields } });
   const edits = rows.filter((row) => draft[row.id]).map((row) => ({ row, ...draft[row.id] }))
     .filter(({ row, priority: p = priority(row), weight: w = row.weight }) => p !== priority(row) || Number(w) !== row.weight);
   const close = () => show(null);
@@ -45,7 +45,7 @@ export function Tiers({ model, rows, session, changed, add }) {
     fail(null);
     const before = edits.map(({ row }) => ({ id: row.id, priority: row.priority, weight: row.weight, preferred: row.preferred }));
     try {
-      await send("PATCH", "/admin/deployments/batch", edits.map(({ row, priority: p, weight: w }) => ({ id: row.id, revision: row.revision, ...(p === undefined ? {} : { priority: p, preferred: false }), ...(w === undefined ? {} : { weight: Number(w) }) })));
+      await send("PATCH", "/admin/deployments/batch", edits.map(({ row, revision, priority: p, weight: w }) => ({ id: row.id, revision, ...(p === undefined ? {} : { priority: p, preferred: false }), ...(w === undefined ? {} : { weight: Number(w) }) })));
     } catch (problem) { fail(problem.status === 412 ? new Conflict(problem) : problem); return; }
     set({});
     await changed();
@@ -58,7 +58,7 @@ export function Tiers({ model, rows, session, changed, add }) {
     const next = tiers[at + step];
     if (next) put(row, { priority: next[0] });
     else if (held.length > 1 && from + step >= 0) put(row, { priority: from + step });
-    else if (held.length > 1) set({ ...draft, ...Object.fromEntries(rows.filter((one) => one !== row).map((one) => [one.id, { ...draft[one.id], priority: (draft[one.id]?.priority ?? priority(one)) + 1 }])) });
+    else if (held.length > 1) set({ ...draft, ...Object.fromEntries(rows.filter((one) => one !== row).map((one) => [one.id, { revision: one.revision, ...draft[one.id], priority: (draft[one.id]?.priority ?? priority(one)) + 1 }])) });
   };
   const movable = (row, step) => { const at = tiers.findIndex(([, held]) => held.includes(row)); return Boolean(tiers[at + step]) || tiers[at][1].length > 1; };
   const drop = (at) => { if (dragged) put(dragged, { priority: at }); drag(null); };

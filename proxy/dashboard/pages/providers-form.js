@@ -1,9 +1,9 @@
 // Add a provider from a preset, or change one.
-import { html, useMemo, useState } from "../lib.js";
+import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
 import { send } from "../api.js";
 import { useLoad } from "../use.js";
 import { Area, Badge, Check, Dialog, Field, FormDialog, Loaded, Select, Text, toast } from "../ui.js";
-import { different, lines, merged, More, ObjectForm, others, patch } from "./fields.js";
+import { different, lines, merged, More, ObjectForm, others, patch, useOpened } from "./fields.js";
 
 const OWN = { name: "", note: "Any server that speaks one of the formats known here: vLLM, Ollama, LM Studio, another gateway, a service of your own.", base_url: "", dialects: ["openai.chat"], placeholders: [], needs_credential: true };
 const host = (url) => /^[a-z]+:\/\/([^/?#]+)/i.exec(url || "")?.[1] || "";
@@ -23,10 +23,12 @@ const spoken = (dialects) => [...dialects.slice(0, 3), ...(dialects.length > 3 ?
 // Which vendor: the first step, by name, address or what is known of it.
 function Choose({ presets, choose }) {
   const [text, type] = useState("");
+  const field = useRef(null);
+  useEffect(() => field.current.querySelector("input").focus(), []);
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = presets.filter((one) => { const all = `${one.name} ${one.base_url || ""} ${one.note || ""} ${one.dialects.join(" ")}`.toLowerCase(); return words.every((word) => all.includes(word)); });
   return html`
-    <${Text} label="Vendor" type="search" value=${text} onInput=${type} placeholder="openai, claude, azure, ollama …" autocomplete="off" hint=${`${found.length} of ${presets.length} presets`} />
+    <div ref=${field}><${Text} label="Vendor" type="search" value=${text} onInput=${type} placeholder="openai, claude, azure, ollama …" autocomplete="off" hint=${`${found.length} of ${presets.length} presets`} /></div>
     <ul class="choices" aria-label="Presets">
       ${found.map((one) => html`<li key=${one.name}><button type="button" onClick=${() => choose(one)}><strong>${one.name}</strong> <span class="muted">${host(one.base_url) || one.base_url}</span><span class="muted small">${spoken(one.dialects)}</span></button></li>`)}
       <li><button type="button" onClick=${() => choose(OWN)}><strong>Another address</strong> <span class="muted">no preset</span><span class="muted small">${OWN.note}</span></button></li>
@@ -91,7 +93,8 @@ export function EditProvider({ one, reload, onClose, onSaved }) {
   return html`<${Loaded} from=${presets}>${(known) => html`<${Edit} one=${one} known=${known} reload=${reload} onClose=${onClose} onSaved=${onSaved} />`}<//>`;
 }
 
-function Edit({ one, known, reload, onClose, onSaved }) {
+function Edit({ one: now, known, reload, onClose, onSaved }) {
+  const one = useOpened(now);
   const preset = known.data.find((each) => each.name === one.preset);
   const mapped = one.dialects && !Array.isArray(one.dialects);
   const names = KNOWN.filter((name) => name !== "dialects" || !mapped);

@@ -6,7 +6,7 @@ import { useLoad } from "../use.js";
 import { Action, Badge, Bar, Card, count, duration, Empty, Facts, FormDialog, Loaded, money, Page, percent, Table, Text, Tile, Time, toast } from "../ui.js";
 import { CAUSES, Countdown, FileNotice, Health, KeyState, LastCheck, OfFile, useLately } from "./condition.js";
 import { Delete } from "./deleting.js";
-import { different, enc, lines, merged, More, ObjectForm, others, patch, whole } from "./fields.js";
+import { different, enc, lines, merged, More, ObjectForm, others, patch, useOpened, whole } from "./fields.js";
 import { EditProvider, Keys, warn } from "./providers-form.js";
 import { NewModel } from "./models-form.js";
 import { Usage } from "./quota.js";
@@ -45,7 +45,7 @@ function Shown({ one, from, session, query, ask }) {
         <${Tile} label="Requests, 1 h" value=${count(lately?.requests ?? 0)} note=${html`<${Link} to="/requests" query=${{ provider: one.name }}>Show them<//>`} />
         <${Tile} label="Success" value=${percent(lately?.success_rate)} note=${lately?.failed ? `${count(lately.failed)} failed` : ""} />
         <${Tile} label="TTFT p50" value=${duration(lately?.ttft?.p50)} note=${lately?.ttft ? `p95 ${duration(lately.ttft.p95)}` : ""} />
-        <${Tile} label="In flight" value=${count(one.live.inflight ?? 0)} />
+        <${Tile} label="In flight" title="At the worker that answers" value=${count(one.live.inflight ?? 0)} />
         <${Tile} label="Cost, 1 h" value=${money(lately?.cost)} />
       </div>
       <${Credentials} one=${one} from=${credentials} session=${session} changed=${again} />
@@ -127,7 +127,8 @@ function AddKeys({ one, onClose, onMade }) {
 
 const LIMITS = ["weight", "rpm", "tpm", "concurrency"];
 
-function EditKey({ each, label, reload, onClose, onSaved }) {
+function EditKey({ each: now, label, reload, onClose, onSaved }) {
+  const each = useOpened(now);
   const before = others(each, [...LIMITS, "provider"]);
   const [form, set] = useState({ key: "", ...Object.fromEntries(LIMITS.map((name) => [name, each[name] ?? ""])) });
   const [more, type] = useState(Object.keys(before).length ? JSON.stringify(before, null, 2) : "");

@@ -32,7 +32,7 @@ export function Try({ title, deployment, credential, deployments = [], onClose }
       ${wild && html`<${Text} label="Model to ask for" class="mono" value=${model} onInput=${name} placeholder=${`${chosen.public_model.slice(0, -1)}…`} hint=${`${chosen.public_model} stands for all that begin so.`} required />`}
       <${Text} label="What is asked" value=${prompt} onInput=${type} maxlength="2000" required />
     </div>
-    <div class="row"><button class="primary" disabled=${state.busy || !prompt.trim()} aria-busy=${state.busy}>${state.busy ? "Waiting for the answer …" : "Send"}</button><span class="muted small">A real request, with the provider's own prices; at most 128 tokens and 30 seconds.</span></div>
+    <div class="row"><button class="primary" disabled=${state.busy || !prompt.trim()} aria-busy=${state.busy}>${state.busy ? "Waiting for the answer …" : "Send"}</button><span class="muted small">${credential ? "It is sent to a model of the provider; without one, its list of models is asked for." : "A real request, at the provider's price: 128 tokens and 30 seconds at most."}</span></div>
     <div aria-live="polite"><${Failure} error=${state.error} />${state.answer && html`<${Outcome} of=${state.answer} />`}</div>
   </form><//>`;
 }
@@ -57,9 +57,10 @@ export function Outcome({ of: said }) {
 // Where the time went, as one bar.
 function Timeline({ of: { connect, ttft, total } }) {
   if (!total) return null;
+  if (connect === null) return html`<${Facts} items=${[["Took", duration(total)]]} />`;
   const steps = [["Connect", connect, "connect"], ["To the first content", ttft === null ? total - (connect || 0) : ttft - (connect || 0), "wait"], ttft !== null && ["The rest", total - ttft, "rest"]].filter((one) => one && one[1] !== null);
   return html`<div class="timeline"><div class="parts" aria-hidden="true">${steps.map(([name, seconds, kind]) => html`<span key=${name} class=${kind} style=${{ flexGrow: Math.max(seconds / total, 0.01) }}></span>`)}</div>
-    <${Facts} items=${[["Connect", duration(connect)], ["First content (TTFT)", duration(ttft)], ["All of it", duration(total)]]} /></div>`;
+    <${Facts} items=${[connect !== null && ["Connect", duration(connect)], ttft !== null && ["First content (TTFT)", duration(ttft)], ["All of it", duration(total)]]} /></div>`;
 }
 
 // Whoever was taken out of service is used again at once.
