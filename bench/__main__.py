@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import alone, ledger, machine, peers
+from bench import alone, ledger, machine, peers, store
 from bench.chart import chart
 from bench.measure import LoadError, measure
 from bench.peers import PeerError, Starter, Upstream
 from bench.report import report, table, to_json
-from bench.scenarios import GROUPS, QUICK, SCENARIOS, SUBJECT, TRANSLATED, Scale
+from bench.scenarios import GROUPS, MANY, QUICK, SCENARIOS, SUBJECT, TRANSLATED, TWO, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BUILT_IN = ("bare", "nginx", "headrace")
+BUILT_IN = ("bare", "nginx", "aiohttp", "headrace")
 DIALECTS = ("openai.responses", "anthropic.messages", "gemini.generate", "bedrock.converse")
 """Of the providers of TRANSLATED."""
 PACKAGES = ("aiohttp", "uvloop", "httptools", "msgspec")
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, help=f"interleaved rounds (default {Scale().rounds})")
     add("--seconds", type=float, help=f"length of one measurement (default {Scale().seconds:g})")
     add("--quick", action="store_true", help="one short, small round: does everything work?")
-    add("--peers", default=",".join(BUILT_IN), help="which of bare,nginx,headrace, in this order")
+    add("--peers", default=",".join(BUILT_IN), help="which of bare,nginx,aiohttp,headrace")
     add(
         "--peer",
         action="append",
@@ -127,6 +127,8 @@ def _measure(options: argparse.Namespace) -> int:
         everybody = list(starters)
         for name, dialect in ((SUBJECT, "openai.chat"), *zip(TRANSLATED, DIALECTS, strict=True)):
             starters.setdefault(name, partial(peers.headrace, address, cores, name, dialect))
+        starters[TWO] = partial(peers.headrace, address, cores, TWO, workers=2)
+        starters[MANY] = partial(store.crowded, address, cores)
         outcomes = measure(chosen, starters, cores, scale, say, everybody)
     result = report(chosen, outcomes, facts)
     say("\n" + table(result))
@@ -178,6 +180,7 @@ def _starters(
     known: dict[str, Starter] = {
         "bare": partial(peers.bare, upstream),
         "nginx": partial(peers.nginx, upstream, cores),
+        "aiohttp": partial(peers.aiohttp_relay, upstream, cores),
         "headrace": partial(peers.headrace, upstream, cores),
     }
     names = [name for name in options.peers.split(",") if name]

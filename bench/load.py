@@ -43,6 +43,8 @@ class Load(Struct, frozen=True):
     seconds: float = 4.0
     warm: float = 1.0
     body_bytes: int = 250
+    rate: float = 0.0
+    """Of `loop`: requests a second of all connections together; 0: each sends as soon as it has its answer."""
     hold: list[int] = []
     pid: int | None = None
     apart: list[int] = []
@@ -55,6 +57,7 @@ class Latency(Struct, frozen=True):
 
     p50: float = 0.0
     p99: float = 0.0
+    p999: float = 0.0
     mean: float = 0.0
     maximum: float = 0.0
 
@@ -187,6 +190,7 @@ def latency(histogram: Histogram) -> Latency:
     return Latency(
         p50=histogram.quantile(0.5) / 1e3,
         p99=histogram.quantile(0.99) / 1e3,
+        p999=histogram.quantile(0.999) / 1e3,
         mean=histogram.total / histogram.number / 1e3,
         maximum=histogram.maximum / 1e3,
     )
@@ -218,12 +222,34 @@ def request_bytes(load: Load) -> bytes:
 
 
 async def loop(load: Load) -> Outcome:
-    """Every connection always has one request under way; count for `seconds` after `warm` seconds."""
+    """Every connection always has one request under way; count for `seconds` after `warm` seconds.
+
+    With a `rate` it sends when its turn comes, and a latency begins there: what an answer that was late keeps from being
+    asked waits, and is counted (Tene, "How not to measure latency").
+    """
     crowd = Crowd(load)
+    clock = asyncio.get_running_loop()
+    step = int(1e9 * load.connections / load.rate) if load.rate else 0
+    due: dict[Client, int] = {}
+
+    def ask(client: Client) -> None:
+        if crowd.stopping:
+            return
+        at = due.get(client, 0)
+        client.send(crowd.request)
+        if at:
+            client.began = at
 
     def again(client: Client) -> None:
-        if not crowd.stopping:
-            client.send(crowd.request)
+        if not step:
+            ask(client)
+            return
+        due[client] = due.get(client, monotonic_ns()) + step
+        wait = (due[client] - monotonic_ns()) / 1e9
+        if wait > 0:
+            clock.call_later(wait, ask, client)
+        else:
+            ask(client)
 
     for _ in range(load.connections):
         client = await crowd.connect(again)

@@ -88,6 +88,7 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   client_body_buffer_size 64k;
+  client_max_body_size 64m;
   keepalive_requests 100000000;
   upstream simulator {{
     server {host}:{port};
@@ -101,6 +102,7 @@ http {{
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_buffering off;
+      proxy_request_buffering off;
       proxy_read_timeout 1h;
     }}
   }}
@@ -134,7 +136,7 @@ def nginx_program() -> str | None:
 
 
 HEADRACE = """\
-server: {{host: 127.0.0.1, port: {port}, workers: 1}}
+server: {{host: 127.0.0.1, port: {port}, workers: {workers}}}
 admin: {{host: 127.0.0.1, port: {admin_port}, token: bench-admin-token}}
 store: {{url: "sqlite:///{folder}/headrace.db"}}
 logging: {{level: info, requests: true}}
@@ -153,9 +155,13 @@ keys:
 
 @contextmanager
 def headrace(
-    upstream: Upstream, cores: Cores, name: str = "headrace", dialect: str = "openai.chat"
+    upstream: Upstream,
+    cores: Cores,
+    name: str = "headrace",
+    dialect: str = "openai.chat",
+    workers: int = 1,
 ) -> Iterator[Peer]:
-    """This repository's proxy as users run it: one worker, one key, request log; a provider of this dialect."""
+    """This repository's proxy as users run it: one key, request log; a provider of this dialect."""
     port, admin_port = free_port(), free_port()
     with workdir() as folder:
         conf = folder / "headrace.yaml"
@@ -168,12 +174,24 @@ def headrace(
                 upstream_port=upstream.port,
                 key=KEY,
                 dialect=dialect,
+                workers=workers,
             )
         )
         command = [sys.executable, "-m", "proxy", "serve", "--config", str(conf)]
         with running(command, folder, cores.measured) as process:
             wait_for_ready(port, process, folder)
             yield Peer(name, "127.0.0.1", port, process.pid)
+
+
+@contextmanager
+def aiohttp_relay(upstream: Upstream, cores: Cores) -> Iterator[Peer]:
+    """A handler of aiohttp and its `ClientSession`, with nothing between."""
+    port = free_port()
+    url = f"http://{upstream.host}:{upstream.port}"
+    words = [sys.executable, "-m", "bench.relay", str(port), url]
+    with workdir() as folder, running(words, folder, cores.measured) as process:
+        wait_for_port(port, process, folder)
+        yield Peer("aiohttp", "127.0.0.1", port, process.pid)
 
 
 @contextmanager

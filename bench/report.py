@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.measure import Outcomes, complaint
-from bench.scenarios import BASELINE, NOISY_PERCENT, SUBJECT, others_percent
+from bench.scenarios import BASELINE, NOISY_PERCENT, NOTHING, SUBJECT, others_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,6 +78,8 @@ def _row(scenario: Scenario, metric: Metric, peers: Mapping[str, list[Outcome]])
         name: [value for outcome in found if (value := metric.value(outcome)) is not None]
         for name, found in peers.items()
     }
+    if metric.added:
+        rounds = _added(rounds)
     figures = {name: spread(values) for name, values in rounds.items() if values}
     if not figures:
         return None
@@ -97,6 +99,16 @@ def _row(scenario: Scenario, metric: Metric, peers: Mapping[str, list[Outcome]])
         met=_met(metric.goal, figures, ratios, scenario.baseline),
         baseline=scenario.baseline,
     )
+
+
+def _added(rounds: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """What each adds to having nothing between, round by round."""
+    nothing = rounds.get(NOTHING, [])
+    return {
+        name: [value - beside for value, beside in zip(values, nothing, strict=False)]
+        for name, values in rounds.items()
+        if name != NOTHING
+    }
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -309,6 +309,16 @@ def _served(folder: Path, cores: Cores, key: str) -> Iterator[Peer]:
         yield Peer("headrace", "127.0.0.1", port, process.pid, key)
 
 
+@contextmanager
+def crowded(upstream: Upstream, cores: Cores) -> Iterator[Peer]:
+    """Headrace with 100,000 keys and 1,000 deployments in its store, asked with one of the keys."""
+    with workdir() as folder:
+        url = f"http://{upstream.host}:{upstream.port}"
+        made = uvloop.run(fill(f"sqlite:///{folder}/headrace.db", Size(), url))
+        with _served(folder, cores, made.keys[-1]) as peer:
+            yield replace(peer, name="many")
+
+
 def settings(folder: Path, port: int = 0, admin: int = 0, workers: int = 1) -> str:
     """A configuration of which everything that is served is in the store, but one key to ask with."""
     return (

@@ -107,6 +107,13 @@ async def test_whole_answers_are_counted() -> None:
     assert 0 < outcome.latency.p50 <= outcome.latency.p99 <= outcome.latency.maximum
 
 
+async def test_with_a_rate_no_more_is_asked_than_that() -> None:
+    async with answering(whole) as port:
+        outcome = await loop(brief(port, seconds=0.2, rate=50.0))
+
+    assert 0 < outcome.requests <= 50 * 0.2 + 2
+
+
 async def test_a_closed_connection_is_opened_again() -> None:
     async with answering(whole_and_close) as port:
         outcome = await loop(brief(port))
