@@ -10,6 +10,7 @@ import msgspec
 from bench import (
     accounts,
     capacity_report,
+    dashboard,
     drain,
     failover,
     fleet,
@@ -85,6 +86,15 @@ def _scrape(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
     return scrape.measure(scrape.QUICK if options.quick else scrape.Plan(), say)
+
+
+def _dashboard(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    plan = dashboard.QUICK if options.quick else dashboard.Plan()
+    return dashboard.measure(
+        dashboard.scaled(plan, options.minutes, options.rate), upstream, cores, say
+    )
 
 
 def _trials(
@@ -164,6 +174,7 @@ GROUPS: Mapping[str, Group] = {
     "overload": _overload,
     "tracing": _tracing,
     "scrape": _scrape,
+    "dashboard": _dashboard,
     "fleet": _fleet,
     "leaks": _leaks,
     "restart": _restart,
