@@ -7,7 +7,7 @@ is first sees what clients see: who masks first restores last.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -42,10 +42,15 @@ class Hook(Struct, frozen=True, eq=False):
 
     def serves(self, model: str) -> bool:
         """Whether it is for the model of this name."""
-        return any(
-            model.startswith(pattern[:-1]) if pattern.endswith("*") else model == pattern
-            for pattern in self.models
-        )
+        return matches(model, self.models)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether it is one of these, or begins with one that ends with `*`."""
+    return any(
+        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+        for pattern in patterns
+    )
 
 
 class Call(Struct, frozen=True, eq=False):

@@ -137,3 +137,28 @@ def test_what_is_shown_has_no_secrets() -> None:
 
     assert "message: hello" in shown
     assert "hidden-value" not in shown
+
+
+LED = """
+providers: {p: {base_url: "http://127.0.0.1:1", allow_private: true, auth: none, dialects: [openai.chat]}}
+models:
+  a: {deployments: [{provider: p}], fallbacks: [b]}
+  b: {deployments: [{provider: p}], rules: [{use: c}]}
+  c: {deployments: [{provider: p}]}
+hooks:
+  - name: keywords
+    options: {words: [x]}
+    models: MODELS
+"""
+
+
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [("[b]", ["'a'"]), ("[c]", ["'b'"]), ("[a, b]", []), ('["*"]', []), ("[b, c]", ["'a'"])],
+)
+def test_what_passes_a_hook_by_is_said(models: str, names: list[str]) -> None:
+    loaded = parse(LED.replace("MODELS", models), "x.yaml", {})
+
+    said = [one for one in loaded.warnings if "pass it by" in one.message]
+    assert [one.message.split()[2] for one in said] == names
+    assert all((one.line, one.path) == (10, "hooks[0].models") for one in said)

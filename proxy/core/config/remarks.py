@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.address import is_loopback
 from proxy.core.config.problem import Path, Problem, nearest, printable
+from proxy.hooks.chain import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +40,7 @@ class Remarks:
         self._params(("defaults",), self._config.defaults)
         self._providers()
         self._models()
+        self._hooks()
         now = datetime.now(UTC).timestamp()
         for index, key in enumerate(self._config.keys):
             self._key(("keys", index), key, now)
@@ -128,6 +130,28 @@ class Remarks:
             self._say(
                 ("models",), "there are no models here: nothing is served unless the store has some"
             )
+
+    def _hooks(self) -> None:
+        """Hooks stay with the name that was asked for: what is led to one of their models passes them by."""
+        for index, hook in enumerate(self._config.hooks):
+            path: Path = ("hooks", index, "models" if "models" in hook.model_fields_set else "name")
+            for name, model in self._config.models.items():
+                if not hook.enabled or matches(name, hook.models):
+                    continue
+                onward = [
+                    *model.fallbacks,
+                    *model.fallbacks_context,
+                    *model.fallbacks_content,
+                    *(rule.use for rule in model.rules),
+                ]
+                for other in onward:
+                    if matches(other, hook.models):
+                        self._say(
+                            path,
+                            f"requests for {printable(name)!r} that go on to {printable(other)!r} "
+                            f"pass it by; add {printable(name)!r} to its models",
+                        )
+                        break
 
     def _key(self, path: Path, key: Key, now: float) -> None:
         if len(key.key.reveal()) < SHORT_KEY:
