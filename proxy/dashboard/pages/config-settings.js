@@ -2,7 +2,7 @@
 import { html, useState } from "../lib.js";
 import { get, send } from "../api.js";
 import { useLoad } from "../use.js";
-import { Action, Area, Badge, Confirm, FormDialog, Loaded, Select, Table, Text, Time, toast } from "../ui.js";
+import { Action, Area, Badge, Confirm, explain, FormDialog, Loaded, Select, Table, Text, Time, toast } from "../ui.js";
 import { Origin } from "./config-objects.js";
 
 const WORDS = {
@@ -21,9 +21,33 @@ const fieldsOf = (one) => Object.fromEntries(Object.entries(one ?? {}).filter(([
 
 // Schemas of all sections: large, so read once, when the first is edited.
 let schemas = null;
-async function schemaOf(name) {
+async function fieldsFor(name) {
   schemas ??= get("/openapi.json").then((document) => document.components.schemas);
-  try { return (await schemas)[name[0].toUpperCase() + name.slice(1)]; } catch (error) { schemas = null; throw error; }
+  try {
+    const all = await schemas;
+    return flat(all, all[name[0].toUpperCase() + name.slice(1)], "").filter((one) => !FILE_ONLY.has(`${name}.${one.path}`));
+  } catch (error) { schemas = null; throw error; }
+}
+
+// The fields of a section, those of sections in it too, as [{path: "timeouts.ttft", schema}]; none where its names are anybody's.
+function flat(all, schema, above) {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, one]) => {
+    const below = one.$ref && all[one.$ref.split("/").pop()];
+    return below && Object.keys(below.properties ?? {}).length ? flat(all, below, `${above}${name}.`) : [{ path: above + name, schema: one }];
+  });
+}
+const within = (value, path) => path.split(".").reduce((found, name) => found?.[name], value);
+// {"timeouts.ttft": 5} as {timeouts: {ttft: 5}}
+function nested(pairs) {
+  const made = {};
+  for (const [path, value] of pairs) {
+    const names = path.split(".");
+    const last = names.pop();
+    let place = made;
+    for (const name of names) place = place[name] ??= {};
+    place[last] = value;
+  }
+  return made;
 }
 
 export function Settings() {
@@ -35,14 +59,15 @@ export function Settings() {
     const rows = Object.keys(WORDS).map((name) => ({
       id: name, file: data.find((one) => one.name === name && one.source === "file"), store: data.find((one) => one.name === name && one.source === "store"),
     }));
-    const open = async (row) => edit({ ...row, schema: await schemaOf(row.id) });
+    const open = async (row) => edit({ ...row, fields: await fieldsFor(row.id) });
+    const pick = (row) => open(row).catch((error) => toast(explain(error), { tone: "bad" }));
     const columns = [
       { name: "Setting", wide: true, of: (row) => html`<div><strong>${row.id}</strong></div><span class="muted">${WORDS[row.id]}</span>` },
       { name: "Said by", of: (row) => html`<div class="row">${row.file && html`<${Origin} one=${row.file} lines=${file.data?.lines} />`}${row.store && html`<${Origin} one=${row.store} />`}${!row.file && !row.store && html`<${Badge}>nobody: usual values<//>`}</div>` },
       { name: "Changed", of: (row) => (row.store ? html`<${Time} at=${row.store.updated} />` : "") },
       { name: "", of: (row) => html`<div class="row end"><${Action} class="small" aria-label="Edit ${row.id}" run=${() => open(row)}>Edit<//>${row.store && html`<button class="small danger" aria-label="Take ${row.id} out of the database" onClick=${() => drop(row)}>Take out</button>`}</div>` },
     ];
-    return html`<div class="card"><${Table} label="Settings" columns=${columns} rows=${rows} /></div>
+    return html`<div class="card"><${Table} label="Settings" columns=${columns} rows=${rows} onPick=${pick} /></div>
       ${edited && html`<${Edit} row=${edited} onClose=${() => edit(null)} onDone=${() => { edit(null); list.reload(); }} />`}
       ${dropped && html`<${Confirm} title="Take ${dropped.id} out of the database?" action="Take out" onClose=${() => drop(null)} run=${async () => { await send("DELETE", `/admin/settings/${dropped.id}`, undefined, { revision: dropped.store.revision }); list.reload(); }}>
         What the file says of it holds then, and usual values else.<//>`}`;
@@ -51,7 +76,6 @@ export function Settings() {
 
 // --- one setting as a form ---
 
-const isOpen = (schema) => !Object.keys(schema.properties ?? {}).length;
 const choices = (schema) => (schema.type === "boolean" ? [true, false] : schema.enum ?? null);
 const kinds = (schema) => (schema.anyOf ?? [schema]).map((one) => one.type ?? (one.$ref ? "object" : ""));
 const isText = (schema) => choices(schema) === null && !kinds(schema).some((kind) => kind === "object" || kind === "array" || kind === "");
@@ -70,34 +94,36 @@ function read(schema, text, name) {
 }
 
 function Edit({ row, onClose, onDone }) {
-  const { schema, store } = row;
+  const { store } = row;
   const before = fieldsOf(store);
-  const whole = isOpen(schema);
-  const sayable = Object.fromEntries(Object.entries(schema.properties ?? {}).filter(([name]) => !FILE_ONLY.has(`${row.id}.${name}`)));
-  const properties = whole ? { [row.id]: { type: "object", description: `${schema.description} As JSON: a name, and what holds for it.` } } : sayable;
-  const first = Object.fromEntries(Object.entries(properties).map(([name, one]) => [name, written(one, whole ? (store ? before : undefined) : before[name])]));
+  // One whose names are anybody's (teams, prices) is one text.
+  const whole = !row.fields.length;
+  const fields = whole ? [{ path: row.id, schema: { type: "object", description: "As JSON: each name, and what holds for it." } }] : row.fields;
+  const first = Object.fromEntries(fields.map(({ path, schema }) => [path, written(schema, whole ? store && before : within(before, path))]));
   const [form, put] = useState(first);
   const filed = fieldsOf(row.file);
 
   const save = async () => {
     const path = `/admin/settings/${row.id}`;
-    const changed = Object.keys(properties).filter((name) => form[name] !== first[name]);
+    const changed = fields.filter((one) => form[one.path] !== first[one.path]);
     if (!changed.length) { onDone(); return; }
-    let patch = Object.fromEntries(changed.map((name) => [name, read(properties[name], form[name], name)]));
-    let back = Object.fromEntries(changed.map((name) => [name, before[name] ?? null]));
-    if (whole) [patch, back] = [patch[row.id] ?? {}, before];
-    const put = whole || !store;
-    const clean = put ? Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== null)) : patch;
-    await send(put ? "PUT" : "PATCH", path, clean, { revision: store?.revision });
-    const undo = async () => { if (!store) await send("DELETE", path); else await send(whole ? "PUT" : "PATCH", path, back); onDone(); };
+    const values = changed.map((one) => [one.path, read(one.schema, form[one.path], one.path)]);
+    const replaced = whole || !store;
+    const content = whole ? values[0][1] ?? {} : nested(replaced ? values.filter(([, value]) => value !== null) : values);
+    await send(replaced ? "PUT" : "PATCH", path, content, { revision: store?.revision });
+    const undo = async () => {
+      if (!store) await send("DELETE", path);
+      else await send(whole ? "PUT" : "PATCH", path, whole ? before : nested(changed.map((one) => [one.path, within(before, one.path) ?? null])));
+      onDone();
+    };
     toast(`The setting ${row.id} is changed, in every worker.`, { undo });
     onDone();
   };
 
   return html`<${FormDialog} title="Setting ${row.id}" wide save=${save} onClose=${onClose}>${(fault) => html`
     <p class="muted">${WORDS[row.id]} What is left empty is as usual.${row.file ? " What the file says wins, and is changed there." : ""}</p>
-    <div class=${whole ? "form" : "form two"}>${Object.entries(properties).map(([name, one]) => html`<${One} key=${name} name=${name} schema=${one} value=${form[name]} fault=${whole ? undefined : fault(name)}
-      filed=${filed[name]} onInput=${(value) => put((now) => ({ ...now, [name]: value }))} />`)}</div>`}<//>`;
+    <div class=${whole ? "form" : "form two"}>${fields.map(({ path, schema }) => html`<${One} key=${path} name=${path} schema=${schema} value=${form[path]} fault=${whole ? undefined : fault(path)}
+      filed=${whole ? undefined : within(filed, path)} onInput=${(value) => put((now) => ({ ...now, [path]: value }))} />`)}</div>`}<//>`;
 }
 
 function One({ name, schema, value, fault, filed, onInput }) {

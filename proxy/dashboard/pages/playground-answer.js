@@ -21,12 +21,11 @@ export function Answer({ run, view, onView }) {
   const tokens = speed(run);
   return html`<div class="stack">
     <div class="row"><${Badge} tone=${TONES[run.state]} live=${run.state === "streaming"}>${run.status ? `${run.status} · ` : ""}${run.state}<//>
-      <span class="muted">${DIALECTS[run.dialect].words} · ${run.model}</span>
+      <span class="muted">${DIALECTS[run.dialect].words} · ${run.model}${run.total === null ? "" : ` · ${seconds(run.total)} in all`}</span>
       ${run.answer.finish && html`<span class="muted">· ended by <code>${run.answer.finish}</code></span>`}
       ${log && html`<${Link} to=${`/requests/${log.rid}`}>In the request log<//>`}</div>
     <div class="tiles">
       <${Tile} label="First words" value=${seconds(run.first)} note="from sending" />
-      <${Tile} label="All of it" value=${seconds(run.total)} />
       <${Tile} label="Tokens/s" value=${count(tokens)} note="as it streamed" />
       <${Tile} label="Tokens" value=${`${count(run.answer.input ?? log?.input)} → ${count(run.answer.output ?? log?.output)}`} note="in → out" />
       <${Tile} label="Cost" value=${money(log?.cost)} note=${log && log.cost === null ? "no price known" : log ? `by ${log.provider}` : ""} />
