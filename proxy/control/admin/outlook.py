@@ -7,7 +7,7 @@ under way, each worker counts for itself. Moments are Unix times, None where the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Outlook:
             "why": "",
             "status": _together(states),
             "deployments": _tally(states),
+            "usable": self._usable((one for _, one in served), moment),
             "models": list(dict.fromkeys(model for model, _ in served))[:NAMED],
             "credentials": dict(
                 Counter(
@@ -89,14 +90,16 @@ class Outlook:
         if model is None:
             return {"served": False, "status": health.UNUSED}
         live = self._state.live
-        ids = [one.id for tier in model.tiers for one in tier]
-        states = [live.deployments[id] for id in ids if id in live.deployments]
+        deployments = [one for tier in model.tiers for one in tier]
+        states = [live.deployments[one.id] for one in deployments if one.id in live.deployments]
+        moment = monotonic()
         return {
             "served": True,
             "status": _together(states),
             "strategy": str(model.strategy),
             "deployments": _tally(states),
-            **_circuits(states, monotonic()),
+            "usable": self._usable(deployments, moment),
+            **_circuits(states, moment),
         }
 
     def deployment(self, shown: Mapping[str, Any]) -> Shown:
@@ -119,6 +122,7 @@ class Outlook:
             **condition(found, live),
             **_circuits([state], moment),
             "deployment": name,
+            "usable": self._usable([found], moment),
             "ceiling": None if state.ceiling is None else int(state.ceiling.limit),
             "credentials": dict(
                 Counter(_free(key, moment) for _, key in live.pool(found, state).keys)
@@ -132,6 +136,15 @@ class Outlook:
         if shown["weight"] == 0:
             return "no weight"
         return "" if shown["provider"] in self._state.snapshot.providers else "provider out of use"
+
+    def _usable(self, deployments: Iterable[Deployment], moment: float) -> int:
+        """How many of them a request could go to now: not out, with a credential that does not rest, below their limits."""
+        live = self._state.live
+        states = ((one, live.deployments.get(one.id)) for one in deployments)
+        return sum(
+            state is not None and state.until <= moment and live.pool(one, state).ready(moment)
+            for one, state in states
+        )
 
     def serves(self, provider: str) -> list[tuple[str, Deployment]]:
         """The deployments of a provider, each with its model's name."""

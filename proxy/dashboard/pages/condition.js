@@ -4,9 +4,9 @@ import { useLoad } from "../use.js";
 import { Badge, duration, Time } from "../ui.js";
 
 export const CAUSES = {
-  rate_limit: "the provider said that there were too many requests (429)",
-  auth: "the provider refused the credential (401 or 403)",
-  quota: "the provider says that nothing is left to spend",
+  http_429: "too many requests, the provider says (429)",
+  http_401: "the provider refused it (401 or 403)",
+  http_402: "nothing is left to spend, the provider says",
 };
 const CHECKS = { ok: ["good", "answered"], failed: ["bad", "did not answer"], limited: ["warn", "answered: too many requests"], refused: ["bad", "refused the credential"], unknown: ["", "answered, but says nothing about it"] };
 const STATES = { healthy: ["good", "healthy"], degraded: ["warn", "degraded"], unhealthy: ["bad", "out"] };
@@ -30,6 +30,7 @@ export function Health({ live, enabled = true }) {
   if (enabled === false) return html`<${Badge}>disabled<//>`;
   if (!live?.served) return html`<${Badge} tone=${live?.why === "no credential" ? "warn" : ""}>${UNUSED[live?.why] || "not in use"}<//>`;
   if (live.status === "unused") return html`<${Badge}>serves nothing<//>`;
+  if (!live.usable && live.status !== "unhealthy") return html`<${Badge} tone="bad" live title="All credentials rest, or a limit is reached">resting<//>`;
   const [tone, word] = STATES[live.status];
   return html`<${Badge} tone=${tone} live>${word}<//>${live.retry_at && html` <span class="muted">tried again in <${Countdown} until=${live.retry_at} /></span>`}`;
 }
@@ -46,7 +47,7 @@ export function Keys({ of: states }) {
 export function LastCheck({ of: check, way }) {
   if (way === "off") return html`<span class="muted">not checked</span>`;
   if (way === "masked") return html`<span class="muted">too dear to check</span>`;
-  if (!check) return html`<span class="muted">not yet</span>`;
+  if (!check) return html`<span class="muted">not checked yet</span>`;
   const [tone, words] = CHECKS[check.outcome] || ["", check.outcome];
   return html`<span class=${tone}>${words}</span> <span class="muted"><${Time} at=${check.at} /></span>`;
 }

@@ -3,7 +3,7 @@ import { html, useState } from "../lib.js";
 import { send } from "../api.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useLoad } from "../use.js";
-import { Action, Badge, Bar, Card, count, duration, Empty, Facts, FormDialog, Loaded, money, Page, percent, Table, Text, Tile, Time, toast } from "../ui.js";
+import { Badge, Card, clock, count, duration, Empty, Facts, FormDialog, Loaded, money, Page, percent, Table, Text, Tile, Time, toast } from "../ui.js";
 import { CAUSES, Countdown, FileNotice, Health, KeyState, LastCheck, OfFile, useLately } from "./condition.js";
 import { Delete } from "./deleting.js";
 import { different, enc, lines, merged, More, ObjectForm, others, patch, useOpened, whole } from "./fields.js";
@@ -60,7 +60,7 @@ function Shown({ one, from, session, query, ask }) {
 
 const facts = (one) => [
   ["Address", html`${one.base_url ? html`<code>${one.base_url}</code>` : "as the preset has it"}${one.allow_private && html` <span class="muted">may be private or local</span>`}`],
-  ["Speaks", one.dialects ? html`<span class="mono">${(Array.isArray(one.dialects) ? one.dialects : Object.keys(one.dialects)).join(", ")}</span>` : "as the preset has it"],
+  ["Speaks", one.dialects ? html`<span class="mono">${(Array.isArray(one.dialects) ? one.dialects : Object.keys(one.dialects)).join(", ")}</span>` : one.preset ? "as the preset has it" : html`<span class="mono">openai.*</span> <span class="muted">as usual</span>`],
   one.note && ["Note", one.note],
   one.proxy && ["By way of", html`<code>${one.proxy}</code>`],
   one.max_connections && ["Connections at once", count(one.max_connections)],
@@ -76,7 +76,8 @@ function Why({ one }) {
   if (!live.served) return html`<span class="muted">${live.why === "no credential" ? "Add a credential: without one nothing can be sent." : "It is not in use."}</span>`;
   if (live.status === "unused") return html`<span class="muted">No model has a deployment here yet.</span>`;
   const { healthy = 0, degraded = 0, unhealthy = 0 } = live.deployments;
-  if (unhealthy) return html`<span>${unhealthy} of ${healthy + degraded + unhealthy} deployments are out${live.since ? html`, the first since <${Time} at=${live.since} />` : ""}: too many requests failed. <${Link} to="/requests" query=${{ provider: one.name, failed: "true" }}>What failed<//></span>`;
+  if (unhealthy) return html`<span>${unhealthy} of ${healthy + degraded + unhealthy} deployments are out${live.since ? html`, the first since ${clock(live.since)}` : ""}: too many requests failed. <${Link} to="/requests" query=${{ provider: one.name, failed: "true" }}>What failed<//></span>`;
+  if (!live.usable) return html`<span>All its credentials rest, or a limit is reached, so nothing is sent there for now. The table below says why and for how long.</span>`;
   if (degraded) return html`<span>${degraded} of ${healthy + degraded} deployments fail now and then, or are slower than others, and get half of their share.</span>`;
   return null;
 }
@@ -112,7 +113,7 @@ function Credentials({ one, from, session, changed }) {
 
 function Rests({ of: rests }) {
   if (!rests?.length) return html`<span class="muted">–</span>`;
-  return html`<div class="stack tight">${rests.slice(0, 4).map((rest) => html`<div key=${rest.model || ""}>${rest.model ? html`<code>${rest.model}</code>` : "all models"}: <${Countdown} until=${rest.until} /> <span class="muted small">${CAUSES[rest.cause] || rest.cause}${rest.since ? html`, since <${Time} at=${rest.since} />` : ""}</span></div>`)}${rests.length > 4 && html`<span class="muted">and ${rests.length - 4} more</span>`}</div>`;
+  return html`<div class="stack tight">${rests.slice(0, 4).map((rest) => html`<div key=${rest.model || ""}>${rest.model ? html`<code>${rest.model}</code>` : "all models"}: <${Countdown} until=${rest.until} /> <span class="muted small">${CAUSES[rest.cause] || rest.cause}${rest.since ? `, since ${clock(rest.since)}` : ""}</span></div>`)}${rests.length > 4 && html`<span class="muted">and ${rests.length - 4} more</span>`}</div>`;
 }
 
 function AddKeys({ one, onClose, onMade }) {
@@ -155,8 +156,7 @@ function Served({ one, from, session, add, changed }) {
   const columns = [
     { name: "Model", wide: true, of: (each) => html`<${Link} to=${`/models/${enc(each.public_model)}`}>${each.public_model}<//>` },
     { name: "Its name there", of: (each) => html`<code>${each.model || each.public_model}</code>` },
-    { name: "Health", of: (each) => html`<${Health} live=${each.live} enabled=${each.enabled} />` },
-    { name: "Last check", of: (each) => html`<${LastCheck} of=${each.live.last_check} way=${each.live.check} />` },
+    { name: "Health", of: (each) => html`<div class="stack tight"><div><${Health} live=${each.live} enabled=${each.enabled} /></div><span class="small"><${LastCheck} of=${each.live.last_check} way=${each.live.check} /></span></div>` },
     { name: "In flight", num: true, of: (each) => count(each.live.inflight ?? 0) },
     { name: "Requests, 1 h", num: true, of: (each) => count(of(each)?.requests ?? 0) },
     { name: "Success", num: true, of: (each) => percent(of(each)?.success_rate) },

@@ -28,11 +28,10 @@ function List({ session }) {
   const begin = may && html`<button class="primary" onClick=${() => add(true)}>Add provider</button>`;
   const of = (name) => lately.rows[name];
   const columns = [
-    { name: "Provider", wide: true, of: (one) => html`<span class="row"><${Link} to=${`/providers/${encodeURIComponent(one.name)}`}>${one.name}<//>${one.read_only && html`<${OfFile} />`}</span><span class="muted small">${one.preset || ""}</span>` },
-    { name: "Health", of: (one) => html`<${Health} live=${one.live} enabled=${one.enabled} />` },
+    { name: "Provider", of: (one) => html`<span class="row"><${Link} to=${`/providers/${encodeURIComponent(one.name)}`}>${one.name}<//>${one.read_only && html`<${OfFile} />`}</span><span class="muted small">${one.preset || ""}</span>` },
+    { name: "Health", of: (one) => html`<div class="stack tight"><div><${Health} live=${one.live} enabled=${one.enabled} /></div><span class="small"><${LastCheck} of=${one.live.last_check} /></span></div>` },
     { name: "Credentials", of: (one) => html`<${Keys} of=${one.live.credentials} />` },
     { name: "Serves", of: (one) => served(one.live) },
-    { name: "Last check", of: (one) => html`<${LastCheck} of=${one.live.last_check} />` },
     { name: "In flight", num: true, of: (one) => count(one.live.inflight ?? 0) },
     { name: "Requests, 1 h", num: true, of: (one) => count(of(one.name)?.requests ?? 0) },
     { name: "Success", num: true, of: (one) => percent(of(one.name)?.success_rate) },
@@ -60,7 +59,7 @@ function List({ session }) {
 function served(live) {
   const names = live.models || [];
   if (!names.length) return html`<span class="muted">nothing</span>`;
-  return html`<span class="mono" title=${names.join(", ")}>${names.slice(0, 2).join(", ")}${names.length > 2 ? ` +${names.length - 2}` : ""}</span>`;
+  return html`<span title=${names.join(", ")}>${names.length === 1 ? html`<span class="mono">${names[0]}</span>` : `${count(names.length)}${names.length >= 100 ? "+" : ""} models`}</span>`;
 }
 
 // On or off, and back: what was switched is switched back by the line that says so.

@@ -60,6 +60,7 @@ async def test_a_provider_that_is_well(office: Office) -> None:
     assert live["deployments"] == {"healthy": 2}
     assert live["models"] == ["m", "n"]
     assert live["credentials"] == {"usable": 1}
+    assert live["usable"] == 2
     assert (live["since"], live["retry_at"], live["inflight"], live["last_check"]) == (
         None,
         None,
@@ -138,7 +139,7 @@ async def test_as_good_as_all_of_them(office: Office) -> None:
 
     live = await shown(office, "/admin/models/m")
 
-    assert (live["status"], live["strategy"]) == ("degraded", "p2c")
+    assert (live["status"], live["strategy"], live["usable"]) == ("degraded", "p2c", 1)
     assert live["deployments"] == {"unhealthy": 1, "healthy": 1}
 
 
@@ -165,6 +166,8 @@ async def test_a_credential_rests_for_a_model_or_for_all(office: Office) -> None
     assert 55 < rest["until"] - rest["since"] < 75
     (deployment,) = await listed(office, "/admin/deployments?provider=lab")
     assert deployment["live"]["credentials"] == {"cooling": 1}
+    assert (deployment["live"]["status"], deployment["live"]["usable"]) == ("healthy", 0)
+    assert (await shown(office, "/admin/models/m"))["usable"] == 0
 
     account.state("m").cool(Refusal(Cause.AUTH, monotonic(), 401), monotonic(), state.rng)
 
