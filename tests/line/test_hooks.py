@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import orjson
 import phonenumbers  # noqa: F401 - its first import takes its time
 import pytest
+import yaml
 
 from proxy.gateway.capture import text_in
 from proxy.hooks import Ended
@@ -27,6 +29,7 @@ from tests.line.asking import (
 )
 from tests.line.harness import (
     Answer,
+    Process,
     Proxy,
     Raw,
     Script,
@@ -552,3 +555,76 @@ async def test_what_nobody_looks_into_has_no_hooks(sim: Simulator, tmp_path: Pat
     async with serving(config(sim.url, hooks=hooks), tmp_path) as proxy:
         assert (await proxy.get("/v1/models")).status == 200
         assert (await proxy.get("/v1/files")).status != 400
+
+
+BESIDE = """
+from proxy.hooks import Refuse
+
+class Rule:
+    def __init__(self, code):
+        self.code = code
+
+    def before_route(self, request):
+        raise Refuse("no", code=self.code)
+"""
+
+
+async def test_a_reload_makes_hooks_anew_and_keeps_the_good_ones(tmp_path: Path) -> None:
+    (tmp_path / "beside_the_file.py").write_text(BESIDE)
+    content = config("http://127.0.0.1:9", admin={"port": 0}, store={"url": ""})
+
+    def write(**options: str) -> Path:
+        rule = {"name": "rule", "use": "beside_the_file:Rule", "options": options}
+        (tmp_path / "headrace.yaml").write_text(yaml.safe_dump({**content, "hooks": [rule]}))
+        return tmp_path / "headrace.yaml"
+
+    process = await asyncio.to_thread(Process, write(code="one"), tmp_path)
+    port = int(process.url.rpartition(":")[2])
+
+    async def code() -> str:
+        client = await Raw.open(port)
+        client.send(request("POST", CHAT.path, b'{"model":"sim","messages":[]}'))
+        answer = await client.answer()
+        client.close()
+        found: str = answer.json["error"]["code"]
+        return found
+
+    try:
+        assert await code() == "one"
+        write(code="two")
+        process.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(15):
+            while await code() != "two":
+                await asyncio.sleep(0.01)
+        write(cod="three")
+        process.process.send_signal(signal.SIGHUP)
+        await until(lambda: any("hooks[0].options" in line for line in process.lines), 15)
+        assert await code() == "two"
+    finally:
+        await asyncio.to_thread(process.stop)
+
+
+async def test_an_attempt_beside_another_is_asked_for_too(sim: Simulator, tmp_path: Path) -> None:
+    content = fleet((sim.url, "sim-n2-f60000"), (sim.url, "sim-n2"))
+    for deployment in content["models"]["m"]["deployments"]:
+        deployment["priority"] = 1 if deployment["provider"] == "p0" else 2
+    content["models"]["m"]["hedge"] = {"enabled": True, "after": 0.02, "share": 1}
+    content["hooks"] = [hook("Looks", points=["before_attempt"])]
+    async with serving(content, tmp_path) as proxy:
+        assert (await proxy.chat("m")).complete
+
+    assert [one[1] for one in hooks_made.SEEN] == ["m/0:p0", "m/1:p1"]
+
+
+async def test_a_shadow_is_asked_for_too(sim: Simulator, tmp_path: Path) -> None:
+    content = fleet((sim.url, "sim-n2"))
+    content["models"]["m"]["shadow"] = {"model": "sim-n3", "share": 1}
+    content["hooks"] = [hook("Looks", models="m")]
+    async with serving(content, tmp_path) as proxy:
+        assert (await proxy.chat("m", stream=False)).status == 200
+        await until(lambda: proxy.metric("headrace_shadow_requests_total", outcome="ok") == 1)
+
+    attempts = [one for one in hooks_made.SEEN if not isinstance(one, Ended)]
+    assert [one[0] for one in attempts].count("before_route") == 1
+    assert [one[0] for one in attempts].count("after_response") == 1
+    assert ("before_attempt", "sim*/0:p0", "sim-n3", "openai.chat") in attempts
