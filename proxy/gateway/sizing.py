@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from proxy.wire.quoted import has
+
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.wire.envelope import Envelope
@@ -89,7 +91,7 @@ def size(exchange: Exchange, *, strict: bool = False) -> Size:
         return Size(len(body) // _AUDIO_USUAL + 1, len(body) // _AUDIO_MOST + _PICTURE_MOST, None)
     gemini = endpoint.family == "gemini"
     mark = _DATA if gemini else _TYPE
-    if strict or mark in body or not body.isascii():
+    if strict or has(body, mark) or not body.isascii():
         prompt, most = _prompt(body, mark, strict=strict)
         if strict:
             most += _kept(envelope, endpoint.dialect)

@@ -27,6 +27,7 @@ from proxy.dialects.fold import Fold, unfold
 from proxy.dialects.identity import SEALED
 from proxy.dialects.loss import Loss, unsupported
 from proxy.gateway.endpoints import TRANSLATED, Endpoint
+from proxy.wire.quoted import has
 
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
@@ -179,7 +180,7 @@ def needed(exchange: Exchange, candidate: Candidate) -> bool:
     """Whether the candidate's answer, or the request to it, takes another form than the client's."""
     endpoint = exchange.endpoint
     if candidate.dialect != endpoint.dialect or (
-        SEALED in exchange.body and endpoint.operation in TRANSLATED
+        endpoint.operation in TRANSLATED and has(exchange.body, SEALED)
     ):
         return True
     if exchange.hooks is not None and exchange.hooks.screens and exchange.stream:
@@ -191,7 +192,7 @@ def needed(exchange: Exchange, candidate: Candidate) -> bool:
 
 def is_sealed(exchange: Exchange) -> bool:
     """Whether the client gives back another family's state, which its own would refuse: then it is taken out."""
-    return SEALED in exchange.body and exchange.endpoint.operation in TRANSLATED
+    return exchange.endpoint.operation in TRANSLATED and has(exchange.body, SEALED)
 
 
 def codec_of(dialect: Dialect) -> Codec:
