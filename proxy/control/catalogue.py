@@ -53,6 +53,11 @@ class Catalogue:
         self.counts = self.totals = self.levels = 0
         """How many places of each kind there are."""
 
+    @property
+    def size(self) -> int:
+        """Places of all kinds."""
+        return self.counts + self.totals + self.levels
+
     def find(self, family: str, labels: str) -> Place | None:
         """Where a series has its numbers; None: nowhere, as far as the log is read."""
         return self.series[family].get(labels) if family in self.series else None

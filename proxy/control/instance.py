@@ -6,7 +6,8 @@
     answer    in the supervisor, when somebody asks for the page
 
 Whoever asks has each process asked for its newest numbers. One that does not answer in time counts with those it wrote
-last, and is not waited for again until it has written others.
+last, and is not waited for again until it has written others. Where there are many series, copying them is what a page costs:
+there nobody is asked who has copied them lately, as each does once a second.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ from proxy.core.series import Kind, Registry
 
 PATIENCE: Final = 0.1
 """Seconds for all of them together to answer."""
+MANY: Final = 5000
+"""Numbers of a process from which on it is not asked for newer ones than LATELY."""
+LATELY: Final = 1.5
+"""Seconds: the usual pause between two copies, and some for a loop that is busy."""
 FRESH: Final = 0.5
 """Seconds for which a sample is good enough for whoever else asks."""
 _OWN: Final = 0
@@ -252,12 +257,13 @@ class Instance:
         return True
 
     def _ask(self) -> _Round:
-        """Have all who have numbers begin to copy new ones."""
+        """Have all who have numbers begin to copy new ones, unless that is much, and was done lately."""
         asked = monotonic()
         waiting: dict[str, int] = {}
+        since = asked - LATELY if self._sheets.catalogue.size >= MANY else asked
         for name, seat in self._seats.items():
-            generation, _ = self._sheets.newest(seat)
-            if generation:
+            generation, begun = self._sheets.newest(seat)
+            if generation and begun < since:
                 waiting[name] = generation
                 tell(self._pipes[name][1])
         return _Round(asked, waiting)

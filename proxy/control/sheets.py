@@ -98,8 +98,7 @@ class Sheets:
     @property
     def full(self) -> bool:
         """There are no more places."""
-        catalogue = self.catalogue
-        return catalogue.counts + catalogue.totals + catalogue.levels >= MOST
+        return self.catalogue.size >= MOST
 
     def add(self, wanted: Sequence[Entry]) -> bool:
         """Have places for all of these. False: another process adds something just now, or there are too many.

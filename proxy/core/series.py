@@ -243,7 +243,10 @@ class Family(Generic[C]):
         assert self.source is not None
         found: list[Reading] = []
         try:
-            for reading in self.source():
+            source = self.source()
+            if isinstance(source, list) and len(source) <= self.cap:
+                return source
+            for reading in source:
                 if len(found) >= self.cap:
                     self.overflowed += 1
                     break

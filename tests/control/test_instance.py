@@ -14,6 +14,7 @@ import pytest
 from proxy.control import instance as module
 from proxy.control.exposition import CONTENT_TYPE
 from proxy.control.instance import Instance
+from proxy.core.clock import Hands
 from proxy.core.series import Registry
 from tests.control.test_exposition import parsed
 
@@ -149,6 +150,26 @@ def test_a_process_that_does_not_answer_counts_as_it_was_and_is_waited_for_once(
             found = value(instance, "headrace_metrics_stale_total", process="worker-0")
             assert found is not None
             before, now = now, found
+
+
+def test_where_there_is_much_to_copy_who_did_so_lately_is_not_asked(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, hands: Hands
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    instance.seat("0", counting(5)).publish()  # and then it hangs
+
+    def stale() -> float | None:
+        return value(instance, "headrace_metrics_stale_total", process="worker-0")
+
+    hands.advance(0.1)
+    assert stale() == 1
+    monkeypatch.setattr(module, "MANY", 2)
+    assert stale() == 1
+    hands.advance(module.LATELY - 0.2)
+    assert stale() == 1
+    assert value(instance, "c_total") == 5
+    hands.advance(0.2)
+    assert stale() == 2
 
 
 def test_a_process_that_has_published_nothing_is_not_waited_for(

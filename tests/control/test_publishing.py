@@ -7,15 +7,18 @@ import math
 import os
 from array import array
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.control import publishing
 from proxy.control import sheets as module
 from proxy.control.publishing import Publisher, heard, tell
 from proxy.control.sheets import Sheets
 from proxy.core import tasks
-from proxy.core.series import Number, Registry, Rule
+from proxy.core.series import Number, Reading, Registry, Rule
 
 
 @pytest.fixture
@@ -154,6 +157,60 @@ def test_two_processes_share_places_and_keep_their_numbers_apart(sheets: Sheets)
     assert number(sheets, "c_total", '{a="one"}', 1) == 10
     assert number(sheets, "c_total", '{a="two"}', 1) == 2
     other.close()
+
+
+def given_out(numbers: dict[str, float]) -> list[Reading]:
+    return [((name,), value) for name, value in numbers.items()]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 5)), max_size=12), st.integers(1, 4))
+def test_numbers_are_where_they_belong_however_the_places_were_given_out(
+    turns: list[tuple[bool, int]], size: int
+) -> None:
+    """Two processes make series in turns, some of which the other one has as well, and runs end after a few."""
+    sheets = Sheets.make()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(publishing, "SLICE", size)
+            registries = Registry(), Registry()
+            counters = [one.counter("c_total", "help", ("a",)) for one in registries]
+            read: tuple[dict[str, float], dict[str, float]] = {}, {}
+            for registry, numbers in zip(registries, read, strict=True):
+                registry.gauge("g", "help", ("a",)).watch(partial(given_out, numbers))
+            views = sheets.view(), sheets.view()
+            publishers = [
+                Publisher(registry, view, seat)
+                for seat, (registry, view) in enumerate(zip(registries, views, strict=True))
+            ]
+            for turn, (second, more) in enumerate(turns):
+                for nth in range(more):
+                    name = f"{turn % 3}-{nth}"
+                    counters[second].child(name).inc(turn + nth + 1)
+                    read[second][name] = float(turn - nth)
+                publishers[second].publish()
+                if turn % 4 == 3:
+                    read[second].pop(next(iter(read[second])))
+            for publisher in publishers:
+                publisher.publish()
+        for view in views:
+            view.close()
+        for seat in (0, 1):
+            for (name,), child in counters[seat].children().items():
+                assert number(sheets, "c_total", f'{{a="{name}"}}', seat) == child.value
+            for name in {name for numbers in read for name in numbers}:
+                found = number(sheets, "g", f'{{a="{name}"}}', seat)
+                assert found == read[seat].get(name) or (
+                    name not in read[seat] and (found is None or math.isnan(found))
+                )
+    finally:
+        sheets.close()
+
+
+@pytest.mark.parametrize(
+    ("took", "expected"), [(0.0, 1.0), (0.003, 1.0), (0.006, 2.0), (1.0, 10.0)]
+)
+def test_who_has_more_to_copy_does_so_more_rarely(took: float, expected: float) -> None:
+    assert publishing.pause(took) == pytest.approx(expected)
 
 
 def test_while_another_process_adds_names_only_the_new_ones_wait(
