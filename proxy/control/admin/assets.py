@@ -67,7 +67,7 @@ class Assets:
                 Permission.PUBLIC,
                 self._dashboard,
                 "The dashboard.",
-                aliases=("/dashboard/{rest:path}",),
+                aliases=("/dashboard/", "/dashboard/{rest:path}"),
                 tag="pages",
                 gives=("text/html",),
             ),

@@ -40,7 +40,9 @@ async def _folder(app: AdminApp) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("path", ["/dashboard", "/dashboard/requests", "/dashboard/requests/r1"])
+@pytest.mark.parametrize(
+    "path", ["/dashboard", "/dashboard/", "/dashboard/requests", "/dashboard/requests/r1"]
+)
 async def test_every_path_of_the_dashboard_is_its_page(app: AdminApp, path: str) -> None:
     status, headers, page = await _answer(app, path)
 
