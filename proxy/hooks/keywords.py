@@ -25,6 +25,7 @@ from proxy.hooks.points import Piece, Refuse, Window
 
 LONGEST = 100
 """Characters of a word."""
+_STEP = 16 * 1024
 _KINDS = ("text", "reasoning", "arguments")
 
 
@@ -69,11 +70,21 @@ class Keywords:
         """Refuse a request that has one, or mask it."""
         for word in request.words():
             if word.kind in self._kinds:
-                word.text = self._passed(Window(word.text, final=True)).text
+                word.text = self._all(word.text)
 
     async def screen(self, request: Request, window: Window) -> Piece | None:
         """The same of an answer."""
         return self._passed(window) if window.kind in self._kinds else None
+
+    def _all(self, text: str) -> str:
+        """In steps: a search lets no other thread run."""
+        out, said, held = [], "", ""
+        for at in range(0, len(text), _STEP):
+            final = at + _STEP >= len(text)
+            piece = self._passed(Window(held + text[at : at + _STEP], said, final))
+            out.append(piece.text)
+            said, held = (said + piece.text)[-LONGEST:], piece.held
+        return "".join(out)
 
     def _passed(self, window: Window) -> Piece:
         text, at = window.before + window.text, len(window.before)

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Sequence
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -135,6 +136,17 @@ def test_words_of_any_letters(word: str) -> None:
     for at in range(len(word) + 2):
         text = f"x{word}y"
         assert screened(Keywords([word], action="mask"), [text[:at], text[at:]]) == "x***y"
+
+
+@pytest.mark.parametrize("shift", range(7))
+def test_a_long_request_is_looked_at_in_steps(shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.hooks.keywords._STEP", 5)
+    said = "x" * shift + "hunter2 hunter hunter2!"
+    request = Request({"input": msgspec.json.encode([said, ""])})
+
+    Keywords(["hunter2"], action="mask").before_route(request)
+
+    assert request.field("input") == ["x" * shift + "*** hunter ***!", ""]
 
 
 def test_kinds_that_are_not_wanted_pass() -> None:
