@@ -12,7 +12,7 @@ from proxy.state import prices
 
 prices.load()  # it comes with the first that is asked for: a quarter of a second, and no test's loop may wait
 
-pytest_plugins = ["tests.guards.plugin", "tests.servers.plugin"]
+pytest_plugins = ["tests.guards.plugin", "tests.rewriting", "tests.servers.plugin"]
 
 # Only the clock of a busy machine decides these two. The rest is as hypothesis has it, which knows CI by itself.
 settings.register_profile(
