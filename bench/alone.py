@@ -92,9 +92,8 @@ def _dashboard(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
     plan = dashboard.QUICK if options.quick else dashboard.Plan()
-    return dashboard.measure(
-        dashboard.scaled(plan, options.minutes, options.rate), upstream, cores, say
-    )
+    scaled = dashboard.scaled(plan, options.minutes, options.rate, options.rounds, options.seconds)
+    return dashboard.measure(scaled, upstream, cores, say)
 
 
 def _trials(

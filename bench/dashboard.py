@@ -67,20 +67,26 @@ class Plan(Struct, frozen=True):
     rounds: int = 8
     window: float = 10.0
     """Seconds of one measurement without a browser."""
+    rest: float = 11.0
+    """Seconds after which nobody watches any more who did: a feed goes on for a while."""
     minutes: float = 5.0
     """That a page is open."""
 
 
-QUICK: Final = Plan(rate=100.0, rounds=1, window=1.0, minutes=0.05)
+QUICK: Final = Plan(rate=100.0, rounds=1, window=1.0, rest=0.0, minutes=0.05)
 
 
-def scaled(plan: Plan, minutes: float | None, rate: float | None) -> Plan:
+def scaled(
+    plan: Plan,
+    minutes: float | None,
+    rate: float | None,
+    rounds: int | None = None,
+    seconds: float | None = None,
+) -> Plan:
     """The same for another time, or at another rate."""
-    return msgspec.structs.replace(
-        plan,
-        minutes=plan.minutes if minutes is None else minutes,
-        rate=plan.rate if rate is None else rate,
-    )
+    said = {"minutes": minutes, "rate": rate, "rounds": rounds, "window": seconds}
+    changed = {name: value for name, value in said.items() if value is not None}
+    return msgspec.structs.replace(plan, **changed)
 
 
 class Instance(Struct, frozen=True):
@@ -182,7 +188,7 @@ def _loaded(plan: Plan, instance: Instance, cores: Cores) -> list[Figure]:
     figures: list[Figure] = []
     rate = f"{plan.rate:g} requests/s"
     for name, path in zip(("live", "tail"), FEEDS, strict=True):
-        with _load(plan, instance, cores, plan.rounds * 2 * (plan.window + 1) + 10):
+        with _load(plan, instance, cores, plan.rounds * (2 * plan.window + plan.rest + 2) + 10):
             nobody, somebody = _in_turn(plan, instance, path)
         figures += [
             Figure(f"dashboard_{name}_off", f"{rate}, nobody watches", nobody, "% of a core"),
@@ -196,6 +202,7 @@ def _in_turn(plan: Plan, instance: Instance, path: str) -> tuple[float, float]:
     nobody: list[float] = []
     somebody: list[float] = []
     for _ in range(plan.rounds):
+        time.sleep(plan.rest)
         nobody.append(instance.spent(plan.window))
         with _watched(instance, path):
             somebody.append(instance.spent(plan.window))

@@ -254,7 +254,8 @@ class Gateway:
         if not request.content.is_eof():
             await body.linger(request.content)
             keep_alive = False
-        return await beside.send(made, request, client, keep_alive=keep_alive)
+        kept = await beside.send(made, request, client, keep_alive=keep_alive)
+        return kept and not self._state.draining  # it may have taken as long as anybody watched
 
 
 def _nothing(path: str, *, close: bool) -> bytes:

@@ -33,6 +33,8 @@ MOST: Final = 64
 """Watchers of one feed of one worker."""
 PAUSE: Final = 1.0
 """Seconds between two questions."""
+TURN: Final = 0.2
+"""Seconds until it is noticed that the worker leaves."""
 LINGER: Final = 10.0
 """Seconds for which is gone on while nobody watches: a page that is loaded anew finds what it had."""
 LIFE: Final = 600.0
@@ -119,9 +121,15 @@ class Feed(Generic[T]):
                     self._number += 1
                     self.kept.append(found)
                     self._wake()
-                await asyncio.sleep(max(PAUSE - (monotonic() - begun), 0.0))
+                await self._rest(max(PAUSE - (monotonic() - begun), 0.0))
         finally:
             self._wake()
+
+    async def _rest(self, seconds: float) -> None:
+        """A worker that leaves does not wait for it."""
+        while seconds > 0 and not self._state.draining:
+            await asyncio.sleep(min(seconds, TURN))
+            seconds -= TURN
 
     async def _found(self) -> T | None:
         try:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, closing
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from proxy.control.admin import feed, live
-from tests.control.admin.desk import Desk, open_desk
+from tests.control.admin.desk import TOKEN, Desk, open_desk
 from tests.control.admin.watching import watching
 from tests.control.ledgers import until
+from tests.line.harness import Process, free_port
 
 
 @pytest.fixture
@@ -85,3 +89,46 @@ async def test_a_supervisor_that_is_away_is_said(desk: Desk, tmp_path: Path) -> 
     desk.services.ops = tmp_path / "nobody"
     async with watching(desk, "/admin/live") as one:
         assert "detail" in await one.data("trouble")
+
+
+@pytest.mark.timeout(90)
+def test_whoever_is_asked_tells_of_all_workers(tmp_path: Path) -> None:
+    """Also on a port that is shared with the API; and a drain does not wait for who watches."""
+    port = free_port()
+    content = {
+        "server": {"host": "127.0.0.1", "port": port, "workers": 2},
+        "admin": {"port": port, "token": TOKEN},
+    }
+    process = Process(content, tmp_path)
+    watcher = HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        watcher.request("GET", "/admin/live", headers={"authorization": f"Bearer {TOKEN}"})
+        answer = watcher.getresponse()
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"
+        seconds = _samples(answer)
+        next(seconds)
+        for _ in range(8):  # some of them at the worker that is not watched
+            with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as client:
+                client.request("GET", "/v1/models")
+                assert client.getresponse().status == 200
+        asked = 0.0
+        while asked < 7.5:
+            asked += next(seconds)["requests"]["total"]
+        assert asked == pytest.approx(8, rel=0.1)
+    finally:
+        code = process.stop()
+    answer.read()  # to its end: it would raise if that was cut
+    watcher.close()
+    assert code == 0
+    assert not [line for line in process.lines if "Traceback" in line], "".join(process.lines)
+
+
+def _samples(answer: HTTPResponse) -> Iterator[dict[str, Any]]:
+    name = b""
+    for line in answer:
+        key, _, value = line.strip().partition(b": ")
+        if key == b"event":
+            name = value
+        elif key == b"data" and name == b"sample":
+            yield orjson.loads(value)
