@@ -94,6 +94,10 @@ def _unread(transport: asyncio.Transport) -> bool:
     return any(waiting)
 
 
+HEADS = 32 * 1024
+"""Bytes of what was read at once in which heads are looked for; what follows is a body."""
+
+
 class ClientConnection(RequestHandler):
     """One client's connection, for all the requests on it."""
 
@@ -184,7 +188,10 @@ class ClientConnection(RequestHandler):
             if not data:
                 return
         requests = self._request_count
-        if requests == self.answered and data.count(b"ser-agent:") + data.count(b"ser-Agent:") > 1:
+        if (
+            requests == self.answered
+            and data.count(b"ser-agent:", 0, HEADS) + data.count(b"ser-Agent:", 0, HEADS) > 1
+        ):
             data = _with_one_user_agent(data)
         self.received_at = monotonic()
         if self._lag.share and self._turned_away(data):
