@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -44,7 +45,17 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="listen address (server.host)")
     serve.add_argument("--port", type=_port, help="API port (server.port); 0 picks a free one")
     serve.add_argument("--workers", help="number of worker processes, or 'auto' (server.workers)")
+    serve.add_argument(
+        "--reload", action="store_true", help="read the file again whenever it has changed"
+    )
     serve.set_defaults(run=_serve)
+
+    setup = every.add_parser("setup", help="make a configuration by answering some questions")
+    setup.add_argument(
+        "--config", type=Path, default=Path("headrace.yaml"), help="file to write (headrace.yaml)"
+    )
+    setup.add_argument("--force", action="store_true", help="replace what is there")
+    setup.set_defaults(run=_setup)
 
     demo = every.add_parser(
         "demo", help="serve a built-in simulated provider: no keys, no configuration"
@@ -85,6 +96,7 @@ def _port(text: str) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from proxy import serving
     from proxy.control.sync import ConfigFile
+    from proxy.control.watching import mark
 
     path = commands.config_path(options.config)
     given = {
@@ -100,12 +112,25 @@ def _serve(options: argparse.Namespace) -> int:
     def adjust(snapshot: Snapshot) -> Snapshot:
         return replace(snapshot, server=replace(snapshot.server, **given))
 
+    seen = mark(str(path)) if options.reload else None
     try:
         config = commands.read(path)
     except ValueError as error:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
-    file = ConfigFile(config, lambda: commands.read(path), adjust, path=str(path.absolute()))
+    file = ConfigFile(
+        config,
+        lambda: commands.read(path),
+        adjust,
+        path=str(path.absolute()),
+        watched=seen,
+    )
     return serving.run(file, alone=False)
+
+
+def _setup(options: argparse.Namespace) -> int:
+    from proxy.control import setup_command
+
+    return setup_command.run(options.config, force=options.force)
 
 
 def _workers(text: str | None) -> int | None:

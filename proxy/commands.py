@@ -37,7 +37,7 @@ _FIELDS = ("models", "routes", "cidrs", "expires", "rpm", "tpm", "concurrency", 
 
 
 def register(commands: Any) -> None:
-    """Add `db`, `secrets` and `keys`."""
+    """Add `db`, `secrets`, `usage` and `keys`."""
 
     def actions(name: str, help: str) -> Any:
         parser = commands.add_parser(name, help=help)
@@ -57,6 +57,12 @@ def register(commands: Any) -> None:
 
     sealed = actions("secrets", "look after what is sealed in the database")
     command(sealed, "rotate", "seal everything under the first master key", _secrets_rotate)
+
+    used = actions("usage", "what quotas have counted, in the database")
+    take = command(used, "import", "book what another gateway has counted", _usage_import)
+    take.add_argument(
+        "place", type=Path, metavar="FILE|FOLDER", help="data/usage, or its /admin/stats"
+    )
 
     keys = actions("keys", "virtual keys in the database")
     create = command(keys, "create", "make a key, and print it this once", _keys_create)
@@ -189,6 +195,14 @@ def _secrets_rotate(options: argparse.Namespace) -> int:
     from proxy.store import secret_commands as commands
 
     return _on_file(lambda config: commands.rotate(config, as_json=options.json), options)
+
+
+def _usage_import(options: argparse.Namespace) -> int:
+    from proxy.store import usage_commands as commands
+
+    return _on_file(
+        lambda config: commands.take(config, options.place, as_json=options.json), options
+    )
 
 
 def _keys_create(options: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,14 @@ import pytest
 import yaml
 
 from proxy import __version__, cli
-from tests.line.harness import ROOT, Process, config, free_port
+from tests.line.harness import KEY, ROOT, Process, config, free_port
 
 SECRET = "upstream-secret-p0"
 COMMANDS = {
-    (): ["serve", "demo", "simulate", "config", "db", "secrets", "keys"],
-    ("serve",): ["--config", "--host", "--port", "--workers"],
+    (): ["serve", "setup", "demo", "simulate", "config", "db", "secrets", "usage", "keys"],
+    ("serve",): ["--config", "--host", "--port", "--workers", "--reload"],
+    ("setup",): ["--config", "--force"],
+    ("usage", "import"): ["--config", "--json"],
     ("demo",): ["--host", "--port"],
     ("simulate",): ["--host", "--port"],
     ("config",): ["check", "show", "schema"],
@@ -322,3 +326,35 @@ def test_the_simulated_provider_says_where_it_is_and_ends_well(
 
     out, error = process.communicate(timeout=20)
     assert (process.returncode, out, error) == (0, "", "")
+
+
+# --- reload ---
+
+
+def test_a_file_that_changed_is_served_by_every_worker(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["server"] = {**content.get("server", {}), "port": 0, "workers": 2}
+    one = Process(content, tmp_path, "--reload")
+    file = tmp_path / "process.yaml"
+    try:
+        written = yaml.safe_load(file.read_text())
+        written["models"]["added"] = {"deployments": [{"provider": "p0"}]}
+        # Not as a whole: a file that is half written is not read.
+        text = yaml.safe_dump(written)
+        file.write_text(text[:-20])
+        file.write_text(text)
+        ask = urllib.request.Request(
+            f"{one.url}/v1/models",
+            headers={"authorization": f"Bearer {KEY}", "connection": "close"},
+        )
+        deadline, row = time.monotonic() + 15, 0
+        # One connection after the other goes to either of them.
+        while row < 6:
+            with urllib.request.urlopen(ask, timeout=5) as answer:
+                row = row + 1 if b'"added"' in answer.read() else 0
+            assert time.monotonic() < deadline, "".join(one.lines)
+            time.sleep(0.02)
+    finally:
+        assert one.stop() == 0
+    assert "configuration reloaded" in "".join(one.lines)

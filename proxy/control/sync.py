@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from proxy.control import fixed
+from proxy.control import fixed, watching
 from proxy.control.fleet import Fleet
 from proxy.control.keeping import Keeper
 from proxy.control.replica import Replica
@@ -82,6 +82,8 @@ class ConfigFile(Struct, eq=False):
     """Where the supervisor answers, which has that page; None: there is none."""
     path: str = ""
     """Where the file is, to be told; empty: there is none to be changed."""
+    watched: watching.Mark = None
+    """How it looked before it was read: it is read anew when it looks otherwise; None: when somebody says so."""
 
 
 class Sync(Standing):
@@ -177,10 +179,13 @@ class Sync(Standing):
 
     async def run(self) -> None:
         """Until cancelled."""
-        if self.store is None:
-            return
-        self._news.set()
         async with asyncio.TaskGroup() as group:
+            if self._file.watched is not None:
+                keep = watching.keep(self.path, self._file.watched, self.reload)
+                group.create_task(keep, name="watch")
+            if self.store is None:
+                return
+            self._news.set()
             group.create_task(self._follow(), name="follow")
             said = "what this worker does cannot be written down"
             group.create_task(_lasting(self._beat, said), name="beat")

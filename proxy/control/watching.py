@@ -1,0 +1,60 @@
+"""Has a configuration file read again when it has changed: `headrace serve --reload`.
+
+Looked at once a second, by what the system says of the file and not by its content: also a link that leads elsewhere by now
+(Kubernetes) is a change. One that goes on is waited out, so that no half-written file is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+from proxy.core.log import logger
+
+PERIOD = 1.0
+"""Seconds between two looks."""
+
+Mark = tuple[int, int, int] | None
+"""Of a file as it is; None: it is not there, or not for us."""
+
+
+def mark(path: str) -> Mark:
+    """What is different after a change."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class Looks:
+    """What was seen of a file, look by look."""
+
+    __slots__ = ("_before", "_known")
+
+    def __init__(self, now: Mark) -> None:
+        self._known = self._before = now
+
+    def changed(self, now: Mark) -> bool:
+        """Whether it is another one than was read, and the same as at the look before."""
+        settled = now is not None and now != self._known and now == self._before
+        self._before = now
+        if settled:
+            self._known = now
+        return settled
+
+
+async def keep(
+    path: str, seen: Mark, reload: Callable[[], Awaitable[object]], period: float = PERIOD
+) -> None:
+    """For ever: `reload` when the file is other than it was `seen`. What that raises is said by itself."""
+    looks = Looks(seen)
+    while True:
+        await asyncio.sleep(period)
+        if looks.changed(mark(path)):
+            logger.info("%s has changed", path)
+            try:
+                await reload()
+            except ValueError:
+                pass  # said, and what there is stays
