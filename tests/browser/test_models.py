@@ -71,7 +71,6 @@ def test_the_list_shows_how_each_is(page: Page, office: Office) -> None:
     expect(row.get_by_text("healthy")).to_be_visible()
     expect(row.get_by_role("cell").nth(2)).to_have_text("3")
     expect(page.get_by_role("row").filter(has_text="b-nobody")).to_contain_text("not in use")
-    accessible(page)
     row.press("Enter")
 
     expect(page.get_by_role("heading", level=1)).to_have_text("b-list")

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import accessible, opened, pictured
 from tests.browser.office import KEYS, Office
+from tests.control.admin.desk import in_days
 from tests.docs.conftest import Demo
 
 
@@ -162,7 +163,6 @@ def test_what_names_it_is_shown_before_it_is_deleted(page: Page, office: Office)
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("of model 'b-needs-it'")).to_be_visible()
     expect(dialog.get_by_role("button", name="Delete all of it")).to_be_disabled()
-    accessible(page)
     dialog.get_by_label("Type b-gone to go on").fill("b-gone")
     dialog.get_by_role("button", name="Delete all of it").click()
 
@@ -181,6 +181,32 @@ def test_what_went_wrong_is_explained(page: Page, office: Office) -> None:
     expect(dialog.get_by_text("it failed", exact=True)).to_be_visible()
     expect(dialog.get_by_text("It does not accept the credential")).to_be_visible()
     accessible(page)
+
+
+def test_who_may_only_look_sees_nothing_to_press(
+    browser: Browser, demo: Demo, office: Office
+) -> None:
+    office.provider("b-seen")
+    office.model("b-looked-at", {"provider": "b-seen", "model": "sim-n5-d1"})
+    token = office(
+        "POST", "/admin/tokens", {"name": "b-viewer", "role": "viewer", "expires": in_days(1)}
+    )
+    shown = {"authorization": f"Bearer {token['token']}"}
+    for page in opened(browser, f"http://{demo.admin}", extra_http_headers=shown):
+        page.goto("/dashboard/providers/b-seen")
+        expect(page.get_by_text("•••• aaaa")).to_be_visible()
+        expect(page.get_by_role("link", name="b-looked-at")).to_be_visible()
+        expect(page.locator(".main button")).to_have_count(0)
+        page.goto("/dashboard/models/b-looked-at")
+        expect(page.get_by_text("weight gives 100 %")).to_be_visible()
+        expect(page.locator(".main button")).to_have_count(0)
+    office("DELETE", f"/admin/tokens/{token['id']}")
+
+
+def test_nobody_of_that_name(page: Page) -> None:
+    for kind in ("provider", "model"):
+        page.goto(f"/dashboard/{kind}s/b-nobody")
+        expect(page.get_by_role("heading", name=f"There is no such {kind}")).to_be_visible()
 
 
 def test_on_a_phone_in_the_dark(browser: Browser, demo: Demo, office: Office) -> None:

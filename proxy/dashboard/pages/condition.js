@@ -1,7 +1,7 @@
 // How a provider, a credential or a deployment is, in words and colours: what the pages about providers and models share.
 import { html, useEffect, useState } from "../lib.js";
 import { useLoad } from "../use.js";
-import { Badge, duration, Time } from "../ui.js";
+import { Badge, Copy, duration, Time } from "../ui.js";
 
 export const CAUSES = {
   http_429: "too many requests, the provider says (429)",
@@ -50,6 +50,12 @@ export function LastCheck({ of: check, way }) {
   if (!check) return html`<span class="muted">not checked yet</span>`;
   const [tone, words] = CHECKS[check.outcome] || ["", check.outcome];
   return html`<span class=${tone}>${words}</span> <span class="muted"><${Time} at=${check.at} /></span>`;
+}
+
+// The same as a page does, for a terminal.
+export function Command({ path, body }) {
+  const text = `curl ${location.origin}${path} \\\n  -H "Authorization: Bearer $HEADRACE_ADMIN_TOKEN" -H 'content-type: application/json' \\\n  -d '${JSON.stringify(body)}'`;
+  return html`<div class="command"><pre tabindex="0" aria-label="Command">${text}</pre><${Copy} text=${text} /></div>`;
 }
 
 export const OfFile = () => html`<${Badge} title="From the configuration file: it is changed there">file<//>`;

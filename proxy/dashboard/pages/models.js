@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../lib.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useLoad, useRested } from "../use.js";
 import { Card, count, duration, Empty, Loaded, money, Page, Pager, percent, Select, Table, Text } from "../ui.js";
-import { Health, OfFile, useLately } from "./condition.js";
+import { Command, Health, OfFile, useLately } from "./condition.js";
 import { enc } from "./fields.js";
 import { NewModel } from "./models-form.js";
 import { One } from "./models-one.js";
@@ -13,7 +13,7 @@ export default function Models({ rest, session }) {
 }
 
 const LEAD = "A model is a name that clients ask for. Behind it are deployments: providers, each with its own name for it, in order of priority.";
-const COMMAND = `curl localhost:8001/admin/models -H "Authorization: Bearer $HEADRACE_ADMIN_TOKEN" -H 'content-type: application/json' -d '{"name": "fast", "deployments": [{"provider": "openai", "model": "gpt-4o-mini"}]}'`;
+const FIRST = { name: "fast", deployments: [{ provider: "openai", model: "gpt-4o-mini" }] };
 
 function List({ session }) {
   const [query, set] = useQuery();
@@ -47,7 +47,7 @@ function List({ session }) {
         <${Loaded} from=${from} lines=${5}>${({ data, next }) => (data.length === 0
           ? query.q || query.source || query.after
             ? html`<${Empty} title="No model fits">Change the filters above.<//>`
-            : html`<${Empty} title="No models yet" action=${html`${begin}<pre>${COMMAND}</pre>`}>Add a provider first, then give its model the name that clients are to use.<//>`
+            : html`<${Empty} title="No models yet" action=${html`${begin}<${Command} path="/admin/models" body=${FIRST} />`}>Add a <${Link} to="/providers">provider<//> first, then give its model the name that clients are to use.<//>`
           : html`<${Table} label="Models" rows=${data} onPick=${(one) => navigate(to(one.name))} columns=${columns} /><${Pager} after=${query.after} next=${next} go=${(after) => set({ after })} />`)}<//>
       <//>
     <//>

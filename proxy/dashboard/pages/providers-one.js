@@ -16,10 +16,13 @@ import { Restore, Try } from "./try.js";
 export function One({ name, session }) {
   const [query, ask] = useQuery();
   const from = useLoad(`/admin/providers/${enc(name)}`, { live: true }, { every: 5 });
+  if (from.error?.status === 404) return html`<${Missing} name=${name} />`;
   return html`<${Loaded} from=${from}>${(one) => (one.kind === "provider"
     ? html`<${Shown} one=${one} from=${from} session=${session} query=${query} ask=${ask} />`
-    : html`<${Page} title=${name}><${Empty} title="There is no such provider" action=${html`<${Link} to="/providers">All providers<//>`}>It may have been renamed or deleted.<//><//>`)}<//>`;
+    : html`<${Missing} name=${name} />`)}<//>`;
 }
+
+const Missing = ({ name }) => html`<${Page} title=${name}><${Empty} title="There is no such provider" action=${html`<${Link} to="/providers">All providers<//>`}>It may have been renamed or deleted.<//><//>`;
 
 function Shown({ one, from, session, query, ask }) {
   const [open, show] = useState(null);
@@ -93,7 +96,7 @@ function Credentials({ one, from, session, changed }) {
   const label = (each) => (each.last4 ? `…${each.last4}` : `credential ${each.id}`);
   const columns = [
     { name: "Credential", of: (each) => html`<span class="mono">${each.last4 ? `•••• ${each.last4}` : "••••"}</span> <span class="muted small">${each.id}</span>` },
-    { name: "State", of: (each) => html`<${KeyState} state=${each.live.state} />` },
+    { name: "State", of: (each) => (each.problem ? html`<${Badge} tone="bad" title=${each.problem}>cannot be opened<//>` : html`<${KeyState} state=${each.live.state} />`) },
     { name: "Rests", wide: true, of: (each) => html`<${Rests} of=${each.live.rests} />` },
     { name: "Share", num: true, of: (each) => count(each.weight ?? 1) },
     { name: "Used", wide: true, of: (each) => html`<${Usage} of=${each.live.usage} />` },

@@ -4,7 +4,7 @@ import { send } from "../api.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useLoad, useRested } from "../use.js";
 import { Action, Badge, Card, count, duration, Empty, Loaded, Page, Pager, percent, Select, Table, Text, toast } from "../ui.js";
-import { Health, Keys, LastCheck, OfFile, useLately } from "./condition.js";
+import { Command, Health, Keys, LastCheck, OfFile, useLately } from "./condition.js";
 import { NewProvider } from "./providers-form.js";
 import { One } from "./providers-one.js";
 
@@ -13,7 +13,7 @@ export default function Providers({ rest, session }) {
 }
 
 const LEAD = "A provider is an account with a vendor, or a server of your own: where it is, what it speaks, and the credentials it takes.";
-const COMMAND = `curl localhost:8001/admin/providers -H "Authorization: Bearer $HEADRACE_ADMIN_TOKEN" -H 'content-type: application/json' -d '{"name": "openai", "preset": "openai", "credentials": ["sk-…"]}'`;
+const FIRST = { name: "openai", preset: "openai", credentials: ["sk-…"] };
 
 function List({ session }) {
   const [query, set] = useQuery();
@@ -49,7 +49,7 @@ function List({ session }) {
         <${Loaded} from=${from} lines=${5}>${({ data, next }) => (data.length === 0
           ? filtered
             ? html`<${Empty} title="No provider fits">Change the filters above.<//>`
-            : html`<${Empty} title="No providers yet" action=${html`${begin}<pre>${COMMAND}</pre>`}>Add the first one: choose its vendor from the presets and paste a key. Then give a model a deployment there.<//>`
+            : html`<${Empty} title="No providers yet" action=${html`${begin}<${Command} path="/admin/providers" body=${FIRST} />`}>Add the first one: choose its vendor from the presets and paste a key. Then give a model a deployment there.<//>`
           : html`<${Table} label="Providers" rows=${data} onPick=${(one) => navigate(`/providers/${encodeURIComponent(one.name)}`)} columns=${columns} /><${Pager} after=${query.after} next=${next} go=${(after) => set({ after })} />`)}<//>
       <//>
     <//>
