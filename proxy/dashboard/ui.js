@@ -88,12 +88,19 @@ export function Loaded({ from, children, lines }) {
 
 // --- tables --------------------------------------------------------------------------------------------------------
 
-// columns: [{name, of: (row) => content, num, wide}], rows: anything with a key.
-export function Table({ label, columns, rows, keyOf = (row) => row.id, onPick, selected }) {
+// columns: [{name, of: (row) => content, num, wide}], rows: anything with a key. `still`: what is made of a row is the same as
+// long as the row is the same object: hundreds of them that a few join each second are not made anew then.
+export function Table({ label, columns, rows, keyOf = (row) => row.id, onPick, selected, still }) {
+  const made = useRef(new WeakMap());
   const pick = (row) => onPick && { class: "pick", tabindex: 0, "aria-selected": selected === keyOf(row), onClick: (event) => event.target.closest("button, a, input, select") || onPick(row), onKeyDown: (event) => { if (event.key === "Enter" && event.target === event.currentTarget) onPick(row); } };
+  const line = (row) => html`<tr key=${keyOf(row)} ...${pick(row)}>${columns.map((column) => html`<td class=${`${column.num ? "num" : ""} ${column.wide ? "wide" : ""}`}>${column.of(row)}</td>`)}</tr>`;
+  const kept = (row) => {
+    if (!made.current.has(row)) made.current.set(row, line(row));
+    return made.current.get(row);
+  };
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table>
     <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.num ? "num" : ""}>${column.name}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr key=${keyOf(row)} ...${pick(row)}>${columns.map((column) => html`<td class=${`${column.num ? "num" : ""} ${column.wide ? "wide" : ""}`}>${column.of(row)}</td>`)}</tr>`)}</tbody>
+    <tbody>${rows.map(still ? kept : line)}</tbody>
   </table></div>`;
 }
 // `next` of a list of the admin API, as the query's `after`.

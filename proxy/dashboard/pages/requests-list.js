@@ -7,7 +7,7 @@ import { Badge, Card, clock, count, duration, Empty, Loaded, money, Page, Pager,
 import { Filters, filtered, outcome, parameters, tone } from "./requests-filters.js";
 
 const LIMIT = 50;
-const MOST = 300;
+const MOST = 150;
 const seconds = (milliseconds) => (milliseconds === null ? null : milliseconds / 1000);
 const newest = (a, b) => b.at - a.at || (a.rid < b.rid ? 1 : -1);
 
@@ -68,7 +68,7 @@ export function List() {
       ${tail.more > 0 && html`<p class="muted" role="status">and ${count(tail.more)} more in the last second, which are not shown</p>`}
       <${Loaded} from=${from} lines=${6}>${(content) => (!there
         ? html`<${Nothing} content=${content} query=${query} />`
-        : html`<${Table} label="Requests" rows=${rows} keyOf=${(one) => one.rid} columns=${COLUMNS} onPick=${(one) => navigate(`/requests/${encodeURIComponent(one.rid)}`)} />
+        : html`<${Table} label="Requests" rows=${rows} keyOf=${(one) => one.rid} columns=${COLUMNS} still onPick=${(one) => navigate(`/requests/${encodeURIComponent(one.rid)}`)} />
           <${Pager} after=${query.after} next=${content.next} go=${(after) => { set({ after }); scrollTo({ top: 0 }); }} />`)}<//>
     <//>
   <//>`;
