@@ -46,14 +46,15 @@ _HEAD = re.compile(
 )
 _HOST = re.compile(rb"[A-Za-z0-9._-]*(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.%]+\](?::[0-9]{1,5})?")
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,9}")
-_TOKENS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
-_CONNECTION = (b"connection", b"proxy-connection")
+_TOKENS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _KEEP = b"keep-alive"
-_UNCLEAR = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"sec-websocket-protocol"})
-"""Fields that may say something else of what is behind the head, or of who asks."""
-_PLAIN = (b"host", b"content-length", b"x-priority", b"x-request-id")
+_UNCLEAR = frozenset(
+    {b"transfer-encoding", b"expect", b"upgrade", b"proxy-connection", b"sec-websocket-protocol"}
+)
+"""Fields that may say something else of what is behind the head, of the connection, or of who asks."""
+_PLAIN = (b"host", b"content-length", b"connection", b"x-priority", b"x-request-id")
 _FIELD = re.compile(
-    rb"(?i)\n(%b):[\t ]*([^\r]*)" % b"|".join((*_PLAIN, *_TOKENS, *_CONNECTION, *_UNCLEAR))
+    rb"(?i)\n(%b):[\t ]*([^\r]*)" % b"|".join((*_PLAIN, *sorted(_TOKENS | _UNCLEAR)))
 )
 _URGENCY = {word.encode(): rank for word, rank in URGENCY.items()}
 
@@ -131,11 +132,12 @@ class Glance:
 
     def _key(self, fields: Mapping[bytes, bytes]) -> VirtualKey | None:
         """Whose request it is. None: of nobody who is known, or there is more to be asked about it."""
-        given = [fields[field] for field in _TOKENS if field in fields]
+        given = _TOKENS & fields.keys()
         if len(given) != 1:
             return None
-        token = given[0]
-        if b"authorization" in fields:
+        (place,) = given
+        token = fields[place]
+        if place == b"authorization":
             scheme, _, token = token.partition(b" ")
             token = token.strip()
             if scheme.lower() != b"bearer":
@@ -190,7 +192,7 @@ def _is_plain(fields: Mapping[bytes, bytes]) -> bool:
         and _LENGTH.fullmatch(fields.get(b"content-length", b"")) is not None
         and host is not None
         and _HOST.fullmatch(host) is not None
-        and all(fields.get(one, _KEEP).lower() == _KEEP for one in _CONNECTION)
+        and fields.get(b"connection", _KEEP).lower() == _KEEP
     )
 
 
