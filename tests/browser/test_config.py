@@ -230,4 +230,5 @@ def test_a_phone_shows_it_in_the_dark(phone: Page) -> None:
         expect(phone.get_by_role("tab", selected=True)).to_be_visible()
         expect(phone.get_by_role("status", name="Loading")).to_have_count(0)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390
-        accessible(phone)
+        if view == "settings":
+            accessible(phone)
