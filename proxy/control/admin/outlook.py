@@ -68,7 +68,7 @@ class Outlook:
                     for one in provider.credentials
                 )
             ),
-            **_circuits(states, moment),
+            **self._circuits(states, moment),
             "last_check": last_check(states),
         }
 
@@ -99,7 +99,7 @@ class Outlook:
             "strategy": str(model.strategy),
             "deployments": _tally(states),
             "usable": self._usable(deployments, moment),
-            **_circuits(states, moment),
+            **self._circuits(states, moment),
         }
 
     def deployment(self, shown: Mapping[str, Any]) -> Shown:
@@ -120,7 +120,7 @@ class Outlook:
             "served": True,
             "why": "",
             **condition(found, live),
-            **_circuits([state], moment),
+            **self._circuits([state], moment),
             "deployment": name,
             "usable": self._usable([found], moment),
             "ceiling": None if state.ceiling is None else int(state.ceiling.limit),
@@ -145,6 +145,16 @@ class Outlook:
             state is not None and state.until <= moment and live.pool(one, state).ready(moment)
             for one, state in states
         )
+
+    def _circuits(self, states: Sequence[DeploymentState], moment: float) -> Shown:
+        """When the first of those that are out is tried again, since when the first is out; what is under way."""
+        out = [one for one in states if one.phase != CLOSED]
+        return {
+            "since": _unix(min((one.since for one in out), default=inf), moment),
+            "retry_at": _unix(min((one.until for one in out), default=inf), moment),
+            "inflight": sum(one.inflight for one in states),
+            "inflight_of": "host" if self._state.live.sharing is None else "worker",
+        }
 
     def serves(self, provider: str) -> list[tuple[str, Deployment]]:
         """The deployments of a provider, each with its model's name."""
@@ -206,16 +216,6 @@ def _together(states: Sequence[DeploymentState]) -> str:
 
 def _tally(states: Sequence[DeploymentState]) -> dict[str, int]:
     return dict(Counter(grade(one.health) for one in states))
-
-
-def _circuits(states: Sequence[DeploymentState], moment: float) -> Shown:
-    """When the first of those that are out is tried again, since when the first is out; what is under way."""
-    out = [one for one in states if one.phase != CLOSED]
-    return {
-        "since": _unix(min((one.since for one in out), default=inf), moment),
-        "retry_at": _unix(min((one.until for one in out), default=inf), moment),
-        "inflight": sum(one.inflight for one in states),
-    }
 
 
 def _standing(account: Account | None, moment: float) -> Shown:

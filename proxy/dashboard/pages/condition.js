@@ -1,7 +1,7 @@
 // How a provider, a credential or a deployment is, in words and colours: what the pages about providers and models share.
 import { html, useEffect, useState } from "../lib.js";
 import { useLoad } from "../use.js";
-import { Badge, Copy, duration, Time } from "../ui.js";
+import { Badge, Copy, count, duration, Time } from "../ui.js";
 
 export const CAUSES = {
   http_429: "too many requests, the provider says (429)",
@@ -34,6 +34,9 @@ export function Health({ live, enabled = true }) {
   const [tone, word] = STATES[live.status];
   return html`<${Badge} tone=${tone} live>${word}<//>${live.retry_at && html` <span class="muted">tried again in <${Countdown} until=${live.retry_at} /></span>`}`;
 }
+
+// Requests under way: each worker counts its own.
+export const InFlight = ({ live }) => html`${count(live?.inflight ?? 0)}${live?.inflight_of === "worker" && html` <abbr class="muted small" title="At the worker that answered this page; the others have more">here</abbr>`}`;
 
 export const KeyState = ({ state }) => html`<${Badge} tone=${KEYS[state][0]}>${KEYS[state][1]}<//>`;
 

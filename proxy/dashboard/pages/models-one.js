@@ -3,7 +3,7 @@ import { html, useState } from "../lib.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useLoad } from "../use.js";
 import { Card, count, duration, Empty, Facts, Loaded, money, Page, percent, Tile, Time, toast } from "../ui.js";
-import { FileNotice, Health, OfFile, useLately } from "./condition.js";
+import { FileNotice, Health, InFlight, OfFile, useLately } from "./condition.js";
 import { Delete } from "./deleting.js";
 import { enc } from "./fields.js";
 import { DeploymentForm, EditModel } from "./models-form.js";
@@ -40,7 +40,7 @@ function Shown({ one, from, session }) {
         <${Tile} label="Requests, 1 h" value=${count(lately?.requests ?? 0)} note=${html`<${Link} to="/requests" query=${{ model: one.name }}>Show them<//>`} />
         <${Tile} label="Success" value=${percent(lately?.success_rate)} note=${lately?.failed ? `${count(lately.failed)} failed` : ""} />
         <${Tile} label="TTFT p50" value=${duration(lately?.ttft?.p50)} note=${lately?.ttft ? `p95 ${duration(lately.ttft.p95)}` : ""} />
-        <${Tile} label="In flight" value=${count(one.live.inflight ?? 0)} />
+        <${Tile} label="In flight" value=${html`<${InFlight} live=${one.live} />`} />
         <${Tile} label="Cost, 1 h" value=${money(lately?.cost)} />
       </div>
       <${Loaded} from=${deployments}>${({ data }) => html`<${Tiers} model=${one} rows=${data} session=${session} changed=${again} add=${() => show("add")} />`}<//>

@@ -4,7 +4,7 @@ import { html, useState } from "../lib.js";
 import { send } from "../api.js";
 import { Link } from "../router.js";
 import { Action, Badge, Card, count, duration, Empty, Failure, percent, toast } from "../ui.js";
-import { Health, LastCheck, OfFile, useLately } from "./condition.js";
+import { Health, InFlight, LastCheck, OfFile, useLately } from "./condition.js";
 import { Delete } from "./deleting.js";
 import { Conflict, enc } from "./fields.js";
 import { DeploymentForm } from "./models-form.js";
@@ -98,7 +98,7 @@ function Row({ row, weight, share: meant, got, figures, edited, may, operate, mo
     <div class="shares">
       <div class="row small"><span>${got === null ? "no requests" : `${percent(got)} of requests`}</span><span class="muted">weight gives ${percent(meant)}</span></div>
       <div class="twin" role="img" aria-label=${`${name}: ${got === null ? "no requests" : `${percent(got)} of requests`}, its weight gives ${percent(meant)}`}><span class="got" style=${{ width: `${(got || 0) * 100}%` }}></span><span class="meant" style=${{ left: `${meant * 100}%` }}></span></div>
-      <div class="row small muted"><span>${count(row.live.inflight ?? 0)} in flight${row.live.ceiling ? ` of ${count(row.live.ceiling)}` : ""}</span><span>TTFT ${duration(figures?.ttft?.p50)}</span><span>${percent(figures?.success_rate)} well</span></div>
+      <div class="row small muted"><span><${InFlight} live=${row.live} /> in flight${row.live.ceiling ? ` of ${count(row.live.ceiling)}` : ""}</span><span>TTFT ${duration(figures?.ttft?.p50)}</span><span>${percent(figures?.success_rate)} well</span></div>
       ${row.live.usage && html`<${Usage} of=${row.live.usage} />`}
     </div>
     <div class="row end tools">

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../lib.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useLoad, useRested } from "../use.js";
 import { Card, count, duration, Empty, Loaded, money, Page, Pager, percent, Select, Table, Text } from "../ui.js";
-import { Command, Health, OfFile, useLately } from "./condition.js";
+import { Command, Health, InFlight, OfFile, useLately } from "./condition.js";
 import { enc } from "./fields.js";
 import { NewModel } from "./models-form.js";
 import { One } from "./models-one.js";
@@ -31,7 +31,7 @@ function List({ session }) {
     { name: "Health", of: (one) => html`<${Health} live=${one.live} />` },
     { name: "Deployments", num: true, of: (one) => deployments(one.live) },
     { name: "Strategy", of: (one) => html`<span class="mono">${one.live.strategy || one.strategy || ""}</span>` },
-    { name: "In flight", num: true, of: (one) => count(one.live.inflight ?? 0) },
+    { name: "In flight", num: true, of: (one) => html`<${InFlight} live=${one.live} />` },
     { name: "Requests, 1 h", num: true, of: (one) => count(of(one)?.requests ?? 0) },
     { name: "Success", num: true, of: (one) => percent(of(one)?.success_rate) },
     { name: "TTFT p50", num: true, of: (one) => duration(of(one)?.ttft?.p50) },

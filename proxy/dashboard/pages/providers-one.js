@@ -4,7 +4,7 @@ import { send } from "../api.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useLoad } from "../use.js";
 import { Badge, Card, clock, count, duration, Empty, Facts, FormDialog, Loaded, money, Page, percent, Table, Text, Tile, Time, toast } from "../ui.js";
-import { CAUSES, Countdown, FileNotice, Health, KeyState, LastCheck, OfFile, useLately } from "./condition.js";
+import { CAUSES, Countdown, FileNotice, Health, InFlight, KeyState, LastCheck, OfFile, useLately } from "./condition.js";
 import { Delete } from "./deleting.js";
 import { different, enc, lines, merged, More, ObjectForm, others, patch, useOpened, whole } from "./fields.js";
 import { EditProvider, Keys, warn } from "./providers-form.js";
@@ -48,7 +48,7 @@ function Shown({ one, from, session, query, ask }) {
         <${Tile} label="Requests, 1 h" value=${count(lately?.requests ?? 0)} note=${html`<${Link} to="/requests" query=${{ provider: one.name }}>Show them<//>`} />
         <${Tile} label="Success" value=${percent(lately?.success_rate)} note=${lately?.failed ? `${count(lately.failed)} failed` : ""} />
         <${Tile} label="TTFT p50" value=${duration(lately?.ttft?.p50)} note=${lately?.ttft ? `p95 ${duration(lately.ttft.p95)}` : ""} />
-        <${Tile} label="In flight" title="At the worker that answers" value=${count(one.live.inflight ?? 0)} />
+        <${Tile} label="In flight" value=${html`<${InFlight} live=${one.live} />`} />
         <${Tile} label="Cost, 1 h" value=${money(lately?.cost)} />
       </div>
       <${Credentials} one=${one} from=${credentials} session=${session} changed=${again} />
@@ -160,7 +160,7 @@ function Served({ one, from, session, add, changed }) {
     { name: "Model", wide: true, of: (each) => html`<${Link} to=${`/models/${enc(each.public_model)}`}>${each.public_model}<//>` },
     { name: "Its name there", of: (each) => html`<code>${each.model || each.public_model}</code>` },
     { name: "Health", of: (each) => html`<div class="stack tight"><div><${Health} live=${each.live} enabled=${each.enabled} /></div><span class="small"><${LastCheck} of=${each.live.last_check} way=${each.live.check} /></span></div>` },
-    { name: "In flight", num: true, of: (each) => count(each.live.inflight ?? 0) },
+    { name: "In flight", num: true, of: (each) => html`<${InFlight} live=${each.live} />` },
     { name: "Requests, 1 h", num: true, of: (each) => count(of(each)?.requests ?? 0) },
     { name: "Success", num: true, of: (each) => percent(of(each)?.success_rate) },
     { name: "TTFT p50", num: true, of: (each) => duration(of(each)?.ttft?.p50) },

@@ -4,7 +4,7 @@ import { send } from "../api.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useLoad, useRested } from "../use.js";
 import { Action, Badge, Card, count, duration, Empty, Loaded, Page, Pager, percent, Select, Table, Text, toast } from "../ui.js";
-import { Command, Health, Keys, LastCheck, OfFile, useLately } from "./condition.js";
+import { Command, Health, InFlight, Keys, LastCheck, OfFile, useLately } from "./condition.js";
 import { NewProvider } from "./providers-form.js";
 import { One } from "./providers-one.js";
 
@@ -32,7 +32,7 @@ function List({ session }) {
     { name: "Health", of: (one) => html`<div class="stack tight"><div><${Health} live=${one.live} enabled=${one.enabled} /></div><span class="small"><${LastCheck} of=${one.live.last_check} /></span></div>` },
     { name: "Credentials", of: (one) => html`<${Keys} of=${one.live.credentials} />` },
     { name: "Serves", of: (one) => served(one.live) },
-    { name: "In flight", num: true, of: (one) => count(one.live.inflight ?? 0) },
+    { name: "In flight", num: true, of: (one) => html`<${InFlight} live=${one.live} />` },
     { name: "Requests, 1 h", num: true, of: (one) => count(of(one.name)?.requests ?? 0) },
     { name: "Success", num: true, of: (one) => percent(of(one.name)?.success_rate) },
     { name: "TTFT p50", num: true, of: (one) => duration(of(one.name)?.ttft?.p50) },

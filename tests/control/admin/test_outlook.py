@@ -67,6 +67,7 @@ async def test_a_provider_that_is_well(office: Office) -> None:
         0,
         None,
     )
+    assert live["inflight_of"] == "host"
     file = {one["name"]: one["live"]["status"] for one in await listed(office, "/admin/providers")}
     assert file == {"filed": "healthy", "lab": "healthy"}
 
