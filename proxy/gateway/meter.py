@@ -405,22 +405,15 @@ class Meter:
         if hold is not None and state.accounts is not None:
             # Nothing else is written in between, so this is where its end is.
             where = 0 if entry is None or state.spool is None else state.spool.position
-            self._give_back(bill, where)
+            cost = bill.cost if bill.cost > 0 else 0
+            requests = 1 if self.attempts or self.gift is not None else 0
+            state.accounts.settle(hold, Used(bill.tokens.total, cost, requests), where)
+            if bill.source == charging.REPORTED:
+                if hold.answers is not None:
+                    hold.answers.add(bill.tokens.output)
+                if hold.costs is not None:
+                    hold.costs.add(cost)
         return bill
-
-    def _give_back(self, bill: Bill, position: int) -> None:
-        exchange, state = self.exchange, self.state
-        hold, accounts = exchange.hold, state.accounts
-        assert hold is not None
-        assert accounts is not None
-        cost = max(bill.cost, 0)
-        requests = 1 if self.attempts or self.gift is not None else 0
-        accounts.settle(hold, Used(bill.tokens.total, cost, requests), position)
-        if bill.source == charging.REPORTED:
-            if hold.answers is not None:
-                hold.answers.add(bill.tokens.output)
-            if hold.costs is not None:
-                hold.costs.add(cost)
 
     def _settle(self, now: float) -> None:
         exchange = self.exchange

@@ -27,11 +27,14 @@ _REQUESTS = (
 
 def of(family: str, hold: Hold) -> bytes:
     """The same, of what was admitted."""
-    if len(hold.parts) == 1 and family != "anthropic":
-        (part,) = hold.parts
-        ahead, place = part.requests - part.moment, part.place
-        if part.requests and not part.tokens and ahead <= _SOON:
-            left = (place.slack + place.gap - ahead) // place.gap
+    parts = hold.parts
+    if len(parts) == 1 and family != "anthropic":
+        part = parts[0]
+        place, arrival = part.place, part.requests
+        ahead = arrival - part.moment
+        if arrival and not part.tokens and ahead <= _SOON:
+            gap = place.gap
+            left = (place.slack + gap - ahead) // gap
             return _REQUESTS % (place.subject.rpm, left, _SHORT[-(-ahead // 1_000_000)])
     requests, tokens = hold.standings()
     return render(family, requests, tokens)

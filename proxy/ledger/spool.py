@@ -29,7 +29,6 @@ from proxy.ledger.segments import (
     Segment,
     following,
     listed,
-    position,
     seal,
     sequence_of,
     sync_folder,
@@ -144,7 +143,8 @@ class Spool:
     @property
     def position(self) -> int:
         """Of the record written last (`segments.position`); 0: none can be written."""
-        return position(self._sequence_now, self._at) if self._sequence_now else 0
+        sequence = self._sequence_now
+        return sequence << 21 | self._at >> 6 << 1 if sequence else 0
 
     @property
     def tight(self) -> bool:
