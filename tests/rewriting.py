@@ -29,6 +29,10 @@ def keep(file: Path, config: pytest.Config) -> None:
     """Have its bytecode where pytest looks for it."""
     folder = rewrite.get_cache_dir(file)
     kept = folder / f"{file.stem}{rewrite.PYC_TAIL}"
-    if rewrite.try_makedirs(folder) and rewrite._read_pyc(file, kept) is None:
+    if not rewrite.try_makedirs(folder) or rewrite._read_pyc(file, kept) is not None:
+        return
+    try:
         digest, code = rewrite._rewrite_test(file, config)
-        rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, digest, kept)
+    except SyntaxError:  # said when it is collected
+        return
+    rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, digest, kept)
