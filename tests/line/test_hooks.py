@@ -228,12 +228,15 @@ async def test_providers_of_the_same_dialect_are_screened_too(
         config(sim.url, hooks=[keywords("mill turns", action="mask")]), tmp_path
     ) as proxy:
         masked = await dialect.ask(proxy, "sim-n9", stream=True)
+        whole = await dialect.ask(proxy, "sim-n9")
 
     before, after = (said(dialect, one, stream=True) for one in (plain, masked))
     assert "mill turns" in before
     assert after == before.replace("mill turns", "***")
     assert masked.complete
     assert dialect.terminal in masked.body
+    assert b"mill turns" not in masked.body + whole.body
+    assert text_of(whole).startswith(after)
 
 
 async def test_text_completions_are_screened_too(sim: Simulator, tmp_path: Path) -> None:
