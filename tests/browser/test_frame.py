@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import accessible, opened
+from tests.browser.conftest import accessible, opened, pictured
 from tests.docs.conftest import Demo
 
 PAGES = ("Overview", "Requests", "Playground", "Providers", "Models", "Keys and teams", "Configuration", "Audit", "Settings")  # fmt: skip
@@ -50,6 +51,8 @@ def test_a_phone_has_a_menu_and_the_dark(phone: Page) -> None:
     phone.goto("/dashboard")
     expect(phone.get_by_role("heading", level=1)).to_have_text("Overview")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(phone.locator(".tile", has_text="In flight")).to_contain_text(re.compile(r"\d"))
+    pictured(phone, "dashboard-phone")
     phone.get_by_role("button", name="Menu").click()
     accessible(phone)
     phone.get_by_role("link", name="Audit").click()
@@ -68,6 +71,9 @@ def test_the_colours_stay_as_chosen(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Audit")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 20, 22)"
     accessible(page)
+    page.goto("/dashboard")
+    expect(page.locator(".tile", has_text="In flight")).to_contain_text(re.compile(r"\d"))
+    pictured(page, "dashboard-dark")
 
 
 def test_a_path_of_no_page_says_so(page: Page) -> None:
