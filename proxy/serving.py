@@ -184,9 +184,13 @@ def _supervised(
             return None
         try:
             # With the store they have: another one takes a new start.
-            file.config = file.read().model_copy(update={"store": file.config.store})
+            config = file.read().model_copy(update={"store": file.config.store})
         except ValueError:
             return None  # changed again since; every worker will say so itself
+        if config == file.config:
+            return None  # as another worker has said before
+        file.config = config
+        log.adjust(_settings(file).logging)
         return terms()
 
     server = settings.server

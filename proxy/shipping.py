@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from proxy.control.shipper import Shipper
+from proxy.core import log
 from proxy.core.berths import columns
 from proxy.core.log import logger
 from proxy.core.metrics_beside import Shipping
@@ -136,7 +137,9 @@ async def _reread(file: ConfigFile, shipper: Shipper, hung_up: asyncio.Event) ->
         except ValueError:
             continue  # every worker says so itself
         file.config = config.model_copy(update={"store": file.config.store})
-        shipper.keep = _keep(_settings(file).ledger)
+        settings = _settings(file)
+        log.adjust(settings.logging)
+        shipper.keep = _keep(settings.ledger)
         logger.info("shipping by the configuration as it was reloaded")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,11 +17,15 @@ import yaml
 
 from proxy import serving
 from proxy.control.sync import ConfigFile
+from proxy.core.clock import now
 from proxy.core.config import load
 from proxy.core.model import Ledger, Server, Snapshot
+from proxy.core.records import Kind, Record
+from proxy.store import objects
+from proxy.store.opening import open_store
 from proxy.supervisor.handover import REHEARSE
-from tests.line.harness import ROOT, config, merged
-from tests.supervisor.supervised import Supervised, get, two
+from tests.line.harness import ROOT, Raw, config, merged, read_request, scripted, until
+from tests.supervisor.supervised import REQUEST, Supervised, get, two
 
 pytestmark = pytest.mark.allow_blocking("waits for processes")
 
@@ -165,3 +171,49 @@ async def test_a_worker_that_has_nothing_to_do_is_small_until_it_is_asked_for_mo
     assert page.status == 200
     # One of them has loaded what answers there.
     assert min(grown) < 1 * MIB < max(grown)
+
+
+@pytest.mark.parametrize("by", ["a signal", "the store"])
+async def test_all_processes_log_as_the_configuration_says_by_now(tmp_path: Path, by: str) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        begun.set()
+        await reader.read()
+
+    begun = asyncio.Event()
+    url = f"sqlite:///{tmp_path}/headrace.db"
+    async with scripted(silent) as upstream:
+        content = merged(
+            two(upstream),
+            {"ledger": {"path": str(tmp_path / "ledger")}, "store": {"url": url}, "logging": {"level": "error"}},
+        )  # fmt: skip
+        with await asyncio.to_thread(Supervised, content, tmp_path) as process:
+            await asyncio.to_thread(process.up)
+            client = await Raw.open(process.port)
+            client.send(REQUEST)
+            await asyncio.wait_for(begun.wait(), PATIENCE)
+
+            content["logging"]["level"] = "info"
+            (tmp_path / "process.yaml").write_text(yaml.safe_dump(content))
+            if by == "a signal":
+                process.process.send_signal(signal.SIGHUP)
+            else:
+                await told_to_reload(url)
+            await until(lambda: process.reloaded == 2, PATIENCE)
+            await until(lambda: process.said("shipping by the configuration"), PATIENCE)
+            for one in process.health:
+                os.kill(one["pid"], signal.SIGKILL)
+
+            await until(lambda: process.said("left 1 requests unfinished"), PATIENCE)
+            client.close()
+
+
+async def told_to_reload(url: str) -> None:
+    """As `POST /admin/reload` writes it."""
+    store = open_store(url)
+    async with store.transaction() as session:
+        revision = await objects.lock(session) + 1
+        told = Record(Kind.SIGNAL, revision, revision, name="reload", updated=now())
+        await objects.write(session, told)
+        await objects.unlock(session, revision)
+    await store.close()

@@ -47,6 +47,11 @@ class Bare(logging.Handler):
         if not taken:
             losses.unwritten += 1
 
+    def turn(self, *, rotate: bool, keep: int) -> None:
+        """Whether each day has a file of its own, and how many days those stay."""
+        if self._output is not None:
+            self._output.rotate, self._output.keep = rotate, keep
+
     def close(self) -> None:
         super().close()
         if self._output is not None:

@@ -181,8 +181,8 @@ def bare(settings: model.Logging, fd: int = 2) -> None:
     """The same for a process that forks: messages are written at once or not at all (`core.bare`), requests never."""
     close()
     output, encode = _place(settings, fd)
-    output.rotate, output.keep = settings.rotate, settings.keep
     _begin(Bare(output, encode), settings)
+    adjust(settings)
 
 
 def _place(settings: model.Logging, fd: int) -> tuple[Output, Callable[[Line], bytes]]:
@@ -204,11 +204,15 @@ def _begin(handler: logging.Handler, settings: model.Logging) -> None:
 
 
 def adjust(settings: model.Logging) -> None:
-    """Change what can be changed while it is written: which lines, not where and how. Nothing before `configure`."""
+    """Change what can be changed while it is written: which lines, not where and how. Nothing before `configure` or `bare`."""
     global _request_sink, _bound
-    if _sink is None:
+    if _handler is None:
         return
     logging.getLogger().setLevel(settings.level.upper())
+    if isinstance(_handler, Bare):
+        _handler.turn(rotate=settings.rotate, keep=settings.keep)
+    if _sink is None:
+        return
     _request_sink = _sink if settings.requests else None
     _bound = int(settings.sample * _LOTS)
     _sink.turn(rotate=settings.rotate, keep=settings.keep)

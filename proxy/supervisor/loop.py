@@ -247,7 +247,7 @@ class Supervisor:
 
     def _reload(self) -> None:
         self._notify.reloading()
-        for member in self.staff:
+        for member in self.staff.crew:  # those beside are told when one of these has taken it
             if member.stage is not Stage.LEAVING:
                 kill(member, signal.SIGHUP)
 

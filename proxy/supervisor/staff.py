@@ -200,9 +200,19 @@ class Staff:
             elif member is place.current:
                 place.again = True
         elif word == TAKEN:
-            self.terms = self._duties.reload() or self.terms
+            self._take()
         if word in (READY, TAKEN, REFUSED):
             self.news.add(word)
+
+    def _take(self) -> None:
+        """A worker has a new configuration: so have we, and those beside."""
+        terms = self._duties.reload()
+        if terms is None:
+            return
+        self.terms = terms
+        for one in self._beside.values():
+            if one is not None and one.stage is not Stage.LEAVING:
+                kill(one, signal.SIGHUP)
 
     def _came(self, place: Place, member: Member) -> None:
         """It serves: whoever had its place goes."""

@@ -522,6 +522,21 @@ raise RuntimeError("with planted-canary-secret")
     assert "RuntimeError: with ***" in str(written[-1]["error"])
 
 
+def test_what_such_a_process_writes_changes_too() -> None:
+    code, written = run(
+        """
+log.close()
+log.bare(model.Logging(format="json", level="error"))
+log.logger.warning("one")
+log.adjust(model.Logging(format="json", level="debug"))
+log.logger.debug("two")
+"""
+    )
+
+    assert code == 0
+    assert [entry.get("message") for entry in written] == [None, "two"]
+
+
 def test_after_a_fork_the_child_has_a_log_of_its_own() -> None:
     code, written = run(
         """

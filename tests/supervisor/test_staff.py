@@ -9,6 +9,7 @@ import selectors
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.supervisor.crew import Member
+from proxy.supervisor.crew import Member, Stage
 from proxy.supervisor.staff import Duties, Staff, Terms
 from proxy.tether import TAKEN, Beats
 from tests.gateway.asked import CHAT, raw
@@ -241,6 +242,39 @@ async def test_a_restart_takes_the_new_program_and_lets_no_stream_go(tmp_path: P
             assert await asyncio.to_thread(one.stop) == 0
             assert not one.said("unexpectedly")
             assert not children(pid)
+
+
+@pytest.mark.parametrize(
+    ("stage", "terms", "told"),
+    [
+        (Stage.READY, Terms(2), True),
+        (Stage.STARTING, Terms(2), True),
+        (Stage.LEAVING, Terms(2), False),
+        (Stage.READY, None, False),
+    ],
+)
+def test_those_beside_are_told_of_what_a_worker_has_taken_if_it_is_new(
+    stage: Stage, terms: Terms | None, told: bool
+) -> None:
+    ours, its, beats = *socket.socketpair(), Beats(4)
+    with (
+        selectors.DefaultSelector() as selector,
+        subprocess.Popen(["sleep", "60"]) as shipper,  # SIGHUP ends it
+    ):
+        duties = Duties(lambda _name, _tether: None, reload=lambda: terms, beside=["shipper"])
+        staff = Staff(Terms(2), duties, selector, beats, list)
+        staff._beside["shipper"] = Member("shipper", shipper.pid, its, stage)
+        member = Member("0", 1, ours)
+        staff.crew.places[0].add(member)
+
+        staff._obey(TAKEN, staff.crew.places[0], member)
+
+        shipper.terminate()  # whichever came first
+        ended = -shipper.wait(PATIENCE)
+    assert ended == (signal.SIGHUP if told else signal.SIGTERM)
+    for end in (ours, its):
+        end.close()
+    beats.close()
 
 
 @pytest.mark.parametrize("terms", [None, Terms(2, drain=5.0, watchdog=7.0)], ids=["old", "new"])
