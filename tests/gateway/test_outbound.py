@@ -56,6 +56,7 @@ async def send(
     *,
     reemit: bool = False,
     deadline: Deadline | None = None,
+    added: list[tuple[bytes, bytes]] | None = None,
 ) -> Sent:
     """Render the request `data` for the first candidate."""
     settings = settings or snapshot(provider(), upstream_model="m")
@@ -66,7 +67,7 @@ async def send(
     candidate = plan.first(0.0)
     upstream = Upstream(candidate.deployment.provider)
     try:
-        head, body, hide_usage = outbound.render(one, candidate, upstream)
+        head, body, hide_usage = outbound.render(one, candidate, upstream, added=added)
     finally:
         await upstream.close()
     return parsed(head, body, hide_usage, one.endpoint.method)
@@ -734,3 +735,22 @@ async def test_nobody_else_is_and_a_hint_is_not_passed_on_as_more() -> None:
     assert await left(Deadline(now + 60.0, now + 60.0), told=False) == []
     assert await left(Deadline(now + 60.0), told=True) == []
     assert await left(None, told=True) == []
+
+
+async def test_headers_of_hooks_go_over_the_clients_and_below_the_configurations() -> None:
+    configured = provider(headers={"X-Fixed": "configured"})
+    added = [
+        (b"x-fixed", b"hook"),
+        (b"x-new", b"hook"),
+        (b"openai-beta", b"one"),
+        (b"openai-beta", b"two"),
+    ]
+
+    sent = await send(
+        chat(COMPACT, "OpenAI-Beta: client"),
+        snapshot(configured, upstream_model="m"),
+        added=added,
+    )
+
+    names = ("x-fixed", "x-new", "openai-beta")
+    assert [sent.values(name) for name in names] == [["configured"], ["hook"], ["two"]]

@@ -158,3 +158,18 @@ def test_an_empty_budget_says_so_to_the_client_whatever_the_word() -> None:
 
     assert (passed_on.ref, passed_on.should_retry) == ("up_spent", False)
     assert (ours.ref, ours.should_retry) == ("up_time", False)
+
+
+@pytest.mark.parametrize("cause", [Cause.VETOED, Cause.UNTRANSLATABLE])
+def test_nobody_was_asked_and_the_client_is_told_why(cause: Cause) -> None:
+    refusal = ProxyError("hook_refused")
+    error = UpstreamError(cause, sent=False)
+    error.refusal = refusal
+    vetoed = Attempt("m/0:p", cause, 0)
+
+    assert last_word([vetoed], [cause], error, 0.0) is refusal
+    both = [Cause.VETOED, Cause.UNTRANSLATABLE]
+    assert last_word([vetoed, vetoed], both, error, 0.0) is refusal
+    word = last_word([vetoed, vetoed], [Cause.TIMEOUT_TTFT, cause], error, 0.0)
+    assert isinstance(word, ProxyError)
+    assert word.ref == "up_time"

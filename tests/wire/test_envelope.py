@@ -309,3 +309,13 @@ def test_whole_numbers_are_picked_out_of_several_fields() -> None:
     envelope = Envelope.parse(b'{"a": 3, "b": "4", "c": 1.5, "d": null, "e": -7}')
 
     assert envelope.integers(("e", "a", "b", "c", "d", "f")) == [-7, 3]
+
+
+def test_a_copy_of_all_fields_is_apart_from_the_envelope() -> None:
+    envelope = Envelope.parse(b'{"a": 1.0, "b": [ ]}')
+
+    fields = envelope.fields()
+    del fields["a"]
+
+    assert {name: bytes(value) for name, value in fields.items()} == {"b": b"[ ]"}
+    assert "a" in envelope
