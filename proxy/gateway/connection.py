@@ -28,6 +28,7 @@ from aiohttp.web_request import BaseRequest
 from proxy.core.log import logger
 from proxy.gateway.forwarded import is_proxy
 from proxy.state.lag import Lag
+from proxy.wire.headers import with_one_user_agent
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
@@ -65,23 +66,6 @@ class Flow(Protocol):
     def restart(self) -> None: ...
 
     def probe(self) -> bytes: ...
-
-
-def _with_one_user_agent(data: bytes) -> bytes:
-    """The request without any `user-agent` but the first.
-
-    Google's client under pydantic-ai sends two (seen in 2.66, November 2026), and aiohttp's parser refuses a head with
-    two. Nothing is decided by this field, so unlike two lengths or hosts they do no harm.
-    """
-    head, blank, rest = data.partition(b"\r\n\r\n")
-    seen = False
-    kept = []
-    for line in head.split(b"\r\n"):
-        is_agent = line[:11].lower() == b"user-agent:"
-        if not (is_agent and seen):
-            kept.append(line)
-        seen |= is_agent
-    return b"\r\n".join(kept) + blank + rest
 
 
 def _unread(transport: asyncio.Transport) -> bool:
@@ -192,7 +176,7 @@ class ClientConnection(RequestHandler):
             requests == self.answered
             and data.count(b"ser-agent:", 0, HEADS) + data.count(b"ser-Agent:", 0, HEADS) > 1
         ):
-            data = _with_one_user_agent(data)
+            data = with_one_user_agent(data)
         self.received_at = monotonic()
         if self._lag.share and self._turned_away(data):
             return

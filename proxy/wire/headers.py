@@ -112,3 +112,20 @@ def _fit(passed: Headers, connection: bytes, extra: frozenset[bytes]) -> Headers
 
 def _ends_line(value: bytes) -> bool:
     return b"\n" in value or b"\r" in value or b"\0" in value
+
+
+def with_one_user_agent(data: bytes) -> bytes:
+    """The request without any `user-agent` but the first.
+
+    Google's client under pydantic-ai sends two (seen in 2.66, November 2026), and aiohttp's parser refuses a head with
+    two. Nothing is decided by this field, so unlike two lengths or hosts they do no harm.
+    """
+    head, blank, rest = data.partition(b"\r\n\r\n")
+    seen = False
+    kept = []
+    for line in head.split(b"\r\n"):
+        is_agent = line[:11].lower() == b"user-agent:"
+        if not (is_agent and seen):
+            kept.append(line)
+        seen |= is_agent
+    return b"\r\n".join(kept) + blank + rest

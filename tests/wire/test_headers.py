@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.wire.headers import HOP_BY_HOP, TO_CLIENT, TO_UPSTREAM, to_client, to_upstream
+from proxy.wire.headers import (
+    HOP_BY_HOP,
+    TO_CLIENT,
+    TO_UPSTREAM,
+    to_client,
+    to_upstream,
+    with_one_user_agent,
+)
 
 SECRETS = [
     b"Authorization",
@@ -128,3 +135,10 @@ def test_the_providers_limits_pass_only_when_asked_for() -> None:
 def test_the_lists_are_in_lower_case() -> None:
     for name in TO_UPSTREAM | TO_CLIENT | HOP_BY_HOP:
         assert name == name.lower()
+
+
+def test_a_request_keeps_the_first_of_its_user_agents_and_all_else() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nUser-Agent: one\r\nX: y\r\nuser-agent: two"
+    body = b"\r\n\r\nuser-agent: three\r\n"
+
+    assert with_one_user_agent(head + body) == head.removesuffix(b"\r\nuser-agent: two") + body
