@@ -249,7 +249,7 @@ class Worker:
         if admin is None and (settings.admin.port != port or port == 0):
             return
         services = self._services()
-        services.api, services.pool = api, self.pool
+        services.api = api
 
         def make() -> tuple[AdminApp, AdminApp]:
             from proxy.control import listener  # brings schemas, and all that only it needs

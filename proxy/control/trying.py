@@ -1,12 +1,13 @@
 """One request of an operator's to one deployment, as a client's would be made: does it work, what does it say, how soon.
 
-It goes on a connection of its own, opened for it, so that what connecting takes is seen too; it is small, ends after
-`SECONDS`, and says nothing to the health of anybody: operators try what they doubt.
+It goes on a connection of its own (`aside`), so that what connecting takes is seen too, and those of clients stay as they
+are. It is small, ends after `SECONDS`, and says nothing to the health of anybody: operators try what they doubt.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,17 +26,18 @@ from proxy.dialects.base import ERROR, Target
 from proxy.dialects.loss import Loss
 from proxy.upstream import presented
 from proxy.upstream.conversations import Limits
+from proxy.upstream.pool import Upstream
 from proxy.upstream.sigv4 import Scope, sign
 from proxy.wire.envelope import Envelope
 from proxy.wire.fitting import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
-    from proxy.core.model import Credential, Deployment
+    from proxy.core.model import Credential, Deployment, Provider
     from proxy.dialects.base import Codec, Decoder, Dialect
     from proxy.upstream.connection import Headers, UpstreamConnection
-    from proxy.upstream.pool import Release, Upstream
+    from proxy.upstream.pool import Release
 
 SECONDS: Final = 30.0
 """For a whole answer, connecting included."""
@@ -87,6 +89,16 @@ def spoken(deployment: Deployment) -> Spoken | None:
         if found is not None and found.codec is not None and found.codec.render_request is not None:
             return Spoken(name, found, found.codec)
     return None
+
+
+@asynccontextmanager
+async def aside(provider: Provider) -> AsyncIterator[Upstream]:
+    """Connections to a provider for one try."""
+    upstream = Upstream(provider)
+    try:
+        yield upstream
+    finally:
+        await upstream.close()
 
 
 async def answer(
@@ -207,7 +219,7 @@ class _Conversation(Struct):
         assert codec.render_request is not None
         body = self._fitted(codec.render_request(request, target, Loss()))
         head = self._head(target, credential, body)
-        connection, release = await upstream.connect(limit, fresh=True)
+        connection, release = await upstream.connect(limit)
         self.trial.connect = perf_counter() - self.begun
         listener = _Listener(self.trial, self.begun, self.how, request)
         await _exchange(connection, release, head, body, listener)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from proxy.control import trying
-from proxy.control.trying import TOKENS, Trial, answer, listed, spoken
+from proxy.control.trying import TOKENS, Trial, answer, aside, listed, spoken
 from proxy.core.errors import Cause
 from proxy.core.model import Auth, Credential, Deployment, Fit, Provider
 from proxy.core.secret import Secret
@@ -40,11 +40,8 @@ def deployment(
 
 
 async def tried(one: Deployment, prompt: str = "hi", credential: Credential | None = KEY) -> Trial:
-    upstream = Upstream(one.provider)
-    try:
+    async with aside(one.provider) as upstream:
         return await answer(upstream, one, one.model, credential, prompt)
-    finally:
-        await upstream.close()
 
 
 @asynccontextmanager

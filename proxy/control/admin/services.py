@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from proxy.control.sync import Sync
     from proxy.state.state import State
     from proxy.store.base import Store
-    from proxy.upstream.pool import UpstreamPool
 
 
 class Services(Struct, eq=False):
@@ -31,8 +30,6 @@ class Services(Struct, eq=False):
     """The store, the mirror of it, the vault, the file."""
     door: Door = field(default_factory=Door)
     """Brakes on guessing."""
-    pool: UpstreamPool | None = None
-    """The connections to providers; None: this process asks none."""
     tests: Turnstile = field(default_factory=Turnstile)
     """Brakes on having providers asked."""
     marks: Marks = field(default_factory=lambda: Marks(now()))

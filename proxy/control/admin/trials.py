@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from proxy.control.admin.web import Handler, Request
     from proxy.control.trying import Trial
     from proxy.core.model import Credential, Deployment, Provider
-    from proxy.upstream.pool import UpstreamPool
 
 PROMPT: Final = "Say hello in five words."
 LONGEST: Final = 2000
@@ -75,7 +74,8 @@ async def try_credential(request: Request, services: Services) -> Answer:
                 request, services, shown, one, one.model, credential, said["prompt"]
             )
     with services.tests.through(credential.id):
-        trial = await trying.listed(_pool(services).of(provider), credential)
+        async with trying.aside(provider) as upstream:
+            trial = await trying.listed(upstream, credential)
     if trial is None:
         raise Problem(
             409,
@@ -133,9 +133,9 @@ async def _tried(
     prompt: str,
     kind: str = "",
 ) -> Answer:
-    upstream = _pool(services).of(deployment.provider)
     with services.tests.through(deployment.id if credential is None else credential.id):
-        trial = await trying.answer(upstream, deployment, model, credential, prompt, kind)
+        async with trying.aside(deployment.provider) as upstream:
+            trial = await trying.answer(upstream, deployment, model, credential, prompt, kind)
     await _noted(request, services, shown, trial)
     return Answer(_shown(trial, deployment.provider, model, credential))
 
@@ -228,12 +228,6 @@ def _unused(kind: str) -> Problem:
         "not_in_use",
         f"This {kind} is not in use: it, or what it belongs to, is disabled, has no weight or no credential.",
     )
-
-
-def _pool(services: Services) -> UpstreamPool:
-    if services.pool is None:
-        raise Problem(503, "no_upstreams", "This process asks no providers.")
-    return services.pool
 
 
 async def _noted(

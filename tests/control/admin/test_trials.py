@@ -17,7 +17,6 @@ from proxy.core.clock import monotonic
 from proxy.core.errors import Cause
 from proxy.state.health import CLOSED, NO_PROBE
 from proxy.state.rests import Refusal
-from proxy.upstream.pool import UpstreamPool
 from tests.control.admin.office import CREDENTIAL, Office, open_office, problem
 from tests.gateway.served import STREAMED, Provider, whole
 from tests.line.harness import scripted, until
@@ -61,9 +60,7 @@ class Lab:
 async def opened(path: Path, *answers: bytes) -> AsyncIterator[Lab]:
     provider = Provider(*answers)
     async with open_office(path) as office, scripted(provider) as url:
-        pool = office.services.pool = UpstreamPool()
         yield Lab(office, provider, url)
-        await pool.close()
 
 
 @pytest.fixture
@@ -250,12 +247,6 @@ async def test_one_at_a_time_and_not_without_end(lab: Lab) -> None:
             pass
     said = await lab.office.owner("POST", path)
     assert (said.status, int(said.headers["retry-after"]) > 50) == (429, True)
-
-
-async def test_a_process_that_asks_nobody_says_so(office: Office) -> None:
-    said = await office.owner("POST", "/admin/deployments/filed/model/0:filed/test")
-
-    assert problem(said) == (503, "no_upstreams", [])
 
 
 async def test_a_deployment_is_put_back(lab: Lab) -> None:
