@@ -109,13 +109,15 @@ def test_a_full_window_is_known_by_what_clients_look_for() -> None:
 JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 999) | st.text(),
     lambda inner: (
-        st.lists(inner)
+        st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(["error", "message", "code", "errors", "detail", "metadata", "raw"])
             | st.text(),
             inner,
+            max_size=4,
         )
     ),
+    max_leaves=10,
 )
 
 

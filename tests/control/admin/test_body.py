@@ -67,11 +67,12 @@ def test_a_body_has_a_limit() -> None:
 
 json = st.recursive(
     st.none() | st.booleans() | st.text() | st.integers(-(2**53), 2**53),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.text(), json, max_size=5))
+@given(st.dictionaries(st.text(), json, max_size=4))
 def test_every_value_comes_back_as_it_was_sent(value: dict[str, Any]) -> None:
     try:
         content = orjson.dumps(value)
