@@ -270,6 +270,24 @@ async def test_a_deployment_is_put_back(lab: Lab) -> None:
     assert len(await lab.office.trail(action="deployment.restore")) == 1
 
 
+async def test_with_one_deployment_all_of_a_host_that_was_out_come_back(lab: Lab) -> None:
+    await lab.make("m", "n")
+    state = lab.office.services.state
+    all_ = [
+        state.live.deployments[f"{name}/{await lab.deployment(name)}:lab"] for name in ("m", "n")
+    ]
+    for one in all_:
+        for _ in range(5):
+            one.bad(monotonic(), 1.0, NO_PROBE, state.rng)
+    assert all(one.outage is not None for one in all_)
+
+    id = await lab.deployment("m")
+    said = await lab.office.owner("POST", f"/admin/deployments/{id}/restore")
+
+    assert said.json["outage"] is False
+    assert [(one.outage, one.phase) for one in all_] == [(None, CLOSED)] * 2
+
+
 async def test_a_credential_is_put_back(lab: Lab) -> None:
     credential = await lab.make("m")
     state = lab.office.services.state
