@@ -44,10 +44,10 @@ class Host:
         """Of the ledger, or one that is gone after this run."""
         self._lock = Lock(self.folder, "gateway")
 
-    def claim(self) -> None:
-        """Raises ValueError when another gateway has the folder, or it cannot be used."""
+    def claim(self, *, alone: bool = False) -> None:
+        """Raises ValueError when another gateway has the folder, or it cannot be used. `alone`: no worker but one will ever be."""
         self._file.table = self.folder / TABLE
-        if self._workers > 1:
+        if not alone:
             self._file.board = Board.make()
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -120,7 +120,7 @@ def _alone(
     try:
         if settings.ledger.path:
             host = Host(settings, file)
-            host.claim()
+            host.claim(alone=True)
         leave = None
         if host is not None:
             leave = accompany(SHIPPER, lambda _, tether: _ship(settings, listeners, host, tether))

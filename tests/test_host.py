@@ -200,8 +200,9 @@ def test_several_workers_have_memory_in_which_they_tell_each_other_of_health(
         assert (board.read(b"a" * 16) or [])[:2] == [0.0, 0.0]
 
 
-def test_one_worker_has_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_one_worker_has_it_if_another_may_take_its_place(tmp_path: Path, alone: bool) -> None:
     one = host(tmp_path, workers=1)
-    one.claim()
+    one.claim(alone=alone)
 
-    assert one._file.board is None
+    assert (one._file.board is None) is alone

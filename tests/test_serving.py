@@ -217,3 +217,34 @@ async def told_to_reload(url: str) -> None:
         await objects.write(session, told)
         await objects.unlock(session, revision)
     await store.close()
+
+
+async def test_who_takes_the_place_of_a_single_worker_knows_who_is_to_be_left_alone(
+    tmp_path: Path,
+) -> None:
+    asked = 0
+
+    async def limited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await read_request(reader)
+        asked += 1
+        writer.write(b"HTTP/1.1 429 No\r\nretry-after: 600\r\ncontent-length: 2\r\n\r\n{}")
+
+    async with scripted(limited) as upstream:
+        content = merged(two(upstream), {"server": {"workers": 1}})
+        with await asyncio.to_thread(Supervised, content, tmp_path) as process:
+            [first] = (await asyncio.to_thread(process.up, 1)).workers
+
+            async def ask() -> int:
+                client = await Raw.open(process.port)
+                client.send(REQUEST)
+                status = (await client.answer()).status
+                client.close()
+                return status
+
+            before = await ask(), asked
+            os.kill(first, signal.SIGTERM)
+            await until(lambda: first not in process.workers, PATIENCE)
+
+            assert before == (429, 1)
+            assert (await ask(), asked) == (429, 1)

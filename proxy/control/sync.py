@@ -75,7 +75,7 @@ class ConfigFile(Struct, eq=False):
     table: Path | None = None
     """Where all workers of this start count what is taken; None: the one there is counts for itself."""
     board: Board | None = None
-    """Where they tell each other of health; None: there is but one."""
+    """Where they tell each other of health, and one that is replaced its successor; None: there is but one, ever."""
     instance: Instance | None = None
     """Where each has what it counts put on one page; None: it has a page of its own."""
     ops: Path | None = None

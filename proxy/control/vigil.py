@@ -1,6 +1,6 @@
 """What a worker does about health while nobody asks: hears from the others, compares, has deployments checked.
 
-50 ms    take over what other workers of the host have written, where there are others
+50 ms    take over what other workers of the host have written, where there are others (1 s: of the one before or after it)
 1 s      compare the pace of deployments; and, in one worker of the host, see who is to be checked (`probing`), and whether
          this host is the one of all that looks at what nobody uses (`leading`)
 """
@@ -28,7 +28,7 @@ async def keep(live: Live, prober: Prober) -> None:
     due = monotonic() + TICK
     try:
         while True:
-            await asyncio.sleep(TICK if sharing is None else LOOK)
+            await asyncio.sleep(TICK if sharing is None or sharing.single else LOOK)
             if sharing is not None:
                 sharing.look()
             now = monotonic()

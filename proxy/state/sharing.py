@@ -6,6 +6,8 @@ the workers together are one state machine, and at most one probe is out, howeve
 steps each worker goes by plain attributes, which `look` brings up to date when anything was written; it is called every
 50 ms. Until then a worker may send what the others would not send any more; its own next failure tells it.
 
+A single worker has a board, too: its successor goes on with what it knew.
+
 Each worker counts its successes for itself: shares of failures, degradation and pace are what it has seen.
 """
 
@@ -54,10 +56,12 @@ class _Subject(Protocol):
 class Sharing:
     """One a worker. Everything it makes is on the board."""
 
-    __slots__ = ("_subjects", "board")
+    __slots__ = ("_subjects", "board", "single")
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, *, single: bool = False) -> None:
         self.board = board
+        self.single = single
+        """Nobody writes beside this worker but the one that leaves, or that takes its place."""
         self._subjects: WeakValueDictionary[bytes, _Subject] = WeakValueDictionary()
 
     def look(self) -> None:
