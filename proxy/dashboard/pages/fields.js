@@ -8,6 +8,8 @@ const SHOWN = new Set(["id", "kind", "revision", "created", "updated", "source",
 
 export const enc = (name) => String(name).split("/").map(encodeURIComponent).join("/");
 export const lines = (text) => text.split(/[\n,]+/).map((one) => one.trim()).filter(Boolean);
+// Keys, one a line; a service account is one of many lines, as JSON.
+export const secrets = (text) => (text.trim().startsWith("{") ? [text.trim()] : text.split("\n").map((one) => one.trim()).filter(Boolean));
 export const whole = (text) => (String(text).trim() === "" ? null : Number(text));
 
 // A change to one object. `body` has only what is to be different. Raises Problem; of a conflict it says what to do.

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
 import { send } from "../api.js";
 import { useLoad } from "../use.js";
 import { Area, Badge, Check, Dialog, Field, FormDialog, Loaded, Select, Text, toast } from "../ui.js";
-import { different, lines, merged, More, ObjectForm, others, patch, useOpened } from "./fields.js";
+import { different, merged, More, ObjectForm, others, patch, secrets, useOpened } from "./fields.js";
 
 const OWN = { name: "", note: "Any server that speaks one of the formats known here: vLLM, Ollama, LM Studio, another gateway, a service of your own.", base_url: "", dialects: ["openai.chat"], placeholders: [], needs_credential: true };
 const host = (url) => /^[a-z]+:\/\/([^/?#]+)/i.exec(url || "")?.[1] || "";
@@ -50,7 +50,7 @@ function Details({ preset, dialects, back, onClose, onMade }) {
       ...(String(form.dialects) !== String(preset.dialects) || !preset.name ? { dialects: form.dialects } : {}),
       ...(form.allow_private !== Boolean(preset.allow_private) ? { allow_private: form.allow_private } : {}),
       ...(form.note ? { note: form.note } : {}),
-      credentials: lines(form.credentials),
+      credentials: secrets(form.credentials),
     });
     warn(made);
     onMade(made);

@@ -6,7 +6,7 @@ import { useLoad } from "../use.js";
 import { Badge, Card, clock, count, duration, Empty, Facts, FormDialog, Loaded, money, Page, percent, Table, Text, Tile, Time, toast } from "../ui.js";
 import { CAUSES, Countdown, FileNotice, Health, InFlight, KeyState, LastCheck, OfFile, useLately } from "./condition.js";
 import { Delete } from "./deleting.js";
-import { different, enc, lines, merged, More, ObjectForm, others, patch, useOpened, whole } from "./fields.js";
+import { different, enc, merged, More, ObjectForm, others, patch, secrets, useOpened, whole } from "./fields.js";
 import { EditProvider, Keys, warn } from "./providers-form.js";
 import { NewModel } from "./models-form.js";
 import { Usage } from "./quota.js";
@@ -122,7 +122,7 @@ function Rests({ of: rests }) {
 function AddKeys({ one, onClose, onMade }) {
   const [text, type] = useState("");
   const save = async () => {
-    const made = await send("POST", "/admin/credentials/batch", lines(text).map((key) => ({ provider: one.id, key })));
+    const made = await send("POST", "/admin/credentials/batch", secrets(text).map((key) => ({ provider: one.id, key })));
     toast(`${made.data.length} credential${made.data.length === 1 ? " is" : "s are"} added.`);
     onMade();
   };
