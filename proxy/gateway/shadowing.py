@@ -20,7 +20,7 @@ from proxy.core.log import logger
 from proxy.core.model import VirtualKey
 from proxy.gateway import routing
 from proxy.gateway.capture import Capture
-from proxy.gateway.exchange import Exchange
+from proxy.gateway.exchange import Exchange, Hooked
 from proxy.gateway.meter import Meter
 from proxy.gateway.relay import OUTCOMES
 from proxy.gateway.reuse.identity import shareable
@@ -62,16 +62,22 @@ def watch(
 
 def _begin(said: Capture, shadow: Shadow, pool: UpstreamPool, carry: Carry, meter: Meter) -> None:
     if meter.outcome == "ok" and meter.attempt is not None and not meter.state.draining:
-        tasks.spawn(_follow(said, meter, shadow, pool, carry), name="shadow")
+        hooks = meter.exchange.hooks  # in a moment it has none any more
+        tasks.spawn(_follow(said, meter, hooks, shadow, pool, carry), name="shadow")
 
 
 async def _follow(
-    said: Capture, meter: Meter, shadow: Shadow, pool: UpstreamPool, carry: Carry
+    said: Capture,
+    meter: Meter,
+    hooks: Hooked | None,
+    shadow: Shadow,
+    pool: UpstreamPool,
+    carry: Carry,
 ) -> None:
     exchange, state = meter.exchange, meter.state
     state.shadows += 1
     try:
-        other, heard = await _ask(exchange, shadow, state, pool, carry)
+        other, heard = await _ask(exchange, hooks, shadow, state, pool, carry)
         distance = -1.0
         if other.outcome == "ok":
             distance = await asyncio.to_thread(apart, said.text(), heard.text())
@@ -94,13 +100,18 @@ async def _follow(
 
 
 async def _ask(
-    exchange: Exchange, shadow: Shadow, state: State, pool: UpstreamPool, carry: Carry
+    exchange: Exchange,
+    hooks: Hooked | None,
+    shadow: Shadow,
+    state: State,
+    pool: UpstreamPool,
+    carry: Carry,
 ) -> tuple[Meter, Capture]:
     """The same request of the other model: what it came to, and what was said."""
     copy = _copy(exchange)
     meter = Meter(copy, state)
-    if exchange.hooks is not None:
-        copy.hooks = exchange.hooks.shadow(copy, meter)
+    if hooks is not None:
+        copy.hooks = hooks.shadow(copy, meter)
     meter.ready_at = copy.started
     meter.model = shadow.model
     sink = cast("ClientConnection", Sink())
@@ -123,6 +134,7 @@ async def _ask(
         meter.outcome = "failed"
     finally:
         meter.over(meter.outcome)
+        copy.hooks = None
     return meter, heard
 
 

@@ -67,7 +67,7 @@ class Hooked:
     def __init__(self, exchange: Exchange, chain: Chain, meter: Meter) -> None:
         self._exchange = exchange
         self._chain = chain
-        self._meter = meter
+        self._meter: Meter | None = meter
         self._requests: dict[Hook, Request] = {}
         self._came = b""
         self.state: State = meter.state
@@ -179,6 +179,7 @@ class Hooked:
 
     def refused(self, refusal: ProxyError) -> None:
         """An answer was: its provider is paid all the same."""
+        assert self._meter is not None
         self._meter.cause = refusal.code
 
     async def _answered(self, attempt: Attempt) -> None:
@@ -241,6 +242,8 @@ class Hooked:
 
     def over(self, meter: Meter) -> None:
         """Everything is written down: tell those who want to know. Nobody waits for them."""
+        # Else they would hold each other, and all of a request would wait for the garbage collector.
+        self._exchange.hooks = self.screening = self._meter = None
         if not self._chain.end:
             return
         if _Ends.running >= MOST_ENDS:

@@ -33,6 +33,11 @@ MANY = 512
 """Events that wait, from which on nothing more is read."""
 
 
+def _deaf(name: bytes, data: bytes) -> list[ir.Event]:
+    """It is over."""
+    return []
+
+
 class ScreenedRelay(TranslatingRelay):
     """See the module."""
 
@@ -213,6 +218,7 @@ class ScreenedRelay(TranslatingRelay):
         if task is not None and task is not asyncio.current_task():
             task.cancel()
         self._let_come()
+        self.feed, self._fate = _deaf, None  # else it would hold itself
         super().stop()
 
     def _let_come(self) -> None:

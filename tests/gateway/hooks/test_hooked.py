@@ -115,6 +115,7 @@ async def test_a_refusal_leaves_word_why() -> None:
         await made.answered(attempt(exchange))
 
     assert raised.value.ref == "hook_failed"
+    assert made._meter is not None
     assert made._meter.cause == "hook_failed"
 
 
@@ -170,9 +171,11 @@ async def test_each_is_told_though_another_fails() -> None:
         hook(Point.ON_END, lambda _, ended: seen.append(ended)),
         hook(Point.ON_END, fails, name="fails"),
     )
-    made._meter.outcome = "client_gone"
+    meter = made._meter
+    assert meter is not None
+    meter.outcome = "client_gone"
 
-    made.over(made._meter)
+    made.over(meter)
     await until(lambda: bool(seen))
 
     assert (seen[0].outcome, seen[0].input, seen[0].cost, seen[0].first) == (
@@ -192,12 +195,13 @@ async def test_a_crowd_that_ends_at_once_is_not_kept(monkeypatch: pytest.MonkeyP
     async def waits(request: Request, ended: Ended) -> None:
         await gate.wait()
 
-    exchange = request()
-    made = hooked(exchange, hook(Point.ON_END, waits, timeout=20))
+    made = hooked(request(), hook(Point.ON_END, waits, timeout=20))
+    meter = made._meter
+    assert meter is not None
     for _ in range(2):
-        made.over(made._meter)
+        made.over(meter)
 
-    made.over(made._meter)
+    made.over(meter)
 
     assert made.state.metrics.hook_calls.child("h", "on_end", "dropped").value == 1
     gate.set()

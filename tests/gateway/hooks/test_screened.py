@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,9 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
+from proxy.gateway.exchange import Exchange
 from proxy.gateway.hooks import screened
+from proxy.gateway.hooks.hooked import Hooked
 from proxy.gateway.hooks.screened import ScreenedRelay
 from proxy.gateway.relay import Relay
 from proxy.hooks import Piece, Point, Request, Window
@@ -217,6 +220,33 @@ async def test_a_mistake_of_ours_ends_it(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert not complete
     assert b"upstream_bad_response" in body
+
+
+async def test_nothing_waits_for_the_garbage_collector() -> None:
+    async def screen(request: Request, window: Window) -> Piece:
+        return Piece(window.text)
+
+    more = asyncio.Event()
+    script = sending(said("b"), said("a"), FINISH, LAST, after=more)
+    async with behind(script, screen) as served:
+        gc.collect()
+        gc.disable()
+        try:
+            client = await served.client()
+            client.send(ASK)
+            await client.head()
+            more.set()
+            await client._chunks()
+            client.close()
+            await until(lambda: served.gateway.connections == 0)
+            await until(lambda: not alive())
+        finally:
+            gc.enable()
+
+
+def alive() -> list[object]:
+    kinds = (ScreenedRelay, Hooked, Exchange)
+    return [one for one in gc.get_objects() if isinstance(one, kinds)]
 
 
 async def test_the_gateway_ends_while_a_screen_works() -> None:
