@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import alone, ledger, machine, peers, store
+from bench import alone, ledger, machine, peers, rivals, store
 from bench.chart import chart
 from bench.measure import LoadError, measure
 from bench.peers import PeerError, Starter, Upstream
@@ -34,6 +34,9 @@ PACKAGES = ("aiohttp", "uvloop", "httptools", "msgspec")
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
+        if options.install_peers:
+            rivals.install(rivals.RIVALS, say)
+            return 0
         return _measure(options)
     except (PeerError, LoadError) as error:
         say(f"bench: {error}")
@@ -82,7 +85,16 @@ def parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, help=f"interleaved rounds (default {Scale().rounds})")
     add("--seconds", type=float, help=f"length of one measurement (default {Scale().seconds:g})")
     add("--quick", action="store_true", help="one short, small round: does everything work?")
-    add("--peers", default=",".join(BUILT_IN), help="which of bare,nginx,aiohttp,headrace")
+    add(
+        "--peers",
+        default=",".join(BUILT_IN),
+        help=f"which of {','.join((*BUILT_IN, *rivals.RIVALS))}; all: those and all that are installed",
+    )
+    add(
+        "--install-peers",
+        action="store_true",
+        help=f"put {', '.join(rivals.RIVALS)} into environments of their own below {rivals.HOME.name}/",
+    )
     add(
         "--peer",
         action="append",
@@ -183,7 +195,12 @@ def _starters(
         "aiohttp": partial(peers.aiohttp_relay, upstream, cores),
         "headrace": partial(peers.headrace, upstream, cores),
     }
-    names = [name for name in options.peers.split(",") if name]
+    known |= {name: partial(rivals.rival, name, upstream, cores) for name in rivals.RIVALS}
+    named = ",".join(known) if options.peers == "all" else options.peers
+    names = [name for name in named.split(",") if name]
+    for name in rivals.left_out(names):
+        say(f"bench: {name} is left out: scripts/bench --install-peers has it installed")
+        names.remove(name)
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise PeerError(f"no such peer: {', '.join(unknown)}")

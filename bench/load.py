@@ -37,6 +37,8 @@ class Load(Struct, frozen=True):
     port: int = 0
     path: str = "/v1/chat/completions"
     key: str = ""
+    headers: list[str] = []
+    """Lines of the head besides the usual ones."""
     shape: Literal["loop", "arrive", "hold"] = "loop"
     stream: bool = False
     connections: int = 1
@@ -216,9 +218,10 @@ def request_bytes(load: Load) -> bytes:
         f"POST {load.path} HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n"
         "Accept: application/json\r\nContent-Type: application/json\r\n"
         f"User-Agent: headrace-bench\r\nAuthorization: Bearer {load.key}\r\n"
-        f"Content-Length: {len(content)}\r\n\r\n"
+        f"Content-Length: {len(content)}\r\n"
     )
-    return head.encode() + content
+    head += "".join(line + "\r\n" for line in load.headers)
+    return head.encode() + b"\r\n" + content
 
 
 async def loop(load: Load) -> Outcome:

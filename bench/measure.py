@@ -91,6 +91,7 @@ def run(load: Load, peer: Peer, cores: Cores) -> Outcome:
         key=peer.key,
         pid=peer.pid,
         apart=list(peer.apart),
+        headers=list(peer.headers),
         cores=sorted(cores.measured),
     )
     try:

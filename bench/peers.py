@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -46,6 +46,8 @@ class Peer(Struct, frozen=True):
     path: str = PATH
     apart: tuple[int, ...] = ()
     """Processes that it started and that are not what is measured."""
+    headers: tuple[str, ...] = ()
+    """Lines that it wants to have in a request, besides those of any client."""
 
 
 class Upstream(Struct, frozen=True):
@@ -223,10 +225,17 @@ def workdir() -> Iterator[Path]:
 
 @contextmanager
 def running(
-    words: list[str], folder: Path, cores: frozenset[int]
+    words: list[str],
+    folder: Path,
+    cores: frozenset[int],
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a session of its own, its output in `folder/log`; ended with all it started."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    """A process in a session of its own, its output in `folder/log`; ended with all it started.
+
+    `environment`: its whole, for a program that must not find our packages.
+    """
+    if environment is None:
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with (folder / "log").open("wb") as log:
         try:
             process = subprocess.Popen(
@@ -280,7 +289,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], folder: Path) -> 
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    _wait(answers, process, folder)
+    wait_until(answers, process, folder)
 
 
 def wait_for_ready(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -292,11 +301,17 @@ def wait_for_ready(port: int, process: subprocess.Popen[bytes], folder: Path) ->
         except OSError:
             return False
 
-    _wait(ready, process, folder)
+    wait_until(ready, process, folder)
 
 
-def _wait(answers: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + START_S
+def wait_until(
+    answers: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    folder: Path,
+    limit: float = START_S,
+) -> None:
+    """Until it answers. Raises PeerError when the process has ended, or `limit` seconds have passed."""
+    deadline = time.monotonic() + limit
     while not answers():
         _check(process, folder, deadline)
         time.sleep(0.05)
