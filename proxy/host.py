@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ class Host:
         """Raises ValueError when another gateway has the folder, or it cannot be used. `alone`: no worker but one will ever be."""
         self._file.table = self.folder / TABLE
         if not alone:
-            self._file.board = Board.make()
+            self._file.board = Board.make(self._columns)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._lock.take():
@@ -66,13 +66,15 @@ class Host:
         except OSError as error:
             raise ValueError(f"ledger.path: {self.folder}: {error.strerror}") from None
 
-    def take(self, folder: str, lock: int, board: tuple[int, str] | None) -> None:
+    def take(
+        self, folder: str, lock: int, board: tuple[int, str] | None, bells: Sequence[int] = ()
+    ) -> None:
         """Go on where the program before this one left off: its workers run."""
         self.folder = Path(folder)
         self._file.table = self.folder / TABLE
         self._lock = Lock(self.folder, "gateway", lock)
         if board is not None:
-            self._file.board = Board.take(board[0], bytes.fromhex(board[1]))
+            self._file.board = Board.take(board[0], bytes.fromhex(board[1]), bells)
 
     @property
     def lock(self) -> int:
@@ -84,6 +86,11 @@ class Host:
         """The descriptor of the memory about health, and its key in hexadecimal digits."""
         board = self._file.board
         return None if board is None else (board.fd, board.key.hex())
+
+    @property
+    def bells(self) -> Sequence[int]:
+        """Descriptors of its bells."""
+        return () if self._file.board is None else self._file.board.bells
 
     def died(self, name: str) -> None:
         """A worker is gone, in whatever way. Called before another takes its name."""

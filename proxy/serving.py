@@ -160,7 +160,7 @@ def _supervised(
             host.claim()
             worker.rehearse(settings, file)
         else:
-            host.take(handed.folder, handed.lock, handed.board)
+            host.take(handed.folder, handed.lock, handed.board, handed.bells)
         file.ops = host.folder / unix.OPS
         if listeners.inside is None:
             listeners.inside = unix.listen(file.ops)
@@ -211,6 +211,7 @@ def _supervised(
                 instance.handed(),
                 token,
                 _fixed(settings),
+                list(host.bells),
             )
         )
 

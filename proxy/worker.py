@@ -77,9 +77,7 @@ class Worker:
         number = berths.number_of(name, snapshot.server.workers) if name.isdecimal() else name
         self._number = str(number)
         metrics = Metrics(self._number, version=__version__, aiohttp=aiohttp.__version__)
-        self.state = State(
-            snapshot, Live(sharing=_sharing(file, name, snapshot.server.workers)), metrics
-        )
+        self.state = State(snapshot, Live(sharing=_sharing(file, name)), metrics)
         self.pool = UpstreamPool()
         self.gateway = Gateway(self.state, self.pool, self._pages_for_all())
         self._name = name
@@ -457,13 +455,13 @@ def _no_page() -> Said:
     return status, JSON, content
 
 
-def _sharing(file: ConfigFile | None, name: str, workers: int) -> Sharing | None:
+def _sharing(file: ConfigFile | None, name: str) -> Sharing | None:
     """What it knows together with the other workers of the host, and with those before and after it."""
     if file is None or file.board is None:
         return None
     from proxy.state.sharing import Sharing
 
-    return Sharing(file.board.sit(int(name)), single=workers == 1)
+    return Sharing(file.board.sit(int(name)))
 
 
 def watch(state: State, pool: UpstreamPool) -> None:

@@ -6,7 +6,8 @@ supervisor. It has a row for each subject that ever was in trouble; whoever is w
     head: generation, number of rows | journal: the rows that changed last | rows: digest (16 bytes), 14 numbers
 
 Rows are written and read under one lock, a byte range of the memory's file, which the kernel frees when its holder dies.
-To learn that there is nothing new takes no lock: one look at the generation.
+To learn that there is nothing new takes no lock: one look at the generation. Nobody has to look either, where the system has
+`eventfd`: each seat has a bell, and whoever writes rings those of the others.
 
 The first number of a row is who holds the subject's lease: the worker's seat and 1, or 0. What else there is, and in
 which order, is a matter of `state.sharing`; the second is when the subject may be used again, and 0 once a lease is free.
@@ -35,6 +36,7 @@ _FIRST = (_PAGE + _JOURNAL * 8) // 8
 _SIZE = (_FIRST + ROWS * _WORDS) * 8
 _GENERATION, _COUNT = 0, 1
 _LOCK_ROWS, _LOCK_LEAD = 0, 1
+_BELL = getattr(os, "EFD_NONBLOCK", 0) | getattr(os, "EFD_CLOEXEC", 0)
 
 
 class Board:
@@ -49,6 +51,7 @@ class Board:
         "_places",
         "_seen",
         "_words",
+        "bells",
         "key",
         "seat",
     )
@@ -61,11 +64,14 @@ class Board:
         numbers: memoryview[float],
         key: bytes,
         seat: int,
+        bells: Sequence[int],
     ) -> None:
         self.key = key
         """What digests of subjects are made with: those of credentials are made of secrets."""
         self.seat = seat
         """Whose view it is, from 0 on; -1: nobody's who could hold a lease."""
+        self.bells = bells
+        """Descriptors, by seat; none where there is nothing of the kind."""
         self._fd = fd
         self._memory = memory
         self._words, self._numbers = words, numbers
@@ -75,8 +81,8 @@ class Board:
         self._held = 0
 
     @classmethod
-    def make(cls) -> Board:
-        """New memory, all zeros. Raises OSError when there is none."""
+    def make(cls, seats: int = 0) -> Board:
+        """New memory, all zeros, and bells for so many. Raises OSError when there is none."""
         if hasattr(os, "memfd_create"):
             fd = os.memfd_create("headrace-health")
             os.ftruncate(fd, _SIZE)
@@ -88,13 +94,15 @@ class Board:
                 fd = os.dup(file.fileno())
         memory = mmap.mmap(fd, _SIZE)
         words, numbers = memoryview(memory).cast("q"), memoryview(memory).cast("d")
-        return cls(fd, memory, words, numbers, secrets.token_bytes(32), -1)
+        bells = [os.eventfd(0, _BELL) for _ in range(seats)] if hasattr(os, "eventfd") else []
+        return cls(fd, memory, words, numbers, secrets.token_bytes(32), -1, bells)
 
     @classmethod
-    def take(cls, fd: int, key: bytes) -> Board:
-        """Memory that was made by the program before this one."""
+    def take(cls, fd: int, key: bytes, bells: Sequence[int] = ()) -> Board:
+        """What was made by the program before this one."""
         memory = mmap.mmap(fd, _SIZE)
-        return cls(fd, memory, memoryview(memory).cast("q"), memoryview(memory).cast("d"), key, -1)
+        words, numbers = memoryview(memory).cast("q"), memoryview(memory).cast("d")
+        return cls(fd, memory, words, numbers, key, -1, bells)
 
     @property
     def fd(self) -> int:
@@ -103,7 +111,7 @@ class Board:
 
     def sit(self, seat: int) -> Board:
         """The view of a worker. What one who had the seat before held is free."""
-        view = Board(self._fd, self._memory, self._words, self._numbers, self.key, seat)
+        view = Board(self._fd, self._memory, self._words, self._numbers, self.key, seat, self.bells)
         view.clear(seat)
         return view
 
@@ -146,6 +154,7 @@ class Board:
         for index, number in enumerate(numbers):
             self._numbers[at + index] = number
         self._tell(row)
+        self._ring()
 
     def changes(self) -> dict[bytes, list[float]]:
         """The subjects that were written since this was last asked, by whomever, and their rows."""
@@ -168,6 +177,7 @@ class Board:
                 if self._numbers[at + LEASE] == seat + 1:
                     self._numbers[at + LEASE] = self._numbers[at + UNTIL] = 0.0
                     self._tell(row)
+                    self._ring()
 
     def _find(self, digest: bytes) -> int:
         count = self._words[_COUNT]
@@ -189,6 +199,26 @@ class Board:
         self._words[_PAGE // 8 + generation % _JOURNAL] = row
         self._words[_GENERATION] = generation + 1
 
+    @property
+    def bell(self) -> int:
+        """The descriptor that can be read (`answer`) once another has written; -1: there is none, and one has to look."""
+        return self.bells[self.seat] if 0 <= self.seat < len(self.bells) else -1
+
+    def answer(self) -> None:
+        """Have the bell be silent until something is written anew."""
+        try:
+            os.eventfd_read(self.bell)
+        except BlockingIOError:
+            pass
+
+    def _ring(self) -> None:
+        for seat, bell in enumerate(self.bells):
+            if seat != self.seat:
+                try:
+                    os.eventfd_write(bell, 1)
+                except BlockingIOError:
+                    pass  # it has rung often enough
+
     # --- who checks --------------------------------------------------------------------------------------------
 
     def lead(self) -> bool:
@@ -208,4 +238,5 @@ class Board:
         self._words.release()
         self._numbers.release()
         self._memory.close()
-        os.close(self._fd)
+        for fd in (self._fd, *self.bells):
+            os.close(fd)

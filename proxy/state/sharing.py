@@ -56,12 +56,10 @@ class _Subject(Protocol):
 class Sharing:
     """One a worker. Everything it makes is on the board."""
 
-    __slots__ = ("_subjects", "board", "single")
+    __slots__ = ("_subjects", "board")
 
-    def __init__(self, board: Board, *, single: bool = False) -> None:
+    def __init__(self, board: Board) -> None:
         self.board = board
-        self.single = single
-        """Nobody writes beside this worker but the one that leaves, or that takes its place."""
         self._subjects: WeakValueDictionary[bytes, _Subject] = WeakValueDictionary()
 
     def look(self) -> None:

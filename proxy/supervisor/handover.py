@@ -55,6 +55,8 @@ class Handover(Struct):
     """That was made up at the start."""
     fixed: dict[str, Any] = field(default_factory=dict)
     """What takes a new start to change."""
+    bells: list[int] = field(default_factory=list)
+    """Descriptors of those of the board; a program before these were had none."""
     format: int = FORMAT
 
     def descriptors(self) -> list[int]:
@@ -62,6 +64,7 @@ class Handover(Struct):
         found = [self.beats, self.lock, *self.listeners.values()]
         found += [one.end for one in self.processes]
         found += self.metrics.get("descriptors", ())
+        found += self.bells
         if self.board is not None:
             found.append(self.board[0])
         return [fd for fd in found if fd >= 0]

@@ -83,6 +83,35 @@ async def test_what_another_writes_is_taken_over(board: Board) -> None:
     await ended(watch)
 
 
+async def test_nobody_looks_before_something_is_written_where_there_are_bells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vigil, "TICK", 3600.0)
+    board = Board.make(2)
+    one, other = (Live(SERVED, Sharing(board.sit(seat))) for seat in range(2))
+    looks = 0
+    look = Sharing.look
+
+    def counted(sharing: Sharing) -> None:
+        nonlocal looks
+        looks += 1
+        look(sharing)
+
+    monkeypatch.setattr(Sharing, "look", counted)
+    watch = asyncio.ensure_future(vigil.keep(other, counting(state(SERVED))))
+    for turn in range(3):
+        for _ in range(50):
+            await asyncio.sleep(0)
+        before = looks
+        one.deployments[f"m/{turn % 2}:p"].note_check(10.0 + turn, 1)
+        await until(lambda before=before: looks > before)  # type: ignore[misc]
+        assert other.deployments[f"m/{turn % 2}:p"].checked_at == 10.0 + turn
+
+    assert looks == 3
+    await ended(watch)
+    board.close()
+
+
 async def test_who_leaves_lets_another_lead(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     given_up = []
     monkeypatch.setattr(Board, "resign", lambda self: given_up.append(self.seat))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from itertools import count
@@ -156,3 +157,62 @@ def test_one_process_leads_and_its_death_lets_another_lead(board: Board) -> None
     board.resign()
     for end in (read, write):
         os.close(end)
+
+
+# --- bells ---
+
+
+def rings(board: Board) -> bool:
+    """Whether it has been rung. It is silent now."""
+    readable, _, _ = select.select([board.bell], [], [], 0)
+    board.answer()
+    return bool(readable)
+
+
+def test_who_writes_rings_for_the_others() -> None:
+    board = Board.make(3)
+    one, other, third = (board.sit(seat) for seat in range(3))
+    assert not any(map(rings, (one, other, third)))
+
+    with one.locked():
+        one.write(A, [1.0, float("inf")])
+    after_one = [rings(each) for each in (one, other, third)]
+    board.clear(0)  # it has died: whoever clears has no seat
+    after_death = [rings(each) for each in (one, other, third)]
+    silent = [rings(each) for each in (one, other, third)]
+    with third.locked():
+        third.read(A)
+    board.close()
+
+    assert after_one == [False, True, True]
+    assert after_death == [True, True, True]
+    assert silent == [False, False, False]
+
+
+def test_a_bell_that_nobody_answers_holds_up_nobody() -> None:
+    board = Board.make(2)
+    one, other = board.sit(0), board.sit(1)
+    os.eventfd_write(other.bell, 2**64 - 2)  # as much as there is room for
+
+    with one.locked():
+        one.write(A, [0.0, 1.0])
+
+    assert rings(other)
+    board.close()
+
+
+def test_whoever_has_no_seat_or_comes_from_elsewhere_has_no_bell(board: Board) -> None:
+    assert (board.bell, board.sit(0).bell) == (-1, -1)
+
+
+def test_the_next_program_goes_on_with_them() -> None:
+    board = Board.make(2)
+    taken = Board.take(os.dup(board.fd), board.key, list(map(os.dup, board.bells)))
+
+    with taken.locked():
+        taken.write(A, [0.0, 1.0])
+
+    assert rings(board.sit(1))
+    assert taken.key == board.key
+    for one in (board, taken):
+        one.close()
