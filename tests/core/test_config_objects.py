@@ -173,6 +173,44 @@ def test_the_api_reads_nothing_of_this_machine(kind: str, body: dict[str, Any], 
     }
 
 
+ACCOUNT = '{\n  "type": "service_account",\n  "private_key": "-----BEGIN KEY-----\\nx"\n}'
+IN_ONE_LINE = '{"type":"service_account","private_key":"-----BEGIN KEY-----\\nx"}'
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_taken"),
+    [
+        ({"auth": "google"}, True),
+        ({"preset": "vertex"}, True),
+        ({"auth": {"gemini": "google"}, "dialects": ["gemini.generate"]}, True),
+        ({"auth": {"gemini": "google"}, "dialects": ["gemini.generate", "openai.chat"]}, False),
+        ({"preset": "vertex", "auth": "bearer"}, False),
+        ({"auth": "entra"}, False),
+        ({}, False),
+    ],
+)
+def test_a_document_is_a_credential_where_it_buys_tokens(
+    owner: dict[str, Any], is_taken: bool
+) -> None:
+    around = Around(AROUND.config, providers={"p": owner}, models={})
+
+    found = check_object("credential", "", {"key": ACCOUNT}, around, parent="p")
+
+    if is_taken:
+        # Without line ends: its provider may be told to present it some day.
+        assert found.secrets == {"key": IN_ONE_LINE}
+    else:
+        assert [one.field for one in found.wrong] == ["key"]
+
+
+def test_a_document_may_come_with_its_provider() -> None:
+    url = "https://l-aiplatform.googleapis.com/v1/projects/p/locations/l"
+
+    found = check("provider", {"preset": "vertex", "base_url": url, "credentials": [ACCOUNT]})
+
+    assert [one.secrets for _, one in found.inside] == [{"key": IN_ONE_LINE}]
+
+
 def test_variables_for_credentials_are_the_files_only() -> None:
     found = wrong("provider", {"base_url": URL, "credential_env": "HOME"})
 

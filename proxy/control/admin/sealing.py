@@ -58,8 +58,8 @@ def key_of(credential: Record, vault: Vault | None) -> str | None:
 
 
 def last4(key: str) -> str:
-    """Enough to tell two of one's own apart, and never most of it."""
-    return key[-4:] if len(key) >= 12 else ""
+    """Enough to tell two of one's own apart, and never most of it. The end of a document tells nothing."""
+    return key[-4:] if len(key) >= 12 and not key.endswith("}") else ""
 
 
 def seal(vault: Vault | None, kind: str, id: int, secrets: Mapping[str, Any]) -> str:

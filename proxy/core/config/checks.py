@@ -214,7 +214,7 @@ class Check:
         listed = credentials if isinstance(credentials, list) else [credentials]
         for index, item in enumerate(listed):
             key = table(item).get("key", item)
-            if not (_buys_tokens(block) and _is_object(key)):
+            if not (buys_tokens(block) and is_object(key)):
                 self._token((*path, "credentials", index), key)
 
     def _mcp(self, path: Path, block: Table) -> None:
@@ -499,7 +499,7 @@ def _is_route(pattern: str) -> bool:
     return pattern in surfaces.OPERATIONS
 
 
-def _buys_tokens(block: Table) -> bool:
+def buys_tokens(block: Table) -> bool:
     """Whether its credential is never presented itself: for Google it may be a document, with spaces and lines in it."""
     auth = block.get("auth")
     if isinstance(auth, dict):
@@ -510,7 +510,8 @@ def _buys_tokens(block: Table) -> bool:
     return all(isinstance(one, str) and one.strip().startswith("google") for one in places)
 
 
-def _is_object(key: Any) -> bool:
+def is_object(key: Any) -> bool:
+    """Whether it is a document: a service account."""
     try:
         return isinstance(key, str) and isinstance(orjson.loads(key), dict)
     except orjson.JSONDecodeError:

@@ -10,12 +10,13 @@ from copy import deepcopy
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from msgspec import Struct
 from pydantic import ValidationError
 
 from proxy.core.clock import now
 from proxy.core.config import explain, stored
-from proxy.core.config.checks import ADVISED, Check
+from proxy.core.config.checks import ADVISED, Check, buys_tokens, is_object
 from proxy.core.config.neighbours import Neighbours
 from proxy.core.config.plain import is_false, table
 from proxy.core.config.presets import presets
@@ -258,7 +259,7 @@ class _Object:
         sealed = stored.SEALED.get(self.kind, frozenset())
         secrets = {name: spec.pop(name) for name in sorted(spec.keys() & sealed)}
         if self.kind == "credential" and "key" in secrets:
-            secrets["key"] = secrets["key"].strip()
+            secrets["key"] = _in_one_line(secrets["key"].strip())
         inside: list[tuple[str, Checked]] = []
         if self.kind in _INSIDE:
             field, kind = _INSIDE[self.kind]
@@ -275,6 +276,11 @@ def _is_secret(name: str, value: str) -> bool:
     return redact(text) != text
 
 
+def _in_one_line(key: str) -> str:
+    """A document without line ends, whatever its provider makes of it later; any other key as it is."""
+    return orjson.dumps(orjson.loads(key)).decode() if is_object(key) else key
+
+
 def _listed(value: Any) -> list[Any]:
     """One word where a list is usual."""
     return value if isinstance(value, list) else [value]
@@ -283,10 +289,13 @@ def _listed(value: Any) -> list[Any]:
 class One(Check):
     """The checks of a document, for one object of it."""
 
-    __slots__ = ()
+    __slots__ = ("_stored",)
 
     def __init__(self, around: Around, words: stored.Words) -> None:
         super().__init__({}, words)
+        self._stored: Mapping[str, Any] = (
+            around.providers if isinstance(around.providers, Mapping) else {}
+        )
         self.providers = dict.fromkeys((*around.config.providers, *sorted(around.providers)))
 
     def run_for(self, kind: str, place: Path, block: dict[str, Any], *, wildcard: bool) -> None:
@@ -298,7 +307,9 @@ class One(Check):
                 key = block.get("key")
                 if isinstance(key, str) and not key.strip():
                     self._report((*place, "key"), "a key", "an empty value")
-                self._token((*place, "key"), key)
+                owner = self._stored.get(str(place[1]), {})
+                if not (buys_tokens(stored.expanded("provider", owner)) and is_object(key)):
+                    self._token((*place, "key"), key)
             case "model":
                 self._model(str(place[-1]), block)
             case "deployment":

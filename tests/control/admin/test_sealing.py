@@ -13,6 +13,7 @@ from proxy.control.admin.sealing import (
     is_sent_elsewhere,
     kept,
     key_of,
+    last4,
     open_sealed,
     revealed,
     seal,
@@ -138,3 +139,11 @@ def test_a_key_is_opened_only_where_it_was_put() -> None:
     assert key_of(Record("credential", 8, 8, sealed=sealed), VAULT) is None
     assert key_of(Record("credential", 7, 7, sealed=sealed), None) is None
     assert key_of(Record("credential", 7, 7), VAULT) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [("sk-one-1234", ""), ("sk-longer-1234", "1234"), ('{"type":"service_account"}', "")],
+)
+def test_the_end_of_a_key_tells_it_apart(key: str, shown: str) -> None:
+    assert last4(key) == shown
