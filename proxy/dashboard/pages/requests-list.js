@@ -7,7 +7,8 @@ import { Badge, Card, clock, count, duration, Empty, Loaded, money, Page, Pager,
 import { Filters, filtered, outcome, parameters, tone } from "./requests-filters.js";
 
 const LIMIT = 50;
-const MOST = 150;
+// Rows while the log grows: more than one reads, and few enough to be drawn anew each second.
+const MOST = 80;
 const seconds = (milliseconds) => (milliseconds === null ? null : milliseconds / 1000);
 const newest = (a, b) => b.at - a.at || (a.rid < b.rid ? 1 : -1);
 
@@ -49,7 +50,7 @@ export function List() {
   const key = JSON.stringify([parameters({ ...query, last: "" }), query.last, query.after]);
   // Older pages and times that are over do not grow.
   const growing = query.live !== "off" && !query.after && !query.until;
-  const from = useLoad("/admin/logs", () => ({ ...parameters(query), after: query.after, limit: LIMIT }), { key });
+  const from = useLoad("/admin/logs", () => ({ ...parameters(query), after: query.after, limit: LIMIT }), { key: `${key} ${growing}` });
   const tail = useTail(growing, key, parameters(query), held, from.reload);
   const there = Boolean(from.data?.items.length || tail.rows.length);
   const rows = useMemo(() => {
@@ -66,6 +67,7 @@ export function List() {
     <${Card}>
       <${Filters} query=${query} set=${set} />
       ${tail.more > 0 && html`<p class="muted" role="status">and ${count(tail.more)} more in the last second, which are not shown</p>`}
+      ${from.error?.status === 503 && !query.last && !query.since && html`<p class="muted">Without a time everything that is kept is searched: choose a shorter one.</p>`}
       <${Loaded} from=${from} lines=${6}>${(content) => (!there
         ? html`<${Nothing} content=${content} query=${query} />`
         : html`<${Table} label="Requests" rows=${rows} keyOf=${(one) => one.rid} columns=${COLUMNS} still onPick=${(one) => navigate(`/requests/${encodeURIComponent(one.rid)}`)} />
