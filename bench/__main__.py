@@ -20,7 +20,7 @@ from bench.chart import chart
 from bench.measure import LoadError, measure
 from bench.peers import PeerError, Starter, Upstream
 from bench.report import report, table, to_json
-from bench.scenarios import GROUPS, MANY, QUICK, SCENARIOS, SUBJECT, TRANSLATED, TWO, Scale
+from bench.scenarios import GROUPS, MANY, NOTHING, QUICK, SCENARIOS, SUBJECT, TRANSLATED, TWO, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ def _measure(options: argparse.Namespace) -> int:
     if set(options.what) & set(alone.GROUPS):
         return _alone(options, cores)
     scale = _scale(options)
-    facts = _facts(scale)
+    facts = _facts(scale, options.peers)
     wanted = _groups(options.what)
     chosen = [scenario for scenario in SCENARIOS if scenario.group in wanted]
     upstream = (
@@ -139,9 +139,12 @@ def _measure(options: argparse.Namespace) -> int:
         everybody = list(starters)
         for name, dialect in ((SUBJECT, "openai.chat"), *zip(TRANSLATED, DIALECTS, strict=True)):
             starters.setdefault(name, partial(peers.headrace, address, cores, name, dialect))
+        starters.setdefault(NOTHING, partial(peers.bare, address))
         starters[TWO] = partial(peers.headrace, address, cores, TWO, workers=2)
         starters[MANY] = partial(store.crowded, address, cores)
-        outcomes = measure(chosen, starters, cores, scale, say, everybody)
+        outcomes = measure(
+            chosen, starters, cores, scale, say, everybody, rivals.takes_part, rivals.RIVALS
+        )
     result = report(chosen, outcomes, facts)
     say("\n" + table(result))
     if options.json:
@@ -223,13 +226,20 @@ def _address(text: str) -> Upstream:
     return Upstream(host or "127.0.0.1", int(port))
 
 
-def _facts(scale: Scale) -> dict[str, str]:
+def _facts(scale: Scale, named: str) -> dict[str, str]:
     facts = machine.facts()
     facts["packages"] = " ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     program = peers.nginx_program()
     if program:
         said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr
         facts["nginx"] = said.strip().rpartition("/")[2].join(("nginx ", ""))
+    beside = [
+        f"{name} {rival.version}"
+        for name, rival in rivals.RIVALS.items()
+        if rivals.is_there(name) and (named == "all" or name in named.split(","))
+    ]
+    if beside:
+        facts["beside"] = ", ".join(beside)
     facts["rounds"] = f"{scale.rounds} rounds of {scale.seconds:g} s"
     return facts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import msgspec
 
 from bench.load import Load, Outcome
 from bench.machine import Cores, pin
-from bench.peers import ROOT
+from bench.peers import ROOT, PeerError
 from bench.scenarios import NOISY_PERCENT, Scale, Scenario, others_percent, warm_up
 
 if TYPE_CHECKING:
@@ -36,10 +36,13 @@ def measure(
     scale: Scale,
     say: Say,
     peers: Sequence[str] = (),
+    takes_part: Callable[[str, str], bool] = lambda _name, _group: True,
+    may_fail: Collection[str] = (),
 ) -> Outcomes:
     """Every scenario, every round, every peer, in an order in which peers take turns at going first.
 
-    `peers` names who takes part where a scenario does not say: all of `starters`, if left out.
+    `peers` names who takes part where a scenario does not say: all of `starters`, if left out. Of them only those who
+    take part in its group: `takes_part(peer, group)`. A failure of one that `may_fail` leaves it out of the scenario.
     """
     everybody = peers or list(starters)
     outcomes: Outcomes = {}
@@ -57,11 +60,22 @@ def measure(
             return run(load, standing[name], cores)
 
         for scenario in scenarios:
-            names = list(scenario.peers or everybody)
+            names = list(
+                scenario.peers or (one for one in everybody if takes_part(one, scenario.group))
+            )
             found = outcomes.setdefault(scenario.name, {name: [] for name in names})
             for turn in range(scale.rounds):
                 for name in _rotated(names, turn):
-                    outcome = quiet(partial(once, scenario, name), scale.attempts)
+                    if name not in found:
+                        continue
+                    try:
+                        outcome = quiet(partial(once, scenario, name), scale.attempts)
+                    except (LoadError, PeerError) as error:
+                        if name not in may_fail:
+                            raise
+                        say(f"{scenario.name}: {name} is left out: {error}")
+                        del found[name]
+                        continue
                     found[name].append(outcome)
                     place = f"{scenario.name} {turn + 1}/{scale.rounds} {name}"
                     say(f"{place}: {summary(scenario, outcome)}")

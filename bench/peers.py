@@ -63,7 +63,7 @@ Starter = Callable[[], AbstractContextManager[Peer]]
 @contextmanager
 def simulator(cores: Cores) -> Iterator[Upstream]:
     """Headrace's own simulated provider, on a free port."""
-    command = [sys.executable, "-m", "proxy", "simulate", "--port", "0"]
+    command = [sys.executable, "-m", "bench.provider", "0"]
     with workdir() as folder, running(command, folder, cores.simulator) as process:
         address = listening_line(process, folder / "log")
         yield Upstream(address.hostname or "127.0.0.1", address.port or 0)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.measure import Outcomes, complaint
-from bench.scenarios import BASELINE, NOISY_PERCENT, NOTHING, SUBJECT, others_percent
+from bench.scenarios import BASELINE, NEAR, NOISY_PERCENT, NOTHING, SUBJECT, others_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +50,8 @@ class Report(Struct, frozen=True):
     complaints: list[str]
     noise: str
     outcomes: Outcomes
+    near: list[str] = []
+    """Whose rate was the tools' rather than its own; no fault, and its CPU time stands."""
 
     @property
     def missed(self) -> list[Row]:
@@ -70,7 +72,24 @@ def report(scenarios: Sequence[Scenario], outcomes: Outcomes, facts: dict[str, s
         complaints=list(_complaints(outcomes)),
         noise=_noise(outcomes),
         outcomes=outcomes,
+        near=list(_near(shown, outcomes)),
     )
+
+
+def _near(scenarios: Sequence[Scenario], outcomes: Outcomes) -> Iterator[str]:
+    """Peers in closed loops that came near to what load generator and simulator do with nothing between."""
+    for scenario in scenarios:
+        found = outcomes[scenario.name]
+        if scenario.rate is None or not found.get(NOTHING):
+            continue
+        most = statistics.median(map(scenario.rate, found[NOTHING]))
+        for name, rounds in found.items():
+            rate = statistics.median(map(scenario.rate, rounds)) if rounds else 0.0
+            if name != NOTHING and rate >= NEAR * most:
+                yield (
+                    f"{scenario.name}: {name} did {short(rate)} a second, and {short(most)} is all "
+                    "that the load generator and the simulator can do: this is their rate"
+                )
 
 
 def _row(scenario: Scenario, metric: Metric, peers: Mapping[str, list[Outcome]]) -> Row | None:
@@ -170,6 +189,7 @@ def table(result: Report) -> str:
     text.append("Medians over the rounds (least-most). " + ", ".join(result.facts.values()))
     text.extend(f"{name}: {about}" for name, about in result.about.items())
     text.extend(f"WRONG {line}" for line in result.complaints)
+    text.extend(f"LIMIT {line}" for line in result.near)
     if result.noise:
         text.append(f"NOISE {result.noise}")
     return "\n".join(text)

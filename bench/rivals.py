@@ -82,7 +82,7 @@ RIVALS: Mapping[str, Rival] = {
         headers=("x-portkey-provider: openai", "x-portkey-custom-host: {upstream}/v1"),
     ),
     "litellm": Rival(
-        packages=("litellm[proxy]==1.106.2",),
+        packages=("litellm[proxy]==1.108.7",),
         program="bin/litellm",
         arguments="--host 127.0.0.1 --port {port} --config {folder}/config.yaml --num_workers 1 --telemetry False",
         groups=FEW,
@@ -118,6 +118,11 @@ def left_out(names: Iterable[str]) -> list[str]:
     return [name for name in names if name in RIVALS and not is_there(name)]
 
 
+def takes_part(name: str, group: str) -> bool:
+    """Whether a peer is measured in this group of scenarios: everybody but some rivals is."""
+    return name not in RIVALS or group in RIVALS[name].groups
+
+
 def install(names: Iterable[str], say: Callable[[str], None]) -> None:
     """Each into an environment of its own, unless it is there. Raises PeerError with the client's last words."""
     for name in names:
@@ -127,7 +132,9 @@ def install(names: Iterable[str], say: Callable[[str], None]) -> None:
         say(f"{name}: installing {_wanted(name)} into {home(name)} ...")
         home(name).mkdir(parents=True, exist_ok=True)
         for words in _steps(name):
-            done = subprocess.run(words, cwd=home(name), capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                words, cwd=home(name), capture_output=True, text=True, check=False
+            )
             if done.returncode:
                 last = (done.stderr or done.stdout)[-2000:]
                 raise PeerError(f"{name} could not be installed: {' '.join(words)}\n{last}")
@@ -161,7 +168,7 @@ def rival(name: str, upstream: Upstream, cores: Cores) -> Iterator[Peer]:
         words = [str(home(name) / one.program), *one.arguments.format(**known).split()]
         # Not our own packages: one of them is called what a part of theirs is called.
         environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-        with running(words, folder, cores.measured, environment | one.environment) as process:
+        with running(words, folder, cores.measured, {**environment, **one.environment}) as process:
             headers = tuple(line.format(**known) for line in one.headers)
             peer = Peer(name, "127.0.0.1", port, process.pid, path=PATH, headers=headers)
             wait_for_answer(peer, process, folder)

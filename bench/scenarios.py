@@ -15,6 +15,8 @@ SMALL_BODY = 250
 LARGE_BODY = 20_000
 BODIES = {"1 KB": 1_000, "64 KB": 64_000, "1 MB": 1_000_000, "8 MB": 8_000_000}
 NOISY_PERCENT = 10.0
+NEAR = 0.8
+"""Part of what the tools can do by themselves from which on a rate is theirs rather than the peer's."""
 BASELINE = "nginx"
 NOTHING = "bare"
 """The peer that is none."""
@@ -76,6 +78,16 @@ class Scenario(Struct, frozen=True):
     fresh: bool = False
     peers: tuple[str, ...] = ()
     baseline: str = BASELINE
+    rate: Callable[[Outcome], float] | None = None
+    """Of a closed loop: how much a second, to be held against what the tools could do by themselves."""
+
+
+def requests_per_second(outcome: Outcome) -> float:
+    return outcome.requests / outcome.seconds
+
+
+def tokens_per_second(outcome: Outcome) -> float:
+    return outcome.tokens / outcome.seconds
 
 
 def cpu_per_request(outcome: Outcome) -> float | None:
@@ -135,6 +147,7 @@ def _body(name: str, size: int) -> Scenario:
         about=f"4 connections, {name} chat",
         load=_requests(4, size),
         metrics=(Metric(f"body_{word}", f"CPU a request of {name}", "µs", cpu_per_request, goal),),
+        rate=requests_per_second,
     )
 
 
@@ -161,11 +174,12 @@ SCENARIOS = (
                 "request_rate",
                 "requests",
                 "a second",
-                lambda outcome: outcome.requests / outcome.seconds,
+                requests_per_second,
                 is_cost=False,
             ),
             Metric("request_busy", "its core busy", "%", busy_percent, is_cost=False),
         ),
+        rate=requests_per_second,
     ),
     Scenario(
         name="large",
@@ -173,6 +187,7 @@ SCENARIOS = (
         about=f"16 connections, {LARGE_BODY // 1000} KB chat",
         load=_requests(16, LARGE_BODY),
         metrics=(Metric("request_20k", "CPU a 20 KB request", "µs", cpu_per_request),),
+        rate=requests_per_second,
     ),
     Scenario(
         name="latency",
@@ -213,6 +228,7 @@ SCENARIOS = (
         about="16 streams of 256 tokens, all at once",
         load=_streams(16, "sim-n256-d0-f0-s4-t"),
         metrics=(Metric("bulk", "CPU a token in bulk", "µs", cpu_per_token),),
+        rate=tokens_per_second,
     ),
     Scenario(
         name="ttft",
@@ -244,6 +260,40 @@ SCENARIOS = (
         ),
         metrics=(Metric("held", "memory a held stream", "KB", held_kb, Goal(30, is_ratio=False)),),
         fresh=True,
+    ),
+    Scenario(
+        name="limit_requests",
+        group="limits",
+        about=f"nothing between: 64 connections, {SMALL_BODY} byte chat, answers at once",
+        load=_requests(64, SMALL_BODY),
+        metrics=(
+            Metric(
+                "limit_requests",
+                "load generator and simulator alone, requests",
+                "a second",
+                requests_per_second,
+                is_cost=False,
+            ),
+        ),
+        peers=(NOTHING,),
+        baseline=NOTHING,
+    ),
+    Scenario(
+        name="limit_tokens",
+        group="limits",
+        about="nothing between: 64 streams of 256 tokens, all at once",
+        load=_streams(64, "sim-n256-d0-f0-s4-t"),
+        metrics=(
+            Metric(
+                "limit_tokens",
+                "load generator and simulator alone, tokens",
+                "a second",
+                tokens_per_second,
+                is_cost=False,
+            ),
+        ),
+        peers=(NOTHING,),
+        baseline=NOTHING,
     ),
     Scenario(
         name="many",

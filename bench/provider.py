@@ -1,0 +1,25 @@
+"""The simulated provider with a page more, `/health`, which some proxies ask before they listen.
+
+`python -m bench.provider PORT`.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+
+from proxy.simulator import openai_other, routes, server
+
+HEALTH = routes.Route("openai", openai_other.models)
+_find = routes.find.__wrapped__
+
+
+@lru_cache(4096)
+def find(method: bytes, path: bytes) -> routes.Route | None:
+    """As `routes.find`, and as quick."""
+    return HEALTH if path == b"/health" else _find(method, path)
+
+
+if __name__ == "__main__":
+    routes.find = find
+    server.main("127.0.0.1", int(sys.argv[1]))
