@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.asking import chat
+from tests.browser.asking import asked
 from tests.browser.conftest import accessible, opened, pictured
 from tests.browser.serving import served
 from tests.docs.conftest import Demo
-
-KEY = "sk-headrace-demo"
 
 
 @pytest.fixture
@@ -38,8 +36,7 @@ def test_what_goes_on_is_seen_within_seconds(page: Page, demo: Demo) -> None:
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     tiles = page.get_by_role("group", name="Now")
     expect(tiles.locator(".tile", has_text="In flight")).to_contain_text(re.compile(r"\d"))
-    for _ in range(20):
-        assert chat(demo, KEY, model="sim-n4") == 200
+    asked(demo, "sim-n4", 20)
 
     expect(tiles.locator(".tile", has_text="Overhead")).to_contain_text("p99")
     expect(tiles.locator(".tile", has_text="Tokens")).to_contain_text(re.compile(r"[1-9]\d* in"))
@@ -64,7 +61,7 @@ def test_what_was_seen_is_still_there_after_another_page(page: Page, demo: Demo)
 
 
 def test_how_it_went_is_chosen_in_the_address(page: Page, demo: Demo) -> None:
-    assert chat(demo, KEY, model="sim-n4") == 200
+    asked(demo, "sim-n4")
     page.goto("/dashboard?range=day&by=key&share=p99")
     expect(page.get_by_role("heading", name="Keys with most requests")).to_be_visible()
     expect(page.get_by_role("heading", name="Time to first token, p99")).to_be_visible()
@@ -78,7 +75,7 @@ def test_how_it_went_is_chosen_in_the_address(page: Page, demo: Demo) -> None:
 
 
 def test_a_part_is_drawn_over_to_see_it_alone(page: Page, demo: Demo) -> None:
-    assert chat(demo, KEY, model="sim-n4") == 200
+    asked(demo, "sim-n4")
     page.goto("/dashboard?range=day")
     over = page.get_by_role("img", name="Requests per second over time").locator(".u-over")
     over.scroll_into_view_if_needed()

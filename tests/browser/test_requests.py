@@ -8,11 +8,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.asking import ask, chat
+from tests.browser.asking import ask, asked
 from tests.browser.conftest import accessible, opened, pictured
 from tests.docs.conftest import Demo
-
-KEY = "sk-headrace-demo"
 
 
 @pytest.fixture
@@ -43,12 +41,12 @@ def weir(demo: Demo) -> Iterator[str]:
 def test_requests_appear_as_they_end(page: Page, demo: Demo) -> None:
     page.goto("/dashboard/requests?key=demo")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    assert chat(demo, KEY, model="sim-n4-idtail1") == 200
+    asked(demo, "sim-n4-idtail1")
     table = page.get_by_role("region", name="Requests")
     expect(table.get_by_text("asked as sim-n4-idtail1")).to_have_count(1)
 
     page.get_by_role("button", name="Pause").click()
-    assert chat(demo, KEY, model="sim-n4-idtail2") == 200
+    asked(demo, "sim-n4-idtail2")
     expect(page.get_by_text("Paused: 1 new")).to_be_visible()
     expect(table.get_by_text("asked as sim-n4-idtail2")).to_have_count(0)
     page.get_by_role("button", name="Go on").click()
@@ -63,8 +61,8 @@ def test_requests_appear_as_they_end(page: Page, demo: Demo) -> None:
 
 
 def test_filters_are_in_the_address_and_in_the_export(page: Page, demo: Demo) -> None:
-    assert chat(demo, KEY, model="sim-400-idpool") == 400
-    assert chat(demo, KEY, model="sim-n4-idpool") == 200
+    asked(demo, "sim-400-idpool", status=400)
+    asked(demo, "sim-n4-idpool")
     page.goto("/dashboard/requests")
     page.get_by_label("Model", exact=True).fill("sim*")
     page.get_by_label("Failed only").check()
@@ -90,8 +88,7 @@ def test_filters_are_in_the_address_and_in_the_export(page: Page, demo: Demo) ->
 
 
 def test_pages_follow_one_another(page: Page, demo: Demo) -> None:
-    for _ in range(55):
-        assert chat(demo, KEY, model="sim-n1-idpages") == 200
+    asked(demo, "sim-n1-idpages", 55)
     page.goto("/dashboard/requests?live=off")
     table = page.get_by_role("region", name="Requests")
     expect(table.locator("tbody tr")).to_have_count(50)
@@ -104,7 +101,7 @@ def test_pages_follow_one_another(page: Page, demo: Demo) -> None:
 
 
 def test_one_request_has_its_attempts_as_bars(page: Page, demo: Demo, weir: str) -> None:
-    assert chat(demo, KEY, model=weir) == 200
+    asked(demo, weir)
     page.goto("/dashboard/requests?model=weir")
     page.get_by_role("region", name="Requests").get_by_text("3 attempts").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Request")
@@ -132,7 +129,7 @@ def test_a_request_that_is_none_is_looked_for_again(page: Page) -> None:
 
 
 def test_a_phone_shows_both(phone: Page, demo: Demo) -> None:
-    assert chat(demo, KEY, model="sim-n4-idphone") == 200
+    asked(demo, "sim-n4-idphone")
     phone.goto("/dashboard/requests")
     one = phone.get_by_role("region", name="Requests").get_by_role("link").first
     expect(one).to_be_visible()
