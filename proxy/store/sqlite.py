@@ -44,7 +44,8 @@ logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 T = TypeVar("T")
 
 WATCH = 0.2
-"""Seconds between two looks at whether the file has changed."""
+"""Seconds between two looks at whether the file has changed. What is committed twice within a tick of the kernel's clock may be
+found by whoever asks every second anyway."""
 GRACE = 0.5
 """Seconds after a deadline in which SQLite may still say itself what it waited for."""
 OLDEST = (3, 35)
@@ -221,6 +222,21 @@ class Place:
             return None
         return found.st_dev, found.st_ino
 
+    def written(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Changes when anything is committed: its files, how long they are, and when they were last written to.
+
+        To ask SQLite (`PRAGMA data_version`) takes a thread, which wakes up for it and has the loop wake up again.
+        """
+        return _traces(str(self.path)), _traces(f"{self.path}-wal")
+
+
+def _traces(path: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
 
 class Line:
     """A place for one connection, made when it is needed and made anew when it is lost, or its file is another."""
@@ -392,11 +408,7 @@ class Sqlite:
     async def _watch(self, wake: Callable[[], None]) -> None:
         seen: tuple[Any, ...] = ()
         while True:
-            found: tuple[Any, ...] = ()
-            try:
-                found = self._place.file(), await self.fetch("PRAGMA data_version")
-            except StoreDown:
-                pass
+            found = self._place.written()
             if found != seen:  # the first time too, for what was written before
                 wake()
             seen = found

@@ -19,7 +19,7 @@ from proxy.core.records import Record
 from proxy.store import objects
 from proxy.store.base import Duplicate, StoreBroken, StoreDamaged, StoreDown
 from proxy.store.opening import Database, open_store
-from proxy.store.sqlite import Busy, Damaged, translate
+from proxy.store.sqlite import Busy, Damaged, Sqlite, translate
 
 PEPPER = "INSERT INTO peppers (id, sealed, created) VALUES ($1, $2, 0)"
 # Some minutes of counting, if nobody interrupts it.
@@ -198,6 +198,23 @@ async def test_a_file_that_was_put_in_its_place_is_the_store(store: Database, pa
     assert await store.fetch("SELECT id FROM peppers ORDER BY id") == [("a",), ("c",)]
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("SELECT count(*) FROM peppers").fetchone() == (2,)
+
+
+async def test_what_another_process_writes_is_told_without_a_question(
+    store: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = asyncio.Event()
+    await store.listen(woken.set)
+    async with asyncio.timeout(10):
+        await woken.wait()
+    monkeypatch.setattr(Sqlite, "fetch", None)
+    for name in "abc":
+        woken.clear()
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("INSERT INTO peppers (id, sealed, created) VALUES (?, '', 0)", name)
+
+        async with asyncio.timeout(10):
+            await woken.wait()
 
 
 async def test_a_file_that_was_replaced_is_told(store: Database, path: Path) -> None:
