@@ -114,7 +114,12 @@ def parser() -> argparse.ArgumentParser:
     add("--nice", type=int, default=0, help="priority of all processes; below 0 needs privileges")
     add("--json", type=Path, metavar="FILE", help="write all figures ('-': standard output)")
     add("--chart", type=Path, metavar="FILE.svg", help="draw the ratios")
-    add("--charts", type=Path, metavar="FOLDER", help="trials, capacity: draw what was found")
+    add(
+        "--charts",
+        type=Path,
+        metavar="FOLDER",
+        help="trials, capacity, dashboard: draw what was found",
+    )
     add("--assert", action="store_true", dest="must", help="exit 1 when a goal is missed")
     return made
 

@@ -93,7 +93,7 @@ def _dashboard(
 ) -> list[Figure]:
     plan = dashboard.QUICK if options.quick else dashboard.Plan()
     scaled = dashboard.scaled(plan, options.minutes, options.rate, options.rounds, options.seconds)
-    return dashboard.measure(scaled, upstream, cores, say)
+    return dashboard.measure(scaled, upstream, cores, say, options.charts)
 
 
 def _trials(

@@ -29,6 +29,7 @@ from bench.store import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from playwright.sync_api import CDPSession, Page
 
@@ -105,9 +106,14 @@ class Instance(Struct, frozen=True):
 
 
 def measure(
-    plan: Plan, upstream: Upstream, cores: Cores, say: Callable[[str], None]
+    plan: Plan,
+    upstream: Upstream,
+    cores: Cores,
+    say: Callable[[str], None],
+    pictures: Path | None = None,
 ) -> list[Figure]:
-    """All figures. Those of the browser are missing where there is none."""
+    """All figures. Those of the browser are missing where there is none. `pictures`: a folder for one of each page, as it is in
+    the end."""
     figures: list[Figure] = []
     with _instance(plan, upstream, cores) as instance:
         say("dashboard: nobody asks")
@@ -115,7 +121,7 @@ def measure(
         say(f"dashboard: {plan.rate:g} requests a second")
         figures += _loaded(plan, instance, cores)
         say("dashboard: in a browser")
-        figures += _looked(plan, instance, cores)
+        figures += _looked(plan, instance, cores, pictures)
     return figures
 
 
@@ -217,7 +223,7 @@ def program() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def _looked(plan: Plan, instance: Instance, cores: Cores) -> list[Figure]:
+def _looked(plan: Plan, instance: Instance, cores: Cores, pictures: Path | None) -> list[Figure]:
     executable = program()
     if executable is None:
         return []
@@ -231,11 +237,16 @@ def _looked(plan: Plan, instance: Instance, cores: Cores) -> list[Figure]:
     ):
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         for name, path in PAGES.items():
-            context = browser.new_context(base_url=f"http://127.0.0.1:{instance.admin}")
+            context = browser.new_context(
+                base_url=f"http://127.0.0.1:{instance.admin}",
+                viewport={"width": 1280, "height": 960},
+            )
             page = context.new_page()
             page.goto(path)
             page.get_by_text("Live", exact=True).wait_for()
             figures += _seen(name, page, context.new_cdp_session(page), seconds)
+            if pictures is not None:
+                page.screenshot(path=pictures / f"dashboard-{name}.png")
             context.close()
         browser.close()
     return figures

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.asking import asked
-from tests.browser.conftest import accessible, opened, pictured
+from tests.browser.conftest import accessible, opened
 from tests.browser.serving import served
 from tests.docs.conftest import Demo
 
@@ -45,7 +45,6 @@ def test_what_goes_on_is_seen_within_seconds(page: Page, demo: Demo) -> None:
     ).to_be_visible()
     expect(page.get_by_text("lab: healthy")).to_be_visible()
     accessible(page)
-    pictured(page, "dashboard-overview")
 
 
 def test_what_was_seen_is_still_there_after_another_page(page: Page, demo: Demo) -> None:
