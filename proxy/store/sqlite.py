@@ -279,7 +279,7 @@ class Line:
             opening = aiosqlite.connect(path, isolation_level=None, timeout=ADMIN_TIMEOUT)
             # A store that nobody closed does not keep the process from ending.
             opening._thread.daemon = True
-            link = Link(await opening)
+            link = await _opened(opening)
         except sqlite3.Error as error:
             raise translate(error) from None
         except OSError as error:
@@ -293,6 +293,23 @@ class Line:
             raise
         self._place.opened = True
         return link
+
+
+async def _opened(opening: aiosqlite.Connection) -> Link:
+    """The connection, once there is one. Whoever is cancelled meanwhile waits for it to be closed again: a thread that is left
+    behind would tell a loop that may be closed by then."""
+
+    async def open_() -> Link:
+        return Link(await opening)
+
+    link = asyncio.ensure_future(open_())
+    try:
+        return await asyncio.shield(link)
+    except asyncio.CancelledError:
+        await asyncio.wait([link])
+        if link.exception() is None:
+            await link.result().close()
+        raise
 
 
 async def _patiently(work: Callable[[], Awaitable[T]], timeout: float) -> T:
