@@ -17,6 +17,7 @@ from bench import (
     leaks,
     ledger,
     overload,
+    phases,
     restart,
     scrape,
     soak,
@@ -80,6 +81,12 @@ def _tracing(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
     return tracing.measure(tracing.QUICK if options.quick else tracing.Plan(), say)
+
+
+def _phases(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    return phases.measure(phases.QUICK if options.quick else phases.Plan(), say)
 
 
 def _scrape(
@@ -171,6 +178,7 @@ GROUPS: Mapping[str, Group] = {
     "failover": _failover,
     "trials": _trials,
     "overload": _overload,
+    "phases": _phases,
     "tracing": _tracing,
     "scrape": _scrape,
     "dashboard": _dashboard,

@@ -68,6 +68,42 @@ def test_a_fresh_scenario_starts_each_peer_anew_and_warms_it_up(diary: list[str]
     ]  # fmt: skip
 
 
+def test_who_takes_no_part_in_a_group_is_not_measured_there(diary: list[str]) -> None:
+    found = measure.measure(
+        [scenario("request"), scenario("token")],
+        starters(diary),
+        NOWHERE,
+        Scale(rounds=1),
+        lambda line: None,
+        takes_part=lambda name, group: name == "a" or group == "token",
+    )
+
+    assert {name: list(outcomes) for name, outcomes in found.items()} == {
+        "request": ["a"],
+        "token": ["a", "b"],
+    }
+
+
+def test_who_may_fail_is_left_out_when_it_does(
+    diary: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(load: Load, peer: Peer, cores: Cores) -> Outcome:
+        if peer.name == "b":
+            raise measure.LoadError("b: nothing was answered")
+        return Outcome(requests=1, seconds=1.0)
+
+    monkeypatch.setattr(measure, "run", run)
+    said: list[str] = []
+    chosen, scale = [scenario("request")], Scale(rounds=2, attempts=1)
+
+    found = measure.measure(chosen, starters(diary), NOWHERE, scale, said.append, may_fail="b")
+
+    assert {name: len(rounds) for name, rounds in found["request"].items()} == {"a": 2}
+    assert "request: b is left out: b: nothing was answered" in said
+    with pytest.raises(measure.LoadError):
+        measure.measure(chosen, starters(diary), NOWHERE, scale, said.append)
+
+
 def test_an_outcome_without_faults_has_no_complaint() -> None:
     assert complaint(Outcome(requests=1)) == ""
 

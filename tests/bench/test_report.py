@@ -105,3 +105,16 @@ def test_what_is_added_is_less_what_there_is_without_anything() -> None:
     assert (added.figures["nginx"].median, added.figures["headrace"].median) == (35, 60)
     assert added.ratios["headrace"].median == 60 / 35
     assert added.met is True
+
+
+def test_who_comes_near_to_what_the_tools_can_do_is_named() -> None:
+    def done(requests: int) -> list[Outcome]:
+        return [Outcome(requests=requests, seconds=1.0, cpu_us=1.0)]
+
+    rates = {"bare": done(1000), "nginx": done(800), "headrace": done(799)}
+
+    result = report(SCENARIOS, {"request": rates}, {})
+
+    assert [line.partition(" did ")[0] for line in result.near] == ["request: nginx"]
+    assert "LIMIT request: nginx did 800 a second, and 1,000 is all" in table(result)
+    assert not result.complaints
