@@ -1,4 +1,4 @@
-"""The price list as it is kept: who sells what from which day on, in a few hundred kilobytes.
+"""The price list as it is kept: who sells what from which day on, in less than a hundred kilobytes.
 
 The list that is installed takes 13 MiB once it is loaded, most of it words that nobody here asks for. So one process reads
 it (`price_reading`), and the others have bytes, of which only the entries of sellers that are asked become objects.
@@ -7,6 +7,7 @@ it (`price_reading`), and the others have bytes, of which only the entries of se
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
@@ -84,8 +85,8 @@ class Seller(Struct, frozen=True, array_like=True):
     """Names of models that nobody else makes."""
     others: tuple[str, ...]
     """Ids of those whose models it sells too, for what they ask."""
-    models: msgspec.Raw
-    """Of `Listed`, the first that fits counts."""
+    models: bytes
+    """`encode_models`. The first that fits counts."""
 
 
 class PriceList:
@@ -109,7 +110,8 @@ class PriceList:
     def _models_of(self, id: str) -> tuple[Listed, ...]:
         found = self._models.get(id)
         if found is None:
-            found = self._models[id] = _models.decode(self.sellers[id].models)
+            packed = self.sellers[id].models
+            found = self._models[id] = _models.decode(zlib.decompress(packed))
         return found
 
 
@@ -118,9 +120,9 @@ def encode(sellers: Sequence[Seller]) -> bytes:
     return _encoder.encode(sellers)
 
 
-def encode_models(models: Sequence[Listed]) -> msgspec.Raw:
-    """Those of a seller."""
-    return msgspec.Raw(_encoder.encode(models))
+def encode_models(models: Sequence[Listed]) -> bytes:
+    """Those of a seller, packed."""
+    return zlib.compress(_encoder.encode(models))
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

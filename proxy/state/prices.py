@@ -77,7 +77,7 @@ def window(provider: Provider, upstream_model: str) -> int:
 
 def load() -> None:
     """Read the price list now: `lookup` is quick from then on, a twentieth of a millisecond for a name it has not seen, and
-    one more for the first that a seller is asked for."""
+    two more for the first that a seller is asked for."""
     _list()
 
 
