@@ -90,6 +90,7 @@ def test_a_dry_run_writes_nothing(
         "kind": "provider",
         "name": "openai",
         "at": "providers.openai",
+        "changes": [{"field": "preset", "before": None, "after": "openai"}],
     }
 
 
