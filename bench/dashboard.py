@@ -74,7 +74,7 @@ class Plan(Struct, frozen=True):
     """That a page is open."""
 
 
-QUICK: Final = Plan(rate=100.0, rounds=1, window=1.0, rest=0.0, minutes=0.05)
+QUICK: Final = Plan(rate=100.0, rounds=1, window=0.3, rest=0.0, minutes=0.01)
 
 
 def scaled(

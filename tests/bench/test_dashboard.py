@@ -7,7 +7,10 @@ import pytest
 from bench import machine, peers
 from bench.dashboard import PAGES, QUICK, measure, program, scaled
 
+pytestmark = pytest.mark.allow_blocking("has a loop of its own, and processes")
 
+
+@pytest.mark.timeout(90)
 def test_what_a_dashboard_costs_has_its_figures() -> None:
     if program() is None and os.environ.get("CI") != "true":
         pytest.skip("no Chromium here")
