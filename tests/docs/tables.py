@@ -1,7 +1,6 @@
-"""Parts of the documentation that come from the code: `python -m tests.docs.tables [BENCH.json]` writes them anew.
+"""Parts of the documentation that come from the code: `python -m tests.docs.tables [BENCH.json ...]` writes them anew.
 
-With the file that `python -m bench --json` wrote, its figures are published too: they are kept, without the single
-measurements, in `docs/figures.json`.
+With files that `python -m bench --json` wrote, their figures are published too: see `figures.publish`.
 """
 
 from __future__ import annotations
@@ -10,9 +9,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import msgspec
-import orjson
 
 from bench import capacity, capacity_report
 from proxy.control.admin.access import GRANTS, Permission, Role
@@ -24,24 +20,11 @@ from proxy.dialects.render import FAMILIES
 from proxy.gateway.attempt import End
 from proxy.gateway.event_relay import BROKEN
 from proxy.gateway.verdict import RULES
-from tests.docs.pages import DOCS, PAGES, generated, replace_generated
+from tests.docs import figures
+from tests.docs.markdown import code, table
+from tests.docs.pages import PAGES, generated, replace_generated
 
-FIGURES = DOCS / "figures.json"
-TRANSLATED = DOCS / "figures-translation.json"
-"""Of `python -m bench translate`: Headrace beside itself."""
 _PUBLIC = Permission.PUBLIC
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """A Markdown table; the columns in `right` are numbers."""
-    marks = ["--:" if column in set(right) else "---" for column in range(len(head))]
-    lines = [head, marks, *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def code(words: Iterable[str] | str) -> str:
-    """Words as code, comma separated."""
-    return ", ".join(f"`{word}`" for word in ([words] if isinstance(words, str) else words))
 
 
 # --- providers ---
@@ -235,116 +218,6 @@ def _spelling(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-# --- figures ---
-
-NGINX = (18, 20)
-BESIDE: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = (
-    ("vllm-router 0.1.17 (Rust)", (80,), (31,)),
-    ("aiohttp server and `ClientSession`, no features", (172,), (66,)),
-    ("Portkey 1.9.8 (Node)", (1000, 1750), ()),
-    ("LiteLLM 1.106.2 (Python)", (11_000,), (1400,)),
-)
-"""CPU a request and a paced token, in µs, beside an nginx in the same run: see docs/benchmarks.md."""
-
-
-def figures(path: Path | None = None) -> dict[str, Any] | None:
-    """The published run; None while there is none."""
-    path = path or FIGURES
-    return orjson.loads(path.read_bytes()) if path.exists() else None
-
-
-def publish(bench: Path) -> None:
-    """Keep what a bench run found. Refuses a run with wrong answers or noise."""
-    found = orjson.loads(bench.read_bytes())
-    assert not found["complaints"], found["complaints"]
-    assert not found["noise"], found["noise"]
-    del found["outcomes"]
-    for path, baseline in ((FIGURES, "nginx"), (TRANSLATED, "headrace")):
-        rows = _beside(found, baseline)
-        if rows:
-            run = msgspec.json.format(orjson.dumps({**found, "rows": rows}), indent=2)
-            path.write_bytes(run + b"\n")
-
-
-def times(*ratios: float) -> str:
-    """A ratio, or the least and the most of it, as people read one."""
-    shown = [f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}" for ratio in ratios]
-    return " to ".join(shown) or "-"
-
-
-def cost_table() -> str:
-    """CPU as a multiple of nginx's, for the README."""
-    run = figures()
-    ratios = {} if run is None else {row["metric"]: row["ratios"] for row in run["rows"]}
-
-    def ours(metric: str) -> str:
-        found = ratios.get(metric, {}).get("headrace")
-        return f"**{times(found['median'])}**" if found else "not published yet"
-
-    rows = [
-        ("nginx 1.22, `proxy_buffering off`", "1", "1"),
-        ("**Headrace**, everything on", ours("request"), ours("token")),
-    ]
-    rows += [
-        (
-            name,
-            times(*(microseconds / NGINX[0] for microseconds in request)),
-            times(*(microseconds / NGINX[1] for microseconds in token)),
-        )
-        for name, request, token in BESIDE
-    ]
-    return table(("CPU time, nginx = 1", "a request", "a streamed token"), rows, right=[1, 2])
-
-
-def run_table() -> str:
-    """The published run, for docs/benchmarks.md."""
-    run = figures()
-    if run is None:
-        return "No run has been published for this version yet.\n"
-    rows = []
-    for row in _beside(run, "nginx"):
-        cells = [_figure(row["figures"].get(peer)) for peer in ("nginx", "headrace")]
-        ratio = row["ratios"].get("headrace") if row["is_cost"] else None
-        rows.append((f"{row['label']}, {row['unit']}", *cells, _figure(ratio, digits=2)))
-    facts = ", ".join(run["facts"].values())
-    head = ("", "nginx", "Headrace", "Headrace / nginx")
-    return f"{table(head, rows, right=[1, 2, 3])}\nMedians (least to most). {facts}.\n"
-
-
-def translation_table() -> str:
-    """Translated streams beside passed ones, of the published run, for docs/benchmarks.md."""
-    run = figures(TRANSLATED)
-    if run is None:
-        return "No run has been published for this version yet.\n"
-    rows = run["rows"]
-    names = [name for name in rows[0]["figures"] if name != "headrace"]
-    cells = [
-        (
-            f"{row['label']}, {row['unit']}",
-            _figure(row["figures"]["headrace"]),
-            *(f"{row['ratios'][name]['median']:.2f}" for name in names),
-        )
-        for row in rows
-    ]
-    facts = ", ".join(run["facts"].values())
-    found = table(("", "passed through", *names), cells, right=range(1, len(names) + 2))
-    return f"{found}\nMedians. {facts}.\n"
-
-
-def _beside(run: dict[str, Any], baseline: str) -> list[dict[str, Any]]:
-    return [row for row in run["rows"] if row.get("baseline", "nginx") == baseline]
-
-
-def _figure(spread: Mapping[str, float] | None, digits: int | None = None) -> str:
-    if spread is None:
-        return "-"
-    median, least, most = (
-        f"{spread[name]:,.{digits if digits is not None else 0 if spread[name] >= 100 else 1}f}"
-        for name in ("median", "least", "most")
-    )
-    return f"{median} ({least}-{most})"
-
-
 # --- the admin API ---
 
 
@@ -388,10 +261,15 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "bodies": error_bodies,
     "cuts": cut_table,
     "events": cut_events,
-    "cost": cost_table,
-    "run": run_table,
+    "cost": figures.cost_table,
+    "run": figures.run_table,
+    "others": figures.others_table,
+    "itself": figures.itself_table,
+    "tools": figures.tools_table,
+    "goals": figures.goals_table,
+    "phases": figures.phases_table,
     "features": feature_table,
-    "translation": translation_table,
+    "translation": figures.translation_table,
     "roles": role_table,
     "capacity": capacity_table,
     "trouble": trouble_table,
@@ -401,7 +279,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
 def main(arguments: Sequence[str]) -> None:
     """Write all parts anew."""
     for file in arguments:
-        publish(Path(file))
+        figures.publish(Path(file))
     for page in PAGES:
         for name in generated(page):
             replace_generated(page, name, PARTS[name]())
