@@ -45,6 +45,7 @@ class Gate:
         "_more",
         "_size",
         "array",
+        "content",
         "content_type",
         "dialect",
         "done",
@@ -104,6 +105,8 @@ class Gate:
         """Where it comes from, to hold it back."""
         self.holding = False
         self.opened = False
+        self.content = True
+        """What opened it was content, or is none of a stream; False: whoever relays it will see the first."""
         self.ended = False
         self.error: UpstreamError | None = None
         self.lost_error: UpstreamError | None = None
@@ -254,6 +257,7 @@ class Gate:
                 return
             enough = seen >= 0 if self.eager else seen > 0 and seen & (CONTENT | FINISH)
             if (enough or self.scanned > HOLD) and not self.patient:
+                self.content = seen > 0 and bool(seen & (CONTENT | FINISH))
                 self._open()
         elif len(held) > UNFRAMED and not self.patient:
             self._open()

@@ -58,7 +58,6 @@ class EventRelay(Relay):
         "dialect",
         "ends",
         "event_count",
-        "first_content",
         "held",
         "last_content",
         "last_event",
@@ -88,7 +87,7 @@ class EventRelay(Relay):
         self.unaligned = False
         self.unaligned_head = b""
         self.cut_tail = b""
-        self.first_content = self.last_content = self.last_event = self.started
+        self.last_content = self.last_event = self.started
         self.event_count = 0
         self.max_gap = 0.0
 
@@ -129,6 +128,8 @@ class EventRelay(Relay):
                 self.last_event = now
                 if flags:
                     self.last_content = now
+                    if not self.first_content:
+                        self.first_content = now
                 self.exchange.bytes_out += len(data)
                 self.transport.write(
                     b"%x\r\n%b\r\n" % (len(data), data) if self.exchange.chunked else data
@@ -161,6 +162,8 @@ class EventRelay(Relay):
             elif flags:
                 self.event_count += 1
                 self.last_content = now
+                if not self.first_content:
+                    self.first_content = now
         if end:
             self.last_event = now
             self._write(data[start:end])
@@ -181,6 +184,8 @@ class EventRelay(Relay):
         self.last_event = now
         if flags & CONTENT:
             self.last_content = now
+            if not self.first_content:
+                self.first_content = now
             self.event_count += 1
         if flags & USAGE_ONLY and self.gate.hide_usage:
             self._write(data[start:begin])

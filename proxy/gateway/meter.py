@@ -383,8 +383,9 @@ class Meter:
             relay = self.relay if attempt is None else attempt.relay
             ttft, mine = -1.0, now - self.ready_at - self.waited
             if relay is not None:
-                ttft = (relay.first_written - exchange.started) * 1000
-                mine = relay.first_written - self.ready_at - self.waited
+                first = relay.first_written
+                mine = first - self.ready_at - self.waited
+                ttft = (max(first, relay.first_content) - exchange.started) * 1000
             entry.end(
                 bill,
                 attempt,
@@ -431,7 +432,7 @@ class Meter:
         overhead = now - self.ready_at - self.waited
         if relay is not None:
             overhead = relay.first_written - self.ready_at - self.waited
-            ttft = relay.first_written - exchange.started
+            ttft = max(relay.first_written, relay.first_content) - exchange.started
         bill = self.bill
         if bill is None:
             bill = self._close(self.outcome if relay is None else OUTCOMES[relay.reason], now)

@@ -55,6 +55,7 @@ class Relay:
         "client",
         "done",
         "exchange",
+        "first_content",
         "first_written",
         "gate",
         "last_read",
@@ -95,6 +96,8 @@ class Relay:
         self.offset = exchange.bytes_out
         """Bytes that came before it: from others, whose answer it goes on with."""
         self.started = self.last_read = self.first_written = monotonic()
+        self.first_content = self.started if attempt.gate.content else 0.0
+        """0: none was seen so far."""
         self.limit, self.overdue = self.started + self.timeouts.total, End.DEADLINE
         """When the whole of it is overdue, and what it is then."""
         deadline = exchange.deadline

@@ -103,6 +103,8 @@ class TranslatingRelay(EventRelay):
                 # The common case, in line: this runs once a token.
                 self.event_count += 1
                 self.last_event = self.last_content = now
+                if not self.first_content:
+                    self.first_content = now
                 out = b"".join([self.encode(event) for event in self.feed(one[0], one[1])])
             else:
                 out = self._one(one[0], one[1], flags, now)
@@ -164,6 +166,8 @@ class TranslatingRelay(EventRelay):
         if flags & CONTENT:
             self.event_count += 1
             self.last_content = now
+            if not self.first_content:
+                self.first_content = now
         out = self._say(self.feed(name, data))
         if flags & ERROR and not self.failed and not self.finished:
             out += self._say([_as_event(self.tap.error)])

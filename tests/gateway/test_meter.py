@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -241,6 +242,29 @@ async def test_a_stream_is_booked_with_its_usage(books: Books, body: bytes) -> N
     assert (line["outcome"], line["stream"], line["output_tokens"]) == ("ok", True, 2)
     assert line["bytes_out"] == len(answer.body)
     assert line["total_ms"] >= line["ttft_ms"] >= 0
+
+
+async def test_the_time_to_the_first_token_is_that_of_content(books: Books) -> None:
+    """A role that comes before anything is thought of is no token, even where it goes to the client at once."""
+    role = CHUNK.replace(b'"content":"hello"', b'"role":"assistant","content":""')
+    asked: list[float] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.append(monotonic())
+        writer.write(STREAM + chunk(role))
+        while monotonic() < asked[0] + 0.05:
+            await asyncio.sleep(0.002)
+        asked.append(monotonic())
+        writer.write(STREAMED.removeprefix(STREAM))
+
+    assert role != CHUNK
+    async with scripted(script) as url, serving(plain(url)) as served:
+        await served.ask(raw("POST", CHAT, STREAMING))
+        await settled(served)
+        [line] = await books.lines()
+
+    assert line["ttft_ms"] / 1000 >= asked[1] - asked[0]
 
 
 async def test_a_stream_cut_short_is_not_booked_as_a_success(books: Books) -> None:

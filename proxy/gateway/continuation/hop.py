@@ -262,6 +262,7 @@ class _Hop:
         relay = attempt.relay = SpliceRelay(self._relay, attempt, sew)
         relay.begin([])
         relay.first_written = self._relay.first_written
+        relay.first_content = self._relay.first_content
         if not relay.done.done():
             await relay.done
         if not relay.seam.joined:

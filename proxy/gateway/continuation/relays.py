@@ -219,6 +219,7 @@ class SpliceRelay(OpenTranslatingRelay):
         # The client knows of one answer: it began with the first, and has to end in its time.
         self.limit, self.overdue = before.limit, before.overdue
         self.first_written = before.first_written
+        self.first_content = before.first_content
 
     def begin(self, headers: Headers) -> None:
         if self.gate.kind is Kind.EVENTS:

@@ -319,7 +319,7 @@ def _ended(exchange: Exchange, meter: Meter) -> Ended:
         "" if deployment is None else deployment.provider.name,
         exchange.stream,
         monotonic() - exchange.started,
-        -1.0 if relay is None else relay.first_written - exchange.started,
+        -1.0 if relay is None else max(relay.first_written, relay.first_content) - exchange.started,
         -1 if tokens is None else tokens.input + tokens.cache_read + tokens.cache_write,
         -1 if tokens is None else tokens.output,
         -1 if bill is None else bill.cost,
