@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from proxy.core.errors import ProxyError
-from proxy.wire.quoted import few
+from proxy.wire.quoted import SMALL, few
 
 MAX_DEPTH = 64
 
@@ -35,6 +35,7 @@ _INTRICATE_LEVELS, _INTRICATE = 8, 64 * 1024
 _LIST = ord("[")
 _OPENERS = b"[{"
 _CLOSERS = b"]}"
+_NOT_OPENERS = bytes(byte for byte in range(256) if byte not in _OPENERS)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in _OPENERS + _CLOSERS)
 _NOT_MARKS = bytes(byte for byte in _NOT_BRACKETS if byte != ord('"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -190,9 +191,16 @@ def _is_too_deep(body: bytes, fields: dict[str, Raw]) -> bool:
     Usually a count decides: what has few opening brackets cannot be deep. Only a value that has many, and of a
     long list only an item that has many, is scanned properly.
     """
-    if few(body, _OPENERS, MAX_DEPTH):
+    if _has_few(body, MAX_DEPTH):
         return False
     return any(map(_value_exceeds, fields.values()))
+
+
+def _has_few(text: bytes, most: int) -> bool:
+    """Whether it has at most so many opening brackets, in strings or not."""
+    if len(text) < SMALL:
+        return len(text.translate(None, _NOT_OPENERS)) <= most
+    return few(text, _OPENERS, most)
 
 
 def _value_exceeds(value: Raw) -> bool:
@@ -201,7 +209,7 @@ def _value_exceeds(value: Raw) -> bool:
         return False
     if memoryview(value)[0] != _LIST:
         return _exceeds(value, levels)
-    if few(bytes(value), _OPENERS, levels):
+    if _has_few(bytes(value), levels):
         return False
     levels -= 1
     return any(len(item) > 2 * levels and _exceeds(item, levels) for item in _decode_items(value))
@@ -210,7 +218,7 @@ def _value_exceeds(value: Raw) -> bool:
 def _exceeds(value: Raw, levels: int) -> bool:
     """Whether `value` nests deeper than `levels`: peel the innermost pairs off, that many times."""
     raw = bytes(value)
-    if few(raw, _OPENERS, levels):
+    if _has_few(raw, levels):
         return False
     left = _brackets(raw)
     tower = b"[" * (levels + 1)
