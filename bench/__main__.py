@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.install_peers:
-            rivals.install(rivals.RIVALS, say)
+            rivals.install([*rivals.RIVALS, *rivals.TOOLS], say)
             return 0
         return _measure(options)
     except (PeerError, LoadError) as error:
@@ -93,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--install-peers",
         action="store_true",
-        help=f"put {', '.join(rivals.RIVALS)} into environments of their own below {rivals.HOME.name}/",
+        help=f"put {', '.join((*rivals.RIVALS, *rivals.TOOLS))} into environments of their own below {rivals.HOME.name}/",
     )
     add(
         "--peer",

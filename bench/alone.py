@@ -16,6 +16,7 @@ from bench import (
     fleet,
     leaks,
     ledger,
+    outside,
     overload,
     phases,
     restart,
@@ -87,6 +88,12 @@ def _phases(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
     return phases.measure(phases.QUICK if options.quick else phases.Plan(), say)
+
+
+def _outside(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    return outside.judge(outside.QUICK if options.quick else outside.Plan(), upstream, cores, say)
 
 
 def _scrape(
@@ -179,6 +186,7 @@ GROUPS: Mapping[str, Group] = {
     "trials": _trials,
     "overload": _overload,
     "phases": _phases,
+    "outside": _outside,
     "tracing": _tracing,
     "scrape": _scrape,
     "dashboard": _dashboard,

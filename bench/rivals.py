@@ -58,6 +58,8 @@ class Rival(Struct, frozen=True):
     """Content of `{folder}/config.yaml`."""
     environment: Mapping[str, str] = {}
     headers: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
+    """Installed in place of what the package itself asks for."""
 
     @property
     def version(self) -> str:
@@ -97,6 +99,26 @@ litellm_settings: {{num_retries: 0, telemetry: false}}
     ),
 }
 
+TOOLS: Mapping[str, Rival] = {
+    "llmeter": Rival(
+        packages=("llmeter==0.2.0",),
+        program="bin/python",
+        arguments="",
+        groups=(),
+        # It also asks for a file system in a cloud, whose versions keep pip busy for longer than anybody waits.
+        instead=(
+            "openai==3.57.0",
+            "httpx==0.28.1",
+            "boto3==1.44.8",
+            "universal-pathlib==0.3.10",
+            "fsspec==2026.9.0",
+            "jmespath",
+            "tqdm",
+        ),
+    )
+}
+"""Programs that ask rather than answer."""
+
 
 def home(name: str) -> Path:
     """The environment of this rival."""
@@ -109,8 +131,12 @@ def is_there(name: str) -> bool:
     return mark.exists() and mark.read_text() == _wanted(name)
 
 
+def _one(name: str) -> Rival:
+    return RIVALS[name] if name in RIVALS else TOOLS[name]
+
+
 def _wanted(name: str) -> str:
-    return " ".join(RIVALS[name].packages)
+    return " ".join((*_one(name).packages, *_one(name).instead))
 
 
 def left_out(names: Iterable[str]) -> list[str]:
@@ -142,14 +168,16 @@ def install(names: Iterable[str], say: Callable[[str], None]) -> None:
 
 
 def _steps(name: str) -> list[list[str]]:
-    rival, folder = RIVALS[name], str(home(name))
+    rival, folder = _one(name), str(home(name))
     if rival.is_npm:
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund"]
         return [["npm", "install", "--prefix", folder, *quiet, *rival.packages]]
-    return [
-        [sys.executable, "-m", "venv", "--clear", folder],
-        [f"{folder}/bin/pip", "install", "--no-input", "--quiet", *rival.packages],
-    ]
+    install = [f"{folder}/bin/pip", "install", "--no-input", "--quiet"]
+    environment = [sys.executable, "-m", "venv", "--clear", folder]
+    if rival.instead:
+        alone = [*install, "--no-deps", *rival.packages]
+        return [environment, alone, [*install, *rival.instead]]
+    return [environment, [*install, *rival.packages]]
 
 
 @contextmanager
