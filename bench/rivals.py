@@ -45,7 +45,7 @@ FEW = ("request", "token", "burst")
 
 
 class Rival(Struct, frozen=True):
-    """`{port}`, `{upstream}` (a URL), `{host}`, `{folder}` and `{key}` are filled in, in the command, headers and config alike."""
+    """`{port}`, `{spare}` (another), `{upstream}` (a URL), `{folder}` and `{key}` are filled in, in the command, headers and config alike."""
 
     packages: tuple[str, ...]
     """The first is the proxy. With their versions; what they need themselves is the newest that suits them."""
@@ -71,14 +71,15 @@ RIVALS: Mapping[str, Rival] = {
         packages=("vllm-router==0.1.17",),
         program="bin/vllm-router",
         arguments="--host 127.0.0.1 --port {port} --worker-urls {upstream} --policy round_robin"
-        " --log-level error --disable-circuit-breaker --disable-retries",
+        " --prometheus-port {spare} --log-level error --disable-circuit-breaker --disable-retries",
         groups=EVERY,
     ),
     "portkey": Rival(
         packages=("@portkey-ai/gateway@1.15.2",),
         program="node_modules/.bin/gateway",
         arguments="--port={port} --headless",
-        groups=FEW,
+        # A stream is answered with 500: it appends to the headers of an answer that Node has made immutable.
+        groups=("request",),
         is_npm=True,
         environment={"NODE_ENV": "production"},
         headers=("x-portkey-provider: openai", "x-portkey-custom-host: {upstream}/v1"),
@@ -183,10 +184,11 @@ def _steps(name: str) -> list[list[str]]:
 @contextmanager
 def rival(name: str, upstream: Upstream, cores: Cores) -> Iterator[Peer]:
     """It, ready to be asked: it has passed a first request on."""
-    one, port = RIVALS[name], free_port()
+    one, port, spare = RIVALS[name], free_port(), free_port()
     with workdir() as folder:
         known = {
             "port": port,
+            "spare": spare,
             "upstream": f"http://{upstream.host}:{upstream.port}",
             "folder": folder,
             "key": KEY,
