@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.asking import chat
 from tests.browser.conftest import accessible, opened, pictured
 from tests.docs.conftest import Demo
 
@@ -47,7 +48,8 @@ def test_the_keyboard_alone_leads_to_a_page(page: Page) -> None:
     expect(page.get_by_role("heading", name="Requests", level=1)).to_be_focused()
 
 
-def test_a_phone_has_a_menu_and_the_dark(phone: Page) -> None:
+def test_a_phone_has_a_menu_and_the_dark(phone: Page, demo: Demo) -> None:
+    assert chat(demo, "sk-headrace-demo") == 200
     phone.goto("/dashboard")
     expect(phone.get_by_role("heading", level=1)).to_have_text("Overview")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
