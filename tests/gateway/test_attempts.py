@@ -213,6 +213,7 @@ def test_every_end_that_is_the_providers_doing_has_a_cause() -> None:
         End.CLIENT_DEADLINE,
         End.CLIENT_GONE,
         End.RESTART,
+        End.REFUSED,
     }
 
     assert set(CUT) == set(End) - ours
