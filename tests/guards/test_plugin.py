@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(120)
 
 CASES = """
-import asyncio, os, subprocess, sys, time
+import asyncio, os, subprocess, sys, threading, time
 import pytest
 
 async def test_sleeps_in_a_blocking_call():
@@ -51,6 +51,15 @@ async def test_waits_in_a_thread():
 
 def test_has_no_loop():
     time.sleep(0.2)
+
+async def test_waits_for_a_thread_to_begin():
+    class Slow(threading.Thread):
+        def _bootstrap(self):
+            time.sleep(0.4)
+            super()._bootstrap()
+    one = Slow(target=int)
+    one.start()
+    one.join()
 
 async def test_runs_many_short_callbacks_in_one_turn():
     loop = asyncio.get_running_loop()
@@ -152,6 +161,7 @@ def test_a_blocked_loop_fails_the_test_and_says_where(tmp_path: Path) -> None:
         "test_has_a_blocking_fixture": "ERROR",
         "test_awaits": "PASSED",
         "test_waits_in_a_thread": "PASSED",
+        "test_waits_for_a_thread_to_begin": "PASSED",
         "test_has_no_loop": "PASSED",
         "test_runs_many_short_callbacks_in_one_turn": "PASSED",
         "test_is_allowed_to": "PASSED",

@@ -7,6 +7,7 @@ blocked loop. Time in which the machine let nobody run is not counted, or a busy
     the loop's thread used CPU time        that CPU time counts (it was computing)
     it used none and could have run        nothing counts (it was starved)
     it used none and waited for the disk   nothing counts (how long that takes is the machine's affair)
+    it waits for a thread it has started   nothing counts (that one was starved, and `to_thread` cannot do without)
     it used none and was asleep            the time counts (it was in a blocking call), but never more for one look
                                            than a look should take: a late watcher has been starved itself
 """
@@ -138,7 +139,9 @@ class Patient:
             return min(elapsed, LOOK_AT_MOST)
         if spent > elapsed * COMPUTING:
             return spent
-        return spent if self._kept_waiting() else min(elapsed, LOOK_AT_MOST)
+        if self._kept_waiting() or _starts_a_thread(self._thread):
+            return spent
+        return min(elapsed, LOOK_AT_MOST)
 
     def _used(self) -> float:
         return 0.0 if self._clock is None else time.clock_gettime(self._clock)
@@ -202,6 +205,18 @@ class Watch:
                     self._patients = [p for p in self._patients if not p.loop.is_closed()]
                 if not self._patients and not self._stopped:
                     self._called.clear()
+
+
+def _starts_a_thread(thread: int) -> bool:
+    """It waits for another one to begin: `Thread.start` does, in a condition within an event."""
+    frame = sys._current_frames().get(thread)
+    for _ in range(3):
+        if frame is None:
+            return False
+        if frame.f_code is threading.Thread.start.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _cpu_clock(thread: int) -> int | None:
