@@ -1,5 +1,5 @@
 // /docs: both APIs from /openapi.json, searchable, each operation to be tried with one's own key.
-import { html, render, useEffect, useMemo, useState } from "./lib.js";
+import { html, render, useEffect, useLayoutEffect, useMemo, useState } from "./lib.js";
 import { get } from "./api.js";
 import { apply } from "./theme.js";
 import { schemaView } from "./reference-schema.js";
@@ -51,7 +51,7 @@ function Reference({ content, place }) {
   const shown = all.filter((one) => asked.every((word) => words(one).includes(word)));
   const current = all.find((one) => one.id === chosen) || all.find((one) => one.path === "/v1/chat/completions") || all[0];
   const slash = (event) => { if (event.key === "/" && !["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName)) { event.preventDefault(); document.querySelector("nav input")?.focus(); } };
-  useEffect(() => { addEventListener("keydown", slash); return () => removeEventListener("keydown", slash); }, []);
+  useLayoutEffect(() => { addEventListener("keydown", slash); return () => removeEventListener("keydown", slash); }, []);
   useEffect(() => { if (chosen) document.querySelector("main h1")?.focus(); document.title = `${current.operation.summary} · Headrace API`; }, [current.id]);
   return html`<a class="skip" href="#main">Skip to the operation</a><div class="frame reference">
     <nav class="nav open" aria-label="Operations">
