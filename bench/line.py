@@ -151,6 +151,23 @@ def _nothing() -> None:
     pass
 
 
+def standing(snapshot: Snapshot, folder: Path | None, stack: ExitStack) -> State:
+    """What a worker of this configuration works with. With a `folder` requests are recorded there, and limits are counted in a
+    file of it."""
+    state = State(snapshot, Live(), Metrics("0", version="0", aiohttp="0"))
+    state.use(snapshot)
+    if folder is None:
+        accounts = Accounts.memory()
+    else:
+        state.spool = stack.enter_context(closing(Spool(folder, "0", size=1 << 34)))
+        accounts = Accounts.open(folder / "limits.shm", 0, 2)
+        accounts.learned()
+        accounts.alone(True)
+    state.accounts = accounts
+    stack.callback(accounts.close)
+    return state
+
+
 class Line:
     """One configuration, ready to serve."""
 
@@ -158,17 +175,7 @@ class Line:
         self, snapshot: Snapshot, folder: Path | None, stack: ExitStack, *headers: bytes
     ) -> None:
         """With a `folder` requests are recorded there, and limits are counted in a file of it. `headers`: lines besides."""
-        metrics = Metrics("0", version="0", aiohttp="0")
-        state = self.state = State(snapshot, Live(), metrics)
-        state.use(snapshot)
-        if folder is None:
-            state.accounts = Accounts.memory()
-        else:
-            state.spool = stack.enter_context(closing(Spool(folder, "0", size=1 << 34)))
-            state.accounts = Accounts.open(folder / "limits.shm", 0, 2)
-            state.accounts.learned()
-            state.accounts.alone(True)
-        stack.callback(state.accounts.close)
+        self.state = standing(snapshot, folder, stack)
         found = match("POST", "/v1/chat/completions")
         assert found is not None
         self._endpoint, self._params = found

@@ -7,18 +7,13 @@ what is not there is the kernel, and the threads of the ledger and of the log.
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from bench.line import ANSWER, MODEL
+from bench.line import ANSWER, MODEL, standing
 from bench.load import Load, request_bytes
 from bench.peers import KEY
-from proxy.core.metrics import Metrics
 from proxy.gateway.server import Gateway
-from proxy.ledger.spool import Spool
-from proxy.limits.accounts import Accounts
-from proxy.state.live import Live
-from proxy.state.state import State
 from proxy.upstream.pool import UpstreamPool
 
 if TYPE_CHECKING:
@@ -105,16 +100,7 @@ class Wires:
 
     def __init__(self, snapshot: Snapshot, folder: Path | None, stack: ExitStack) -> None:
         """With a `folder` requests are recorded there, and limits are counted in a file of it."""
-        state = self.state = State(snapshot, Live(), Metrics("0", version="0", aiohttp="0"))
-        state.use(snapshot)
-        if folder is None:
-            state.accounts = Accounts.memory()
-        else:
-            state.spool = stack.enter_context(closing(Spool(folder, "0", size=1 << 34)))
-            state.accounts = Accounts.open(folder / "limits.shm", 0, 2)
-            state.accounts.learned()
-            state.accounts.alone(True)
-        stack.callback(state.accounts.close)
+        state = self.state = standing(snapshot, folder, stack)
         self._pool = UpstreamPool()
         (provider,) = snapshot.providers.values()
         connector: Any = self._pool.of(provider)._connector

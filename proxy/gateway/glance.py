@@ -197,10 +197,8 @@ def _is_plain(fields: Mapping[bytes, bytes]) -> bool:
 
 
 def _can(family: str, size: int) -> Canned:
-    error, place = (
-        ProxyError("shed", retry_after=AGAIN),
-        "~" * size,
-    )  # which is in no answer, and in no id
+    error = ProxyError("shed", retry_after=AGAIN)
+    place = "~" * size  # which is in no answer, and in no id
     status, headers, body = render_error(family, error, place)
     answer = render_response(status, headers, body, place, close=False)
     return Canned(status, answer.split(place.encode()), len(body))

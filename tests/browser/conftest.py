@@ -6,7 +6,6 @@ The browser is driven by calls that block, so tests here are no coroutines.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from bench.dashboard import program
 from tests.browser.office import Office
 from tests.docs.conftest import Demo
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -37,7 +36,7 @@ SERIOUS = {"serious", "critical"}
 def _program() -> str:
     """Where Chromium is. Skips where there is none, and fails where there has to be one."""
     named = os.environ.get("HEADRACE_CHROMIUM")
-    found = named or next(filter(None, map(shutil.which, PROGRAMS)), None)
+    found = named or program()
     if found is None:
         why = "no Chromium here: install it, or name it in HEADRACE_CHROMIUM"
         if os.environ.get("CI") == "true":
@@ -91,6 +90,19 @@ class Watched:
 def page(browser: Browser, demo: Demo) -> Iterator[Page]:
     """A page in a browser that remembers nothing, with `/dashboard/…` of the demo as the base of its addresses."""
     yield from opened(browser, f"http://{demo.admin}")
+
+
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "color_scheme": "dark",
+}
+
+
+@pytest.fixture
+def phone(browser: Browser, demo: Demo) -> Iterator[Page]:
+    """The same on a phone, in the dark."""
+    yield from opened(browser, f"http://{demo.admin}", **PHONE)
 
 
 def opened(browser: Browser, base: str, **options: Any) -> Iterator[Page]:

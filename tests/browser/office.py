@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import requests
-
+from tests.browser.asking import ask
 from tests.docs.conftest import Demo
 
 KEYS = ("sk-browser-provider-aaaa", "sk-browser-provider-bbbb")
@@ -15,13 +14,11 @@ class Office:
     """The admin API of the demo, for what a test needs and leaves."""
 
     def __init__(self, demo: Demo) -> None:
-        self.url = f"http://{demo.admin}"
+        self._demo = demo
         self.simulator = self("GET", "/admin/providers/lab")["base_url"]
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        said = requests.request(method, self.url + path, json=body, timeout=10)
-        assert said.ok, said.text
-        return said.json() if said.content else None
+        return ask(self._demo, method, path, body)
 
     def provider(self, name: str, **fields: Any) -> Any:
         where = {"base_url": self.simulator, "allow_private": True, "credentials": list(KEYS)}

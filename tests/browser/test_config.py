@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import accessible, opened, pictured
+from tests.browser.conftest import PHONE, accessible, opened, pictured
 from tests.browser.serving import Served, served
 
 TEXT = """\
@@ -49,8 +49,7 @@ def page(browser: Browser, place: Place) -> Iterator[Page]:
 
 @pytest.fixture
 def phone(browser: Browser, place: Place) -> Iterator[Page]:
-    size = {"width": 390, "height": 844}
-    yield from opened(browser, place.url, viewport=size, color_scheme="dark")
+    yield from opened(browser, place.url, **PHONE)
 
 
 def _row(page: Page, table: str, name: str) -> Locator:

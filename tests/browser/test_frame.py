@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.asking import chat
-from tests.browser.conftest import accessible, opened, pictured
+from tests.browser.conftest import accessible, pictured
 from tests.docs.conftest import Demo
 
 PAGES = ("Overview", "Requests", "Playground", "Providers", "Models", "Keys and teams", "Configuration", "Audit", "Settings")  # fmt: skip
-
-
-@pytest.fixture
-def phone(browser: Browser, demo: Demo) -> Iterator[Page]:
-    size = {"width": 390, "height": 844}
-    yield from opened(
-        browser, f"http://{demo.admin}", viewport=size, has_touch=True, color_scheme="dark"
-    )
 
 
 def test_every_page_is_reached_and_without_fault(page: Page) -> None:

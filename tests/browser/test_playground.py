@@ -6,24 +6,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import orjson
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import accessible, opened, pictured
+from tests.browser.conftest import accessible, pictured
 from tests.docs.conftest import Demo
 
 KEY = "sk-headrace-demo"
 WORDS = "The mill turns"
 EVIL = "<img src=x onerror=hit=1></script><script>hit=1</script>\u202eabc\u202c\x1b[31m"
-
-
-@pytest.fixture
-def phone(browser: Browser, demo: Demo) -> Iterator[Page]:
-    size = {"width": 390, "height": 844}
-    yield from opened(browser, f"http://{demo.admin}", viewport=size, color_scheme="dark")
 
 
 def _open(page: Page, query: str = "") -> None:

@@ -6,17 +6,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.asking import ask, asked
-from tests.browser.conftest import accessible, opened, pictured
+from tests.browser.conftest import accessible, pictured
 from tests.docs.conftest import Demo
-
-
-@pytest.fixture
-def phone(browser: Browser, demo: Demo) -> Iterator[Page]:
-    size = {"width": 390, "height": 844}
-    yield from opened(browser, f"http://{demo.admin}", viewport=size, color_scheme="dark")
 
 
 @pytest.fixture

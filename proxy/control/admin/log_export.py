@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from proxy.control.admin import paging
 from proxy.control.admin.access import Permission
 from proxy.control.admin.intake import choice
 from proxy.control.admin.logs import FILTERS, PARAMETERS, filters, shown
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.turns import turns
-from proxy.control.admin.web import Answer, Fault, Problem, Route
+from proxy.control.admin.web import Answer, Problem, Route
 from proxy.store.ledger import requests as kept
 from proxy.store.ledger.requests import Entry
 
@@ -48,12 +49,7 @@ _KINDS: Final = {
 async def export(request: Request, services: Services) -> Answer:
     """All of them that fit, the newest first."""
     store = needs_store(services)
-    allowed = {*FILTERS, "format"}
-    unknown = [
-        Fault(name, f"there is no such parameter here; there are {', '.join(sorted(allowed))}")
-        for name in request.query
-        if name not in allowed
-    ]
+    unknown = paging.unknown(request.query, (*FILTERS, "format"))
     if unknown:
         raise Problem(400, "invalid", "The query is not as it has to be.", tuple(unknown))
     format = choice(request, "format", Format, Format.CSV)

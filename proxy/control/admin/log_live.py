@@ -13,12 +13,13 @@ from collections import Counter
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
+from proxy.control.admin import paging
 from proxy.control.admin.access import Permission
 from proxy.control.admin.feed import EVENTS, HEADERS, QUIET, TROUBLE, Feed, event
 from proxy.control.admin.logs import FILTERS, PARAMETERS, elsewhere, filters, shown
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.turns import turns
-from proxy.control.admin.web import Answer, Fault, Problem, Route
+from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.clock import monotonic
 from proxy.store.ledger.requests import Filters
 from proxy.store.ledger.tail import Tail
@@ -36,11 +37,7 @@ Rows = dict[Filters, tuple[list[dict[str, Any]], int]]
 
 async def watch(request: Request, services: Services) -> Answer:
     """Events until the client leaves, or this worker does."""
-    unknown = [
-        Fault(name, f"there is no such parameter here; there are {', '.join(sorted(FILTERS))}")
-        for name in request.query
-        if name not in FILTERS
-    ]
+    unknown = paging.unknown(request.query, FILTERS)
     if unknown:
         raise Problem(400, "invalid", "The query is not as it has to be.", tuple(unknown))
     wanted = filters(request, request.query)

@@ -43,14 +43,21 @@ class Asked(Struct, frozen=True):
     filters: Mapping[str, str]
 
 
+def unknown(query: Iterable[str], allowed: Iterable[str]) -> list[Fault]:
+    """One for each parameter that is not among these."""
+    known = frozenset(allowed)
+    takes = ", ".join(sorted(known))
+    return [
+        Fault(name, f"there is no such parameter here; there are {takes}")
+        for name in query
+        if name not in known
+    ]
+
+
 def asked(request: Request, filters: Iterable[str]) -> Asked:
     """What the query says. Raises Problem 400 for what it may not say."""
-    faults: list[Fault] = []
     allowed = frozenset(filters)
-    for name in request.query:
-        if name not in allowed and name not in COMMON:
-            takes = ", ".join(sorted(allowed | COMMON))
-            faults.append(Fault(name, f"there is no such parameter here; there are {takes}"))
+    faults = unknown(request.query, allowed | COMMON)
     if len(request.query.get("q", "")) > NEEDLE:
         faults.append(Fault("q", f"at most {NEEDLE} characters are expected"))
     for name, words in WORDS.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from proxy.control.admin import paging
 from proxy.control.admin.access import Permission
 from proxy.control.admin.logs import dollars, number
 from proxy.control.admin.services import needs_store
@@ -122,11 +123,7 @@ def shown(one: Figures) -> dict[str, Any]:
 
 def _asked(query: Mapping[str, str]) -> Asked:
     """Raises Problem 400 that names everything which is wrong."""
-    faults = [
-        Fault(name, f"there is no such parameter here; there are {', '.join(sorted(_NAMES))}")
-        for name in query
-        if name not in _NAMES
-    ]
+    faults = paging.unknown(query, _NAMES)
 
     def time(name: str, otherwise: float) -> float:
         try:
