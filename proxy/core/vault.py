@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 import re
 from collections.abc import Sequence
-from typing import Never
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING, Never
 
 from proxy.core.secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 SHORTEST = 32
 """Bytes of a master key."""
@@ -30,6 +29,8 @@ _VERSION = "v1"
 _NONCE = 12
 _KID = 6
 """Bytes; they only tell the few keys of one installation apart."""
+_BLOCK = 32
+"""Bytes of one hash."""
 _SEAL, _NAME = b"headrace v1 seal", b"headrace v1 kid"
 
 _PLACEHOLDERS = re.compile(
@@ -53,7 +54,7 @@ class WeakKey(ValueError):
 class Vault:
     """The master keys of this process. Keys are texts of at least 32 bytes, stretched by HKDF-SHA256."""
 
-    __slots__ = ("_keys", "kids")
+    __slots__ = ("_ciphers", "_keys", "kids")
 
     kids: tuple[str, ...]
     """The names of the keys, the sealing one first. Derived from the keys, and safe to show."""
@@ -63,19 +64,21 @@ class Vault:
         if not keys:
             raise WeakKey(f"there is no master key: {MAKE_ONE}")
         used = {secret.reveal().strip() for secret in not_these}
-        self._keys: dict[str, AESGCM] = {}
+        self._keys: dict[str, bytes] = {}
+        self._ciphers: dict[str, AESGCM] = {}
+        """Those that were needed: the library takes 5 MiB, and most workers never open anything."""
         for number, key in enumerate(keys, 1):
             text = key.reveal().strip()
             if fault := _fault(text, used):
                 raise WeakKey(f"master key {number} {fault}: {MAKE_ONE}")
-            self._keys.setdefault(_kid(text), AESGCM(_derived(text, _SEAL, 32)))
+            self._keys.setdefault(_kid(text), _derived(text, _SEAL, 32))
         self.kids = tuple(self._keys)
 
     def seal(self, value: bytes, place: str) -> str:
         """Sealed under the first key."""
         kid = self.kids[0]
         nonce = os.urandom(_NONCE)
-        closed = self._keys[kid].encrypt(nonce, value, _bound(kid, place))
+        closed = self._cipher(kid).encrypt(nonce, value, _bound(kid, place))
         return f"{_VERSION}.{kid}.{_text(nonce)}.{_text(closed)}"
 
     def open(self, sealed: str, place: str) -> bytes:
@@ -84,13 +87,22 @@ class Vault:
         if parts is None:
             raise Unopened("this is no sealed value")
         kid, nonce, closed = parts
-        key = self._keys.get(kid)
-        if key is None:
+        if kid not in self._keys:
             raise Unopened(f"sealed under master key {kid}, which is not among those given")
+        from cryptography.exceptions import InvalidTag
+
         try:
-            return key.decrypt(nonce, closed, _bound(kid, place))
+            return self._cipher(kid).decrypt(nonce, closed, _bound(kid, place))
         except InvalidTag:
             raise Unopened("the sealed value was changed, or was made for another place") from None
+
+    def _cipher(self, kid: str) -> AESGCM:
+        cipher = self._ciphers.get(kid)
+        if cipher is None:
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+            cipher = self._ciphers[kid] = AESGCM(self._keys[kid])
+        return cipher
 
     def __repr__(self) -> str:
         return f"Vault({', '.join(self.kids)})"
@@ -136,7 +148,10 @@ def _fault(text: str, used: set[str]) -> str:
 
 
 def _derived(text: str, purpose: bytes, length: int) -> bytes:
-    return HKDF(SHA256(), length, salt=None, info=purpose).derive(text.encode())
+    """HKDF-SHA256 (RFC 5869) without a salt, of at most 32 bytes: one block of it."""
+    assert length <= _BLOCK
+    key = hmac.digest(bytes(_BLOCK), text.encode(), "sha256")
+    return hmac.digest(key, purpose + b"\x01", "sha256")[:length]
 
 
 def _kid(text: str) -> str:

@@ -7,9 +7,12 @@ import secrets as random
 from string import ascii_letters, digits
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core import vault
 from proxy.core.secret import Secret
 from proxy.core.vault import Unopened, Vault, WeakKey, kid_of
 
@@ -27,6 +30,15 @@ def test_what_is_sealed_opens_in_its_place(value: bytes, place: str) -> None:
 
     assert VAULT.open(sealed, place) == value
     assert kid_of(sealed) == VAULT.kids[0]
+
+
+@given(st.text(min_size=1), st.binary(max_size=40), st.integers(1, 32))
+def test_keys_are_stretched_as_the_library_of_the_ciphers_does_it(
+    text: str, purpose: bytes, length: int
+) -> None:
+    outside = HKDF(SHA256(), length, salt=None, info=purpose).derive(text.encode())
+
+    assert vault._derived(text, purpose, length) == outside
 
 
 @given(values, places, places)

@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
-
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from argon2.low_level import Type
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 from proxy.control.admin.refusal import too_many
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 T = TypeVar("T")
 
@@ -28,8 +28,6 @@ LONGEST = 256
 HASHED = "$argon2id$"
 """How a hash begins."""
 
-# The least that OWASP's password storage cheat sheet asks for Argon2id.
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
 _DUMMY = (
     "$argon2id$v=19$m=19456,t=2,p=1$9xxaoNWzbGd9tkDR45pkew$"
     "3JXP1obtTGUOwi2oZcFr2To+bNwjZWtYiPfgGmlq34Q"
@@ -60,7 +58,7 @@ class Gate:
 
     async def hash(self, password: str) -> str:
         """What is kept of a password."""
-        return await self._run(lambda: _HASHER.hash(_bytes(password)))
+        return await self._run(lambda: _hasher().hash(_bytes(password)))
 
     async def verify(self, kept: str | None, password: str) -> bool:
         """Whether it is the one that was hashed; None is nobody's and takes as long."""
@@ -72,12 +70,24 @@ class Gate:
 
 def is_stale(kept: str) -> bool:
     """Whether it was hashed with less than is asked for today, and is to be hashed anew at the next sign-in."""
-    return _HASHER.check_needs_rehash(kept)
+    return _hasher().check_needs_rehash(kept)
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    """Late: of all workers few are ever asked for a password."""
+    from argon2 import PasswordHasher
+    from argon2.low_level import Type
+
+    # The least that OWASP's password storage cheat sheet asks for Argon2id.
+    return PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
 
 
 def _verify(kept: str | None, password: str) -> bool:
+    from argon2.exceptions import InvalidHashError, VerificationError
+
     try:
-        _HASHER.verify(kept or _DUMMY, _bytes(password))
+        _hasher().verify(kept or _DUMMY, _bytes(password))
     except (VerificationError, InvalidHashError):
         return False
     return kept is not None

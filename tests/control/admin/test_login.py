@@ -65,14 +65,14 @@ async def test_an_account_that_is_none_costs_a_hash_too(
     await desk.user("anna")
     await desk.user("berta", enabled=False)
     verified: list[str] = []
-    real = passwords._HASHER.verify
+    real = passwords._hasher().verify
 
     class Counting:
         def verify(self, kept: str, password: bytes) -> bool:
             verified.append(kept[:40])
             return real(kept, password)
 
-    monkeypatch.setattr(passwords, "_HASHER", Counting())
+    monkeypatch.setattr(passwords, "_hasher", Counting)
     for name in ("anna", "berta", "nobody"):
         assert (await desk.login(name, "wrong")).status == 401
 
@@ -253,7 +253,7 @@ async def test_while_passwords_are_hashed_other_requests_go_on(
         def verify(self, kept: str, password: bytes) -> bool:
             return go_on.wait(20.0)
 
-    monkeypatch.setattr(passwords, "_HASHER", Stuck())
+    monkeypatch.setattr(passwords, "_hasher", Stuck)
     logins = [asyncio.ensure_future(desk.login(f"n{n}", "wrong")) for n in range(PER_MINUTE)]
     try:
         for _ in range(20):
