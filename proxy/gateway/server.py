@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import web
 from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.web_server import Server
 
 from proxy.core.errors import ProxyError
 from proxy.core.log import logger
@@ -69,9 +69,7 @@ class Gateway:
         self._glance = Glance(state)
         # aiohttp's server keeps the connections and cancels what a lost one was doing; requests come to
         # `_answer` from the connection itself.
-        self._server = web.Server(
-            cast("Any", self._answer), handler_cancellation=True, access_log=None
-        )
+        self._server = Server(cast("Any", self._answer), handler_cancellation=True, access_log=None)
 
     def connection(self) -> ClientConnection:
         """The protocol of a new client connection: the factory a listener is made with."""
