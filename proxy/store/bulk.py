@@ -6,8 +6,8 @@ statement, not to a row: there one statement takes all of them, as an array for 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import filterfalse
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +23,7 @@ REAL: Final = "double precision"
 class Insert:
     """An INSERT for any number of rows. No two of those given at once may meet the same row of the table."""
 
-    __slots__ = ("_head", "_same", "_then", "kinds", "returns", "sqlite")
+    __slots__ = ("_head", "_same", "_then", "kinds", "returns", "silent", "sqlite")
 
     def __init__(
         self,
@@ -33,17 +33,23 @@ class Insert:
         always: Iterable[tuple[str, str]] = (),
     ) -> None:
         """`columns`: their kinds, in the order of a row; the first differs from row to row. `always`: columns that are
-        the same in all rows, with their SQL. `then`: ON CONFLICT and what else follows."""
+        the same in all rows, with their SQL. `then`: ON CONFLICT and what else follows; it may end in RETURNING the first
+        of `columns`."""
         always = tuple(always)
         names = ", ".join((*columns, *(name for name, _ in always)))
         self.kinds = tuple(columns.values())
-        self.returns = " RETURNING " in then
+        quiet, returning, returned = then.partition(" RETURNING ")
+        self.returns = bool(returning)
+        if self.returns and returned != next(iter(columns)):
+            raise ValueError(f"an insert returns its first column, not {returned}")
         self._head = f"INSERT INTO {table} ({names})"
         self._same = tuple(sql for _, sql in always)
         self._then = then
         values = ", ".join((*"?" * len(columns), *self._same))
         self.sqlite = f"{self._head} VALUES ({values}) {then}"
         """For one row."""
+        self.silent = f"{self._head} VALUES ({values}) {quiet}"
+        """The same, and nothing is returned."""
 
     def postgresql(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
         """The statement and its values, for all of them.
@@ -75,15 +81,14 @@ class Insert:
         return " ".join(parts), values
 
 
-_LEAST, _MOST = -(2**63), 2**63 - 1
-
-
 def check(kinds: Sequence[str], rows: Sequence[Row]) -> None:
     """As `opening.check`, ten times as fast: raises ValueError for what only one of the databases would take."""
     if not rows:
         return
     for kind, column in zip(kinds, zip(*rows, strict=True), strict=True):
-        _CHECKS[kind](column)
+        first = column[0]
+        # Most columns of a log say the same in every row.
+        _CHECKS[kind](column[:1] if column.count(first) == len(column) else column)
 
 
 def _check_text(column: Sequence[str]) -> None:
@@ -96,19 +101,28 @@ def _check_text(column: Sequence[str]) -> None:
 
 
 def _check_whole(column: Sequence[int | None]) -> None:
-    known = list(filterfalse(_is_none, column)) if None in column else column
-    if known and not _LEAST <= min(known) <= max(known) <= _MOST:  # type: ignore[type-var, operator]
-        raise ValueError("a number of more than 64 bits cannot be stored")
+    try:
+        try:
+            array("q", column)  # type: ignore[type-var]
+        except TypeError:
+            array("q", _known(column))
+    except OverflowError:
+        raise ValueError("a number of more than 64 bits cannot be stored") from None
 
 
 def _check_real(column: Sequence[float | None]) -> None:
-    known = list(filterfalse(_is_none, column)) if None in column else column
-    if not all(map(isfinite, known)):  # type: ignore[arg-type]
+    try:
+        total = sum(column)  # type: ignore[arg-type]
+    except TypeError:
+        column = _known(column)
+        total = sum(column)
+    # One that is not finite makes a sum that is not, and so may very many that are.
+    if not isfinite(total) and not all(map(isfinite, column)):  # type: ignore[arg-type]
         raise ValueError("a number that is none, or has no end, cannot be stored")
 
 
-def _is_none(value: object) -> bool:
-    return value is None
+def _known(column: Sequence[Any]) -> list[Any]:
+    return [value for value in column if value is not None]
 
 
 _CHECKS: Final[Mapping[str, Callable[[Sequence[Any]], None]]] = {

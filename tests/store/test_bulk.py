@@ -60,6 +60,11 @@ async def test_a_table_that_is_gone_is_a_database_that_is_away(store: Database) 
         await store.insert(QUIET, [("a", 1.0)])
 
 
+def test_what_is_returned_is_the_first_column() -> None:
+    with pytest.raises(ValueError, match="first column, not created"):
+        Insert("peppers", {"id": TEXT, "created": REAL}, "ON CONFLICT DO NOTHING RETURNING created")
+
+
 def test_what_is_the_same_in_all_rows_is_told_once() -> None:
     sql, values = PEPPERS.postgresql([("a", 1.0), ("b", 1.0)])
     assert values == [("a", "b"), 1.0]
