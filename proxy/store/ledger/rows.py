@@ -108,23 +108,39 @@ def of_progress(one: Progress, booked: float) -> Row:
 
 def of_end(one: End, booked: float) -> Row:
     """As END."""
+    asked, model, upstream_model = one.asked, one.model, one.upstream_model
+    finish, client, user_agent = one.finish, one.client, one.user_agent
+    theirs = asked + model + upstream_model + finish + client + user_agent
+    if len(theirs) > LONGEST or "\0" in theirs:
+        asked, model, upstream_model = _theirs(asked), _theirs(model), _theirs(upstream_model)
+        finish, client, user_agent = _theirs(finish), _theirs(client), _theirs(user_agent)
+    queue, connect, ttft, total = one.queue_ms, one.connect_ms, one.ttft_ms, one.total_ms
+    overhead, cost, estimate, upstream = one.overhead_ms, one.cost, one.estimate, one.cost_upstream
+    # Without a call for each: this is done for every request there is.
     return (
         one.rid, one.at, len(one.tries), 0.0, booked, one.key_id, one.key, one.team, one.owner,
-        one.route, one.operation, one.dialect, int(one.stream), _theirs(one.asked), _theirs(one.model),
-        one.deployment, one.provider, _theirs(one.upstream_model), one.status, one.outcome, one.cause,
-        _theirs(one.finish), _known(one.queue_ms), _known(one.connect_ms), _known(one.ttft_ms),
-        _known(one.total_ms), _known(one.overhead_ms), *_tokens(one.tokens), one.source,
-        _known(one.cost), _known(one.estimate), _known(one.cost_upstream), one.bytes_in, one.bytes_out,
-        _theirs(one.client), _theirs(one.user_agent),
+        one.route, one.operation, one.dialect, 1 if one.stream else 0, asked, model,
+        one.deployment, one.provider, upstream_model, one.status, one.outcome, one.cause, finish,
+        None if queue < 0 else queue, None if connect < 0 else connect,
+        None if ttft < 0 else ttft, None if total < 0 else total,
+        None if overhead < 0 else overhead, *astuple(one.tokens), one.source,
+        None if cost < 0 else cost, None if estimate < 0 else estimate,
+        None if upstream < 0 else upstream, one.bytes_in, one.bytes_out, client, user_agent,
     )  # fmt: skip
 
 
 def of_try(rid: str, one: Try) -> Row:
     """As ATTEMPT."""
+    (
+        number, deployment, provider, credential, upstream_model, dialect, status, outcome, cause,
+        started, connect, ttft, total, cost,
+    ) = astuple(one)  # fmt: skip
+    if len(upstream_model) > LONGEST or "\0" in upstream_model:
+        upstream_model = _theirs(upstream_model)
     return (
-        rid, one.number, one.deployment, one.provider, one.credential, _theirs(one.upstream_model),
-        one.dialect, one.status, one.outcome, one.cause, _known(one.started_ms),
-        _known(one.connect_ms), _known(one.ttft_ms), _known(one.total_ms), _known(one.cost),
+        rid, number, deployment, provider, credential, upstream_model, dialect, status, outcome,
+        cause, None if started < 0 else started, None if connect < 0 else connect,
+        None if ttft < 0 else ttft, None if total < 0 else total, None if cost < 0 else cost,
     )  # fmt: skip
 
 

@@ -65,8 +65,10 @@ def counters(ends: Iterable[End], adjusts: Iterable[Adjust], host: str) -> list[
     """Rows to be added to `counters`, as COUNTER. A request counts once in each of its windows, an unknown cost as 0."""
     found: dict[tuple[str, int], list[int]] = {}
     for end in ends:
-        for charge in end.charges:
-            _count(found, charge, 1, end.tokens.total, max(end.cost, 0))
+        if end.charges:
+            total, micro = end.tokens.total, max(end.cost, 0)
+            for charge in end.charges:
+                _count(found, charge, 1, total, micro)
     for one in adjusts:
         _count(found, one.charge, one.requests, one.tokens, one.cost)
     return [
@@ -78,10 +80,14 @@ def counters(ends: Iterable[End], adjusts: Iterable[Adjust], host: str) -> list[
 def _count(
     found: dict[tuple[str, int], list[int]], charge: Charged, requests: int, tokens: int, micro: int
 ) -> None:
-    sums = found.setdefault((charge.subject, charge.window), [charge.ends, 0, 0, 0])
-    sums[1] += requests
-    sums[2] += tokens
-    sums[3] += micro
+    key = charge.subject, charge.window
+    sums = found.get(key)
+    if sums is None:
+        found[key] = [charge.ends, requests, tokens, micro]
+    else:
+        sums[1] += requests
+        sums[2] += tokens
+        sums[3] += micro
 
 
 def statistics(ends: Iterable[End], now: float) -> list[Row]:
@@ -89,7 +95,9 @@ def statistics(ends: Iterable[End], now: float) -> list[Row]:
     minutes: dict[tuple[int, _What], _Sums] = {}
     for end in ends:
         at = int(end.at)
-        model = end.model[:256].replace("\0", "\ufffd")
+        model = end.model
+        if len(model) > 256 or "\0" in model:
+            model = model[:256].replace("\0", "\ufffd")
         key = (
             at - at % MINUTE,
             (model, end.provider, end.deployment, end.key_id, end.key, end.team),
