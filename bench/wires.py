@@ -109,7 +109,7 @@ class Wires:
         self._there = Wire()
         self._far: Any = None
         self._here = Wire()
-        self._near = Gateway(state, self._pool, {}).connection()
+        self._near = Gateway(state, self._pool, {}).client()
         self._near.connection_made(self._here)
 
     async def _dialled(self, *_: Any) -> Any:

@@ -26,6 +26,10 @@ class Listeners:
         given = {name: socket.socket(fileno=fd) for name, fd in handed.items()}
         if not handed:
             given = systemd.listeners(os.environ)
+        self._tls = {
+            "api": settings.server.tls is not None,
+            "admin": settings.admin.tls is not None,
+        }
         self.inside = given.get("inside")
         """For this machine alone; made by whoever knows the folder."""
         self.admin = given.get("admin")
@@ -63,13 +67,14 @@ class Listeners:
 
     def announce(self, token: str | None) -> str:
         """Say where they are, and the token of this run if one was made up; the address of the API."""
-        address = url_of(self.api)
+        address = url_of(self.api, tls=self._tls["api"])
         say(f"listening on {address}")
         if self.admin is not None:
-            say(f"admin on {url_of(self.admin)}")
+            admin = url_of(self.admin, tls=self._tls["admin"])
+            say(f"admin on {admin}")
             if token is not None:
                 say(f"admin token, for this run only: {token}")
-            say(f"dashboard at {url_of(self.admin)}/dashboard")
+            say(f"dashboard at {admin}/dashboard")
         if self.ops is not None:
             say(f"ops on {url_of(self.ops)}")
         sys.stderr.flush()

@@ -40,6 +40,7 @@ def run(file: ConfigFile, announce: Callable[[str], None] | None = None, *, alon
         settings = _settings(file)
         for warning in resources.check(settings.server):
             say(f"warning: {warning}")
+        _identify(file, settings)
         listeners = Listeners(settings, {} if handed is None else handed.listeners)
     except ValueError as error:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
@@ -75,6 +76,24 @@ def _rehearsed(file: ConfigFile, fixed: dict[str, Any]) -> int:
         raise ValueError(said)
     worker.rehearse(settings, file)
     return 0
+
+
+def _identify(file: ConfigFile, settings: Snapshot) -> None:
+    """Read the certificates, for all processes. Raises ValueError."""
+    from proxy.control.renewing import Terminations
+
+    file.tls = Terminations()
+    file.tls.begin(settings)
+
+
+def _adjust(file: ConfigFile) -> None:
+    """What a supervisor has of a configuration that is new."""
+    from proxy.core import log
+
+    settings = _settings(file)
+    log.adjust(settings.logging)
+    if file.tls is not None:
+        file.tls.use(settings)
 
 
 def _read_prices() -> None:
@@ -190,7 +209,7 @@ def _supervised(
         if config == file.config:
             return None  # as another worker has said before
         file.config = config
-        log.adjust(_settings(file).logging)
+        _adjust(file)
         return terms()
 
     server = settings.server

@@ -22,6 +22,7 @@ from proxy.control import exposition, gauges, health, memory, vigil
 from proxy.control.annex import Annex
 from proxy.control.leading import Leading
 from proxy.control.probing import Prober
+from proxy.control.renewing import Terminations
 from proxy.core import berths, log, redact, tasks
 from proxy.core.errors import ProxyError
 from proxy.core.listeners import url_of
@@ -79,7 +80,12 @@ class Worker:
         metrics = Metrics(self._number, version=__version__, aiohttp=aiohttp.__version__)
         self.state = State(snapshot, Live(sharing=_sharing(file, name)), metrics)
         self.pool = UpstreamPool()
-        self.gateway = Gateway(self.state, self.pool, self._pages_for_all())
+        self.tls = Terminations()
+        if file is not None and file.tls is not None:
+            self.tls = file.tls
+        else:
+            self.tls.begin(snapshot)
+        self.gateway = Gateway(self.state, self.pool, self._pages_for_all(), self.tls.api)
         self._name = name
         self.sync = None if file is None else self._sync(file, name)
         self._following: asyncio.Task[None] | None = None
@@ -92,6 +98,7 @@ class Worker:
             self._seat = file.instance.seat(name, metrics.registry)
         self._publishing: asyncio.Task[None] | None = None
         self._memory: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._door: Door | None = None
         self._annex: Annex | None = None
         self._fewest: Callable[[int], int] | None = None
@@ -145,6 +152,7 @@ class Worker:
 
     def swap(self, snapshot: Snapshot) -> None:
         """The same, and let go of the connections to providers that are no more as they were."""
+        self.tls.use(snapshot)
         if self.use(snapshot):
             current = frozenset(snapshot.reached)
             tasks.spawn(self.pool.retire(current), name="retire upstreams")
@@ -209,6 +217,8 @@ class Worker:
         """Know what to serve, then listen on these sockets. Raises ValueError as `Sync.start` does."""
         if self.sync is not None:
             self.use(await self.sync.start(strict=strict))
+            self.tls.use(self.state.snapshot)
+            self.tls.renew()  # it may have been read when the worker before this one was started
             self._following = tasks.spawn(self.sync.run(), name="sync")
         await self._recording.start(None if self.sync is None else self.sync.store)
         leading = Leading(None if self.sync is None else self.sync.store)
@@ -218,13 +228,16 @@ class Worker:
         self._warming = tasks.spawn(
             warming.keep(self.pool, lambda: self.state.snapshot.providers.values()), name="warming"
         )
+        if self.tls.spoken:
+            self._renewing = tasks.spawn(self.tls.keep(), name="certificates")
         self._memory = tasks.spawn(memory.keep(self.state, self.gateway.is_idle), name="memory")
         self._door = door = Door(self.gateway, api, BACKLOG, self._spare, self._fewest)
         self._watch_room(door)
+        self._watch_tls()
         if self._seat is not None:
             self._seat.publish()  # who has done so is asked, and its first request may be told of
         await door.open()
-        await self._start_admin(admin, url_of(api))
+        await self._start_admin(admin, url_of(api, tls=self.tls.api.identity is not None))
         self.state.metrics.worker_up.set(1)
         if self._seat is not None:
             self._publishing = tasks.spawn(self._seat.keep(), name="publish metrics")
@@ -236,6 +249,15 @@ class Worker:
         metrics.pauses.watch(lambda: [((), door.pauses)])
         metrics.memory_used.watch(lambda: [(mine, memory.used)] if memory.size else [])
         metrics.memory_limit.watch(lambda: [(mine, memory.size)] if memory.size else [])
+
+    def _watch_tls(self) -> None:
+        tls, metrics = self.tls, self.state.metrics
+        metrics.tls_handshakes.watch(
+            lambda: [((one.name, how), n) for one in tls for how, n in one.results.items()]
+        )
+        metrics.tls_expiry.watch(
+            lambda: [((one.name,), one.identity.expires) for one in tls if one.identity is not None]
+        )
 
     def _spare(self) -> None:
         """Descriptors are short: connections nobody uses can go."""
@@ -262,7 +284,7 @@ class Worker:
 
             self.gateway.aside = aside(make()[0], below="/admin/")
             return
-        self._annex = annex = Annex(make)
+        self._annex = annex = Annex(make, self.tls.admin)
         self.gateway.beyond = annex.beyond
         annex.listen(admin)
 
@@ -315,7 +337,14 @@ class Worker:
         await self._recording.close()
         if self._telemetry is not None:
             await self._telemetry.close()
-        for task in (self._vigil, self._warming, self._memory, self._following, self._publishing):
+        for task in (
+            self._vigil,
+            self._warming,
+            self._memory,
+            self._renewing,
+            self._following,
+            self._publishing,
+        ):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
@@ -339,6 +368,7 @@ class Worker:
         assert self.sync is not None
         try:
             await self.sync.reload()
+            self.tls.renew()
         except ValueError:  # said by whoever read it
             if tether is not None:
                 tether.say(REFUSED)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from proxy.core import tasks
+from proxy.core.tls import Termination
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
@@ -28,8 +29,11 @@ AGAIN: Final = 1.0
 class Annex:
     """Of one worker. `make` builds the application, and of that what anybody may read; it is called once, in a thread."""
 
-    def __init__(self, make: Callable[[], tuple[AdminApp, AdminApp]]) -> None:
+    def __init__(
+        self, make: Callable[[], tuple[AdminApp, AdminApp]], tls: Termination | None = None
+    ) -> None:
         self._make = make
+        self._tls = Termination("admin") if tls is None else tls
         self._made: asyncio.Task[tuple[AdminApp, AdminApp]] | None = None
         self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -93,7 +97,7 @@ class Annex:
             raise
         from proxy.control.listener import admin_server
 
-        server = admin_server(app)
+        server = self._tls.over(admin_server(app))
         if not self._closed:
             self._server = await loop.create_server(server, sock=listener)
         await loop.connect_accepted_socket(server, first)

@@ -34,6 +34,7 @@ from proxy.store.base import StoreBroken, StoreDamaged, StoreDown
 
 if TYPE_CHECKING:
     from proxy.control.instance import Instance
+    from proxy.control.renewing import Terminations
     from proxy.core.config.schema import Config
     from proxy.core.model import Snapshot
     from proxy.limits.board import Board
@@ -82,6 +83,8 @@ class ConfigFile(Struct, eq=False):
     """Where the supervisor answers, which has that page; None: there is none."""
     path: str = ""
     """Where the file is, to be told; empty: there is none to be changed."""
+    tls: Terminations | None = None
+    """Who the listeners are, read once for all workers of this start; None: each reads it for itself."""
     watched: watching.Mark = None
     """How it looked before it was read: it is read anew when it looks otherwise; None: when somebody says so."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from proxy.core.log import logger
 
@@ -28,15 +29,18 @@ def mark(path: str) -> Mark:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-class Looks:
-    """What was seen of a file, look by look."""
+M = TypeVar("M")
+
+
+class Looks(Generic[M]):
+    """What was seen of a file, or of several, look by look."""
 
     __slots__ = ("_before", "_known")
 
-    def __init__(self, now: Mark) -> None:
+    def __init__(self, now: M | None) -> None:
         self._known = self._before = now
 
-    def changed(self, now: Mark) -> bool:
+    def changed(self, now: M | None) -> bool:
         """Whether it is another one than was read, and the same as at the look before."""
         settled = now is not None and now != self._known and now == self._before
         self._before = now

@@ -7,10 +7,11 @@ import socket
 _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
-def url_of(listener: socket.socket) -> str:
-    """Its URL for this machine: `http://127.0.0.1:8000`, `http://[::1]:8000`, `unix:/path`."""
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
+    """Its URL for this machine: `http://127.0.0.1:8000`, `https://[::1]:8000`, `unix:/path`."""
     if listener.family == socket.AF_UNIX:
         return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     host = _ANY.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

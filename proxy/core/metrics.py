@@ -566,6 +566,18 @@ class Metrics:
             ("worker",),
             rule=Rule.MIN,
         )
+        self.tls_handshakes = counter(
+            "headrace_tls_handshakes_total",
+            "Handshakes of clients that are over, by listener and how they ended.",
+            ("listener", "result"),
+            cap=32,
+        )
+        self.tls_expiry = gauge(
+            "headrace_tls_certificate_expiry_timestamp_seconds",
+            "Unix time at which the certificate of a listener ends; the earliest that a worker shows.",
+            ("listener",),
+            rule=Rule.MIN,
+        )
         self.pauses = counter(
             "headrace_accept_pauses_total",
             "Times at which no more clients were taken in: who comes waits in the kernel's queue.",

@@ -495,6 +495,18 @@ class Ops(Struct, frozen=True):
     """None: there is none. 0 takes a free one."""
 
 
+class TLS(Struct, frozen=True):
+    """What a listener shows its clients. Paths are of files in PEM."""
+
+    certificate: str
+    """With those that lead to an authority behind it."""
+    key: str
+    min_version: str = "1.2"
+    """`1.2` or `1.3`."""
+    client_ca: str | None = None
+    """Authorities of clients' certificates; None: clients need none."""
+
+
 class Server(Struct, frozen=True):
     """The API listener."""
 
@@ -525,6 +537,8 @@ class Server(Struct, frozen=True):
     """Balancers that are believed whom a request is from, by `X-Forwarded-For`."""
     name: str = "headrace"
     """What this installation calls itself: to whoever asks what is here, and in traces."""
+    tls: TLS | None = None
+    """None: it speaks plain HTTP."""
 
 
 class Admin(Struct, frozen=True):
@@ -540,6 +554,8 @@ class Admin(Struct, frozen=True):
     """Who presents nothing may do everything. Only on loopback."""
     origins: tuple[str, ...] = ()
     """`scheme://host[:port]`, where browsers see it behind a proxy that changes the host. Other pages may not call it."""
+    tls: TLS | None = None
+    """None: it speaks plain HTTP."""
 
 
 class Logging(Struct, frozen=True):

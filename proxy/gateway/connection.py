@@ -70,6 +70,8 @@ class Flow(Protocol):
 
 def _unread(transport: asyncio.Transport) -> bool:
     """Whether the system has bytes for us that no loop has fetched yet."""
+    if transport.get_extra_info("unread"):
+        return True  # of a record of TLS, as far as it has come
     connection = transport.get_extra_info("socket")
     try:
         waiting = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from proxy.gateway.connection import ClientConnection
     from proxy.gateway.server import Gateway
 
 LOOK = 0.05
@@ -122,7 +121,7 @@ class Door:
             return True
         return descriptors.lowest_free(self._listener.fileno()) >= self._mark
 
-    def _enter(self) -> ClientConnection:
+    def _enter(self) -> asyncio.Protocol:
         """The protocol of who comes in. libuv accepts one in each turn of the loop, so one too many is the most there is."""
         if self._is_full():
             asyncio.get_running_loop().call_soon(self._make_room)

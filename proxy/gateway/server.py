@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from aiohttp.web_server import Server
 
 from proxy.core.errors import ProxyError
 from proxy.core.log import logger
+from proxy.core.tls import Termination
 from proxy.dialects.render import render_error
 from proxy.gateway import beside, body, forwarded, pipeline, routing
 from proxy.gateway.connection import ClientConnection
@@ -55,13 +57,30 @@ HURRY = 5.0
 class Gateway:
     """Handles every request of one API listener."""
 
-    __slots__ = ("_glance", "_pages", "_pool", "_server", "_state", "_throttle", "aside", "beyond")
+    __slots__ = (
+        "_glance",
+        "_pages",
+        "_pool",
+        "_server",
+        "_state",
+        "_throttle",
+        "aside",
+        "beyond",
+        "tls",
+    )
 
-    def __init__(self, state: State, pool: UpstreamPool, pages: Mapping[str, Page]) -> None:
+    def __init__(
+        self,
+        state: State,
+        pool: UpstreamPool,
+        pages: Mapping[str, Page],
+        tls: Termination | None = None,
+    ) -> None:
         self.aside: Aside | None = None
         """Asked first about everything but our own pages, where another application shares this port."""
         self.beyond: Aside | None = None
         """Asked last, about paths that are nothing here."""
+        self.tls = Termination() if tls is None else tls
         self._state = state
         self._pool = pool
         self._pages = pages
@@ -71,8 +90,12 @@ class Gateway:
         # `_answer` from the connection itself.
         self._server = Server(cast("Any", self._answer), handler_cancellation=True, access_log=None)
 
-    def connection(self) -> ClientConnection:
-        """The protocol of a new client connection: the factory a listener is made with."""
+    def connection(self) -> asyncio.Protocol:
+        """The protocol of a new connection: the factory a listener is made with."""
+        return self.tls.connection(self.client)
+
+    def client(self) -> ClientConnection:
+        """What answers a client, on a connection that is as it should be."""
         limits = self._state.snapshot.server
         return ClientConnection(
             self._server,
@@ -88,8 +111,8 @@ class Gateway:
 
     @property
     def connections(self) -> int:
-        """Client connections open now."""
-        return len(self._server.connections)
+        """Client connections open now, those whose handshake is not done among them."""
+        return len(self._server.connections) + len(self.tls.shaking)
 
     @property
     def limit(self) -> int:
@@ -103,9 +126,11 @@ class Gateway:
     def dismiss_idle(self, count: int) -> int:
         """Close `count` connections that have carried no request for IDLE seconds, the longest first; how many there were.
 
-        Who has just come, or has just had an answer, is about to ask.
+        Who has just come, or has just had an answer, is about to ask. So is who has not done with its handshake.
         """
         now = monotonic()
+        slow = self.tls.dismiss(count, now - IDLE)
+        count -= slow
         idle = [
             (since, number, one)
             for number, one in enumerate(self._connections())
@@ -113,7 +138,7 @@ class Gateway:
         ]
         for _, _, one in heapq.nsmallest(count, idle):
             one.dismiss(now, now, 0.0)
-        return min(count, len(idle))
+        return slow + min(count, len(idle))
 
     async def drain(
         self,
@@ -139,7 +164,8 @@ class Gateway:
             for connection in connections:
                 connection.dismiss(began, now, patience)
             busy = [one.task for one in connections if one.task is not None]
-            if not busy or now >= deadline:
+            coming = bool(self.tls.shaking) and now - began < max(patience, IDLE)
+            if not (busy or coming) or now >= deadline:
                 break
             if now - said >= SAY:
                 said = now
@@ -149,7 +175,9 @@ class Gateway:
                     running,
                     len(busy) - running,
                 )
-            await asyncio.wait(busy, timeout=min(TURN, deadline - now))
+            pause = min(TURN, deadline - now)
+            await (asyncio.wait(busy, timeout=pause) if busy else asyncio.sleep(pause))
+        self.tls.dismiss(len(self.tls.shaking), inf)
         self._server.pre_shutdown()
         for connection in self._connections():
             connection.cut()

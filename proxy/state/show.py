@@ -52,12 +52,14 @@ def _report(loaded: Loaded) -> dict[str, Any]:
             **asdict(snapshot.server),
             "ops": asdict(snapshot.server.ops),
             "proxies": [str(network) for network in snapshot.server.proxies],
+            "tls": snapshot.server.tls and asdict(snapshot.server.tls),
         },
         "admin": {
             **asdict(admin),
             "token": admin.token and MASK,
             "password": admin.password and MASK,
             "origins": list(admin.origins),
+            "tls": admin.tls and asdict(admin.tls),
         },
         "store": {
             "url": _PASSWORD.sub(f"{MASK}@", snapshot.store_url),

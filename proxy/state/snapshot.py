@@ -129,12 +129,19 @@ def _server(section: schema.Server) -> model.Server:
         "watchdog": section.watchdog or 0.0,
         "ops": _fields(model.Ops, section.ops),
         "proxies": tuple(section.proxies),
+        "tls": tls(section.tls),
     }
     return model.Server(**{**dict(section), **nested})
 
 
 def _admin(section: schema.Admin) -> model.Admin:
-    return model.Admin(**{**dict(section), "origins": tuple(section.origins)})
+    nested = {"origins": tuple(section.origins), "tls": tls(section.tls)}
+    return model.Admin(**{**dict(section), **nested})
+
+
+def tls(section: schema.TLS | None) -> model.TLS | None:
+    """What a listener shows its clients."""
+    return None if section is None else _fields(model.TLS, section)
 
 
 def _fields(kind: Any, section: Any) -> Any:

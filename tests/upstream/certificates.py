@@ -41,9 +41,17 @@ class Authority:
 
     def server(self, host: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
         """What a server has that calls itself `host`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.issue(host, expired=expired))
+        return context
+
+    def issue(
+        self, host: str = "127.0.0.1", *, expired: bool = False, days: int = 1
+    ) -> tuple[Path, Path]:
+        """The files of a new certificate for `host`, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _certificate(_named(host), self._name, key, expired=expired)
+            _certificate(_named(host), self._name, key, days=-1 if expired else days)
             .add_extension(x509.SubjectAlternativeName([_alternative(host)]), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
@@ -52,18 +60,19 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         self._issued += 1
-        path = self._folder / f"server-{self._issued}.pem"
-        path.write_bytes(
+        paths = (
+            self._folder / f"server-{self._issued}.pem",
+            self._folder / f"server-{self._issued}.key",
+        )
+        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        paths[1].write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return paths
 
 
 def _certificate(
@@ -71,17 +80,16 @@ def _certificate(
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
     *,
-    expired: bool = False,
+    days: int = 1,
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    end = now - DAY if expired else now + DAY
+    end = datetime.datetime.now(datetime.UTC) + days * DAY
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(end - 3 * DAY)
+        .not_valid_before(end - max(days + 2, 3) * DAY)
         .not_valid_after(end)
     )
 

@@ -123,13 +123,17 @@ class Check:
                 where: Path = ("admin", "origins", index)
                 found = self._shown(where, origin)
                 self._report(where, "an origin", found, "write https://ops.example.com")
+        port = str(admin.get("port", 8001))
+        shared = port != "0" and port == str(server.get("port", 8000))
+        if shared and admin.get("tls") is not None:
+            advice = "server.tls holds for both"
+            self._report(("admin", "tls"), "none, where one listener serves both", "one", advice)
         anonymous = is_true(admin.get("anonymous"))
         secrets = (admin.get("token"), admin.get("password"))
         if any(isinstance(item, str) and item.strip() for item in secrets) and not anonymous:
             return
         host, path = str(admin.get("host") or "127.0.0.1"), ("admin", "host")
-        port = str(admin.get("port", 8001))
-        if port != "0" and port == str(server.get("port", 8000)):
+        if shared:
             # One listener serves both, and it is the server's.
             host, path = str(server.get("host") or "0.0.0.0"), ("admin", "port")  # noqa: S104 - the default
         if is_loopback(host):

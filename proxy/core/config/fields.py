@@ -57,6 +57,11 @@ def credential(value: object) -> object:
     raise values.Unfit("a key as text, or {key: …, weight: …}", "put it in quotes")
 
 
+def _decimal(value: object) -> object:
+    """YAML has 1.2 as a number."""
+    return str(value) if isinstance(value, float) else value
+
+
 def some(value: object) -> object:
     """One word where a list is usual."""
     return [value] if isinstance(value, str) else value
@@ -214,6 +219,11 @@ Where = Annotated[
     tuple[str, ...], PlainValidator(values.json_path), WithJsonSchema({"type": "string"})
 ]
 Method = Annotated[Literal["GET", "POST", "PUT"], BeforeValidator(upper)]
+TLSVersion = Annotated[
+    Literal["1.2", "1.3"],
+    BeforeValidator(_decimal),
+    WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]}),
+]
 # A template: any value with `{names}` in its texts. What else it may be is for the provider to say.
 Template = Any
 Names = list[str]

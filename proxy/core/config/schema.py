@@ -39,6 +39,7 @@ from proxy.core.config.fields import (
     Size,
     Strategy,
     Template,
+    TLSVersion,
     Where,
     Workers,
     blank_is_none,
@@ -83,6 +84,24 @@ class Ops(Section):
     host: str = Field(default=_OPS.host, description="Address to listen on.", min_length=1)
     port: int | None = Field(
         default=_OPS.port, description="Port; null: none; 0 takes a free one.", ge=0, le=65535
+    )
+
+
+class TLS(Section):
+    """HTTPS for a listener. Files are in PEM, and read again when they change."""
+
+    certificate: str = Field(
+        description="Its certificate, and behind it those that lead to an authority.", min_length=1
+    )
+    key: str = Field(
+        description="The certificate's private key, without a passphrase.", min_length=1
+    )
+    min_version: TLSVersion = Field(
+        default="1.2", description="Oldest version of TLS that is spoken: 1.2 or 1.3."
+    )
+    client_ca: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
+        default=None,
+        description="Authorities; only clients with a certificate of one of them are let in.",
     )
 
 
@@ -149,6 +168,7 @@ class Server(Section):
         default_factory=list,
         description="Networks of balancers that say in X-Forwarded-For whom a request is from.",
     )
+    tls: TLS | None = Field(default=None, description="HTTPS; null: plain HTTP.")
 
 
 class Admin(Section):
@@ -176,6 +196,7 @@ class Admin(Section):
         default_factory=list,
         description="Where browsers see it, behind a proxy that changes the host: https://ops.example.com.",
     )
+    tls: TLS | None = Field(default=None, description="HTTPS; null: plain HTTP.")
 
 
 class Store(Section):
@@ -566,6 +587,10 @@ class Conversation(Section):
     expire: Limit = Field(default=60.0, description="How long one of those may wait.")
 
 
+Source = Literal["vendor", "sdk", "others"]
+"""Who says what a preset holds: the vendor's pages, the vendor's own library, somebody else."""
+
+
 class Provider(Section):
     """A vendor account."""
 
@@ -575,7 +600,14 @@ class Provider(Section):
     note: str | None = Field(default=None, description="For people; not used.")
     as_of: str | None = Field(
         default=None,
-        description="The month in which a preset's address was last found in use: YYYY-MM; not used.",
+        description="The day on which a preset was last held against its sources: YYYY-MM-DD; not used.",
+    )
+    sources: dict[Source, Annotated[Names, BeforeValidator(some)]] = Field(
+        default_factory=dict,
+        description="What says so of a preset: the vendor's pages, its own library, others; not used.",
+    )
+    unconfirmed: str | None = Field(
+        default=None, description="What no source of a preset says, or only others do; not used."
     )
     enabled: bool = Field(default=True, description="false leaves out all its deployments.")
     base_url: str = Field(description="Where it is; may or may not end in /v1.")
