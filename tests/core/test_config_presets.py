@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any
 
 import pytest
@@ -55,9 +56,23 @@ def test_every_preset_loads_and_says_where_it_comes_from(name: str) -> None:
     block = presets()[name]
 
     assert provider(name).note
-    assert re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", provider(name).as_of or "")
+    date.fromisoformat(provider(name).as_of or "")
+    assert "sources" in block
     assert block.keys() <= schema.Provider.model_fields.keys()
     assert "credentials" not in block
+
+
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_what_the_vendor_itself_does_not_say_is_not_passed_off_as_known(name: str) -> None:
+    block = provider(name)
+
+    if not block.sources.keys() & {"vendor", "sdk"}:
+        assert block.unconfirmed
+    assert all(block.sources.values())
+    for page in block.sources.get("vendor", []):
+        assert page == "this repository" or re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(/\S*)?", page)
+    for library in block.sources.get("sdk", []):
+        assert re.fullmatch(r"[a-z0-9-]+ \d+(\.\d+)+", library)
 
 
 @pytest.mark.parametrize("name", REMOTE)
@@ -141,6 +156,23 @@ def test_a_server_of_this_machine_needs_no_credential(name: str) -> None:
         ("novita", "openai.chat", "https://api.novita.ai/openai/v1/chat/completions"),
         ("helicone", "openai.chat", "https://ai-gateway.helicone.ai/v1/chat/completions"),
         ("github-models", "openai.embeddings", "https://models.github.ai/inference/embeddings"),
+        ("crusoe", "openai.chat", "https://api.inference.crusoecloud.com/v1/chat/completions"),
+        ("together", "openai.chat", "https://api.together.ai/v1/chat/completions"),
+        ("sambanova", "anthropic.messages", "https://api.sambanova.ai/v1/messages"),
+        ("poe", "anthropic.messages", "https://api.poe.com/v1/messages"),
+        ("nano-gpt", "anthropic.messages", "https://nano-gpt.com/api/v1/messages"),
+        ("vercel", "openai.responses", "https://ai-gateway.vercel.sh/v1/responses"),
+        ("digitalocean", "anthropic.messages", "https://inference.do-ai.run/v1/messages"),
+        ("moonshot", "openai.responses", "https://api.moonshot.ai/v1/responses"),
+        ("minimax", "openai.responses", "https://api.minimax.io/v1/responses"),
+        ("perplexity", "openai.embeddings", "https://api.perplexity.ai/v1/embeddings"),
+        (
+            "cloudflare",
+            "openai.responses",
+            "https://api.cloudflare.com/client/v4/accounts/a/ai/v1/responses",
+        ),
+        ("openrouter", "openai.rerank", "https://openrouter.ai/api/v1/rerank"),
+        ("heroku", "openai.images", "https://us.inference.heroku.com/v1/images"),
     ],
 )
 def test_presets_lead_to_the_documented_addresses(name: str, dialect: str, whole: str) -> None:

@@ -33,11 +33,39 @@ _PUBLIC = Permission.PUBLIC
 def preset_table() -> str:
     """Every preset of conf/providers.yaml."""
     return table(
-        ("preset", "credential from", "speaks", "to know"),
         (
-            (f"`{name}`", _variables(block), _formats(block["dialects"]), _note(block))
+            "preset",
+            "credential from",
+            "speaks",
+            "to know",
+            "known from",
+            "not confirmed",
+            "checked",
+        ),
+        (
+            (
+                f"`{name}`",
+                _variables(block),
+                _formats(block["dialects"]),
+                _note(block),
+                _sources(block),
+                _unconfirmed(block),
+                str(block["as_of"]),
+            )
             for name, block in sorted(presets().items())
         ),
+    )
+
+
+def preset_count() -> str:
+    """How many presets the vendor itself vouches for, how many only others, and how many nobody."""
+    kinds = [set(block["sources"]) for block in presets().values()]
+    own = sum(bool(kind & {"vendor", "sdk"}) for kind in kinds)
+    nobody = kinds.count(set())
+    others = len(kinds) - own - nobody
+    return (
+        f"Of {len(kinds)} presets {own} were held against the vendor's own pages or library, {others} only against "
+        f"others who call or quote the vendor, and for {nobody} nothing was found.\n"
     )
 
 
@@ -48,6 +76,25 @@ def _variables(block: Mapping[str, Any]) -> str:
 
 def _formats(dialects: Iterable[str]) -> str:
     return ", ".join(name.partition(".")[2] for name in dialects)
+
+
+def _sources(block: Mapping[str, Any]) -> str:
+    """The vendor's pages as links, named by their host; then libraries; then others."""
+    found = {kind: [one] if isinstance(one, str) else one for kind, one in block["sources"].items()}
+    said = [_page(page) for page in found.get("vendor", ())]
+    said += [f"its `{library}`" for library in found.get("sdk", ())]
+    if others := found.get("others"):
+        said.append(f"others: {', '.join(others)}")
+    return "; ".join(said) or "nothing"
+
+
+def _page(page: str) -> str:
+    host, _, path = page.partition("/")
+    return f"[{host}](https://{page})" if path or "." in host else page
+
+
+def _unconfirmed(block: Mapping[str, Any]) -> str:
+    return str(block.get("unconfirmed", "")).replace("|", "\\|")
 
 
 def _note(block: Mapping[str, Any]) -> str:
@@ -256,6 +303,7 @@ def trouble_table() -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "presets": preset_table,
+    "vouched": preset_count,
     "causes": cause_table,
     "errors": error_table,
     "bodies": error_bodies,

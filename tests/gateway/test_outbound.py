@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy import __version__
+from proxy.core.config import parse
 from proxy.core.errors import ProxyError
 from proxy.core.model import Auth, Credential, Model, Provider, Snapshot
 from proxy.core.secret import Secret
@@ -22,6 +23,7 @@ from proxy.core.surfaces import DIALECTS
 from proxy.gateway import outbound, routing
 from proxy.gateway.deadline import Deadline
 from proxy.state.live import Live
+from proxy.state.snapshot import compile_snapshot
 from proxy.upstream.pool import Upstream
 from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
 
@@ -301,6 +303,37 @@ async def test_options_of_an_override_are_kept() -> None:
     sent = await send(chat(b'{"model":"m","stream":true}'), settings)
 
     assert orjson.loads(sent.body)["stream_options"] == {"other": 1, "include_usage": True}
+
+
+@pytest.mark.parametrize(
+    ("preset", "asked", "got"),
+    [
+        (
+            "mistral",
+            {"max_completion_tokens": 9, "seed": 4, "user": "u", "store": False, "top_p": 0.5},
+            {"max_tokens": 9, "random_seed": 4, "top_p": 0.5},
+        ),
+        ("mistral", {"stream": True, "stream_options": {"include_usage": True}}, {"stream": True}),
+        ("mistral", {"stream": True}, {"stream": True}),
+        ("synthetic", {"max_completion_tokens": 9}, {"max_completion_tokens": 9}),
+        ("crusoe", {"max_completion_tokens": 9}, {"max_tokens": 9}),
+        ("sarvam", {"max_completion_tokens": 9, "max_tokens": 8}, {"max_tokens": 8}),
+    ],
+)
+async def test_a_vendor_gets_the_names_its_preset_says_it_takes(
+    preset: str, asked: dict[str, Any], got: dict[str, Any]
+) -> None:
+    text = f"""
+providers: {{p: {{preset: {preset}, credentials: [upstream-secret]}}}}
+models: {{m: {{deployments: [{{provider: p}}]}}}}
+"""
+    settings = compile_snapshot(parse(text, "h.yaml", {}).config)
+    body = {"model": "m", "messages": []}
+
+    sent = await send(chat(orjson.dumps(body | asked)), settings)
+
+    assert orjson.loads(sent.body) == body | got
+    assert not sent.hide_usage
 
 
 # --- credentials ---

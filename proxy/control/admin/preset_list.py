@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from proxy.core.config.presets import Block
 
 _PLACEHOLDER: Final = re.compile(r"\b[A-Z][A-Z_]+\b")
-_SHOWN: Final = ("note", "as_of", "base_url", "auth", "allow_private", "allow_http", "fields")
+_SHOWN: Final = (
+    "note",
+    "as_of",
+    "sources",
+    "unconfirmed",
+    "base_url",
+    "auth",
+    "allow_private",
+    "allow_http",
+    "fields",
+)
 
 
 async def show(request: Request, _services: Services) -> Answer:

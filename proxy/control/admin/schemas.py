@@ -234,6 +234,11 @@ _OTHERS: dict[str, Schema] = {
                         "name": TEXT,
                         "note": {"type": ["string", "null"]},
                         "as_of": {"type": ["string", "null"]},
+                        "sources": {
+                            "type": ["object", "null"],
+                            "description": "What says so: vendor, sdk, others; each one or several.",
+                        },
+                        "unconfirmed": {"type": ["string", "null"]},
                         "base_url": {"type": ["string", "null"]},
                         "dialects": {"type": "array", "items": TEXT},
                         "placeholders": {

@@ -587,7 +587,7 @@ class Conversation(Section):
     expire: Limit = Field(default=60.0, description="How long one of those may wait.")
 
 
-Source = Literal["vendor", "sdk", "others"]
+Basis = Literal["vendor", "sdk", "others"]
 """Who says what a preset holds: the vendor's pages, the vendor's own library, somebody else."""
 
 
@@ -602,7 +602,7 @@ class Provider(Section):
         default=None,
         description="The day on which a preset was last held against its sources: YYYY-MM-DD; not used.",
     )
-    sources: dict[Source, Annotated[Names, BeforeValidator(some)]] = Field(
+    sources: dict[Basis, Annotated[Names, BeforeValidator(some)]] = Field(
         default_factory=dict,
         description="What says so of a preset: the vendor's pages, its own library, others; not used.",
     )

@@ -57,7 +57,7 @@ function Details({ preset, dialects, back, onClose, onMade }) {
   };
   const keyFault = (fault) => fault("credentials") || fault("credentials[0]") || fault("credentials[0].key");
   return html`<${FormDialog} title=${preset.name ? `Add a provider: ${preset.name}` : "Add a provider"} action="Add provider" save=${save} onClose=${onClose} wide>${(fault) => html`
-    <div class="row"><button type="button" class="small" onClick=${back}>← Another vendor</button>${preset.as_of && html`<span class="muted small">address last seen in use ${preset.as_of}</span>`}</div>
+    <div class="row"><button type="button" class="small" onClick=${back}>← Another vendor</button>${preset.as_of && html`<span class="muted small">checked ${preset.as_of}${preset.unconfirmed && `, not confirmed: ${preset.unconfirmed}`}</span>`}</div>
     ${preset.note && html`<p class="muted">${preset.note}</p>`}
     <div class="form two">
       <${Text} label="Name" hint="In logs, metrics and deployments." value=${form.name} onInput=${put("name")} fault=${fault("name")} required autocomplete="off" />
@@ -85,7 +85,7 @@ export function warn(made) {
   for (const text of made?.warnings || []) toast(text, { tone: "warn" });
 }
 
-const KNOWN = ["name", "base_url", "note", "allow_private", "key_strategy", "max_connections", "enabled", "preset", "as_of", "dialects"];
+const KNOWN = ["name", "base_url", "note", "allow_private", "key_strategy", "max_connections", "enabled", "preset", "as_of", "sources", "unconfirmed", "dialects"];
 const STRATEGIES = [["", "as usual: the least used"], ["least_used", "the least used, by weight"], ["round_robin", "in turn"], ["random", "at random, by weight"], ["failover", "the first, as long as it may be used"]];
 
 export function EditProvider({ one, reload, onClose, onSaved }) {
