@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp.client_proto import ResponseHandler
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -165,6 +165,10 @@ class UpstreamConnection(ResponseHandler):
             self.transport.resume_reading()
 
     # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Every loop sends at once by itself: TCP_NODELAY once more would be two calls of the system.
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         consumer = self.consumer

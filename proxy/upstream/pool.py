@@ -25,6 +25,7 @@ from proxy.core.log import logger
 from proxy.core.model import Provider
 from proxy.upstream import presented
 from proxy.upstream.connection import Headers, UpstreamConnection
+from proxy.upstream.connector import Connector
 from proxy.upstream.conversations import Conversations
 from proxy.upstream.minting.minter import MINTS, Minter, wanted
 from proxy.upstream.names import Names
@@ -38,7 +39,6 @@ MARGIN = 1.0
 MAX_AGE = 300.0
 """Seconds after which a connection is given no new request: the provider may have moved to other addresses."""
 DNS_TTL = 60
-_MAX_TIMEOUTS = 64
 _MAX_ANSWER = 1024 * 1024
 """Bytes of an answer to `ask`."""
 _HINT = re.compile(rb"\btimeout\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
@@ -62,11 +62,11 @@ class Upstream:
         "_connector",
         "_names",
         "_origin",
+        "_place",
         "_quiet",
         "_session",
         "_silent_until",
         "_slots",
-        "_timeouts",
         "busy",
         "conversations",
         "heads",
@@ -90,8 +90,8 @@ class Upstream:
         # Not the connector's own limit: it does not say whether its time went into waiting or into connecting.
         self._slots = Slots(provider.max_connections) if provider.max_connections else None
         tls: ssl.SSLContext | bool = provider.verify_tls
-        connector = aiohttp.TCPConnector(
-            limit=0,
+        connector = Connector(
+            allow_private=provider.allow_private,
             ttl_dns_cache=DNS_TTL,
             keepalive_timeout=KEEPALIVE,
             resolver=VettingResolver(allow_private=provider.allow_private, names=self._names),
@@ -114,7 +114,7 @@ class Upstream:
         self._origin = ClientRequest(
             "POST", base, loop=loop, session=self._session, proxy=proxy or None
         )
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._place = self._origin.connection_key
         self.conversations: Conversations | None = None
         if provider.conversation is not None:
             self.conversations = Conversations(self, provider.conversation)
@@ -165,20 +165,15 @@ class Upstream:
         self.busy += 1
         if self._slots is not None:
             await self._take(self._slots, timeout / 2)
-        limit = self._timeouts.get(timeout)
-        if limit is None:
-            limit = aiohttp.ClientTimeout(connect=timeout, ceil_threshold=3600)
-            if len(self._timeouts) < _MAX_TIMEOUTS:  # clients with deadlines make ever new ones
-                self._timeouts[timeout] = limit
+        protocol = None if fresh else self._connector.pooled(self._place)
+        if protocol is None:
+            protocol = await self._opened(timeout)
+        return protocol, functools.partial(self._give_back, protocol)
+
+    async def _opened(self, timeout: float) -> UpstreamConnection:
+        """A new connection. Raises UpstreamError, having given back what was counted for it."""
         try:
-            while True:
-                connection = await self._connector.connect(self._origin, [], limit)
-                protocol = connection.protocol
-                assert isinstance(protocol, UpstreamConnection)
-                if not (fresh and protocol.served):
-                    break
-                # Somebody gave it back meanwhile.
-                connection.close()
+            protocol = await self._connector.opened(self._origin, timeout)
         except BaseException as error:
             self._gave()
             cause = _cause(error)
@@ -187,9 +182,8 @@ class Upstream:
             if cause is Cause.TLS:
                 self._distrusted(error)
             raise UpstreamError(cause, sent=False) from error
-        if protocol.served == 0:
-            self.opened += 1
-        return protocol, functools.partial(self._give_back, connection)
+        self.opened += 1
+        return protocol
 
     def _distrusted(self, error: BaseException) -> None:
         """Say why a certificate was refused; the certificate itself is nobody's business."""
@@ -275,13 +269,9 @@ class Upstream:
             fields = [(name.lower(), value) for name, value in response.raw_headers]
             return response.status, fields, bytes(content)
 
-    def _give_back(self, connection: aiohttp.connector.Connection) -> None:
-        self.busy -= 1
-        if self._slots is not None:
-            self._slots.give()
-        connection.release()
-        if self._quiet is not None:
-            self._tell_quiet()
+    def _give_back(self, protocol: UpstreamConnection) -> None:
+        self._connector.give(self._place, protocol)
+        self._gave()
 
     def _gave(self) -> None:
         self.busy -= 1

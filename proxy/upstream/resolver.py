@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -24,6 +25,7 @@ AddressInfo = tuple[
 """As `socket.getaddrinfo` gives it."""
 
 
+@lru_cache(4096)  # each new connection asks, and the addresses are few
 def is_allowed(address: str, *, allow_private: bool) -> bool:
     """Whether a connection to this IP address may be opened; metadata services never."""
     try:

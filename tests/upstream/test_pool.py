@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import socket
 import ssl
 
 import pytest
@@ -181,13 +180,17 @@ async def test_an_idle_connection_is_kept_no_longer_than_its_provider_does(
 async def test_what_this_machine_lacks_is_not_the_providers_fault(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def none_left(*_: object) -> socket.socket:
-        raise OSError(number, os.strerror(number))
+    class Short:
+        """A loop on a machine that has none left."""
+
+        async def create_connection(self, *_: object, **_others: object) -> object:
+            raise OSError(number, os.strerror(number))
 
     async with scripted(hello) as url, upstream(url) as one:
-        monkeypatch.setattr(one._connector, "_socket_factory", none_left)
-        with pytest.raises(UpstreamError) as refused:
-            await one.connect(5.0)
+        with monkeypatch.context() as here:
+            here.setattr(one._connector, "_loop", Short())
+            with pytest.raises(UpstreamError) as refused:
+                await one.connect(5.0)
 
         assert (refused.value.cause, refused.value.sent) == (Cause.POOL, False)
 
