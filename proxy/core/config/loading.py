@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from pydantic import ValidationError
 
-from proxy.core.config import explain, extensions, foreign
+from proxy.core.config import explain, extensions
 from proxy.core.config.checks import Check
 from proxy.core.config.document import Document, Leaf, Scalar, compose, resolve
 from proxy.core.config.plain import table, texts
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 
 MASTER_KEY = "HEADRACE_MASTER_KEY"
 """The variable master keys come from where the file does not name any."""
+FROM_ENVIRONMENT = "env:"
+"""In place of a file: the variables of this process."""
 _SOURCES = ("secrets", "sources")
+_BEGINS = re.compile(r"(?:[^\S\n]*(?:(?:#|---)[^\n]*)?\n)*[A-Za-z][\w-]*:\s")
+"""As ours do: a word and a colon. JSON begins otherwise, and so does a list of variables."""
 
 
 class Loaded(Struct, frozen=True, eq=False):
@@ -50,7 +55,9 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
     """
     env = os.environ if env is None else env
     file = FilePath(path)
-    if str(path) == foreign.FROM_ENVIRONMENT:
+    if str(path) == FROM_ENVIRONMENT:
+        from proxy.core.config import foreign
+
         return _translated(foreign.from_environment(env), env, FilePath())
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -64,7 +71,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
         raise ConfigError(
             [Problem(str(file), line, 1, "", "not UTF-8: save the file as UTF-8")]
         ) from None
-    found = foreign.read(text, str(file), env, file.parent)
+    found = _foreign(text, file, env)
     if found is not None:
         return _translated(found, env, file.parent)
     return parse(text, str(file), env, file.parent)
@@ -79,6 +86,15 @@ def parse(
     """Check a text. Raises ConfigError. Names of files in it are relative to `folder`."""
     env = os.environ if env is None else env
     return _loaded(compose(text, file), env, folder or FilePath())
+
+
+def _foreign(text: str, file: FilePath, env: Mapping[str, str]) -> Foreign | None:
+    """In our words, where it is another program's. Who reads those is half a megabyte, and not imported for a plain file of ours."""
+    if _BEGINS.match(text) and "model_list" not in text:
+        return None
+    from proxy.core.config import foreign
+
+    return foreign.read(text, str(file), env, file.parent)
 
 
 def _translated(found: Foreign, env: Mapping[str, str], folder: FilePath) -> Loaded:

@@ -24,10 +24,8 @@ from proxy.core.config.foreign import (
 )
 from proxy.core.config.foreign.source import ENVIRONMENT, Origin, Said, Sheet, said, variables
 from proxy.core.config.foreign.tree import Translated, places, pruned, text
+from proxy.core.config.loading import FROM_ENVIRONMENT as FROM_ENVIRONMENT
 from proxy.core.config.problem import ConfigError, Problem
-
-FROM_ENVIRONMENT = "env:"
-"""In place of a file: the variables of this process."""
 
 FILES = (
     "appsettings.json",

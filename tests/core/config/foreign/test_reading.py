@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy.core.config import ConfigError, load, parse
+from proxy.core.config import ConfigError, load, loading, parse
 from proxy.core.config.foreign import FILES as PLACES
 from proxy.core.config.foreign import (
     WORDS,
@@ -32,6 +36,30 @@ from tests.core.config.foreign.examples import (
     translated,
     warned,
 )
+
+BEGINNINGS = st.lists(
+    st.sampled_from(
+        ["\n", " ", "# a word\n", "---\n", "server:", "A", "=1\n", ": {}\n", "//\n", "{", "["]
+    )
+).map("".join)
+
+
+@given(BEGINNINGS)
+def test_what_begins_as_ours_is_taken_for_nothing_else(text: str) -> None:
+    if loading._BEGINS.match(text):
+        assert read(text, "headrace.yaml", {}) is None
+
+
+def test_for_a_file_of_ours_no_reader_of_others_is_imported(tmp_path: Path) -> None:
+    file = tmp_path / "headrace.yaml"
+    file.write_text("# Ours.\n\nserver: {port: 0}\n")
+    code = (
+        "import sys; from proxy.core.config import load; load(sys.argv[1]);"
+        "sys.exit('proxy.core.config.foreign' in sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", code, str(file)], check=True)
+
 
 PROGRAMS = {
     "appsettings.json": "OrchestrationApi",
