@@ -112,7 +112,8 @@ class Gateway:
     @property
     def connections(self) -> int:
         """Client connections open now, those whose handshake is not done among them."""
-        return len(self._server.connections) + len(self.tls.shaking)
+        # Not `connections` of it: that is a new list, and everybody who comes in is counted.
+        return len(self._server._connections) + len(self.tls.shaking)
 
     @property
     def limit(self) -> int:
