@@ -261,6 +261,21 @@ def content() -> dict[str, Any]:
     return config("http://127.0.0.1:9")
 
 
+def test_workers_of_the_command_line_go_over_those_of_the_file(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["server"] = {**content.get("server", {}), "workers": 1}
+    one = Process(content, tmp_path, "--workers", "3")
+    try:
+        with urllib.request.urlopen(f"{one.url}/metrics", timeout=5) as answer:
+            shown = answer.read().decode()
+    finally:
+        assert one.stop() == 0
+
+    named = re.findall(r'^headrace_config_revision\{worker="(\d+)"\}', shown, re.MULTILINE)
+    assert sorted(named) == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_says_where_it_is_and_ends_well(
     content: dict[str, Any], tmp_path: Path, number: signal.Signals

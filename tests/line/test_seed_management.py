@@ -61,6 +61,23 @@ def chats(line: str, url: str, sim: Simulator, model: str) -> None:
     assert asked(sim, model) == before + 1
 
 
+def is_well(url: str) -> None:
+    """Whether it says of itself, of its store and of its being alive that all is well."""
+    health = ok("curl http://localhost:5000/health", url)
+    assert (health["status"], health["store"]) == ("ok", "ok")
+    assert health["providers"]["unhealthy"] == 0
+    assert ok("curl http://localhost:5000/health/ready", url)["status"] == "ready"
+    assert ok("curl http://localhost:5000/health/live", url) == {"status": "alive"}
+
+
+def is_a_page(path: str, url: str) -> None:
+    """Whether a browser gets the description of the API there."""
+    said = curl(f"curl http://localhost:5000{path}", url)
+    assert said.status == 200, said
+    assert said.body.startswith(b"<!doctype html>")
+    assert b"/reference.js" in said.body
+
+
 def streams(line: str, url: str) -> None:
     """Whether it is answered with a stream that comes to its end."""
     said = curl(line, url)
@@ -325,9 +342,8 @@ def test_orchestration_api(sim: Simulator, tmp_path: Path) -> None:
             ("openai-primary", "healthy")
         ]
 
-        for path in ("/health", "/health/ready", "/health/live"):
-            assert curl(f"curl http://localhost:5000{path}", url).status == 200
-        assert curl("curl http://localhost:5000/swagger", url).status == 200
+        is_well(url)
+        is_a_page("/swagger", url)
         # The store of this program's is beside where that one's was, and the other is not touched.
         assert [one.name for one in (tmp_path / "Data").glob("*.db")] == ["headrace.db"]
 
@@ -450,8 +466,8 @@ def test_llm_orchestrator(sim: Simulator, tmp_path: Path) -> None:
         logs = until(lambda: found if len((found := ok(LOGS, url))["items"]) == 2 else None)
         assert [one["route"] for one in logs["items"]] == ["/v1/messages", "/v1/chat/completions"]
         assert logs["next"] is None
-        assert curl("curl http://localhost:8000/health", url).status == 200
-        assert curl("curl http://localhost:8000/docs", url).status == 200
+        is_well(url)
+        is_a_page("/docs", url)
 
 
 # --- AiRouter --------------------------------------------------------------------------------------------------
@@ -553,7 +569,7 @@ def test_ai_router(sim: Simulator, tmp_path: Path) -> None:
         models = ok("curl http://localhost:8000/v1/models", url)
         assert [one["id"] for one in models["data"]] == ["gpt-4"]
 
-        assert curl("curl http://localhost:8000/health", url).status == 200
+        is_well(url)
         health = ok("curl http://localhost:8000/v1/health/models/gpt-4", url)
         assert health.pop("timestamp") > 1e9
         assert [one["check"] for one in health.pop("deployments")] == ["models"]
@@ -671,7 +687,7 @@ PROVIDERS_D = """{
 def test_ai_api_gateway(sim: Simulator, tmp_path: Path) -> None:
     text = PROVIDERS_D.replace("https://api.example.com", sim.url)
     with gateway(tmp_path, "config/provider.json", text) as url:
-        assert curl("curl http://localhost:6010/health", url).status == 200
+        is_well(url)
         listed = ok("curl http://localhost:6010/v1/models", url)
         assert listed["object"] == "list"
         assert [(one["id"], one["owned_by"]) for one in listed["data"]] == [
@@ -731,6 +747,20 @@ def test_ai_api_gateway_takes_in_a_new_model_at_a_reload(sim: Simulator, tmp_pat
 )
 def test_orina2api(orina: str, line: str) -> None:
     assert curl(line, orina).status == 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "curl http://localhost:3333/v1/models",
+        'curl "http://localhost:3333/v1/models?api_key=your-api-key-9"',
+        'curl -H "Authorization: Bearer your-api-key-9" http://localhost:3333/v1/models',
+        'curl -H "X-API-Key: your-api-key-9" http://localhost:3333/v1/models',
+        'curl -H "api-key: your-api-key-9" http://localhost:3333/v1/models',
+    ],
+)
+def test_orina2api_refuses_whom_it_does_not_know(orina: str, line: str) -> None:
+    assert curl(line, orina).status == 401
 
 
 def test_orina2api_shows_providers_and_keys_to_who_may_ask(orina: str) -> None:
