@@ -158,6 +158,7 @@ def test_a_server_of_this_machine_needs_no_credential(name: str) -> None:
         ("github-models", "openai.embeddings", "https://models.github.ai/inference/embeddings"),
         ("crusoe", "openai.chat", "https://api.inference.crusoecloud.com/v1/chat/completions"),
         ("together", "openai.chat", "https://api.together.ai/v1/chat/completions"),
+        ("upstage", "openai.chat", "https://api.upstage.ai/v1/solar/chat/completions"),
         ("sambanova", "anthropic.messages", "https://api.sambanova.ai/v1/messages"),
         ("poe", "anthropic.messages", "https://api.poe.com/v1/messages"),
         ("nano-gpt", "anthropic.messages", "https://nano-gpt.com/api/v1/messages"),
