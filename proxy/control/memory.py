@@ -21,6 +21,8 @@ FOLLOW = 1.0
 """Seconds until a limit is noticed where there was none."""
 GIVE_BACK = 2.0
 """Seconds between two times at which the C library is asked for what it keeps."""
+QUIET = 10.0
+"""Seconds without a request after which it is asked too: it keeps what large bodies took (`core.memory.share_heap`)."""
 _WORDS = ("enough again", "large bodies are refused", "every new request is refused")
 
 
@@ -43,7 +45,7 @@ async def keep(state: State, idle: Callable[[], bool]) -> None:
 class Watcher:
     """Follows the configuration, and the level."""
 
-    __slots__ = ("_idle", "_limit", "_server", "_state", "_trimmed")
+    __slots__ = ("_done", "_idle", "_limit", "_owes", "_server", "_since", "_state", "_trimmed")
 
     def __init__(self, state: State, idle: Callable[[], bool]) -> None:
         self._state = state
@@ -51,6 +53,12 @@ class Watcher:
         self._server: Server | None = None
         self._limit: Limit | None = None
         self._trimmed = 0.0
+        self._done = 0
+        """Requests that were answered, at the last look."""
+        self._since = 0.0
+        """When that changed."""
+        self._owes = False
+        """Nothing was given back since."""
 
     def look(self, now: float) -> bool:
         """Look once. True: what was freed should be given back to the system."""
@@ -60,8 +68,9 @@ class Watcher:
             self._limit = limit_of(self._server)
             level.size = 0 if self._limit is None else self._limit.size
             level.level = ENOUGH
+        quiet = self._has_become_quiet(now)
         if self._limit is None:
-            return False
+            return quiet
         if level.tick(self._limit.used(), self._idle):
             logger.warning(
                 "memory: %d of %d MiB are used: %s",
@@ -69,9 +78,21 @@ class Watcher:
                 level.size >> 20,
                 _WORDS[level.level],
             )
-        if level.level == ENOUGH or now - self._trimmed < GIVE_BACK:
+        if level.level == ENOUGH:
+            return quiet
+        if now - self._trimmed < GIVE_BACK:
             return False
         self._trimmed = now
         if level.level == FULL:
             state.replies.clear()
         return True
+
+    def _has_become_quiet(self, now: float) -> bool:
+        """Whether the last request was QUIET seconds ago, and that was not said yet."""
+        done = self._state.lag.done
+        if done != self._done:
+            self._done, self._since, self._owes = done, now, True
+        elif self._owes and now - self._since >= QUIET and self._idle():
+            self._owes = False
+            return True
+        return False

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.control import memory
-from proxy.control.memory import GIVE_BACK, Watcher
+from proxy.control.memory import GIVE_BACK, QUIET, Watcher
 from proxy.core.memory import Limit
 from proxy.core.metrics import Metrics
 from proxy.core.model import Server, Snapshot
@@ -60,6 +60,27 @@ def test_what_was_freed_is_given_back_now_and_then(machine: Machine, state: Stat
     assert watcher.look(20.0)
     assert not watcher.look(20.0 + GIVE_BACK / 2)
     assert watcher.look(20.0 + GIVE_BACK)
+
+
+@pytest.mark.parametrize("size", [0, 1000])
+def test_what_bodies_took_is_given_back_when_there_are_none_any_more(
+    machine: Machine, state: State, size: int
+) -> None:
+    busy = [True]
+    machine.size = size
+    watcher = Watcher(state, lambda: not busy[0])
+    assert not watcher.look(10.0)
+    assert not watcher.look(20.0 + QUIET)  # there was no request
+
+    state.lag.done += 1
+    assert not watcher.look(30.0)
+    assert not watcher.look(30.0 + QUIET)  # one is under way
+    busy[0] = False
+    state.lag.done += 1
+    assert not watcher.look(50.0)
+    assert not watcher.look(50.0 + QUIET / 2)
+    assert watcher.look(50.0 + QUIET)
+    assert not watcher.look(90.0)
 
 
 def test_kept_answers_are_forgotten_when_it_is_full(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,27 @@ def test_what_was_freed_goes_back_to_the_system() -> None:
 
     assert last
     assert resident() < before - 50 * MIB
+
+
+_LARGE_BLOCKS = """
+import resource
+from proxy.core.memory import share_heap
+share_heap()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+held = [b"x" * (8 << 20)]
+held.clear()
+before = faults()
+for _ in range(50):
+    held = [b"x" * (2 << 20) for _ in range(4)]
+    held.clear()
+print(faults() - before)
+"""
+
+
+def test_large_blocks_have_their_pages_from_those_before_them() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LARGE_BLOCKS], capture_output=True, check=True, text=True
+    )
+
+    assert int(done.stdout) < 50 * 4 * 512 / 10
