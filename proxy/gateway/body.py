@@ -15,7 +15,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from proxy.core.errors import ProxyError
-from proxy.gateway.connection import CONTINUE
+from proxy.gateway import intake
+from proxy.gateway.connection import CONTINUE, ClientConnection
+from proxy.gateway.intake import GRACE, SLOWEST
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from proxy.core.model import Server
     from proxy.state.memory import Memory
 
-SLOWEST = 1024
-"""Bytes a second a body must average after GRACE seconds."""
-GRACE = 10.0
 LINGER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
 _CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -56,7 +55,10 @@ async def read(
         try:
             if request.headers.get("Expect", "").lower() == "100-continue":
                 transport.write(CONTINUE)
-            body = await _read_slowly(payload, limits, memory if declared is None else None)
+            if declared is None:
+                body = await _read_slowly(payload, limits, memory)
+            else:
+                body = await _read_known(request, promised, limits)
         finally:
             memory.end(promised)
     if len(body) > limits.max_body:
@@ -69,8 +71,34 @@ def _too_big(limit: int) -> str:
     return f"The request body is larger than the {limit} bytes this gateway accepts."
 
 
-async def _read_slowly(payload: StreamReader, limits: Server, memory: Memory | None) -> bytes:
-    """Each piece is counted in `memory`, unless all of them were promised."""
+async def _read_known(request: BaseRequest, size: int, limits: Server) -> bytes:
+    """A body of which is known how long it is, and not all is here."""
+    payload, client = request.content, request.protocol
+    if (
+        size - payload.total_bytes < intake.LEAST
+        or not isinstance(client, ClientConnection)
+        or "Upgrade"
+        in request.headers  # what follows the body may be no HTTP, which the parser has to see
+    ):
+        return await _read_slowly(payload, limits, None)
+    start = monotonic()
+    begun = b""
+    least = intake.enough(size)
+    if payload.total_bytes < least:
+        begun = await _read_slowly(payload, limits, None, least)
+    try:
+        begun += payload.read_nowait()
+    except (HttpProcessingError, RequestPayloadError) as error:
+        raise ProxyError("bad_http") from error
+    if len(begun) == size:
+        return begun
+    return await intake.receive(client, payload, size, begun, start, limits)
+
+
+async def _read_slowly(
+    payload: StreamReader, limits: Server, memory: Memory | None, enough: int = 0
+) -> bytes:
+    """Until its end, or until there is `enough`. Each piece is counted in `memory`, unless all of them were promised."""
     parts: list[bytes] = []
     size = counted = 0
     start = monotonic()
@@ -88,6 +116,8 @@ async def _read_slowly(payload: StreamReader, limits: Server, memory: Memory | N
                 elapsed = monotonic() - start
                 if elapsed > limits.body_timeout or size < (elapsed - GRACE) * SLOWEST:
                     raise ProxyError("slow_req")
+                if enough and size >= enough:
+                    break
                 left = limits.body_timeout - elapsed
                 deadline.reschedule(loop.time() + min(limits.body_idle_timeout, left))
     except TimeoutError as error:

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
@@ -81,7 +81,11 @@ def _unread(transport: asyncio.Transport) -> bool:
 
 
 HEADS = 32 * 1024
-"""Bytes of what was read at once in which heads are looked for; what follows is a body."""
+"""Bytes of what was read at once in which the end of a head is looked for."""
+
+READ = 128 * 1024
+"""Bytes of a body that aiohttp keeps for its reader. At twice as many it reads no further, which one read does not come to."""
+_HEAD: Any = {"max_line_size": 8190, "max_field_size": 8190, "max_headers": 100}
 
 
 class ClientConnection(RequestHandler):
@@ -124,12 +128,10 @@ class ClientConnection(RequestHandler):
             loop=loop,
             keepalive_timeout=keepalive,
             access_log=_NOBODY,
-            max_line_size=8190,
-            max_field_size=8190,
-            max_headers=100,
             lingering_time=0,
-            read_bufsize=64 * 1024,
+            read_bufsize=READ,
             auto_decompress=False,
+            **_HEAD,
         )
         self.flow: Flow | None = None
         self.half_closed = False
@@ -176,7 +178,7 @@ class ClientConnection(RequestHandler):
         requests = self._request_count
         if (
             requests == self.answered
-            and data.count(b"ser-agent:", 0, HEADS) + data.count(b"ser-Agent:", 0, HEADS) > 1
+            and data.count(b"gent:", 0, data.find(b"\r\n\r\n", 0, HEADS)) > 1
         ):
             data = with_one_user_agent(data)
         self.received_at = monotonic()
@@ -225,6 +227,32 @@ class ClientConnection(RequestHandler):
             self._keepalive_handle = loop.call_at(
                 self._next_keepalive_close_time, self._process_keepalive
             )
+
+    def lend(self, taker: asyncio.BufferedProtocol) -> None:
+        """Have the rest of a body of known length go to `taker`, past the parser."""
+        if self.transport is not None:
+            self.transport.set_protocol(taker)
+
+    def take_back(self, payload: StreamReader | None = None) -> None:
+        """The socket is lent no longer. `payload`: because all of that body has come, and what follows is another request."""
+        if payload is not None:
+            self.received_at = monotonic()
+            self._parser = self._new_parser()  # this one waits for the body still
+            payload.feed_eof()
+        if self.transport is not None:
+            self.transport.set_protocol(self)
+
+    def _new_parser(self) -> HttpRequestParser:
+        """As aiohttp makes the first."""
+        return HttpRequestParser(
+            self,
+            self._loop,
+            READ,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+            **_HEAD,
+        )
 
     def _break_body(self) -> None:
         """What came last was no request: a body under way before it is broken, and nobody told its reader."""
