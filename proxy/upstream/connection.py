@@ -112,8 +112,7 @@ class UpstreamConnection(ResponseHandler):
         if self._llhttp is None:
             self._llhttp = HttpResponseParser(self)
         if len(body) > COPY_LIMIT:
-            transport.write(head)
-            transport.write(body)
+            transport.writelines((head, body))
             self._watch(transport, self.served)
         else:
             transport.write(head + body)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from proxy.upstream.connection import UpstreamConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from proxy.core.errors import UpstreamError
     from proxy.upstream.connection import Headers
 
@@ -29,6 +31,9 @@ class Wire(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writes.append(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.writes.extend(map(bytes, list_of_data))
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
