@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
 from proxy import commands
@@ -21,7 +22,7 @@ from proxy.listening import Listeners, say
 from proxy.supervisor import handover
 
 if TYPE_CHECKING:
-    from proxy.control.sync import ConfigFile
+    from proxy.control.sync import ConfigFile, Rehearsed
     from proxy.core.model import Snapshot
     from proxy.host import Host
     from proxy.supervisor.handover import Handover
@@ -94,6 +95,24 @@ def _adjust(file: ConfigFile) -> None:
     log.adjust(settings.logging)
     if file.tls is not None:
         file.tls.use(settings)
+
+
+def _once(settings: Snapshot, file: ConfigFile) -> Rehearsed:
+    """Begin once, in a process that is gone then with all that took. Raises ValueError when nobody could."""
+    from proxy import worker
+    from proxy.control.sync import Rehearsed
+    from proxy.core.apart import apart
+
+    def make() -> bytes:
+        try:
+            return b"+" + msgspec.msgpack.encode(worker.rehearse(settings, file, first=True))
+        except ValueError as error:
+            return b"-" + str(error).encode()
+
+    made = apart(make)
+    if made.startswith(b"-"):
+        raise ValueError(made[1:].decode())
+    return msgspec.msgpack.decode(made[1:], type=Rehearsed)
 
 
 def _read_prices() -> None:
@@ -177,8 +196,10 @@ def _supervised(
         host = Host(settings, file)
         if handed is None:
             host.claim()
-            worker.rehearse(settings, file)
+            worker.prepare(settings, file)
+            file.rehearsed = _once(settings, file)
         else:
+            worker.prepare(settings, file)
             host.take(handed.folder, handed.lock, handed.board, handed.bells)
         file.ops = host.folder / unix.OPS
         if listeners.inside is None:

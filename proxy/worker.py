@@ -27,6 +27,7 @@ from proxy.core import berths, log, redact, tasks
 from proxy.core.errors import ProxyError
 from proxy.core.listeners import url_of
 from proxy.core.log import logger
+from proxy.core.memory import give_back
 from proxy.core.metrics import Metrics
 from proxy.dialects import render_error
 from proxy.gateway import endpoints
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from proxy.control.admin.app import AdminApp
     from proxy.control.admin.services import Services
     from proxy.control.instance import Seat
-    from proxy.control.sync import ConfigFile, Sync
+    from proxy.control.sync import ConfigFile, Rehearsed, Sync
     from proxy.core.model import Server, Snapshot
     from proxy.state.sharing import Sharing
     from proxy.telemetry.telemetry import Telemetry
@@ -537,6 +538,7 @@ def serve(
         # What is there by now stays. A full collection would look at all of it each time, for some 40 ms.
         gc.collect()
         gc.freeze()
+        give_back()
         gc.set_threshold(*RARELY)
         if ready is not None:
             ready()
@@ -548,25 +550,36 @@ def serve(
         runner.run(main())
 
 
-def rehearse(settings: Snapshot, file: ConfigFile) -> None:
-    """Begin, and stop again, before several workers do: migrations and complaints come once.
+def prepare(settings: Snapshot, file: ConfigFile) -> None:
+    """Import what a worker will need, and others may not: those that are forked then share it."""
+    from proxy.store.opening import open_store
 
-    Raises ValueError, listing every problem, when they could not begin.
-    """
-
-    from proxy.control.sync import Sync
-
+    import_module("proxy.state.merging")
+    if file.config.store.url:
+        open_store(file.config.store.url)
     if settings.tracing.enabled:
         from proxy.telemetry.wanted import wanted
 
         if wanted(settings.tracing, 0, os.environ) is not None:
-            import_module("proxy.telemetry.otlp")  # workers that are forked have it from the start
+            import_module("proxy.telemetry.otlp")
 
-    async def main() -> None:
+
+def rehearse(settings: Snapshot, file: ConfigFile, *, first: bool = False) -> Rehearsed:
+    """Begin, and stop again, before several workers do: migrations and complaints come once.
+
+    `first`: nobody serves yet. Raises ValueError, listing every problem, when they could not begin.
+    """
+    from proxy.control.sync import Rehearsed, Sync
+
+    prepare(settings, file)
+
+    async def main() -> Rehearsed:
         state = State(settings, Live(), Metrics())
         sync = Sync(file, state, lambda _snapshot: None, name="rehearsal")
         await sync.start()
+        found = await sync.rehearsed() if first else Rehearsed()
         await sync.close()
+        return found
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        return runner.run(main())

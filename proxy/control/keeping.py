@@ -24,8 +24,10 @@ CONFIRM = 30.0
 class Keeper:
     """Writes `replica` to `path` whenever `changed` was called."""
 
-    def __init__(self, replica: Replica, path: Path) -> None:
+    def __init__(self, replica: Replica, path: Path, kept: int = delta.NEVER) -> None:
         self.path = path
+        self.kept = kept
+        """The revision that is there."""
         self._replica = replica
         self._news = asyncio.Event()
         self._failed = ""
@@ -56,6 +58,8 @@ class Keeper:
         if store is None or vault is None or replica.source != "store":
             return
         assert replica.revision != delta.NEVER
+        if replica.revision == self.kept and self.path.exists():
+            return
         records = [one for kind in replica.mirror.records.values() for one in kind.values()]
         copy = disk.Copy(store.url, replica.revision, records, tuple(replica.pepper_rows))
         try:
@@ -63,7 +67,7 @@ class Keeper:
         except OSError as error:
             self._say(error.strerror or "it cannot be written")
         else:
-            self._failed = ""
+            self._failed, self.kept = "", copy.revision
 
     def _say(self, reason: str) -> None:
         """Once, until it changes: this comes again every few seconds."""

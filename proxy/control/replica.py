@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,9 @@ class Advance(Struct, frozen=True, eq=False):
 class Replica:
     """One a worker. Its methods are called by one task at a time."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, known: Mapping[PepperRow, bytes] | None = None) -> None:
+        """`known`: peppers that were opened before this process was forked."""
+        self._known = known
         url = config.store.url
         self.store: Store | None = opening.open_store(url) if url else None
         self.mirror = Mirror()
@@ -131,7 +133,7 @@ class Replica:
 
     def rekey(self, vault: Vault | None) -> None:
         """Use other master keys. Raises ValueError, and nothing changes, when they open nothing."""
-        _try(self.pepper_rows, vault)
+        self._try(self.pepper_rows, vault)
         self.vault = vault
         self._unseal(self.pepper_rows)
 
@@ -145,7 +147,7 @@ class Replica:
         rows = await (
             peppers.rows(store) if self.vault is None else peppers.ensure(store, self.vault)
         )
-        _try(rows, self.vault)
+        self._try(rows, self.vault)
         self._unseal(rows)
         self._opened = True
 
@@ -177,15 +179,14 @@ class Replica:
 
     def _unseal(self, rows: Sequence[PepperRow]) -> None:
         self.pepper_rows = rows
-        self.peppers, self.closed = peppers.opened(rows, self.vault)
+        self.peppers, self.closed = peppers.opened(rows, self.vault, self._known)
 
-
-def _try(rows: Sequence[PepperRow], vault: Vault | None) -> None:
-    if rows and not peppers.opened(rows, vault)[0]:
-        raise ValueError(
-            "store: none of the master keys opens what the database holds: "
-            "put the key it was used with into secrets.keys"
-        )
+    def _try(self, rows: Sequence[PepperRow], vault: Vault | None) -> None:
+        if rows and not peppers.opened(rows, vault, self._known)[0]:
+            raise ValueError(
+                "store: none of the master keys opens what the database holds: "
+                "put the key it was used with into secrets.keys"
+            )
 
 
 def _rebuilt(before: Mirror, records: Sequence[Record]) -> Mirror:

@@ -29,8 +29,9 @@ from proxy.core.log import logger
 from proxy.core.records import Kind
 from proxy.state.compiler import Compiler
 from proxy.state.mirror import clashes
-from proxy.store import keyring
+from proxy.store import delta, keyring
 from proxy.store.base import StoreBroken, StoreDamaged, StoreDown
+from proxy.store.disk import PepperRow
 
 if TYPE_CHECKING:
     from proxy.control.instance import Instance
@@ -62,6 +63,15 @@ class Refused(ValueError):
     """A worker may not begin: file and store contradict each other, or the store cannot be used. Lists everything."""
 
 
+class Rehearsed(Struct, frozen=True):
+    """What a start has done once, so that nobody who is forked then has to: the library it takes is 5 MiB."""
+
+    peppers: list[tuple[PepperRow, bytes]] = []
+    """Opened."""
+    kept: int = delta.NEVER
+    """The revision of the copy on disk."""
+
+
 class ConfigFile(Struct, eq=False):
     """The configuration file, as a worker needs it."""
 
@@ -85,6 +95,8 @@ class ConfigFile(Struct, eq=False):
     """Where the file is, to be told; empty: there is none to be changed."""
     tls: Terminations | None = None
     """Who the listeners are, read once for all workers of this start; None: each reads it for itself."""
+    rehearsed: Rehearsed = Rehearsed()
+    """What was done before anybody was forked."""
     watched: watching.Mark = None
     """How it looked before it was read: it is read anew when it looks otherwise; None: when somebody says so."""
 
@@ -108,7 +120,7 @@ class Sync(Standing):
         """Which one is in use: the file may name another by now, for the next start."""
         self._use = use
         self._metrics = state.metrics
-        super().__init__(Replica(file.config))
+        super().__init__(Replica(file.config, dict(file.rehearsed.peppers)))
         self._compiler = Compiler()
         self._fleet = Fleet(name)
         workers = state.snapshot.server.workers
@@ -117,7 +129,8 @@ class Sync(Standing):
         self._keeping: asyncio.Task[None] | None = None
         self._resigned = False
         self._signals = Signals(self._replica, self._fleet)
-        self._keeper = Keeper(self._replica, Path(file.config.store.copy_path))
+        copy = Path(file.config.store.copy_path)
+        self._keeper = Keeper(self._replica, copy, file.rehearsed.kept)
         self._turns = asyncio.Lock()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
@@ -177,6 +190,14 @@ class Sync(Standing):
             logger.warning("serving the copy on disk, %.0f s old, of %s", self.age, self.store.url)
         else:
             logger.warning("serving the configuration file alone: there is no copy of the database")
+
+    async def rehearsed(self) -> Rehearsed:
+        """After `start`: for those that begin next, with the same file and store. Keeps the copy on disk."""
+        await self._keeper.keep()
+        rows, opened = self._replica.pepper_rows, {one.id: one.secret for one in self.peppers}
+        return Rehearsed(
+            [(row, opened[row.id]) for row in rows if row.id in opened], self._keeper.kept
+        )
 
     # while it runs
 

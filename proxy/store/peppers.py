@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from proxy.core.clock import now
-from proxy.core.vault import Unopened
+from proxy.core.vault import Unopened, kid_of
 from proxy.core.virtual_key import Pepper
 from proxy.store import objects
 from proxy.store.disk import PepperRow
@@ -47,16 +47,19 @@ async def ensure(store: Store, vault: Vault) -> list[PepperRow]:
 
 
 def opened(
-    rows: Sequence[PepperRow], vault: Vault | None
+    rows: Sequence[PepperRow], vault: Vault | None, known: Mapping[PepperRow, bytes] | None = None
 ) -> tuple[tuple[Pepper, ...], tuple[str, ...]]:
-    """Those that open, in their order, and one sentence for each that does not."""
+    """Those that open, in their order, and one sentence for each that does not. `known`: what was in some of them."""
+    known = known or {}
     peppers: list[Pepper] = []
     problems: list[str] = []
     for row in rows:
         try:
             if vault is None:
                 raise Unopened("there is no master key")
-            peppers.append(Pepper(row.id, vault.open(row.sealed, place(row.id))))
+            # A key's name is made from the key: who has one of this name would find the same in it.
+            secret = known.get(row) if kid_of(row.sealed) in vault.kids else None
+            peppers.append(Pepper(row.id, secret or vault.open(row.sealed, place(row.id))))
         except Unopened as error:
             problems.append(f"virtual keys under pepper {row.id} are unknown: {error}")
     return tuple(peppers), tuple(problems)

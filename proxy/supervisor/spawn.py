@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from proxy.core import log
 from proxy.core.log import logger
+from proxy.core.memory import give_back
 from proxy.supervisor.crew import Member
 from proxy.tether import SIGNALS, Beats, Tether
 
@@ -29,6 +30,7 @@ def spawn(name: str, serve: Serve, beats: Beats, not_its: Iterable[socket.socket
     # Else every page with an object on it that is looked at is copied; and what is in a circle would stay for ever.
     gc.collect()
     gc.freeze()
+    give_back()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         pid = os.fork()

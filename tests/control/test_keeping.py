@@ -57,6 +57,25 @@ async def test_where_it_cannot_be_kept_that_is_said_once(
     await worker.sync.close()
 
 
+async def test_one_that_a_rehearsal_has_kept_is_not_written_again(place: Place) -> None:
+    rehearsal = Worker(place, "1")
+    await rehearsal.start()
+    rehearsed = await rehearsal.sync.rehearsed()
+    await rehearsal.sync.close()
+    place.copy.write_bytes(b"as it was")
+
+    async with working(place, "0", rehearsed=rehearsed) as worker, opened(place) as store:
+        assert worker.sync.peppers == rehearsal.sync.peppers
+        await worker.sync._keeper.keep()
+        assert place.copy.read_bytes() == b"as it was"
+        place.copy.unlink()
+        await worker.sync._keeper.keep()
+        assert place.copy.exists()
+        before = place.copy.read_bytes()
+        await model(store, "stored")
+        await until(lambda: place.copy.read_bytes() != before)
+
+
 async def test_what_came_from_the_copy_does_not_become_one(place: Place) -> None:
     async with working(place, "0") as worker:
         await until(place.copy.exists)

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.core.secret import Secret
 from proxy.core.vault import Vault
+from proxy.core.virtual_key import Pepper
 from proxy.store import keyring, peppers
 from proxy.store.base import Store
 from proxy.store.opening import open_store
@@ -39,6 +41,18 @@ async def test_whoever_is_first_makes_a_pepper(store: Store, tmp_path: Path) -> 
     assert (len(found), problems) == (1, ())
     assert len(found[0].secret) == peppers.SIZE
     assert found[0].secret.hex() not in mine[0].sealed
+
+
+async def test_what_was_opened_before_is_not_opened_again(store: Store) -> None:
+    vault = Vault([Secret(KEY)])
+    rows = await peppers.ensure(store, vault)
+    [pepper], _ = peppers.opened(rows, vault)
+    marked = {rows[0]: b"as it was"}
+
+    assert peppers.opened(rows, vault, marked)[0] == (Pepper(pepper.id, b"as it was"),)
+    assert peppers.opened([replace(rows[0], id="moved")], vault, marked)[0] == ()
+    for other in (None, Vault([Secret(OTHER)])):  # whoever has not the key has not what it opened
+        assert peppers.opened(rows, other, marked)[0] == ()
 
 
 async def test_one_that_does_not_open_is_named(store: Store) -> None:
