@@ -20,7 +20,18 @@ from bench.chart import chart
 from bench.measure import LoadError, measure
 from bench.peers import PeerError, Starter, Upstream
 from bench.report import report, table, to_json
-from bench.scenarios import GROUPS, MANY, NOTHING, QUICK, SCENARIOS, SUBJECT, TRANSLATED, TWO, Scale
+from bench.scenarios import (
+    FOUR,
+    GROUPS,
+    MANY,
+    NOTHING,
+    QUICK,
+    SCENARIOS,
+    SUBJECT,
+    TRANSLATED,
+    TWO,
+    Scale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,6 +157,7 @@ def _measure(options: argparse.Namespace) -> int:
             starters.setdefault(name, partial(peers.headrace, address, cores, name, dialect))
         starters.setdefault(NOTHING, partial(peers.bare, address))
         starters[TWO] = partial(peers.headrace, address, cores, TWO, workers=2)
+        starters[FOUR] = partial(peers.headrace, address, cores, FOUR, workers=4)
         starters[MANY] = partial(store.crowded, address, cores)
         outcomes = measure(
             chosen, starters, cores, scale, say, everybody, rivals.takes_part, rivals.RIVALS

@@ -1,18 +1,20 @@
-"""An outside judge: LLMeter's times to the first token and between tokens, beside those of our own load generator.
+"""Outside judges, beside our own load generator: LLMeter for times to the first token and between tokens, wrk for rates.
 
-One client asks for one stream after the other, at the simulator itself and at Headrace. LLMeter runs in an environment of
-its own (`scripts/bench --install-peers`), by the program that this module holds.
+For LLMeter one client asks for one stream after the other, at the simulator itself and at Headrace; it runs in an environment
+of its own (`scripts/bench --install-peers`), by the program that this module holds. wrk, where it is installed, sends the
+250 byte request, at nginx too.
 """
 
 from __future__ import annotations
 
 import subprocess
+from statistics import median
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
-from bench import measure, peers, rivals
+from bench import measure, peers, rivals, wrk
 from bench.load import Load
 from bench.machine import pin
 from bench.peers import PeerError, workdir
@@ -55,9 +57,13 @@ class Plan(Struct, frozen=True):
     """How many streams."""
 
     streams: int = 20
+    seconds: float = 5.0
+    """Of requests."""
+    rounds: int = 3
 
 
-QUICK = Plan(streams=2)
+QUICK = Plan(streams=2, seconds=1.0, rounds=1)
+REQUEST = "sim-n16-d0-f0-s4"
 
 
 class Times(Struct, frozen=True):
@@ -94,7 +100,51 @@ def judge(plan: Plan, upstream: Upstream, cores: Cores, say: Callable[[str], Non
                     )
                     for name, label in LABELS.items()
                 ]
+    return found + rates(plan, upstream, cores, say)
+
+
+def rates(plan: Plan, upstream: Upstream, cores: Cores, say: Callable[[str], None]) -> list[Figure]:
+    """What wrk and our own load generator say of the same requests; medians of rounds. Nothing where there is no wrk."""
+    if not wrk.is_there():
+        say("outside: wrk is not installed, so nobody else counts requests")
+        return []
+    starters = [peers.bare(upstream), peers.headrace(upstream, cores)]
+    if peers.nginx_program() is not None:
+        starters.insert(1, peers.nginx(upstream, cores))
+    found: list[Figure] = []
+    for starter in starters:
+        with starter as peer:
+            by = {"wrk": [], "ours": []}  # type: dict[str, list[wrk.Rate]]
+            for _ in range(plan.rounds):
+                by["wrk"].append(wrk.ask(peer, REQUEST, plan.seconds, cores))
+                by["ours"].append(_rate(plan, peer, cores))
+            for judge, rounds in by.items():
+                say(f"outside: {judge} counted requests of {peer.name}")
+                found += [
+                    Figure(
+                        f"outside_{judge}_{peer.name}_{name}",
+                        f"{peer.name}, by {judge}: {label}",
+                        median(getattr(one, name) for one in rounds),
+                        unit,
+                    )
+                    for name, label, unit in RATES
+                ]
     return found
+
+
+RATES = (
+    ("requests", "requests", "a second"),
+    ("p50", "latency p50", "µs"),
+    ("p99", "latency p99", "µs"),
+)
+
+
+def _rate(plan: Plan, peer: Peer, cores: Cores) -> wrk.Rate:
+    load = Load(model=REQUEST, connections=wrk.CONNECTIONS, seconds=plan.seconds, warm=0.5)
+    outcome = measure.run(load, peer, cores)
+    if outcome.errors or outcome.truncated:
+        raise PeerError(f"{peer.name}: {measure.complaint(outcome)}")
+    return wrk.Rate(outcome.requests / outcome.seconds, outcome.latency.p50, outcome.latency.p99)
 
 
 def theirs(plan: Plan, peer: Peer, cores: Cores) -> Times:
