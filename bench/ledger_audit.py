@@ -114,7 +114,7 @@ class Books:
                 )
                 books.table[key] = view.spent, view.reserved, view.inflight
         for one in (folder, folder / CONTENT):
-            if one.is_dir() and (batch := Reader(one).take()) is not None:
+            if one.is_dir() and (batch := Reader(one, whole=True).take()) is not None:
                 books.waiting += len(batch.records)
         return books
 

@@ -179,7 +179,7 @@ def test_a_start_settles_what_was_left_by_all_before(tmp_path: Path) -> None:
     accounts = Accounts.open(tmp_path / TABLE, 1, 4)
     assert accounts.view(SLOTS).inflight == 0
     accounts.close()
-    batch = Reader(tmp_path).take()
+    batch = Reader(tmp_path, whole=True).take()
     assert batch is not None
     assert [type(one) for one in batch.records] == [Start, End]
 

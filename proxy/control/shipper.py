@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from proxy.store.base import Store
     from proxy.store.ledger.retention import Keep
 
-MOST, FIRST, LEAST = 10_000, 500, 20
-"""Records of one transaction: where many wait, at first, and where the database is too slow for more. The more there are,
-the more of them need not be written (those of a request that ended), and the fewer sums are."""
+MOST, FIRST, LEAST = 5_000, 500, 20
+"""Records of one transaction, without those that need not be written as their request has ended: where many wait, at first,
+and where the database is too slow for more. The more there are, the fewer sums are."""
 LONG: Final = {"sqlite": 0.25, "postgresql": 0.5}
 """Seconds for which a transaction should last: SQLite lets nobody else write meanwhile."""
 BESIDE: Final = frozenset({"postgresql"})
@@ -127,7 +127,7 @@ class Shipper:
             if accounts is not None and not accounts.known:
                 await self._seed(accounts, batch)
             if batch is not None:
-                self._oldest = batch.records[0].at
+                self._oldest = batch.records[0].at if batch.records else 0.0
                 await asyncio.gather(self._deliver(batch.records, batch.over), self._read_on(batch))
                 async with self._reading:
                     await asyncio.to_thread(self._reader.done, batch)

@@ -23,6 +23,7 @@ from proxy.core.log import logger
 from proxy.ledger.cursor import Cursor, bodies
 from proxy.ledger.folder import Lock as Lock
 from proxy.ledger.folder import replace
+from proxy.ledger.forms import END
 from proxy.ledger.records import End, Record, parse
 from proxy.ledger.room import NO_SPACE, release, workers
 from proxy.ledger.segments import FIRST, sequence_of, sync_folder
@@ -31,13 +32,16 @@ from proxy.ledger.unfinished import Begun, Unfinished
 KEPT: Final = 16
 """Damaged segments, at most: the oldest go."""
 AHEAD: Final = 8 << 20
-"""Bytes read ahead of each worker, and in one batch, at most."""
+"""Bytes read ahead of each worker, and in one batch, at most; but for what was read together with the last."""
+_LATER: Final = frozenset({"S", "P"})
+"""Tags of what says nothing any more once the end is there."""
 
 
 class Batch(Struct, frozen=True):
     """Some records, and what to say once they are booked."""
 
     records: Sequence[Record]
+    """But for what an end that is read takes the place of (unless the reader gives the whole): there may be none."""
     over: Set[str]
     """Requests whose end is read already, be it in this batch or behind it: once that is booked, nothing else of them says
     more."""
@@ -47,14 +51,17 @@ class Batch(Struct, frozen=True):
     """For `done`."""
 
 
-class _Head(Struct, frozen=True, gc=False):
-    """A record that was read, and where the one behind it is."""
+class _Key(Struct, frozen=True, array_like=True, gc=False):
+    """The first words of every record: enough to know of a start, or of progress, until it is to be booked."""
 
-    record: Record
-    body: bytes
-    name: str
-    """Of its segment."""
-    at: int
+    tag: str
+    rid: str
+    at: float
+
+
+_key: Final = msgspec.msgpack.Decoder(_Key).decode
+_Head = tuple[Record | _Key, bytes, str, int]
+"""A record that was read, its body, the name of its segment, and where the one behind it is."""
 
 
 class _Worker:
@@ -72,38 +79,43 @@ class _Worker:
     def read(self, most: int, over: set[str]) -> bool:
         """Have so many records ready, or all there are; whether there is one. `over`: gets the requests that ended."""
         cursor, heads = self.cursor, self.heads
-        size = sum(len(head.body) for head in heads)
+        size = sum(len(body) for _, body, _, _ in heads)
         while len(heads) < most and size < AHEAD:
-            body = cursor.next()
-            if body is None:
+            run = cursor.run(most - len(heads))
+            if not run:
                 break
-            try:
-                record = parse(body)
-            except msgspec.MsgspecError:
-                cursor.spoil()
-                continue
-            if type(record) is End:
-                over.add(record.rid)
-            size += len(body)
-            heads.append(_Head(record, body, cursor.name, cursor.at))
+            name = cursor.name
+            for body, at in run:
+                try:
+                    what = _what(body)
+                except msgspec.MsgspecError:
+                    cursor.spoil()
+                    continue
+                if type(what) is End:
+                    over.add(what.rid)
+                size += len(body)
+                heads.append((what, body, name, at))
         return bool(heads)
 
     def book(self) -> None:
         """What is taken."""
+        begun = self.unfinished
+        ended = {what.rid for what, _, _, _ in self.taken if type(what) is End}
+        begun.end(ended)
         name, sequence = "", 0
-        for head in self.taken:
-            if head.name != name:
-                name, sequence = head.name, sequence_of(head.name)
-            self.booked[name] = head.at
-            kind = head.record.__struct_config__.tag
-            self.unfinished.note(kind, head.record.rid, head.body, sequence)  # type: ignore[arg-type]
+        for what, body, of, at in self.taken:
+            if of != name:
+                name, sequence = of, sequence_of(of)
+            self.booked[name] = at
+            if type(what) is _Key and what.rid not in ended:
+                begun.note(what.tag, what.rid, body, sequence)
         self.taken = []
 
     def read_through(self) -> list[str]:
         """Segments of which everything is booked, in order. Nothing is taken and not booked."""
         finished = self.cursor.finished
-        if self.heads and self.heads[0].name in finished:
-            return finished[: finished.index(self.heads[0].name)]
+        if self.heads and self.heads[0][2] in finished:
+            return finished[: finished.index(self.heads[0][2])]
         return list(finished)
 
     def _replay(self, name: str, at: int) -> None:
@@ -119,8 +131,10 @@ class _Worker:
 class Reader:
     """Of one host's spools: the oldest records first, over all workers. One at a time on a host (`Lock`)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, whole: bool = False) -> None:
+        """`whole`: everything that stands there is given, for who wants to know that."""
         self._folder = folder
+        self._whole = whole
         self._offsets = _load_offsets(folder)
         self._begun = parse_open(stored_open(folder))
         self._workers: dict[str, _Worker] = {}
@@ -138,9 +152,10 @@ class Reader:
             return self._pending
         ahead = self.read(most)
         workers = list(self._workers.values())
-        oldest = [
-            (one.heads[0].record.at, number) for number, one in enumerate(workers) if one.heads
-        ]
+        oldest = [(one.heads[0][0].at, number) for number, one in enumerate(workers) if one.heads]
+        if not oldest:
+            self._tidy()
+            return None
         heapify(oldest)
         records: list[Record] = []
         size = 0
@@ -149,15 +164,19 @@ class Reader:
             one = workers[number]
             head = one.heads.popleft()
             one.taken.append(head)
-            records.append(head.record)
-            size += len(head.body)
+            what, body, name, _ = head
+            size += len(body)
+            if type(what) is not _Key:
+                records.append(what)  # type: ignore[arg-type]
+            elif self._whole or what.rid not in self._over:
+                try:
+                    records.append(parse(body))
+                except msgspec.MsgspecError:
+                    one.cursor.spoil(name)
             if one.heads or one.read(ahead, self._over):
-                heapreplace(oldest, (one.heads[0].record.at, number))
+                heapreplace(oldest, (one.heads[0][0].at, number))
             else:
                 heappop(oldest)
-        if not records:
-            self._tidy()
-            return None
         self._pending = Batch(records, self._over, bool(oldest), self)
         return self._pending
 
@@ -165,8 +184,9 @@ class Reader:
         """Have ready what a `take` of so many needs: while a batch is booked, another thread may do that. How many of
         each worker."""
         self._look()
-        # Twice as many: most requests that begin in a batch end in the one behind it at the latest.
-        ahead = max(2 * most // max(len(self._workers), 1), 1)
+        # Half of them are starts, which say nothing where their ends are read: most requests that begin in a batch end in
+        # the one behind it at the latest.
+        ahead = max(4 * most // max(len(self._workers), 1), 1)
         for one in self._workers.values():
             one.read(ahead, self._over)
         return ahead
@@ -194,7 +214,9 @@ class Reader:
         """Bytes not yet booked."""
         self._look()
         ahead = sum(
-            len(head.body) for one in self._workers.values() for head in (*one.taken, *one.heads)
+            len(body)
+            for one in self._workers.values()
+            for _, body, _, _ in (*one.taken, *one.heads)
         )
         return ahead + sum(one.cursor.waiting for one in self._workers.values())
 
@@ -289,6 +311,14 @@ class Reader:
         if not self._ill:
             self._ill = True
             logger.error("what is booked of the ledger cannot be written down: %s", error.strerror)
+
+
+def _what(body: bytes) -> Record | _Key:
+    """As much of it as is needed now. Raises msgspec.MsgspecError for what no version has written."""
+    if body.startswith(END):
+        return parse(body)
+    key = _key(body)
+    return key if key.tag in _LATER else parse(body)
 
 
 def stored_open(folder: Path) -> bytes:

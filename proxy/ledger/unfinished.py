@@ -66,6 +66,11 @@ class Unfinished:
             if one is not None:
                 one.progress = body
 
+    def end(self, rids: Iterable[str]) -> None:
+        """Their ends were seen."""
+        for rid in rids:
+            self._begun.pop(rid, None)
+
     def forget(self, sequence: int) -> None:
         """Those that began in this segment or before are known to be settled."""
         for rid in [rid for rid, one in self._begun.items() if one.sequence <= sequence]:

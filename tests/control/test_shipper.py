@@ -115,7 +115,7 @@ async def test_what_waits_and_what_became_of_it_is_counted(
 
     monkeypatch.setattr(module, "book", booking)
     metrics = Shipping().of("requests")
-    write(wal, start("a", at=now() - 60), end("a"), start("b"), end("b", route="/v1\0"))
+    write(wal, start("a"), end("a", now() - 60), start("b"), end("b", route="/v1\0"))
 
     async with shipping(store, folder, metrics=metrics) as one:
         await until(lambda: metrics.backlog.value > 100 and metrics.failures.value >= 2)

@@ -46,8 +46,8 @@ def end(rid: str, *, at: float = 1000.0, agent: str = "curl/8") -> End:
 
 
 def drained(folder: Path, most: int = 500) -> list[Record]:
-    """Everything a new reader gives, booked."""
-    reader = Reader(folder)
+    """Everything that stands there, booked by a new reader."""
+    reader = Reader(folder, whole=True)
     found: list[Record] = []
     while (batch := reader.take(most)) is not None:
         found.extend(batch.records)

@@ -65,6 +65,23 @@ def test_frames_come_in_order_over_all_segments(tmp_path: Path) -> None:
     assert read(cursor) == []
 
 
+def test_what_is_at_hand_of_one_segment_comes_together(tmp_path: Path) -> None:
+    words = bytearray(segment(FRAMES[:10]))
+    words[PLACES[6] + 20] ^= 1
+    cursor = Cursor(put(tmp_path, bytes(words), segment(FRAMES[10:])), {})
+    cursor.refresh()
+    runs = []
+    while run := cursor.run(4):
+        runs.append((cursor.name, run))
+        assert cursor.at == run[-1][1]
+
+    expected = [(NAMES[0], range(4)), (NAMES[0], range(4, 6)), (NAMES[0], range(7, 10))]
+    expected += [(NAMES[1], range(n, min(n + 4, 24))) for n in range(10, 24, 4)]
+    places = [*PLACES[:11], *(FIRST + place - PLACES[10] for place in PLACES[11:])]
+    assert runs == [(name, [(BODIES[n], places[n + 1]) for n in those]) for name, those in expected]
+    assert cursor.bad == 1
+
+
 def test_it_begins_where_it_is_told(tmp_path: Path) -> None:
     told: list[tuple[str, int]] = []
     folder = put(tmp_path, segment(FRAMES[:10]), segment(FRAMES[10:]))

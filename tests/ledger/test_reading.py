@@ -4,6 +4,7 @@ import logging
 import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from proxy.ledger.reading import KEPT, Reader
@@ -87,6 +88,7 @@ def test_a_batch_comes_again_until_it_is_done(tmp_path: Path) -> None:
 
 def test_requests_whose_end_lies_ahead_are_known(tmp_path: Path) -> None:
     put(tmp_path, [start("a"), start("b"), progress("b", 5), end("a"), start("c"), end("b")])
+    put(tmp_path, [start("d"), progress("d", 6)])
     reader = Reader(tmp_path)
     seen = []
     while (batch := reader.take(3)) is not None:
@@ -94,7 +96,47 @@ def test_requests_whose_end_lies_ahead_are_known(tmp_path: Path) -> None:
         reader.done(batch)
     reader.close()
 
-    assert seen == [(["a", "b", "b"], ["a", "b"], True), (["a", "c", "b"], ["a", "b"], False)]
+    assert seen == [(["a", "c", "b"], ["a", "b"], True), (["d", "d"], [], False)]
+
+
+def test_of_a_request_that_is_over_nothing_else_is_given_and_nothing_is_kept(
+    tmp_path: Path,
+) -> None:
+    writer = put(tmp_path, [start("a"), start("b"), end("a"), progress("b", 5)], close=False)
+    reader = Reader(tmp_path)
+    seen = []
+
+    def ship() -> None:
+        batch = reader.take()
+        assert batch is not None
+        seen.append(rids(batch.records))
+        reader.done(batch)
+
+    ship()
+    left = [reader.open]
+    for record in (progress("b", 6), end("b")):
+        writer.append(frame(record))
+    ship()
+    left.append(reader.open)
+    reader.close()
+    writer.close()
+
+    assert seen == [["b", "a", "b"], ["b"]]
+    assert left == [1, 0]
+
+
+@pytest.mark.parametrize("kind", [start("x"), progress("x", 5)])
+def test_a_start_that_makes_no_sense_is_stepped_over(tmp_path: Path, kind: Record) -> None:
+    """Which is seen when it is to be booked: what of it is needed before that is well."""
+    words = msgspec.msgpack.decode(frame(kind)[8:])
+    body = msgspec.msgpack.encode([*words[:3], {}, *words[4:]])
+    writer = put(tmp_path, [end("a")], close=False)
+    writer.append(len(body).to_bytes(4, "little") + zlib.crc32(body).to_bytes(4, "little") + body)
+    writer.append(frame(end("b")))
+    writer.close()
+
+    assert rids(drained(tmp_path)) == ["a", "b"]
+    assert len(list((tmp_path / "damaged").iterdir())) == 1
 
 
 def test_what_was_read_ahead_of_a_batch_stays_on_the_disk(tmp_path: Path) -> None:

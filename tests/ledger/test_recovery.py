@@ -188,14 +188,14 @@ def test_what_began_in_a_segment_that_is_gone_is_ended(tmp_path: Path, restarted
         end("b"),
     )  # fmt: skip
     before = segments(tmp_path)
-    reader = Reader(tmp_path)
+    reader = Reader(tmp_path, whole=True)
     for _ in range(3):
         batch = reader.take(100)
         assert batch is not None
         reader.done(batch)
         if restarted:
             reader.close()
-            reader = Reader(tmp_path)
+            reader = Reader(tmp_path, whole=True)
     reader.close()
     assert len(segments(tmp_path)) < len(before)
 
@@ -229,7 +229,7 @@ def test_a_torn_tail_is_no_end(tmp_path: Path) -> None:
     path.write_bytes(words)
 
     assert recover(tmp_path, "0") == 1
-    reader = Reader(tmp_path)
+    reader = Reader(tmp_path, whole=True)
     batch = reader.take()
     assert batch is not None
     assert [type(one) for one in batch.records] == [Start, End]
@@ -275,7 +275,7 @@ def test_a_reader_may_delete_meanwhile(tmp_path: Path) -> None:
         stop = Event()
 
         def read(folder: Path = folder, found: list[Record] = found, stop: Event = stop) -> None:
-            reader = Reader(folder)
+            reader = Reader(folder, whole=True)
             while True:
                 last = stop.is_set()
                 while (batch := reader.take(200)) is not None:

@@ -325,7 +325,7 @@ def test_killed_at_any_moment_it_loses_nothing_that_was_acknowledged(
     chance = random.Random(1)
     folder, noted = tmp_path / "ledger", tmp_path / "noted"
     expected: list[tuple[type, str]] = []
-    reader = Reader(folder)
+    reader = Reader(folder, whole=True)
     found: list[tuple[type, str]] = []
     outcomes: dict[str, list[str]] = {}
     for life in range(30):
@@ -362,7 +362,7 @@ def test_it_is_read_while_others_write(tmp_path: Path, writers: Writers) -> None
     folder = tmp_path / "ledger"
     for worker in "01":
         writers.write(folder, worker, 0, 12_500, tmp_path / f"noted{worker}")
-    reader = Reader(folder)
+    reader = Reader(folder, whole=True)
     found: dict[str, list[str]] = {"0": [], "1": []}
 
     def read() -> bool:
