@@ -159,9 +159,8 @@ def _simulate(options: argparse.Namespace) -> int:
 
 def _config_check(options: argparse.Namespace) -> int:
     from proxy.core.config import report
-    from proxy.state import unpriced
 
-    return report.check(commands.config_path(options.config), further=unpriced.remarks)
+    return report.check(commands.config_path(options.config), further=commands.further)
 
 
 def _config_show(options: argparse.Namespace) -> int:

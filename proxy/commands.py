@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from proxy.core.config.loading import Loaded
+    from proxy.core.config.problem import Problem
     from proxy.core.config.schema import Config
 
 Run = Callable[[argparse.Namespace], int]
@@ -158,15 +160,21 @@ def leave(code: int, message: str) -> NoReturn:
 
 
 def read(path: Path, *, quiet: bool = False) -> Config:
-    """The file. Raises ConfigError (a ValueError) that lists every problem."""
+    """The file. Raises ConfigError (a ValueError) that lists every problem. `quiet` is who does not serve it."""
     from proxy.core.config import load
-    from proxy.state import unpriced
 
     loaded = load(path)
     if not quiet:
-        for warning in (*loaded.warnings, *unpriced.remarks(loaded)):
+        for warning in (*loaded.warnings, *further(loaded)):
             print(f"warning: {warning}", file=sys.stderr)
     return loaded.config
+
+
+def further(loaded: Loaded) -> tuple[Problem, ...]:
+    """Warnings of those who know more than the file. Raises ConfigError where they know that it cannot be used."""
+    from proxy.state import certified, unpriced
+
+    return (*certified.remarks(loaded), *unpriced.remarks(loaded))
 
 
 def _on_file(work: Callable[[Config], int], options: argparse.Namespace) -> int:

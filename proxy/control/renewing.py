@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from proxy.control.watching import PERIOD, Looks
 from proxy.core import certificates
 from proxy.core.log import logger
-from proxy.core.tls import Termination
+from proxy.core.tls import Identity, Termination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Renewed(Termination):
         self._wanted = settings
         if settings is not None:
             self._seen = certificates.mark(settings)
-            self.identity = certificates.load(settings)
+            self.identity = Identity(*certificates.load(settings))
 
     def use(self, settings: TLS | None) -> None:
         """Be so for who comes from now on. Whether TLS is spoken at all is as it was at the start: a line that was lost
@@ -68,7 +68,7 @@ class Renewed(Termination):
     def _read(self, settings: TLS, seen: certificates.Mark) -> None:
         self._seen = seen
         try:
-            self.identity = certificates.load(settings)
+            self.identity = Identity(*certificates.load(settings))
         except certificates.Unusable as error:
             logger.error("the %s listener keeps the certificate it has: %s", self.name, error)
         else:

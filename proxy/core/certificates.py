@@ -10,8 +10,6 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from proxy.core.tls import Identity
-
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -39,8 +37,8 @@ def mark(tls: TLS) -> Mark:
     return tuple(_mark(path) for path in _paths(tls))
 
 
-def load(tls: TLS) -> Identity:
-    """What a listener is served with. Raises Unusable."""
+def load(tls: TLS) -> tuple[ssl.SSLContext, float]:
+    """What a listener is served with, and the Unix time at which the first certificate of its chain ends. Raises Unusable."""
     chain = _chain("certificate", tls.certificate)
     key = _key(tls.key)
     _belongs(key.public_key(), chain, tls)
@@ -58,7 +56,7 @@ def load(tls: TLS) -> Identity:
         context.load_verify_locations(tls.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
     expires = min(one.not_valid_after_utc for one in chain).timestamp()
-    return Identity(context, expires)
+    return context, expires
 
 
 def _paths(tls: TLS) -> list[str]:

@@ -31,17 +31,17 @@ def check(
 ) -> int:
     """Say everything that is wrong with a file, one line each. 0: it can be used; 2: it cannot.
 
-    `further` are warnings of those who know more than the file.
+    `further` are warnings of those who know more than the file; it raises ConfigError as `load` does.
     """
     out = sys.stderr if out is None else out
     try:
         loaded = load(path, env)
+        warnings = (*loaded.warnings, *further(loaded))
     except ConfigError as error:
         for problem in error.problems:
             out.write(f"error: {problem}\n")
         out.write(f"{_count(len(error.problems), 'error')}\n")
         return 2
-    warnings = (*loaded.warnings, *further(loaded))
     for problem in warnings:
         out.write(f"warning: {problem}\n")
     config = loaded.config
