@@ -11,6 +11,7 @@ from bench import (
     accounts,
     capacity_report,
     dashboard,
+    dashboard_cost,
     drain,
     failover,
     fleet,
@@ -110,6 +111,16 @@ def _dashboard(
     return dashboard.measure(scaled, upstream, cores, say, options.charts)
 
 
+def _dashboard_cost(
+    options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
+) -> list[Figure]:
+    plan = dashboard_cost.QUICK if options.quick else dashboard_cost.Plan()
+    scaled = dashboard_cost.scaled(
+        plan, options.minutes, options.rate, options.rounds, options.seconds
+    )
+    return dashboard_cost.measure(scaled, upstream, cores, say)
+
+
 def _trials(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
@@ -190,6 +201,7 @@ GROUPS: Mapping[str, Group] = {
     "tracing": _tracing,
     "scrape": _scrape,
     "dashboard": _dashboard,
+    "dashboard-cost": _dashboard_cost,
     "fleet": _fleet,
     "leaks": _leaks,
     "restart": _restart,

@@ -143,7 +143,7 @@ def _instance(plan: Plan, upstream: Upstream, cores: Cores) -> Iterator[Instance
 
 
 @contextmanager
-def _watched(instance: Instance, path: str) -> Iterator[None]:
+def watched(instance: Instance, path: str) -> Iterator[None]:
     """Somebody watches, and takes what comes."""
     with socket.create_connection(("127.0.0.1", instance.admin), timeout=20) as watcher:
         host = f"127.0.0.1:{instance.admin}"
@@ -163,13 +163,13 @@ def _take(watcher: socket.socket) -> None:
 
 
 @contextmanager
-def _load(plan: Plan, instance: Instance, cores: Cores, seconds: float) -> Iterator[None]:
-    load = Load(
+def load(plan: Plan, instance: Instance, cores: Cores, seconds: float) -> Iterator[None]:
+    asked = Load(
         model=MODEL, port=instance.port, key=KEY, stream=True, connections=64, rate=plan.rate,
         seconds=seconds, warm=0.5,
     )  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.load", msgspec.json.encode(load).decode()],
+        [sys.executable, "-m", "bench.load", msgspec.json.encode(asked).decode()],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         preexec_fn=pin(cores.load),
@@ -194,7 +194,7 @@ def _loaded(plan: Plan, instance: Instance, cores: Cores) -> list[Figure]:
     figures: list[Figure] = []
     rate = f"{plan.rate:g} requests/s"
     for name, path in zip(("live", "tail"), FEEDS, strict=True):
-        with _load(plan, instance, cores, plan.rounds * (2 * plan.window + plan.rest + 2) + 10):
+        with load(plan, instance, cores, plan.rounds * (2 * plan.window + plan.rest + 2) + 10):
             nobody, somebody = _in_turn(plan, instance, path)
         figures += [
             Figure(f"dashboard_{name}_off", f"{rate}, nobody watches", nobody, "% of a core"),
@@ -210,7 +210,7 @@ def _in_turn(plan: Plan, instance: Instance, path: str) -> tuple[float, float]:
     for _ in range(plan.rounds):
         time.sleep(plan.rest)
         nobody.append(instance.spent(plan.window))
-        with _watched(instance, path):
+        with watched(instance, path):
             somebody.append(instance.spent(plan.window))
     return statistics.median(nobody), statistics.median(somebody)
 
@@ -232,7 +232,7 @@ def _looked(plan: Plan, instance: Instance, cores: Cores, pictures: Path | None)
     figures: list[Figure] = []
     seconds = plan.minutes * 60
     with (
-        _load(plan, instance, cores, len(PAGES) * (seconds + 30)),
+        load(plan, instance, cores, len(PAGES) * (seconds + 30)),
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
