@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from proxy.control.shipper import Shipper
-from proxy.core import log
+from proxy.control.tailing import Teller
+from proxy.core import log, unix
 from proxy.core.berths import columns
 from proxy.core.log import logger
 from proxy.core.metrics_beside import Shipping
@@ -33,6 +34,7 @@ from proxy.store.opening import open_store
 if TYPE_CHECKING:
     from proxy.control.sync import ConfigFile
     from proxy.core.model import Ledger, Snapshot
+    from proxy.store.opening import Database
 
 NAME: Final = "shipper"
 """Of the process."""
@@ -99,6 +101,7 @@ async def _ship(
         _watch(metrics, requests, contents)
         tasks = [spawn(each.run(), name="ship") for each in shippers]
         beside = [spawn(_reread(file, requests, hung_up), name="reload")]
+        teller = await _tell(folder, store)
         seat = None if file.instance is None else file.instance.seat(NAME, metrics.registry)
         if seat is not None:
             beside.append(spawn(seat.keep(), name="publish metrics"))
@@ -108,12 +111,23 @@ async def _ship(
                 each.leave()
             await asyncio.wait(tasks, timeout=FINISH)
         finally:
+            await teller.close()
             for task in (*beside, *tasks):
                 task.cancel()
             await asyncio.wait({*beside, *tasks})
             await store.close()
             if seat is not None:
                 seat.publish()
+
+
+async def _tell(folder: Path, store: Database) -> Teller:
+    """Tell workers what comes to the end of the log. Where that cannot be they ask the database themselves."""
+    teller = Teller(store)
+    try:
+        await teller.listen(folder / unix.TAIL)
+    except OSError as error:
+        logger.warning("workers look for what is new in the log themselves: %s", error.strerror)
+    return teller
 
 
 def _watch(metrics: Shipping, requests: Shipper, contents: Shipper) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,12 +15,15 @@ import pytest
 
 from proxy import shipping
 from proxy.control.sync import ConfigFile
+from proxy.control.tailing import Beside, Told, Wanted
+from proxy.core import unix
 from proxy.core.config import load
 from proxy.core.config.schema import Config
 from proxy.ledger.folder import CONTENT, Lock, host_id
 from proxy.ledger.records import Content
 from proxy.ledger.spool import Spool
 from proxy.store.ledger import retention
+from proxy.store.ledger.requests import Filters
 from tests.control.ledgers import spool, write
 from tests.store.ledger.made import AT, end
 
@@ -135,6 +139,27 @@ def test_one_ships_at_a_time_and_the_next_goes_on_when_it_is_killed(
     until(lambda: place.count() == 2)
 
     assert place.stop(second) == 0
+
+
+def test_it_tells_workers_what_comes_to_the_end_of_the_log(place: Place, wal: Spool) -> None:
+    pid = place.start()
+    write(wal, end("a"))
+    until(lambda: place.count() == 1)
+    wanted = (Wanted(Filters(), ("rid", "state")),)
+
+    async def found() -> Sequence[Told]:
+        beside = Beside(place.ledger / unix.TAIL)
+        assert await beside.next(wanted) is None
+        write(wal, end("b", AT + 1))
+        while not (told := await beside.next(wanted)) or not told[0].shown:
+            await asyncio.sleep(0.01)
+        beside.close()
+        return told
+
+    (told,) = asyncio.run(asyncio.wait_for(found(), PATIENCE))
+
+    assert bytes(told.items) == b'[{"rid":"b","state":"ended"}]'
+    assert place.stop(pid) == 0
 
 
 def test_content_has_a_ledger_of_its_own(place: Place) -> None:

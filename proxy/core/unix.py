@@ -15,6 +15,8 @@ from typing import Final
 
 OPS: Final = "ops.sock"
 """Where the supervisor answers, in the folder of the ledger."""
+TAIL: Final = "tail.sock"
+"""Where the process that ships tells what comes to the end of the log, in the same folder."""
 
 
 def listen(path: Path) -> socket.socket:

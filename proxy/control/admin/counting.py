@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.control.admin import figures
-from proxy.control.admin.logs import dollars
 from proxy.control.admin.turns import turns
+from proxy.control.showing import dollars
 from proxy.core.clock import now
 from proxy.core.records import Kind
 from proxy.store.ledger.since import Sums, since, start

@@ -15,10 +15,11 @@ import orjson
 from proxy.control.admin import paging
 from proxy.control.admin.access import Permission
 from proxy.control.admin.intake import choice
-from proxy.control.admin.logs import FILTERS, PARAMETERS, filters, shown
+from proxy.control.admin.logs import FILTERS, PARAMETERS, filters
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
+from proxy.control.showing import shown
 from proxy.store.ledger import requests as kept
 from proxy.store.ledger.requests import Entry
 

@@ -1,28 +1,30 @@
 """`GET /admin/logs/live`: requests as they end, told every second: those that reached the database since the second before.
 
     event: ready     nothing that ends from now on is missed: a page of the log read now is what comes before
-    event: rows      the newest first, at most `tail.MOST`, and how many `more` there were
+    event: rows      the newest first, at most `tail.MOST`, with the `fields` that are asked for, and how many `more` there were
     event: trouble   the database does not answer
 
-A worker asks the database once for all who watch at it, whatever their filters, and never while nobody watches.
+A worker asks once for all who watch at it, whatever their filters, and never while nobody watches: the process that ships,
+or the database itself where there is none.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from proxy.control.admin import paging
 from proxy.control.admin.access import Permission
 from proxy.control.admin.feed import EVENTS, HEADERS, QUIET, TROUBLE, Feed, event
-from proxy.control.admin.logs import FILTERS, PARAMETERS, elsewhere, filters, shown
+from proxy.control.admin.logs import FILTERS, PARAMETERS, elsewhere, filters
 from proxy.control.admin.services import needs_store
-from proxy.control.admin.turns import turns
-from proxy.control.admin.web import Answer, Problem, Route
+from proxy.control.admin.web import Answer, Fault, Problem, Route
+from proxy.control.showing import COLUMNS
+from proxy.control.tailing import Beside, Here, Source, Wanted
+from proxy.core import unix
 from proxy.core.clock import monotonic
-from proxy.store.ledger.requests import Filters
-from proxy.store.ledger.tail import Tail
 
 if TYPE_CHECKING:
     from proxy.control.admin.services import Services
@@ -31,16 +33,15 @@ if TYPE_CHECKING:
 STALE: Final = 5.0
 """Seconds without a question, after which it is begun anew: nobody watched meanwhile, or the database was away."""
 
-Rows = dict[Filters, tuple[list[dict[str, Any]], int]]
-"""Of one second, for each of the filters: what to show, and how many were found since anybody watched with them."""
+
+Rows = dict[Wanted, tuple[bytes, int, int]]
+"""Of one second, for each that is wanted: what to show, as JSON, how many these are, and how many were found since anybody
+watched it."""
 
 
 async def watch(request: Request, services: Services) -> Answer:
     """Events until the client leaves, or this worker does."""
-    unknown = paging.unknown(request.query, FILTERS)
-    if unknown:
-        raise Problem(400, "invalid", "The query is not as it has to be.", tuple(unknown))
-    wanted = filters(request, request.query)
+    wanted = _wanted(request)
     needs_store(services)
     if not services.state.snapshot.ledger.path:
         raise Problem(503, "no_log", elsewhere(services))
@@ -51,42 +52,76 @@ async def watch(request: Request, services: Services) -> Answer:
     return Answer(_pieces(feed, wanted), headers=HEADERS, kind=EVENTS)
 
 
+def _wanted(request: Request) -> Wanted:
+    """Raises Problem 400 that names what is wrong."""
+    query = dict(request.query)
+    wrong = paging.unknown(query, (*FILTERS, "fields"))
+    text = query.pop("fields", "")
+    fields = tuple(dict.fromkeys(text.split(","))) if text else tuple(COLUMNS)
+    if not COLUMNS.keys() >= set(fields):
+        expected = f"some of these, with commas, are expected: {','.join(COLUMNS)}"
+        wrong.append(Fault("fields", expected))
+    if wrong:
+        raise Problem(400, "invalid", "The query is not as it has to be.", tuple(wrong))
+    return Wanted(filters(request, query), fields)
+
+
+def _source(services: Services) -> Source:
+    beside = Path(services.state.snapshot.ledger.path) / unix.TAIL
+    return Beside(beside) if beside.exists() else Here(needs_store(services))
+
+
 class _Ends(Feed[Rows]):
     """Of the log."""
 
     def __init__(self, services: Services) -> None:
         super().__init__("logs", services.state, self._next)
         self._services = services
-        self.asked: Counter[Filters] = Counter()
-        """How many watch with these."""
-        self.found: Counter[Filters] = Counter()
-        """How many there were since somebody watched with these."""
-        self._tail = Tail()
+        self._source: Source | None = None
+        self._wanted: Counter[Wanted] = Counter()
+        """How many watch it."""
+        self.found: Counter[Wanted] = Counter()
+        """How many there were since somebody watched it."""
         self._looked = -STALE
 
-    async def _next(self) -> Rows:
-        store = needs_store(self._services)
-        moment, before = monotonic(), self._looked
-        if moment - before >= STALE:
-            self._tail = Tail()
-            await self._tail.begin(store)
-            self._looked = moment
-            return {}
-        found = await self._tail.next(store, list(self.asked))
+    def begin(self, wanted: Wanted) -> None:
+        """Somebody watches it."""
+        self._wanted[wanted] += 1
+
+    def end(self, wanted: Wanted) -> None:
+        """They do no more."""
+        self._wanted[wanted] -= 1
+        if not self._wanted[wanted]:
+            del self._wanted[wanted], self.found[wanted]
+
+    def _anew(self) -> None:
+        if self._source is not None:
+            self._source.close()
+        self._source = None
+
+    async def _next(self) -> Rows | None:
+        wanted = tuple(self._wanted)
+        moment = monotonic()
+        if not wanted or moment - self._looked >= STALE:
+            self._anew()
+        if not wanted:
+            return None
+        if self._source is None:
+            self._source = _source(self._services)
+        told = await self._source.next(wanted)
         self._looked = moment
         rows: Rows = {}
-        for one, said in found.items():
-            self.found[one] += len(said.entries) + said.more
-            if said.entries:
-                items = [shown(entry) async for entry in turns(said.entries)]
-                rows[one] = items, self.found[one]
-        for one in self.found.keys() - self.asked.keys():
-            del self.found[one]
+        for one, said in zip(wanted, told or (), strict=told is not None):
+            if one not in self._wanted:
+                continue
+            self.found[one] += said.shown + said.more
+            if said.shown:
+                rows[one] = bytes(said.items), said.shown, self.found[one]
         return rows
 
 
-async def _pieces(feed: _Ends, wanted: Filters) -> Stream:
-    feed.asked[wanted] += 1
+async def _pieces(feed: _Ends, wanted: Wanted) -> Stream:
+    feed.begin(wanted)
     try:
         ready, told = False, feed.found[wanted]
         async with aclosing(feed.watch()) as seconds:
@@ -98,15 +133,19 @@ async def _pieces(feed: _Ends, wanted: Filters) -> Stream:
                     ready = True
                     yield event("ready", {})
                 if wanted in rows:
-                    items, total = rows[wanted]
+                    items, shown, total = rows[wanted]
                     # Also those of seconds that a slow reader has missed.
-                    yield event("rows", {"items": items, "more": total - told - len(items)})
+                    more = total - told - shown
+                    yield b'event: rows\ndata: {"items":%b,"more":%d}\n\n' % (items, more)
                     told = total
     finally:
-        feed.asked[wanted] -= 1
-        if not feed.asked[wanted]:
-            del feed.asked[wanted]
+        feed.end(wanted)
 
+
+_FIELDS: Final = {
+    "type": "string",
+    "description": "Of each request, with commas; all where nothing is said. What is not asked for costs nothing.",
+}
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -117,7 +156,7 @@ ROUTES: tuple[Route, ...] = (
         "Watch requests as they end: events each second.",
         aliases=("/api/logs/live",),
         answer={"$ref": "#/components/schemas/log_live"},
-        query=PARAMETERS,
+        query={**PARAMETERS, "fields": _FIELDS},
         gives=(EVENTS,),
         tag="usage",
     ),

@@ -20,6 +20,7 @@ from proxy.control.admin.services import needs_store
 from proxy.control.admin.trail import note
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Fault, Problem, Route
+from proxy.control.showing import MICRO, shown
 from proxy.store.ledger import requests as kept
 from proxy.store.ledger.requests import Filters
 
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     from proxy.control.admin.paging import Key
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
-    from proxy.store.ledger.requests import After, Attempt, Entry
+    from proxy.store.ledger.requests import After, Attempt
 
-MICRO: Final = 1_000_000
 FILTERS: Final = (
     "since", "until", "key", "key_id", "team", "owner", "route", "operation", "asked", "model", "provider",
     "deployment", "status", "outcome", "cause", "stream", "rid", "min_cost", "failed", "open",
@@ -42,7 +42,6 @@ _TEXTS: Final = (
 )  # fmt: skip
 _SWITCHES: Final = ("stream", "failed", "open")
 _STATUS: Final = re.compile(r"([1-5])xx|[0-9]{1,3}")
-_STATES: Final = {1: "started", 2: "running", 3: "ended"}
 _LATEST: Final = 1e18
 _DEAREST: Final = 1e12
 """US dollars."""
@@ -130,22 +129,6 @@ def number(text: str, most: float, expected: str) -> float:
     if not 0 <= value <= most:
         raise ValueError(expected)
     return value
-
-
-def shown(entry: Entry) -> dict[str, Any]:
-    """A request as pages and exports show it, flat."""
-    fields = asdict(entry)
-    fields["state"] = _STATES.get(fields.pop("phase"), "ended")
-    fields["stream"] = bool(fields["stream"])
-    for name in ("cost", "estimate", "cost_upstream"):
-        fields[f"{name}_micro"] = fields.pop(name)
-    fields["cost"] = dollars(entry.cost)
-    return fields
-
-
-def dollars(micro: int | None) -> float | None:
-    """US dollars."""
-    return None if micro is None else micro / MICRO
 
 
 def _attempt(one: Attempt) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from msgspec.structs import asdict
 
 from proxy.control.admin import paging
 from proxy.control.admin.access import Permission
-from proxy.control.admin.logs import dollars, number
+from proxy.control.admin.logs import number
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Fault, Problem, Route
+from proxy.control.showing import dollars
 from proxy.core.clock import now
 from proxy.store.ledger.statistics import (
     DIMENSIONS,

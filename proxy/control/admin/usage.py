@@ -15,11 +15,11 @@ from uuid import uuid4
 from proxy.control.admin import intake, paging
 from proxy.control.admin.access import Permission, may_touch
 from proxy.control.admin.body import fields
-from proxy.control.admin.logs import MICRO, dollars
 from proxy.control.admin.refusal import missing, wrong
 from proxy.control.admin.trail import note
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
+from proxy.control.showing import MICRO, dollars
 from proxy.core import periods
 from proxy.core.clock import now
 from proxy.ledger.records import Adjust, Charged, frame

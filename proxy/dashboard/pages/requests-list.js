@@ -9,6 +9,8 @@ import { Filters, filtered, outcome, parameters, tone } from "./requests-filters
 const LIMIT = 50;
 // Rows while the log grows: more than one reads, and few enough to be drawn anew each second.
 const MOST = 80;
+// What is drawn of one, and no more: what is told each second costs a worker that serves requests too.
+const FIELDS = "rid,at,state,status,outcome,cause,attempt,asked,model,provider,key,stream,ttft_ms,total_ms,input,cache_read,cache_write,output,cost";
 const seconds = (milliseconds) => (milliseconds === null ? null : milliseconds / 1000);
 const newest = (a, b) => b.at - a.at || (a.rid < b.rid ? 1 : -1);
 
@@ -20,7 +22,7 @@ function useTail(on, key, filters, held, reload) {
   const stopped = useRef(held);
   stopped.current = held;
   useEffect(() => { set([]); wait([]); miss(0); }, [key, on]);
-  const path = useMemo(() => (on ? `/admin/logs/live${queried(filters)}` : null), [on, key]);
+  const path = useMemo(() => (on ? `/admin/logs/live${queried({ ...filters, fields: FIELDS })}` : null), [on, key]);
   const state = useEvents(path, (name, data) => {
     if (name === "ready") reload();
     if (name !== "rows") return;

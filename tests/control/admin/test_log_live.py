@@ -10,8 +10,11 @@ from msgspec.structs import replace
 
 from proxy.control.admin import feed
 from proxy.control.admin.access import Role
+from proxy.control.tailing import Teller
+from proxy.core import unix
 from proxy.store.ledger import tail
 from proxy.store.ledger.booking import book
+from proxy.store.opening import open_store
 from tests.control.admin.office import Office, open_office, problem
 from tests.control.admin.watching import Watcher, watching
 from tests.store.ledger.made import AT, HOST, end, start
@@ -38,10 +41,45 @@ async def test_they_are_told_as_the_page_has_them(office: Office) -> None:
         await one.data("ready")
         await book(office.store, HOST, [end("a", AT + 1), end("long", AT - 100)])
         told = await one.data("rows")
+        while len(told["items"]) < 2:  # it was looked for while they were booked
+            told["items"] += (await one.data("rows"))["items"]
 
     page = (await office.shown("/admin/logs"))["items"]
-    assert told == {"items": [row for row in page if row["rid"] != "old"], "more": 0}
-    assert [row["rid"] for row in told["items"]] == ["a", "long"]
+    new = sorted(told["items"], key=lambda row: -row["at"])
+    assert (new, told["more"]) == ([row for row in page if row["rid"] != "old"], 0)
+    assert [row["rid"] for row in new] == ["a", "long"]
+
+
+async def test_only_the_fields_that_are_asked_for_are_told(office: Office) -> None:
+    names = "rid,state,stream,cost,cost_micro"
+    async with watching(office, f"{PATH}?fields={names}") as one, watching(office, PATH) as whole:
+        await one.data("ready")
+        await whole.data("ready")
+        await book(office.store, HOST, [end("a", AT + 1)])
+        (some,), (all_,) = (await one.data("rows"))["items"], (await whole.data("rows"))["items"]
+
+    assert some == {name: all_[name] for name in names.split(",")}
+
+
+async def test_the_process_that_ships_is_asked_where_there_is_one(
+    office: Office, tmp_path: Path, store_url: str
+) -> None:
+    state = office.services.state
+    state.use(replace(state.snapshot, ledger=replace(state.snapshot.ledger, path=str(tmp_path))))
+    other = open_store(store_url)
+    teller = Teller(other)
+    await teller.listen(tmp_path / unix.TAIL)
+    try:
+        async with watching(office, f"{PATH}?fields=rid,state") as one:
+            await one.data("ready")
+            await book(office.store, HOST, [end("a", AT + 1)])
+
+            assert await one.data("rows") == {"items": [{"rid": "a", "state": "ended"}], "more": 0}
+            await teller.close()
+            assert "detail" in await one.data("trouble")
+    finally:
+        await teller.close()
+        await other.close()
 
 
 async def test_each_watches_what_they_asked_for(office: Office) -> None:
@@ -96,7 +134,13 @@ async def test_a_database_that_is_away_is_said(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "wrong"), [("status=x", ["status"]), ("after=1", ["after"]), ("limit=1", ["limit"])]
+    ("query", "wrong"),
+    [
+        ("status=x", ["status"]),
+        ("after=1", ["after"]),
+        ("limit=1", ["limit"]),
+        ("fields=rid,phase", ["fields"]),
+    ],
 )
 async def test_a_query_is_wrong(office: Office, query: str, wrong: list[str]) -> None:
     assert problem(await office.owner("GET", f"{PATH}?{query}")) == (400, "invalid", wrong)

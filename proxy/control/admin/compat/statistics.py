@@ -15,9 +15,9 @@ from proxy.control.admin import figures, usage
 from proxy.control.admin.access import Permission
 from proxy.control.admin.compat.spelled import moment
 from proxy.control.admin.counting import Counted, counted
-from proxy.control.admin.logs import dollars
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
+from proxy.control.showing import dollars
 from proxy.core.clock import now
 
 if TYPE_CHECKING:
