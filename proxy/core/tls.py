@@ -169,7 +169,11 @@ class Secure(asyncio.Protocol, asyncio.Transport):
         if self._inner is _NOBODY:
             self.give_up("closed")
             return False
-        self._end()
+        if self._ended:
+            return False
+        self._ended = True
+        if not self._inner.eof_received():
+            self.close()
         return not self._closing
 
     def pause_writing(self) -> None:
@@ -252,14 +256,15 @@ class Secure(asyncio.Protocol, asyncio.Transport):
         if content:
             self._inner.data_received(content)
         if parts and not parts[-1]:
-            self._end()
+            self._leave()
 
-    def _end(self) -> None:
-        """The client has said that it sends no more; the protocol above says whether it is answered all the same."""
-        if self._ended:
-            return
+    def _leave(self) -> None:
+        """The client has said that it ends (`close_notify`). Its own side alone, as TLS 1.3 has it, nobody ends who asks by
+        HTTP; but many wait for our word of it, and take and throw away what comes until then."""
         self._ended = True
-        if self._inner is not _NOBODY and not self._inner.eof_received():
+        if self._below.get_write_buffer_size():
+            self.abort()
+        else:
             self.close()
 
     def _flush(self) -> None:

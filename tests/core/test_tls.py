@@ -228,16 +228,14 @@ async def test_a_piece_of_a_record_is_not_idle(listener: Listener) -> None:
     assert not one.transport.get_extra_info("unread")
 
 
-@pytest.mark.parametrize("word", [True, False], ids=["close_notify", "FIN"])
 @pytest.mark.parametrize("stays", [True, False])
-async def test_a_client_that_ends_its_side(listener: Listener, word: bool, stays: bool) -> None:
+async def test_a_client_that_shuts_its_side_is_answered_if_somebody_wants_to(
+    listener: Listener, stays: bool
+) -> None:
     listener.stays = stays
     client, one = await listener.shaken()
 
-    if word:
-        client.end()
-    else:
-        client.writer.write_eof()
+    client.writer.write_eof()
     await until(lambda: one.ended)
 
     assert one.transport.is_closing() != stays
@@ -246,8 +244,19 @@ async def test_a_client_that_ends_its_side(listener: Listener, word: bool, stays
     one.transport.close()
     one.transport.write(b"nobody hears it")
     assert await client.read(1) == b""
-    client.writer.close()
     await until(lambda: one.lost)
+
+
+@pytest.mark.parametrize("unsent", [0, 8_000_000])
+async def test_a_client_that_says_it_ends_is_gone(listener: Listener, unsent: int) -> None:
+    listener.stays = True
+    client, one = await listener.shaken()
+    one.transport.write(b"x" * unsent)
+
+    client.end()
+
+    await until(lambda: one.lost)
+    assert not one.ended
 
 
 async def test_an_end_is_said(listener: Listener) -> None:

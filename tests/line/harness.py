@@ -414,7 +414,7 @@ class Process:
         self.lines: list[str] = []
         for line in self.process.stderr:
             self.lines.append(line)
-            found = re.search(r"listening on (http://\S+)", line)
+            found = re.search(r"listening on (https?://\S+)", line)
             if found:
                 self.url = found[1]
                 break
