@@ -35,6 +35,8 @@ ASIDE = 0.01
 KEEP = 0.01
 MORE = 4
 """Clients it may have beyond the fewest, or a sixteenth of them where that is more."""
+AT_ONCE = 64
+"""Clients that are taken in in one turn of the loop, besides the one that libuv takes."""
 SAY = 60.0
 """Seconds between two lines of the log."""
 
@@ -45,6 +47,7 @@ class Door:
     __slots__ = (
         "_aside",
         "_backlog",
+        "_coming",
         "_fewest",
         "_gateway",
         "_keep",
@@ -56,6 +59,7 @@ class Door:
         "_said",
         "_server",
         "_shut",
+        "_taking",
         "pauses",
     )
 
@@ -86,6 +90,10 @@ class Door:
         """Until when it does not."""
         self._shut = False
         """Nobody will come in any more."""
+        self._taking = False
+        """Whoever waits is taken in before this turn of the loop is over."""
+        self._coming = 0
+        """Clients that were taken in and are not the gateway's yet."""
         self.pauses = 0
         """How often it was shut for want of room."""
 
@@ -116,21 +124,64 @@ class Door:
         """Clients there may be."""
         return self._gateway.limit or self._room
 
+    @property
+    def _here(self) -> int:
+        """Clients that were taken in."""
+        return self._gateway.connections + self._coming
+
     def _is_full(self) -> bool:
-        if self._gateway.connections >= self.most:
+        if self._here >= self.most:
             return True
         return descriptors.lowest_free(self._listener.fileno()) >= self._mark
 
     def _enter(self) -> asyncio.Protocol:
         """The protocol of who comes in. libuv accepts one in each turn of the loop, so one too many is the most there is."""
+        loop = asyncio.get_running_loop()
         if self._is_full():
-            asyncio.get_running_loop().call_soon(self._make_room)
-        elif self._fewest is not None:
-            here = self._gateway.connections + 1
-            fewest = self._fewest(here)
-            if here > fewest + MORE and here > fewest + (fewest >> 4):
-                asyncio.get_running_loop().call_soon(self._step_aside, fewest)
+            loop.call_soon(self._make_room)
+        elif (fewest := self._ahead_of()) is not None:
+            loop.call_soon(self._step_aside, fewest)
+        self._coming += 1
+        loop.call_soon(self._entered)
         return self._gateway.connection()
+
+    def _entered(self) -> None:
+        """Called in the same turn as `connection_made` of who came in."""
+        self._coming -= 1
+        if not self._taking:
+            self._taking = True
+            asyncio.get_running_loop().call_soon(self._take_waiting)
+
+    def _ahead_of(self) -> int | None:
+        """How many the worker with the fewest has, if with one more here are clearly more than that."""
+        if self._fewest is None:
+            return None
+        here = self._here + 1
+        fewest = self._fewest(here)
+        return fewest if here > fewest + MORE and here > fewest + (fewest >> 4) else None
+
+    def _take_waiting(self) -> None:
+        """Take in who waits behind somebody who came. One a turn is too few when turns are long, as they are when there is too
+        much to do: many who come at once would wait for seconds, neither answered nor refused."""
+        self._taking = False
+        for _ in range(AT_ONCE):
+            if self._server is None or self._is_full() or self._ahead_of() is not None:
+                return
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # nobody waits, or who did is gone
+            self._coming += 1
+            tasks.spawn(self._take(client), name="take in")
+
+    async def _take(self, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(self._gateway.connection, client)
+        except OSError:
+            client.close()
+        finally:
+            self._coming -= 1
 
     def _step_aside(self, fewest: int) -> None:
         loop = asyncio.get_running_loop()
@@ -144,7 +195,7 @@ class Door:
     def _make_room(self) -> None:
         if self._server is None or not self._is_full():
             return
-        if self._gateway.connections < self.most:
+        if self._here < self.most:
             self._relieve()  # it is not the clients who have the descriptors
         if self._gateway.dismiss_idle(max(self._gateway.connections // SHARE, 1)):
             return
@@ -186,6 +237,6 @@ class Door:
             self._said = now
             logger.warning(
                 "no room for more clients: %d are connected, of %d; who comes waits in the kernel's queue",
-                self._gateway.connections,
+                self._here,
                 self.most,
             )

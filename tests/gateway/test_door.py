@@ -7,7 +7,7 @@ import resource
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,35 @@ async def test_who_finds_no_room_waits_and_is_served_when_there_is_some(tmp_path
             assert_good(CHAT, answer)
         await until(lambda: door(proxy).is_open)
         assert_good(CHAT, await CHAT.ask(proxy))
+
+
+async def test_many_who_come_at_once_are_in_within_a_few_turns_of_the_loop(tmp_path: Path) -> None:
+    async with crowded(tmp_path, 0) as (proxy, _), AsyncExitStack() as stack:
+        before, many, turns = proxy.worker.gateway.connections, 200, 0
+        for _ in range(many):  # the system takes them, and the loop does not turn meanwhile
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", proxy.port))
+
+        while proxy.worker.gateway.connections < before + many:
+            turns += 1
+            await asyncio.sleep(0)
+
+        assert turns < many / 5
+
+
+async def test_of_many_who_come_at_once_no_more_are_taken_than_there_is_room_for(
+    tmp_path: Path,
+) -> None:
+    async with crowded(tmp_path, 8) as (proxy, _), AsyncExitStack() as stack:
+        for _ in range(40):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", proxy.port))
+
+        await until(lambda: proxy.worker.gateway.connections >= 8)
+        assert not door(proxy).is_open
+        assert proxy.worker.gateway.connections <= 9
 
 
 async def test_who_has_asked_nothing_for_longest_makes_room(
