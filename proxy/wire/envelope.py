@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from proxy.core.errors import ProxyError
+from proxy.wire.abridged import LARGE, MARK, Abridged, abridge
 from proxy.wire.quoted import SMALL, few
 
 MAX_DEPTH = 64
@@ -47,13 +48,17 @@ _CLOSE = re.compile(rb"\s*\}\s*")
 class Envelope:
     """A request body: its top-level keys in order, each with the bytes of its value."""
 
-    __slots__ = ("_fields", "body", "edited")
+    __slots__ = ("_abridged", "_fields", "body", "edited")
 
-    def __init__(self, body: bytes, fields: dict[str, Raw]) -> None:
+    def __init__(
+        self, body: bytes, fields: dict[str, Raw], abridged: Abridged | None = None
+    ) -> None:
         self.body = body
         """The bytes as they came, whatever has been edited since."""
         self.edited = False
         self._fields = fields
+        self._abridged = abridged
+        """What the fields are of, if it is not the body."""
 
     @classmethod
     def parse(cls, body: bytes) -> Envelope:
@@ -62,6 +67,19 @@ class Envelope:
         Well-formed includes: UTF-8 without a byte order mark, no lone surrogates, at most MAX_DEPTH levels, and no
         number beyond a double or beyond 4,300 digits in any small value (large values are not looked into).
         """
+        if len(body) >= LARGE:
+            short = abridge(body)
+            if short is not None:
+                try:
+                    fields = cls._fields_of(short.text)
+                except ProxyError:  # or it was cut where a parser would have been at something else
+                    fields = {}
+                if fields and not any(MARK in name.encode() for name in fields):
+                    return cls(body, fields, short)
+        return cls(body, cls._fields_of(body))
+
+    @staticmethod
+    def _fields_of(body: bytes) -> dict[str, Raw]:
         try:
             # First, because its own recursion limit stops a tower of brackets after a thousand of them.
             fields = _decode_top(body)
@@ -74,10 +92,27 @@ class Envelope:
             raise ProxyError("bad_json") from None
         if _is_too_deep(body, fields):
             raise ProxyError("bad_json")
-        return cls(body, fields)
+        return fields
+
+    def _restore(self) -> None:
+        """Have all values as they came."""
+        short, self._abridged = self._abridged, None
+        if short is not None:
+            for name, value in self._fields.items():
+                if MARK in bytes(value):
+                    self._fields[name] = Raw(short.restored(bytes(value)))
+
+    def _value(self, name: str) -> Raw | None:
+        """As it came; None when the key is absent."""
+        value = self._fields.get(name)
+        if self._abridged is not None and value is not None and MARK in bytes(value):
+            self._restore()
+            value = self._fields[name]
+        return value
 
     def copy(self) -> Envelope:
         """The same envelope, to be edited apart from this one."""
+        self._restore()
         other = Envelope(self.body, self._fields.copy())
         other.edited = self.edited
         return other
@@ -89,7 +124,7 @@ class Envelope:
         # `{"key":value,…}`: four bytes a field beside key and value, less one comma, plus two braces. No text that
         # decodes to these fields is shorter, and with a second value for one of them none is as short.
         shortest = sum(map(len, chain(fields, fields.values()))) + 4 * len(fields) + 1
-        body = self.body
+        body = self.body if self._abridged is None else self._abridged.text
         if len(body) == max(shortest, 2):
             return False
         at = 0
@@ -102,6 +137,7 @@ class Envelope:
 
     def fields(self) -> dict[str, Raw]:
         """A copy of all there is: each name with the JSON text of its value."""
+        self._restore()
         return self._fields.copy()
 
     def __contains__(self, name: str) -> bool:
@@ -113,17 +149,17 @@ class Envelope:
 
     def raw(self, name: str) -> bytes | None:
         """The bytes of one value; None when the key is absent."""
-        value = self._fields.get(name)
+        value = self._value(name)
         return None if value is None else bytes(value)
 
     def beginning(self, name: str, length: int) -> bytes | None:
         """The first bytes of one value, without a copy of the rest; None when the key is absent."""
-        value = self._fields.get(name)
+        value = self._value(name)
         return None if value is None else bytes(memoryview(value)[:length])
 
     def text(self, name: str) -> str | None:
         """A string; None when absent or of another type."""
-        value = self._fields.get(name)
+        value = self._value(name)
         if value is None:
             return None
         try:
@@ -182,6 +218,7 @@ class Envelope:
 
     def encode(self) -> bytes:
         """The body written out again: keys in order, each once, nested bytes as they are."""
+        self._restore()
         return _encode(self._fields)
 
 
