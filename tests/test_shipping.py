@@ -124,6 +124,16 @@ def test_it_ships_until_it_is_told_to_stop_and_ships_what_is_left_then(
     assert place.count(with_id) == 1
 
 
+def test_whoever_serves_goes_first(place: Place) -> None:
+    pid = place.start()
+
+    threads = [int(one) for one in os.listdir(f"/proc/{pid}/task")]
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    expected = min(usual + shipping.BEHIND, 19)
+    assert [os.sched_getscheduler(one) for one in threads] == [os.SCHED_BATCH] * len(threads)
+    assert [os.getpriority(os.PRIO_PROCESS, one) for one in threads] == [expected] * len(threads)
+
+
 def test_one_ships_at_a_time_and_the_next_goes_on_when_it_is_killed(
     place: Place, wal: Spool
 ) -> None:
