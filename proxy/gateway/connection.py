@@ -83,8 +83,8 @@ def _unread(transport: asyncio.Transport) -> bool:
 HEADS = 32 * 1024
 """Bytes of what was read at once in which the end of a head is looked for."""
 
-READ = 128 * 1024
-"""Bytes of a body that aiohttp keeps for its reader. At twice as many it reads no further, which one read does not come to."""
+READ = 64 * 1024
+"""Bytes of a body that aiohttp keeps for its reader. At twice as many it reads no further: the socket can be lent (`lend`)."""
 _HEAD: Any = {"max_line_size": 8190, "max_field_size": 8190, "max_headers": 100}
 
 

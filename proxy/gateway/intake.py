@@ -8,6 +8,7 @@ protocol until it is here: the system writes each read where it belongs, one tim
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from io import BytesIO
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ UNSEEN = 1024 * 1024
 """Bytes that room is made for on a promise. Of a larger body a part has to be here:"""
 SHARE = 16
 """This part. Else the room could be asked for by whoever sends heads."""
+
+_unset = ctypes.pythonapi.PyBytes_FromStringAndSize
+_unset.argtypes, _unset.restype = (ctypes.c_char_p, ctypes.c_ssize_t), ctypes.py_object
 
 
 def enough(size: int) -> int:
@@ -84,8 +88,9 @@ class Intake(asyncio.BufferedProtocol):
         began: float,
         limits: Server,
     ) -> None:
-        # Who owns it alone gets its bytes without a copy, and may write into them until then.
-        self._io = BytesIO(bytes(size))
+        # Who owns bytes alone may write into them, and gives them away without a copy. Nobody wrote zeros there before: that
+        # would be one more way through all of them. What was there is seen by nobody, as `body` is of what was received.
+        self._io = BytesIO(_unset(None, size))
         self._view = self._io.getbuffer()
         self._view[: len(begun)] = begun
         self._client, self._payload = client, payload
@@ -98,6 +103,7 @@ class Intake(asyncio.BufferedProtocol):
 
     def body(self) -> bytes:
         """All of it, once it is here."""
+        assert self._at == self._size
         self._view.release()
         return self._io.getvalue()
 
