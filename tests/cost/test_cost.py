@@ -1,7 +1,7 @@
 """The hot path's price in Python function calls, held to a budget.
 
 `budget.json` holds what a request and a streamed token may cost. More than 5 % above it fails; so does 5 % below, so
-that a gain is written down and not lost again. Whoever raises the budget says why in the commit.
+that a gain is written down and not lost again, with the Python whose calls they are. Whoever raises the budget says why in the commit.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from tests.line.harness import ROOT, Simulator, config, request
 
 BUDGET = Path(__file__).with_name("budget.json")
 TOLERANCE = 0.05
+EXACT = sys.version_info < (3, 12)
+"""Whether the budget is of this Python. Later ones call no function for a comprehension (PEP 709), so they only keep below it."""
 REQUESTS = 50
 WARM = 25
 """Requests after which it is known what they usually come to (`limits.history`)."""
@@ -160,7 +162,7 @@ def _hold(measured: dict[str, float]) -> None:
             f"{name}: {calls:.2f}, budget {allowed}. A dearer hot path needs a reason: "
             f"raise {BUDGET.name} in a commit that gives it."
         )
-        assert calls >= allowed * (1 - TOLERANCE) - 0.05, (
+        assert not EXACT or calls >= allowed * (1 - TOLERANCE) - 0.05, (
             f"{name}: {calls:.2f}, budget {allowed}. It became cheaper: lower {BUDGET.name} to keep it so."
         )
 
