@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import alone, ledger, machine, peers, rivals, store
+from bench import alone, ledger, machine, peers, rivals, sealed, store
 from bench.chart import chart
 from bench.measure import LoadError, measure
 from bench.peers import PeerError, Starter, Upstream
@@ -158,6 +158,7 @@ def _measure(options: argparse.Namespace) -> int:
         starters.setdefault(NOTHING, partial(peers.bare, address))
         starters[TWO] = partial(peers.headrace, address, cores, TWO, workers=2)
         starters[FOUR] = partial(peers.headrace, address, cores, FOUR, workers=4)
+        starters |= sealed.starters(cores)
         starters[MANY] = partial(store.crowded, address, cores)
         outcomes = measure(
             chosen, starters, cores, scale, say, everybody, rivals.takes_part, rivals.RIVALS

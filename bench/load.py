@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from bench import machine
 from bench.client import Client, StreamClient, Tally
 from bench.histogram import Histogram
+from bench.peers import anybody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,8 @@ class Load(Struct, frozen=True):
     key: str = ""
     headers: list[str] = []
     """Lines of the head besides the usual ones."""
+    tls: bool = False
+    """Connections speak it, and do not ask with whom."""
     shape: Literal["loop", "arrive", "hold"] = "loop"
     stream: bool = False
     connections: int = 1
@@ -110,6 +113,7 @@ class Crowd:
     def __init__(self, load: Load) -> None:
         self.load = load
         self.request = request_bytes(load)
+        self.tls = anybody() if load.tls else None
         self.tally = Tally()
         self.clients: list[Client] = []
         self.stopping = False
@@ -127,7 +131,7 @@ class Crowd:
                 task.add_done_callback(self.tasks.discard)
 
         _, client = await loop.create_connection(
-            lambda: kind(self.tally, on_done, lost), self.load.host, self.load.port
+            lambda: kind(self.tally, on_done, lost), self.load.host, self.load.port, ssl=self.tls
         )
         self.clients.append(client)
         return client

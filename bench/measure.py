@@ -106,6 +106,7 @@ def run(load: Load, peer: Peer, cores: Cores) -> Outcome:
         pid=peer.pid,
         apart=list(peer.apart),
         headers=list(peer.headers),
+        tls=peer.tls,
         cores=sorted(cores.measured),
     )
     try:

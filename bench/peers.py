@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,8 @@ class Peer(Struct, frozen=True):
     """Processes that it started and that are not what is measured."""
     headers: tuple[str, ...] = ()
     """Lines that it wants to have in a request, besides those of any client."""
+    tls: bool = False
+    """It is asked over TLS, whoever it says it is."""
 
 
 class Upstream(Struct, frozen=True):
@@ -57,13 +60,22 @@ class Upstream(Struct, frozen=True):
     port: int
 
 
+class Files(Struct, frozen=True):
+    """A certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
 Starter = Callable[[], AbstractContextManager[Peer]]
 
 
 @contextmanager
-def simulator(cores: Cores) -> Iterator[Upstream]:
-    """Headrace's own simulated provider, on a free port."""
+def simulator(cores: Cores, tls: Files | None = None) -> Iterator[Upstream]:
+    """Headrace's own simulated provider, on a free port; with a certificate it speaks TLS."""
     command = [sys.executable, "-m", "bench.provider", "0"]
+    if tls is not None:
+        command += [str(tls.certificate), str(tls.key)]
     with workdir() as folder, running(command, folder, cores.simulator) as process:
         address = listening_line(process, folder / "log")
         yield Upstream(address.hostname or "127.0.0.1", address.port or 0)
@@ -98,9 +110,10 @@ http {{
     keepalive_requests 100000000;
   }}
   server {{
-    listen 127.0.0.1:{listen} backlog=4096;
+    listen 127.0.0.1:{listen}{ssl} backlog=4096;
+    {certificate}
     location / {{
-      proxy_pass http://simulator;
+      proxy_pass {scheme}://simulator;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_buffering off;
@@ -112,19 +125,36 @@ http {{
 """
 
 
+NGINX_TLS = """\
+ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    proxy_ssl_protocols TLSv1.2 TLSv1.3;"""
+"""1.22 speaks no 1.3 by itself."""
+
+
 @contextmanager
-def nginx(upstream: Upstream, cores: Cores) -> Iterator[Peer]:
-    """nginx as an unbuffered reverse proxy with one worker, kept-alive upstream connections, no log."""
+def nginx(upstream: Upstream, cores: Cores, tls: Files | None = None) -> Iterator[Peer]:
+    """nginx as an unbuffered reverse proxy with one worker, kept-alive upstream connections, no log; with a certificate it
+    speaks TLS to both sides."""
     program = nginx_program()
     if program is None:
         raise PeerError("nginx was found neither on PATH nor in /usr/sbin")
     port = free_port()
     with workdir() as folder:
         conf = folder / "nginx.conf"
-        files = os.sysconf("SC_OPEN_MAX")
         conf.write_text(
             NGINX.format(
-                folder=folder, files=files, host=upstream.host, port=upstream.port, listen=port
+                folder=folder,
+                files=os.sysconf("SC_OPEN_MAX"),
+                host=upstream.host,
+                port=upstream.port,
+                listen=port,
+                ssl=" ssl" if tls else "",
+                scheme="https" if tls else "http",
+                certificate=NGINX_TLS.format(certificate=tls.certificate, key=tls.key)
+                if tls
+                else "",
             )
         )
         command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(conf)]
@@ -138,14 +168,15 @@ def nginx_program() -> str | None:
 
 
 HEADRACE = """\
-server: {{host: 127.0.0.1, port: {port}, workers: {workers}}}
+server: {{host: 127.0.0.1, port: {port}, workers: {workers}, tls: {tls}}}
 admin: {{host: 127.0.0.1, port: {admin_port}, token: bench-admin-token}}
 store: {{url: "sqlite:///{folder}/headrace.db"}}
 logging: {{level: info, requests: true}}
 providers:
   lab:
     dialects: [{dialect}]
-    base_url: "http://{host}:{upstream_port}"
+    base_url: "{scheme}://{host}:{upstream_port}"
+    verify_tls: {verify}
     credentials: [upstream-key]
     allow_private: true
 models:
@@ -153,6 +184,8 @@ models:
 keys:
   - {{name: bench, key: {key}, models: ["*"]}}
 """
+PLAIN = {"tls": "null", "scheme": "http", "verify": "true"}
+"""What it has where nobody speaks TLS."""
 
 
 @contextmanager
@@ -162,8 +195,10 @@ def headrace(
     name: str = "headrace",
     dialect: str = "openai.chat",
     workers: int = 1,
+    tls: Files | None = None,
 ) -> Iterator[Peer]:
-    """This repository's proxy as users run it: one key, request log; a provider of this dialect."""
+    """This repository's proxy as users run it: one key, request log; a provider of this dialect; with a certificate, TLS to
+    both sides."""
     port, admin_port = free_port(), free_port()
     with workdir() as folder:
         conf = folder / "headrace.yaml"
@@ -177,12 +212,18 @@ def headrace(
                 key=KEY,
                 dialect=dialect,
                 workers=workers,
+                **(PLAIN if tls is None else _sealed(tls)),
             )
         )
         command = [sys.executable, "-m", "proxy", "serve", "--config", str(conf)]
         with running(command, folder, cores.measured) as process:
-            wait_for_ready(port, process, folder)
+            wait_for_ready(port, process, folder, tls=tls is not None)
             yield Peer(name, "127.0.0.1", port, process.pid)
+
+
+def _sealed(files: Files) -> dict[str, str]:
+    tls = f"{{certificate: {files.certificate}, key: {files.key}}}"
+    return {"tls": tls, "scheme": "https", "verify": "false"}
 
 
 @contextmanager
@@ -292,16 +333,29 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], folder: Path) -> 
     wait_until(answers, process, folder)
 
 
-def wait_for_ready(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+def wait_for_ready(
+    port: int, process: subprocess.Popen[bytes], folder: Path, *, tls: bool = False
+) -> None:
     def ready() -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=1) as plain,
+                anybody().wrap_socket(plain) if tls else plain as probe,
+            ):
                 probe.sendall(b"GET /health/ready HTTP/1.1\r\nHost: bench\r\n\r\n")
                 return probe.recv(64).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
 
     wait_until(ready, process, folder)
+
+
+def anybody() -> ssl.SSLContext:
+    """For a client that does not ask whom it talks to."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def wait_until(

@@ -1,6 +1,6 @@
 """The simulated provider with a page more, `/health`, which some proxies ask before they listen.
 
-`python -m bench.provider PORT`.
+`python -m bench.provider PORT [CERTIFICATE KEY]`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 
+from proxy.core import certificates
+from proxy.core.model import TLS
+from proxy.core.tls import Identity
 from proxy.simulator import openai_other, routes, server
 
 HEALTH = routes.Route("openai", openai_other.models)
@@ -22,4 +25,7 @@ def find(method: bytes, path: bytes) -> routes.Route | None:
 
 if __name__ == "__main__":
     routes.find = find
-    server.main("127.0.0.1", int(sys.argv[1]))
+    identity = None
+    if len(sys.argv) > 2:
+        identity = Identity(*certificates.load(TLS(*sys.argv[2:])))
+    server.main("127.0.0.1", int(sys.argv[1]), identity)

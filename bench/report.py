@@ -98,7 +98,7 @@ def _row(scenario: Scenario, metric: Metric, peers: Mapping[str, list[Outcome]])
         for name, found in peers.items()
     }
     if metric.added:
-        rounds = _added(rounds)
+        rounds = _added(rounds, scenario.nothing)
     figures = {name: spread(values) for name, values in rounds.items() if values}
     if not figures:
         return None
@@ -120,13 +120,13 @@ def _row(scenario: Scenario, metric: Metric, peers: Mapping[str, list[Outcome]])
     )
 
 
-def _added(rounds: Mapping[str, list[float]]) -> dict[str, list[float]]:
+def _added(rounds: Mapping[str, list[float]], without: str) -> dict[str, list[float]]:
     """What each adds to having nothing between, round by round."""
-    nothing = rounds.get(NOTHING, [])
+    nothing = rounds.get(without, [])
     return {
         name: [value - beside for value, beside in zip(values, nothing, strict=False)]
         for name, values in rounds.items()
-        if name != NOTHING
+        if name != without
     }
 
 

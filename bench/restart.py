@@ -104,6 +104,7 @@ def instance(
     usual = peers.HEADRACE.format(
         port=port, admin_port=admin, folder=folder, host=upstream.host,
         upstream_port=upstream.port, key=KEY, dialect="openai.chat", workers=workers,
+        **peers.PLAIN,
     )  # fmt: skip
     server = f"server: {{host: 127.0.0.1, port: {port}, workers: {workers}, ops: {{port: {ops}}}}}"
     return "\n".join([server, *usual.splitlines()[1:]]) + "\n"

@@ -29,6 +29,10 @@ TRANSLATED = ("to responses", "to messages", "to gemini", "to bedrock")
 """Headrace again, with a provider of another dialect than the client's."""
 
 
+SEALED, SEALED_BASELINE, SEALED_NOTHING = "headrace tls", "nginx tls", "bare tls"
+"""The same with TLS to the client and to the provider."""
+
+
 class Goal(Struct, frozen=True):
     """The most a figure of Headrace may be: `limit` times the baseline's, or `limit` itself."""
 
@@ -78,6 +82,8 @@ class Scenario(Struct, frozen=True):
     fresh: bool = False
     peers: tuple[str, ...] = ()
     baseline: str = BASELINE
+    nothing: str = NOTHING
+    """What a latency is added to."""
     rate: Callable[[Outcome], float] | None = None
     """Of a closed loop: how much a second, to be held against what the tools could do by themselves."""
 
@@ -381,6 +387,46 @@ SCENARIOS = (
         metrics=(Metric("translated_request", "CPU a request", "µs", cpu_per_request),),
         peers=(SUBJECT, *TRANSLATED),
         baseline=SUBJECT,
+    ),
+    Scenario(
+        name="tls_request",
+        group="tls",
+        about=f"16 connections, {SMALL_BODY} byte chat, TLS to client and provider",
+        load=_requests(16, SMALL_BODY),
+        metrics=(Metric("tls_request", "CPU a request", "µs", cpu_per_request),),
+        peers=(SEALED_BASELINE, SEALED),
+        baseline=SEALED_BASELINE,
+    ),
+    Scenario(
+        name="tls_token",
+        group="tls",
+        about="100 streams of 64 tokens, one each 20 ms, TLS to client and provider",
+        load=_streams(None, "sim-n64-d20-f0-s4-t"),
+        metrics=(
+            Metric("tls_token", "CPU a paced token", "µs", cpu_per_token),
+            Metric("tls_token_delay_p50", "token delay p50", "µs", lambda o: o.token_delay.p50),
+        ),
+        peers=(SEALED_BASELINE, SEALED),
+        baseline=SEALED_BASELINE,
+    ),
+    Scenario(
+        name="tls_latency",
+        group="tls",
+        about="one connection, one request after the other, TLS to client and provider",
+        load=_requests(1, SMALL_BODY),
+        metrics=_latencies("tls_latency", "latency"),
+        peers=(SEALED_NOTHING, SEALED_BASELINE, SEALED),
+        baseline=SEALED_BASELINE,
+        nothing=SEALED_NOTHING,
+    ),
+    Scenario(
+        name="tls_body",
+        group="tls",
+        about="4 connections, 1 MB chat, TLS to client and provider",
+        load=_requests(4, BODIES["1 MB"]),
+        metrics=(Metric("tls_body", "CPU a request of 1 MB", "µs", cpu_per_request),),
+        peers=(SEALED_BASELINE, SEALED),
+        baseline=SEALED_BASELINE,
     ),
 )
 

@@ -75,7 +75,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.fd: int = transport.get_extra_info("socket").fileno()
+        plain = transport.get_extra_info("ssl_object") is None
+        self.fd: int = transport.get_extra_info("socket").fileno() if plain else -1
         self.world.connections += 1
         self.number = self.world.connections
         self.world.transports.add(self.transport)
@@ -349,7 +350,7 @@ class Connection(asyncio.Protocol):
 
     def _put(self, data: bytes) -> None:
         """Write now, while the stamp in a token is fresh; the transport would wait for the end of the turn."""
-        if self.transport.get_write_buffer_size() == 0:
+        if self.fd >= 0 and self.transport.get_write_buffer_size() == 0:
             try:
                 sent = write(self.fd, data)
             except BlockingIOError:

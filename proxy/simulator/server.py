@@ -6,11 +6,16 @@ import asyncio
 import gc
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import uvloop
 
+from proxy.core.tls import Termination
 from proxy.simulator.connection import Connection
 from proxy.simulator.world import World
+
+if TYPE_CHECKING:
+    from proxy.core.tls import Identity
 
 
 class Simulator:
@@ -33,20 +38,23 @@ class Simulator:
         await self.server.wait_closed()
 
 
-async def start(host: str, port: int) -> Simulator:
-    """Listen; port 0 picks a free one."""
+async def start(host: str, port: int, identity: Identity | None = None) -> Simulator:
+    """Listen; port 0 picks a free one. With an `identity` it speaks TLS."""
     loop = asyncio.get_running_loop()
     world = World()
-    server = await loop.create_server(lambda: Connection(world, loop), host, port, backlog=4096)
+    tls = Termination("simulator")
+    tls.identity = identity
+    factory = tls.over(lambda: Connection(world, loop))
+    server = await loop.create_server(factory, host, port, backlog=4096)
     return Simulator(server, world)
 
 
-async def _serve(host: str, port: int) -> None:
+async def _serve(host: str, port: int, identity: Identity | None) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    simulator = await start(host, port)
+    simulator = await start(host, port, identity)
     # Everything made so far lives as long as the process, and requests make no cycles worth finding.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -57,7 +65,7 @@ async def _serve(host: str, port: int) -> None:
     await simulator.wait_closed()
 
 
-def main(host: str, port: int) -> None:
+def main(host: str, port: int, identity: Identity | None = None) -> None:
     """Run until SIGTERM or SIGINT."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(host, port))
+        runner.run(_serve(host, port, identity))
