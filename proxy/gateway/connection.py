@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import select
 import termios
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -93,6 +94,7 @@ class ClientConnection(RequestHandler):
 
     __slots__ = (
         "_answer",
+        "_hangup",
         "_head_timeout",
         "_head_timer",
         "_lag",
@@ -147,6 +149,7 @@ class ClientConnection(RequestHandler):
         self._head_timeout = head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
+        self._hangup: select.poll | None = None
         self._received = b""
         self._proxies = proxies
         self.forwards = False
@@ -393,6 +396,12 @@ class ClientConnection(RequestHandler):
         """When the client has taken enough of what was written. Raises ConnectionError when it is gone."""
         await self._drain_helper()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # aiohttp's stream says so twice of each body. Where nothing stands still there is nothing to wake: neither the
+        # parser, with an empty read, nor the socket.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.flow is not None:
@@ -421,6 +430,19 @@ class ClientConnection(RequestHandler):
         data = CONTINUE if self.flow is None else self.flow.probe()
         if data:
             transport.write(data)
+
+    def may_have_left(self) -> bool:
+        """Whether the system has the client's end of sending: one call of it, where a turn of the loop is several."""
+        if self.half_closed:
+            return True
+        hangup = self._hangup
+        if hangup is None:
+            end = None if self.transport is None else self.transport.get_extra_info("socket")
+            if end is None:
+                return True
+            hangup = self._hangup = select.poll()
+            hangup.register(end.fileno(), select.POLLRDHUP)
+        return bool(hangup.poll(0))
 
     async def confirm_client(self) -> None:
         """Before work is begun for a client that has sent a FIN: wait until a vanished one would have been noticed.

@@ -45,37 +45,40 @@ NOTHING = Ask()
 
 
 class _Entropy:
-    """Random bytes for identifiers, drawn from the system a page at a time: a call to it costs more than an id."""
+    """Random digits for identifiers, drawn from the system a page at a time: a call to it costs more than an id."""
 
     __slots__ = ("_at", "_page")
 
     def __init__(self) -> None:
-        self._page = b""
+        self._page = ""
         self._at = 0
 
-    def ten(self) -> bytes:
+    def digits(self) -> str:
+        """19 of them, hexadecimal."""
         at = self._at
         if at >= len(self._page):
-            self._page, at = os.urandom(4000), 0
-        self._at = at + 10
-        return self._page[at : at + 10]
+            self._page, at = os.urandom(3800).hex(), 0
+        self._at = at + 19
+        return self._page[at : at + 19]
 
     def forget(self) -> None:
         """A forked process must not repeat its parent's."""
-        self._page, self._at = b"", 0
+        self._page, self._at = "", 0
 
 
 _entropy = _Entropy()
 os.register_at_fork(after_in_child=_entropy.forget)
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""A random digit to one of RFC 9562's variant, whose first two bits are fixed."""
 
 
 def new_request_id() -> str:
     """A UUIDv7 (RFC 9562): sorts by time, unique over workers and hosts."""
-    random = int.from_bytes(_entropy.ten(), "big")
-    value = (time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 68) << 64
-    value |= 0b10 << 62 | (random & 0x3FFF_FFFF_FFFF_FFFF)
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    ms, random = time_ns() // 1_000_000, _entropy.digits()
+    return (
+        f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{random[:3]}-"
+        f"{_VARIANT[random[3]]}{random[4:7]}-{random[7:]}"
+    )
 
 
 class _Clock:

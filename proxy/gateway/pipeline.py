@@ -263,10 +263,8 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
     exchange.body = await body.read(
         request, exchange.transport, state.snapshot.server, state.memory
     )
-    # One turn of the loop reads what follows the request: nothing, or the end of a client that left at once.
-    await _turn()
-    if client.half_closed:
-        await client.confirm_client()
+    if client.may_have_left():
+        await _confirm(client)
     if endpoint.body is Body.ANY:
         return
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -290,6 +288,13 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
         # Two readers of a key given twice could see two requests; a rule and the provider must see one.
         restricted = exchange.key is not None and exchange.key.models != ("*",)
         exchange.must_reemit = restricted or exchange.envelope.duplicates
+
+
+async def _confirm(client: ClientConnection) -> None:
+    """One turn of the loop reads what follows the request: nothing, or the end of a client that left at once."""
+    await _turn()
+    if client.half_closed:
+        await client.confirm_client()
 
 
 @coroutine

@@ -58,6 +58,12 @@ _RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _HARMLESS = frozenset({b"keep-alive", b"Keep-Alive", b"close"})
 """What `Connection` nearly always says: it names no header."""
 _NONE: frozenset[bytes] = frozenset()
+_STAY = frozenset(
+    spelling
+    for name in (b"host", b"authorization", b"user-agent", b"content-length", b"accept-encoding")
+    for spelling in (name, name.title())
+)
+"""What nearly every request brings and no provider gets, as clients spell it: no more is looked for."""
 
 
 def to_upstream(headers: Iterable[tuple[bytes, bytes]], extra: frozenset[bytes] = _NONE) -> Headers:
@@ -65,6 +71,8 @@ def to_upstream(headers: Iterable[tuple[bytes, bytes]], extra: frozenset[bytes] 
     passed: Headers = []
     connection = b""
     for name, value in headers:
+        if name in _STAY:
+            continue
         name = name.lower()
         if name in TO_UPSTREAM or name in extra:
             passed.append((name, value))

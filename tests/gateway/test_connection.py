@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -314,6 +316,29 @@ async def test_a_client_that_has_only_said_all_it_has_to_say_is_answered() -> No
         received = await client.reader.read()
         # Twice it is asked whether it is there, in a way that no client minds.
         assert received == CONTINUE * 2 + said("/a")
+
+
+async def test_that_it_may_have_left_is_known_before_the_loop_has_read_its_end() -> None:
+    async def answer(request: BaseRequest, client: ClientConnection) -> bool:
+        assert client.transport is not None
+        end = client.transport.get_extra_info("socket").fileno()
+        before = client.may_have_left()
+        theirs.shutdown(socket.SHUT_WR)
+        select.select([end], [], [], 5)  # the loop stands still meanwhile
+        seen.append((before, client.may_have_left(), client.half_closed))
+        await until(lambda: client.half_closed)
+        seen.append(client.may_have_left())
+        return await echo(request, client) and False
+
+    seen: list[object] = []
+    async with listening(answer) as (_, client):
+        with socket.socket(
+            fileno=os.dup(client.writer.get_extra_info("socket").fileno())
+        ) as theirs:
+            client.send(GET)
+            await client.reader.read()
+
+    assert seen == [(False, True, False), True]
 
 
 async def test_a_client_that_stops_in_the_middle_of_its_body_is_let_go() -> None:
