@@ -35,6 +35,7 @@ from proxy.gateway.door import Door
 from proxy.gateway.server import Gateway, Page, Said
 from proxy.orders import Orders
 from proxy.recording import Recording
+from proxy.state.lag import REST
 from proxy.state.live import Live
 from proxy.state.state import State
 from proxy.tether import BEAT, REFUSED, Tether
@@ -379,9 +380,13 @@ class Worker:
 
     async def _measure_lag(self) -> None:
         observe, lag = self.state.metrics.loop_lag.observe, self.state.lag
+        woken = asyncio.Event()
+        lag.wake = woken.set
         lag.tick(monotonic())
         while True:
-            await asyncio.sleep(lag.pause)
+            if await _rung(woken, lag.pause):
+                # Somebody asks, after a rest.
+                await asyncio.sleep(lag.pause)
             observe(lag.tick(monotonic()))
 
     # pages
@@ -482,6 +487,20 @@ class Worker:
         """Of this process alone."""
         page = exposition.render(self.state.metrics.registry.snapshot())
         return 200, exposition.CONTENT_TYPE, page
+
+
+async def _rung(bell: asyncio.Event, seconds: float) -> bool:
+    """Within so many seconds."""
+    if seconds < REST:
+        await asyncio.sleep(seconds)
+        return False
+    bell.clear()
+    try:
+        async with asyncio.timeout(seconds):
+            await bell.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _no_page() -> Said:

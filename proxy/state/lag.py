@@ -7,11 +7,14 @@ that. While the loop is behind it is what is being finished, less the more it is
 worked off; each tick that is on time raises it a little. What it lets in is held back within milliseconds besides: no
 time counts by which a sample is overdue, so a loop that hangs behind finds nobody let in meanwhile. Once nobody has had to go for a while it is gone. A quota, and not
 a share of what comes: when fewer ask again, none of them is refused.
+
+While nobody asks a sample is rare: a host that has nothing to do is not to be woken for it. The next request ends that.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -20,8 +23,8 @@ from proxy.state.demand import Demand
 if TYPE_CHECKING:
     from random import Random
 
-TICK, QUICK = 0.1, 0.01
-"""Seconds between two samples; while there is a quota."""
+TICK, QUICK, REST = 0.1, 0.01, 1.0
+"""Seconds between two samples; while there is a quota; while nobody asks."""
 TARGET, CLOSE = 0.02, 0.01
 """Seconds; while there is a quota."""
 STANDING = 3
@@ -68,6 +71,7 @@ class Lag:
         "pause",
         "quota",
         "share",
+        "wake",
     )
 
     def __init__(self) -> None:
@@ -81,6 +85,8 @@ class Lag:
         """When the next sample is overdue."""
         self.pause = TICK
         """Seconds until the next sample."""
+        self.wake: Callable[[], None] = lambda: None
+        """Called when somebody asks again: the next sample is `pause` from now, not from the last one."""
         self.demand = Demand()
         self._lags: deque[float] = deque(maxlen=STANDING)
         self._finished: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
@@ -109,13 +115,24 @@ class Lag:
             self._steer(now, lag, behind=behind)
         elif behind:
             self._begin(now)
+        if not self.share:
+            self.pause = REST if not lag > TARGET and self._is_idle() else TICK
         self._due = now + self.pause
-        self.late = self._due + ALARM
+        # Whoever asks meanwhile is late, and so ends the rest.
+        self.late = self._due + ALARM if self.pause < REST else now
         return lag
 
     def takes(self, now: float, rank: int, name: str, urgency: int, rng: Random) -> bool:
         """Whether a request may begin: of somebody of this class and name, and this urgent. While there is a quota, or `now`
         is later than `late`."""
+        if self.pause == REST:
+            self.pause = TICK
+            self._due = now + TICK
+            self.late = self._due + ALARM
+            self._finished.clear()  # of what was done in so long a time nothing is to be learnt
+            self._finished.append((now, self.done))
+            self.wake()
+            return True
         if not self.share:
             self._begin(now)
         at, left = self._left
@@ -153,6 +170,11 @@ class Lag:
             self._touched = now
         elif now - self._touched >= CALM:
             self.quota, self.share, self.pause = inf, 0.0, TICK
+
+    def _is_idle(self) -> bool:
+        """Nothing was finished for as long as is remembered."""
+        finished = self._finished
+        return len(finished) == WINDOW + 1 and finished[0][1] == self.done
 
     def _rate(self) -> float:
         """Requests that were finished, a second."""

@@ -8,7 +8,19 @@ from random import Random
 
 import pytest
 
-from proxy.state.lag import ALARM, ALLOW, BEGIN, CALM, LEAST, QUICK, STANDING, TICK, Lag
+from proxy.state.lag import (
+    ALARM,
+    ALLOW,
+    BEGIN,
+    CALM,
+    LEAST,
+    QUICK,
+    REST,
+    STANDING,
+    TICK,
+    WINDOW,
+    Lag,
+)
 
 COST = 1 / 400
 """Seconds that a request keeps the loop busy; one that is refused, a fiftieth of that."""
@@ -207,3 +219,47 @@ def test_it_says_how_late_it_was() -> None:
 
     assert lag.tick(5.0) == 0.0
     assert lag.tick(5.0 + TICK + 0.03) == pytest.approx(0.03)
+
+
+def idle(lag: Lag, now: float) -> float:
+    """Until samples are rare; when the next one is."""
+    for _ in range(WINDOW + 2):
+        lag.tick(now)
+        now += lag.pause
+    assert lag.pause == REST
+    return now
+
+
+def test_while_nobody_asks_samples_are_rare_and_the_next_request_ends_that() -> None:
+    lag, woken = Lag(), []
+    lag.wake = lambda: woken.append(True)
+    at = idle(lag, 100.0) - REST / 2
+
+    assert at > lag.late
+    assert lag.takes(at, 1, "a", 1, Random(1))
+    assert woken == [True]
+    assert (lag.pause, lag.share) == (TICK, 0.0)
+    assert lag.late == pytest.approx(at + TICK + ALARM)
+    assert lag.tick(at + TICK + 0.03) == pytest.approx(0.03)
+    assert lag.pause == TICK
+
+
+def test_a_rest_is_sampled_too_and_a_loop_that_is_late_has_none() -> None:
+    lag = Lag()
+    due = idle(lag, 100.0)
+
+    assert lag.tick(due + 0.01) == pytest.approx(0.01)
+    assert lag.pause == REST
+    assert lag.tick(due + 0.01 + REST + 0.3) == pytest.approx(0.3)
+    assert lag.pause == TICK
+
+
+def test_whoever_answers_now_and_then_has_no_rest() -> None:
+    lag, now, pauses = Lag(), 100.0, set()
+    for turn in range(50):
+        lag.done += turn % 5 == 0
+        lag.tick(now)
+        now += lag.pause
+        pauses.add(lag.pause)
+
+    assert pauses == {TICK}
