@@ -40,6 +40,8 @@ EMERGENCY: Final = 64 << 20
 """Bytes kept free for ends of requests, when all else is full."""
 PAUSE: Final = 1.0
 """Seconds between looks whether there is room again."""
+DOZE: Final = 60.0
+"""Seconds it sleeps while nothing is written: the next record wakes it."""
 TYPICAL: Final = 1024
 """Bytes a record hardly exceeds."""
 
@@ -99,6 +101,8 @@ class Spool:
         self._old: deque[tuple[Segment, int]] = deque()
         self._lock = threading.Lock()
         self._tight = False
+        self._dozing = False
+        """The next record is to find no room, and so to say that there is one."""
         self._again = 0.0
         self._ill = False
         self._bell = threading.Event()
@@ -180,6 +184,10 @@ class Spool:
 
     def _make_way(self, size: int, vital: bool) -> None:
         """Raises Full, or there is room for `size` bytes at `_at` now."""
+        if self._dozing:
+            self._rouse()
+            if self._at + size <= self._most:
+                return
         if size <= self._capacity:
             if vital and self._at + size <= self._room:
                 return  # what is left of the last segment is for these
@@ -250,11 +258,26 @@ class Spool:
         return made
 
     def _limit(self) -> None:
-        self._most = max(self._room - self._reserve, 0) if self._tight else self._room
+        if self._dozing:
+            self._most = 0
+        else:
+            self._most = max(self._room - self._reserve, 0) if self._tight else self._room
+
+    def _doze(self) -> None:
+        with self._lock:
+            self._dozing = not self._tight and self._segment is not None and self._next is not None
+            self._limit()
+
+    def _rouse(self) -> None:
+        with self._lock:
+            self._dozing = False
+            self._limit()
+        self._bell.set()
 
     def _be_tight(self, error: OSError) -> None:
         with self._lock:
             was, self._tight = self._tight, True
+            self._dozing = False
             self._again = monotonic() + PAUSE
             self._limit()
         if not was:
@@ -272,6 +295,7 @@ class Spool:
     def _run(self) -> None:
         period = self._sync if self._sync > 0 else PAUSE
         synced: tuple[Segment | None, int] = (None, 0)
+        seen: tuple[Segment | None, int] = (None, 0)
         while not self._stop:
             self._finish()
             made = self._sequence
@@ -281,8 +305,18 @@ class Spool:
                 if self._sequence != made or synced[0] is None:
                     self._quietly(lambda: sync_folder(self._folder))
                 synced = self._write_through(synced)
-            self._bell.wait(period)
-            self._bell.clear()
+            place = self._segment, self._at
+            if place != seen:
+                seen = place
+            elif not self._dozing:
+                # A record that is being copied at this moment does not find out: it is seen the next time.
+                self._doze()
+            else:
+                self._bell.wait(DOZE)
+                self._bell.clear()
+            if not self._stop:
+                self._bell.wait(period)
+                self._bell.clear()
 
     def _write_through(self, before: tuple[Segment | None, int]) -> tuple[Segment | None, int]:
         """Up to where that is done now."""

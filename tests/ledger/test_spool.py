@@ -316,6 +316,26 @@ def test_where_memory_is_not_safe_records_are_written(tmp_path: Path) -> None:
         assert not (folder / "damaged").exists()
 
 
+@pytest.mark.parametrize("vital", [False, True])
+def test_while_nothing_is_written_it_sleeps_and_a_record_wakes_it(
+    tmp_path: Path, vital: bool
+) -> None:
+    spool = open_spool(tmp_path, sync=0.005)
+    written: list[Record] = []
+    for turn in range(4):
+        until(lambda: spool._dozing, "it sleeps")
+        for n in range(turn * 60):  # also into segments behind
+            written.append(end(f"{turn}.{n}"))
+            spool.append(frame(written[-1]), vital=vital)
+            assert not spool.full
+    until(lambda: spool._dozing, "it sleeps")
+    spool.close()
+
+    assert not spool.tight
+    assert spool.dropped == 0
+    assert drained(tmp_path) == written
+
+
 # --- processes ---
 
 
