@@ -42,8 +42,8 @@ BESIDE: Final = frozenset({"postgresql"})
 interpreter at each row."""
 TEXT = 4 << 20
 """Characters of content in one transaction."""
-PAUSE = 0.2
-"""Seconds until it is looked again whether there is something new: records come together meanwhile."""
+PAUSE, REST = 0.2, 0.7
+"""Seconds until it is looked again whether there is something new: records come together meanwhile; while nothing is written."""
 RETRY_MIN, RETRY_MAX = 0.2, 4.0
 """Seconds until a batch is tried again."""
 FOLLOW = 5.0
@@ -121,6 +121,7 @@ class Shipper:
     # --- records -----------------------------------------------------------------------------------------------
 
     async def _ship(self) -> None:
+        pause = PAUSE
         while True:
             batch = await self._take()
             accounts = self._accounts
@@ -134,8 +135,9 @@ class Shipper:
                 self._oldest = 0.0
             elif self._leaving:
                 return
+            pause = min(pause * 1.2, REST) if batch is None else PAUSE
             if batch is None or not batch.more:
-                await self._rest(PAUSE)
+                await self._rest(pause)
 
     async def _read_on(self, batch: Batch) -> None:
         """While this one is booked. What cannot be read is said when it is taken."""

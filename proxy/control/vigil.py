@@ -26,15 +26,16 @@ TICK = 1.0
 async def keep(live: Live, prober: Prober) -> None:
     """Until cancelled."""
     sharing = live.sharing
-    due = monotonic() + TICK
+    looked = monotonic()
+    due = looked + TICK
     try:
         while True:
             if sharing is None:
                 await asyncio.sleep(TICK)
             else:
-                await _news(sharing.board, due - monotonic())
+                await _news(sharing.board, looked + LOOK, due)
                 sharing.look()
-            now = monotonic()
+            now = looked = monotonic()
             if now >= due:
                 due = now + TICK
                 if live.groups:
@@ -50,19 +51,27 @@ async def keep(live: Live, prober: Prober) -> None:
             sharing.board.resign()
 
 
-async def _news(board: Board, seconds: float) -> None:
-    """Until another has written something, for so long at most, and never sooner than LOOK after the last time."""
-    await asyncio.sleep(LOOK)
-    if board.bell < 0 or seconds <= LOOK:
+async def _news(board: Board, soonest: float, latest: float) -> None:
+    """Until another has written something, between these two moments."""
+    now = monotonic()
+    if board.bell < 0:
+        await asyncio.sleep(max(soonest - now, 0.0))
         return
+    if await _rings(board.bell, latest - now):
+        await asyncio.sleep(max(soonest - monotonic(), 0.0))
+        board.answer()
+
+
+async def _rings(bell: int, seconds: float) -> bool:
+    """Within so long."""
     loop = asyncio.get_running_loop()
     rung = asyncio.Event()
-    loop.add_reader(board.bell, rung.set)
+    loop.add_reader(bell, rung.set)
     try:
-        async with asyncio.timeout(seconds - LOOK):
+        async with asyncio.timeout(seconds):
             await rung.wait()
     except TimeoutError:
-        return
+        return False
     finally:
-        loop.remove_reader(board.bell)
-    board.answer()
+        loop.remove_reader(bell)
+    return True
