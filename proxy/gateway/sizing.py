@@ -18,6 +18,7 @@ from proxy.wire.quoted import has
 
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
+    from proxy.wire.abridged import Abridged
     from proxy.wire.envelope import Envelope
 
 WRITES = frozenset({"chat", "completions", "responses", "messages", "generate"})
@@ -90,9 +91,9 @@ def size(exchange: Exchange, *, strict: bool = False) -> Size:
     if envelope is None:
         return Size(len(body) // _AUDIO_USUAL + 1, len(body) // _AUDIO_MOST + _PICTURE_MOST, None)
     gemini = endpoint.family == "gemini"
-    mark = _DATA if gemini else _TYPE
-    if strict or has(body, mark) or not body.isascii():
-        prompt, most = _prompt(body, mark, strict=strict)
+    mark, text = _DATA if gemini else _TYPE, envelope.sought
+    if strict or has(text, mark) or not text.isascii():
+        prompt, most = _prompt(len(body), text, envelope.short, mark, strict=strict)
         if strict:
             most += _kept(envelope, endpoint.dialect)
     else:
@@ -125,14 +126,18 @@ def _kept(envelope: Envelope, dialect: str) -> int:
     return _STORED if named or any(name in envelope for name in kept) else 0
 
 
-def _prompt(body: bytes, mark: bytes, *, strict: bool) -> tuple[int, int]:
-    """(tokens about, tokens at most)."""
-    most = length = len(body)
+def _prompt(
+    length: int, body: bytes, short: Abridged | None, mark: bytes, *, strict: bool
+) -> tuple[int, int]:
+    """(tokens about, tokens at most) of a body of this length, which is here as it was abridged."""
+    most = length
     tokens = 0.0
     # Every look through a body takes as long as it is. Parts that are no text have a type, but for Gemini's.
     if strict or mark in body:
         for start, end in _inline(body):
             size = end - start
+            if short is not None:
+                size += short.missing(body[start:end])
             length -= size
             most += max(_PICTURE_MOST - size, 0)
             pages = ceil(size / _PAGE_BYTES) if body.startswith(_PDF, start) else 0

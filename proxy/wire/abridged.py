@@ -5,6 +5,8 @@ megabyte, and then they are looked through for UTF-8 and for brackets. What is c
 backslash or a control character, as libraries that look at many bytes at once find out. Within a string such a run changes
 nothing for the parser. Outside of one the mark in its place is no JSON, so whoever is told that the short text is malformed
 has to ask about the whole: what is well-formed short is well-formed whole.
+
+What is sought in a text is found in the short one too, if it begins with a quotation mark or a semicolon and has at most EDGE bytes.
 """
 
 from __future__ import annotations
@@ -22,8 +24,12 @@ STEP: Final = 32 * 1024
 """Bytes from one look to the next: a run twice as long is always found."""
 LEAST: Final = 16 * 1024
 """Bytes of a run that is cut out."""
+EDGE: Final = 256
+"""Bytes at both ends of a run that are left."""
 _PIECE = 128 * 1024
 """Bytes that are looked at by each library in turn, so that the next has them in the processor's cache."""
+_ENDS = ((b"\\", 6), (b";", 1))
+"""What ends a run too, and what of it is behind that: an escape has six bytes at most."""
 _OUTSIDE = b",:]} \t\r\n"
 """What usually follows the mark that ends a string."""
 MARK: Final = b"~%b:" % os.urandom(9).hex().encode()
@@ -38,6 +44,13 @@ class Abridged(NamedTuple):
     whole: bytes
     runs: Sequence[tuple[int, int]]
     """Begin and end of each, in the whole; its index is the number of its mark."""
+
+    def missing(self, part: bytes) -> int:
+        """Bytes by which a part of the short text is shorter than the same part of the whole."""
+        return sum(
+            self.runs[int(mark[1])][1] - self.runs[int(mark[1])][0] - len(mark[0])
+            for mark in _MARKED.finditer(part)
+        )
 
     def restored(self, part: bytes) -> bytes:
         """A part of the short text as it is in the whole."""
@@ -57,7 +70,7 @@ def abridge(whole: bytes) -> Abridged | None:
         while at < size:
             begin, end = _run(whole, before, at)
             if end - begin >= LEAST and whole[begin] not in _OUTSIDE and _is_plain(view[begin:end]):
-                runs.append((begin, end))
+                runs.append((begin + EDGE, end - EDGE))
             before, at = end, max(at, end) + STEP
     if not runs:
         return None
@@ -71,16 +84,17 @@ def abridge(whole: bytes) -> Abridged | None:
 
 
 def _run(whole: bytes, before: int, at: int) -> tuple[int, int]:
-    """Around `at`, where there is neither a quotation mark nor any of an escape; not from before `before`."""
+    """Around `at`, where there is neither a quotation mark, nor a semicolon, nor any of an escape; not from before `before`."""
     end = whole.find(b'"', at)
     if end < 0:
         return len(whole), len(whole)
-    escape = whole.find(b"\\", at, end)
     begin = whole.rfind(b'"', before, at) + 1 or before
-    last = whole.rfind(b"\\", begin, at)
-    if last >= 0:
-        begin = last + 6  # as long as the longest
-    return begin, end if escape < 0 else escape
+    for letter, length in _ENDS:
+        found = whole.find(letter, at, end)
+        end = end if found < 0 else found
+        found = whole.rfind(letter, begin, at)
+        begin = begin if found < 0 else found + length
+    return begin, end
 
 
 def _is_plain(run: memoryview) -> bool:

@@ -48,17 +48,17 @@ _CLOSE = re.compile(rb"\s*\}\s*")
 class Envelope:
     """A request body: its top-level keys in order, each with the bytes of its value."""
 
-    __slots__ = ("_abridged", "_fields", "body", "edited")
+    __slots__ = ("_fields", "_is_cut", "body", "edited", "short")
 
-    def __init__(
-        self, body: bytes, fields: dict[str, Raw], abridged: Abridged | None = None
-    ) -> None:
+    def __init__(self, body: bytes, fields: dict[str, Raw], short: Abridged | None = None) -> None:
         self.body = body
         """The bytes as they came, whatever has been edited since."""
         self.edited = False
         self._fields = fields
-        self._abridged = abridged
-        """What the fields are of, if it is not the body."""
+        self.short = short
+        """The body without what is long and plain in it, if there is enough of that."""
+        self._is_cut = short is not None
+        """The fields are those of `short`."""
 
     @classmethod
     def parse(cls, body: bytes) -> Envelope:
@@ -96,16 +96,16 @@ class Envelope:
 
     def _restore(self) -> None:
         """Have all values as they came."""
-        short, self._abridged = self._abridged, None
-        if short is not None:
+        if self._is_cut and self.short is not None:
+            self._is_cut = False
             for name, value in self._fields.items():
                 if MARK in bytes(value):
-                    self._fields[name] = Raw(short.restored(bytes(value)))
+                    self._fields[name] = Raw(self.short.restored(bytes(value)))
 
     def _value(self, name: str) -> Raw | None:
         """As it came; None when the key is absent."""
         value = self._fields.get(name)
-        if self._abridged is not None and value is not None and MARK in bytes(value):
+        if self._is_cut and value is not None and MARK in bytes(value):
             self._restore()
             value = self._fields[name]
         return value
@@ -113,7 +113,8 @@ class Envelope:
     def copy(self) -> Envelope:
         """The same envelope, to be edited apart from this one."""
         self._restore()
-        other = Envelope(self.body, self._fields.copy())
+        other = Envelope(self.body, self._fields.copy(), self.short)
+        other._is_cut = False
         other.edited = self.edited
         return other
 
@@ -124,7 +125,7 @@ class Envelope:
         # `{"key":value,…}`: four bytes a field beside key and value, less one comma, plus two braces. No text that
         # decodes to these fields is shorter, and with a second value for one of them none is as short.
         shortest = sum(map(len, chain(fields, fields.values()))) + 4 * len(fields) + 1
-        body = self.body if self._abridged is None else self._abridged.text
+        body = self.sought if self._is_cut else self.body
         if len(body) == max(shortest, 2):
             return False
         at = 0
@@ -134,6 +135,11 @@ class Envelope:
                 return True
             at = key.end() + len(value)
         return bool(fields) and _CLOSE.fullmatch(body, at) is None
+
+    @property
+    def sought(self) -> bytes:
+        """What to look through for something that begins with a quotation mark: the body, or as much of it as is needed for that."""
+        return self.body if self.short is None else self.short.text
 
     def fields(self) -> dict[str, Raw]:
         """A copy of all there is: each name with the JSON text of its value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.sizing import Size, limits_in, size
+from proxy.wire import envelope
 from proxy.wire.envelope import Envelope
 from tests.gateway.asked import CHAT, exchange, raw
 
@@ -37,6 +39,32 @@ def of_body(path: str, body: bytes) -> Exchange:
 
 def saying(content: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": content}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (CHAT, [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}}]),
+        (CHAT, [{"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PDF}"}}]),
+        (CHAT, [{"type": "text", "text": f"see data:image/png;base64,{PICTURE} and {PDF}"}]),
+        (CHAT, [{"type": "text", "text": PICTURE + f";base64,{PICTURE}"}]),
+        (CHAT, "word " * 30_000),
+        (CHAT, "语" * 3 + "word " * 30_000),
+        ("/v1/messages", [{"type": "image", "source": {"type": "base64", "data": PICTURE}}]),
+        (GEMINI, [{"inlineData": {"mimeType": "application/pdf", "data": PDF}}]),
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_large_body_is_sized_as_a_whole(
+    path: str, content: Any, strict: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"model": "m", **saying(content)}
+    for body in (orjson.dumps(fields), json.dumps(fields).encode()):
+        found = size(of_body(path, body), strict=strict)
+        monkeypatch.setattr(envelope, "LARGE", len(body) + 1)
+
+        assert size(of_body(path, body), strict=strict) == found
+        monkeypatch.undo()
 
 
 async def test_text_is_three_and_a_half_bytes_a_token() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import ProxyError
 from proxy.wire import abridged, envelope
-from proxy.wire.abridged import LARGE, MARK, abridge
+from proxy.wire.abridged import EDGE, LARGE, MARK, abridge
 from proxy.wire.envelope import Envelope
 
 if TYPE_CHECKING:
@@ -48,6 +48,18 @@ def test_pictures_are_cut_out() -> None:
     assert len(short.text) < len(BODY) / 20
     assert short.text.count(MARK) == len(short.runs) == 2
     assert short.restored(short.text) == BODY
+    assert short.missing(short.text) == len(BODY) - len(short.text)
+    assert short.missing(short.text[:500]) == 0
+
+
+@pytest.mark.parametrize("at", [0, 3, LARGE // 2, LARGE])
+def test_what_begins_a_string_or_with_a_semicolon_is_there(at: int) -> None:
+    word = ";" + "w" * (EDGE - 2)
+    short = abridge(of(json.dumps(PICTURE[:at] + word + PICTURE[at:]).encode()))
+
+    assert short is not None
+    assert b'"' + PICTURE[:at].encode()[:EDGE] in short.text
+    assert word.encode() in short.text
 
 
 @pytest.mark.parametrize(
@@ -56,6 +68,7 @@ def test_pictures_are_cut_out() -> None:
         b"[%b]" % b",".join([b"12345"] * LARGE),
         b'"%b"' % (b"\\n" * LARGE),
         b'"%b"' % (b"some words\\n" * LARGE),
+        b'"%b"' % (b"a = f(); " * LARGE),
         b"[%b]" % b",".join([b'"word"'] * LARGE),
         b'"%b"' % ("ü" * LARGE).encode(),
         b'"%b"' % (b"\t" * LARGE),
@@ -89,6 +102,7 @@ def test_a_body_with_pictures_is_read_as_it_came() -> None:
 
     assert (read.text("model"), read.flag("stream"), read.body) == ("m", True, BODY)
     assert not read.edited
+    assert len(read.sought) < len(BODY) / 20
     assert read.raw("messages") == messages
     assert Envelope.parse(BODY).beginning("messages", 1000) == messages[:1000]
     assert bytes(Envelope.parse(BODY).fields()["messages"]) == messages
@@ -159,6 +173,7 @@ def small() -> Iterator[None]:
         patch.setattr(envelope, "LARGE", 0)
         patch.setattr(abridged, "STEP", 8)
         patch.setattr(abridged, "LEAST", 4)
+        patch.setattr(abridged, "EDGE", 1)
         patch.setattr(abridged, "_PIECE", 5)
         yield
 
