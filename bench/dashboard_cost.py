@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.request import urlopen
 
 import msgspec
 from msgspec import Struct
@@ -140,21 +141,37 @@ def _accounted(plan: Plan, instance: Instance, workers: Workers) -> list[Figure]
             page.goto(path)
             page.get_by_text("Live", exact=True).wait_for()
         pages[0].wait_for_timeout(1000 * min(plan.minutes * 60, 5.0))  # until both are drawn
+        asked = _requests(instance)
         begun, spent, accounted = time.perf_counter(), workers.spent(), workers.accounted()
         pages[0].wait_for_timeout(plan.minutes * 60_000)
         accounted, spent = workers.accounted() - accounted, workers.spent() - spent
         seconds = time.perf_counter() - begun
+        asked = _requests(instance) - asked
         browser.close()
     share, milliseconds = 100 * accounted / (spent - accounted), accounted / seconds / 1e6
     return [
+        Figure("dashboard_account_rate", "requests", asked / seconds, "a second"),
         Figure("dashboard_account_workers", "workers, with both pages open", spent / seconds / 1e7, "% of a core"),
         Figure("dashboard_account_spent", "of that for the pages, by account", milliseconds, "ms a second"),
         Figure("dashboard_account_share", "more than without, by account", share, "%"),
     ]  # fmt: skip
 
 
+def _requests(instance: Instance) -> float:
+    """That are over, since it began: a busy machine asks fewer than it should."""
+    with urlopen(f"http://127.0.0.1:{instance.port}/metrics", timeout=20) as page:
+        lines: list[str] = page.read().decode().splitlines()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith("headrace_requests_total{")
+    )
+
+
 def _compared(plan: Plan, instance: Instance, workers: Workers) -> list[Figure]:
+    asked, begun = _requests(instance), time.perf_counter()
     nobody, somebody = _windows(plan, instance, workers)
+    asked, seconds = _requests(instance) - asked, time.perf_counter() - begun
     base = statistics.median(nobody)
     more = [
         100 * (one - (before + after) / 2) / base
@@ -163,6 +180,7 @@ def _compared(plan: Plan, instance: Instance, workers: Workers) -> list[Figure]:
     low, high = interval(more)
     watched = f"both feeds watched, {len(more)} windows: median"
     return [
+        Figure("dashboard_compared_rate", "requests", asked / seconds, "a second"),
         Figure("dashboard_compared_workers", "workers, nobody watches", base * 100, "% of a core"),
         Figure("dashboard_compared_share", f"more with {watched}", statistics.median(more), "%"),
         Figure("dashboard_compared_low", "95 % interval of it, from", low, "%"),
