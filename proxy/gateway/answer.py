@@ -122,11 +122,9 @@ class Gate:
         """Decide from status and content type how the body is to be read."""
         self.status = status
         self.headers = headers
-        for name, value in headers:
-            if name == b"content-type":
-                self.content_type = value.partition(b";")[0].strip().lower()
-            elif name == b"content-encoding":
-                self.encoding = value.strip().lower()
+        fields = dict(headers)
+        self.content_type = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        self.encoding = fields.get(b"content-encoding", b"").strip().lower()
         if (status < 200 or status >= 300) and status != SWITCHED:
             self.kind = Kind.ERROR
         elif self.endpoint.opaque:

@@ -32,6 +32,8 @@ MAX_FIELD = 8 * 1024
 """Bytes of one header field."""
 FIELD = 480
 """What a field counts for besides its bytes: with it 128 of the usual size are MAX_HEAD, and nobody counts them."""
+_TELLING = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
+"""Fields of a head that say something to us."""
 SWITCHED = 101
 """What comes then is no HTTP any more."""
 MAX_INTERIM = 32
@@ -76,7 +78,6 @@ class UpstreamConnection(ResponseHandler):
         """The request asks for another protocol."""
         self._llhttp: HttpResponseParser | None = None
         self._headers: Headers = []
-        self._head_size = 0
         self._barren = 0
         self._parts: list[bytes] = []
         self._status = 0
@@ -136,7 +137,6 @@ class UpstreamConnection(ResponseHandler):
         # What plain `session.request` leaves behind would swallow an unasked answer on an idle connection.
         self._parser = None
         self._headers = []
-        self._head_size = 0
         self._barren = 0
         self._status = 0
         self._touched = False
@@ -272,13 +272,50 @@ class UpstreamConnection(ResponseHandler):
             raise UpstreamError(Cause.MALFORMED)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        size = len(name) + len(value)
-        self._head_size += size + FIELD
-        if size > MAX_FIELD or self._head_size > MAX_HEAD:
-            raise UpstreamError(Cause.MALFORMED)
-        if self._status:  # a trailer: the head has been handed on, and nobody asked for more
+        # Providers send some twenty: what they say is looked at once they are all here.
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        headers = self._read_head()
+        status = self._llhttp.get_status_code()  # type: ignore[union-attr]
+        if status < 200:
+            self._interim += 1
+            if status == SWITCHED and self._upgrades:
+                self._status = status
+                self._should_close = True
+                if self.consumer is not None:
+                    self.consumer.head(status, headers)
+                return
+            if status == SWITCHED or self._interim > MAX_INTERIM:
+                raise UpstreamError(Cause.MALFORMED)
             return
-        name = name.lower()
+        if status in (204, 304):
+            self._delimited = True
+        self._status = status
+        if self.consumer is not None:
+            self.consumer.head(status, headers)
+
+    def _read_head(self) -> Headers:
+        """The fields that came, with names in lower case, less what is not handed on. Raises UpstreamError."""
+        fields, self._headers = (
+            self._headers,
+            [],
+        )  # what comes now is trailers: nobody asked for any
+        headers: Headers = []
+        total = FIELD * len(fields)
+        for name, value in fields:
+            size = len(name) + len(value)
+            total += size
+            if size > MAX_FIELD or total > MAX_HEAD:
+                raise UpstreamError(Cause.MALFORMED)
+            name = name.lower()
+            if name in _TELLING and not self._told(name, value):
+                continue
+            headers.append((name, value))
+        return headers
+
+    def _told(self, name: bytes, value: bytes) -> bool:
+        """What a field says of the message or of the connection; whether it is handed on."""
         if name == b"content-length":
             self._delimited = True
         elif name == b"transfer-encoding":
@@ -288,31 +325,11 @@ class UpstreamConnection(ResponseHandler):
             self._delimited = True
         elif name == b"content-encoding":
             self._inflate = inflating(value)
-            if self._inflate is not None:
-                return  # what is handed on is not
-        elif name == b"keep-alive" and value != self._hint and self._hinted is not None:
+            return self._inflate is None  # what is handed on is not
+        elif value != self._hint and self._hinted is not None:
             self._hint = value
             self._hinted(value)
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        status = self._llhttp.get_status_code()  # type: ignore[union-attr]
-        if status < 200:
-            self._interim += 1
-            if status == SWITCHED and self._upgrades:
-                self._status = status
-                self._should_close = True
-                if self.consumer is not None:
-                    self.consumer.head(status, self._headers)
-                return
-            if status == SWITCHED or self._interim > MAX_INTERIM:
-                raise UpstreamError(Cause.MALFORMED)
-            return
-        if status in (204, 304):
-            self._delimited = True
-        self._status = status
-        if self.consumer is not None:
-            self.consumer.head(status, self._headers)
+        return True
 
     def on_body(self, data: bytes) -> None:
         if not self._complete:

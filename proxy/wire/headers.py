@@ -52,6 +52,8 @@ TO_CLIENT = frozenset(
 )
 
 _REQUEST_IDS = frozenset({b"request-id", b"x-request-id"})
+_NOTED = TO_CLIENT | _REQUEST_IDS | {b"connection"}
+"""Most headers of an answer are none of these, and providers send some twenty."""
 UPSTREAM_REQUEST_ID = b"x-upstream-request-id"
 """Where the provider's own request id goes: `x-request-id` is ours."""
 _RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
@@ -87,15 +89,16 @@ def to_client(
     *,
     rate_limits: bool = False,
 ) -> Headers:
-    """The provider's headers that a client gets: TO_CLIENT and the lower-case names in `extra`.
+    """The provider's headers that a client gets: TO_CLIENT and the names in `extra`. All names are in lower case already.
 
     `rate_limits` lets the provider's own limits through; they are the account's, so only for a single tenant.
     """
     passed: Headers = []
     connection = b""
     request_id: bytes | None = None
+    if not extra and not rate_limits:
+        headers = [pair for pair in headers if pair[0] in _NOTED]
     for name, value in headers:
-        name = name.lower()
         if name in TO_CLIENT or name in extra or (rate_limits and name.startswith(_RATE_LIMITS)):
             passed.append((name, value))
         elif name in _REQUEST_IDS:
