@@ -113,7 +113,7 @@ class Recording:
     async def _tick(self) -> None:
         state = self._state
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(tasks.until_beat(TICK))
             booking.tick(state)
             if state.accounts is not None:
                 state.accounts.tick()

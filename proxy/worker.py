@@ -205,7 +205,7 @@ class Worker:
     async def _beat(self, tether: Tether) -> None:
         while True:
             self._sign_of_life(tether)
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(tasks.until_beat(BEAT))
 
     def _sign_of_life(self, tether: Tether) -> None:
         usable = self._door is not None and self._ready()[0] == 200

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from proxy.core import memory
 from proxy.core.clock import monotonic
 from proxy.core.log import logger
+from proxy.core.tasks import until_beat
 from proxy.state.memory import ENOUGH, FULL, TICK
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def keep(state: State, idle: Callable[[], bool]) -> None:
     while True:
         if watcher.look(monotonic()):
             await asyncio.to_thread(memory.give_back)
-        await asyncio.sleep(TICK if state.memory.size else FOLLOW)
+        await asyncio.sleep(until_beat(TICK if state.memory.size else FOLLOW))
 
 
 class Watcher:

@@ -35,6 +35,7 @@ from proxy.core.series import (
     Registry,
     label_text,
 )
+from proxy.core.tasks import until_beat
 
 SLICE: Final = 500
 """Series that are copied in one go."""
@@ -85,7 +86,7 @@ class Publisher:
                 took += perf_counter() - begun
                 tell(answers)
                 try:
-                    async with asyncio.timeout(pause(took)):
+                    async with asyncio.timeout(until_beat(pause(took))):
                         await wanted.wait()
                 except TimeoutError:
                     pass

@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.core.clock import monotonic
+from proxy.core.tasks import until_beat
 from proxy.state import siblings
 
 if TYPE_CHECKING:
@@ -27,17 +28,17 @@ async def keep(live: Live, prober: Prober) -> None:
     """Until cancelled."""
     sharing = live.sharing
     looked = monotonic()
-    due = looked + TICK
+    due = looked + until_beat(TICK)
     try:
         while True:
             if sharing is None:
-                await asyncio.sleep(TICK)
+                await asyncio.sleep(until_beat(TICK))
             else:
                 await _news(sharing.board, looked + LOOK, due)
                 sharing.look()
             now = looked = monotonic()
             if now >= due:
-                due = now + TICK
+                due = now + until_beat(TICK)
                 if live.groups:
                     siblings.compare(live, now)
                 if sharing is None or sharing.board.lead():

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiosqlite
 
 from proxy.core.clock import monotonic
-from proxy.core.tasks import spawn
+from proxy.core.tasks import spawn, until_beat
 from proxy.store.base import (
     ADMIN_TIMEOUT,
     BULK_TIMEOUT,
@@ -438,7 +438,7 @@ class Sqlite:
             if found != seen:  # the first time too, for what was written before
                 wake()
             seen = found
-            await asyncio.sleep(WATCH)
+            await asyncio.sleep(until_beat(WATCH))
 
     async def close(self) -> None:
         if self._watching is not None:

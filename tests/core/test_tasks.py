@@ -75,3 +75,23 @@ def test_without_a_loop_nothing_is_started() -> None:
         tasks.spawn(coroutine, name="early")
     coroutine.close()
     assert not tasks.running()
+
+
+async def test_what_beats_in_a_process_beats_together() -> None:
+    loop = asyncio.get_running_loop()
+    beats = []
+
+    async def work(late: float) -> None:
+        await asyncio.sleep(late)
+        for _ in range(3):
+            before = loop.time()
+            pause = tasks.until_beat(0.08)
+            assert 0.01 <= pause <= 0.09
+            await asyncio.sleep(pause)
+            beats.append(before + pause)
+
+    await asyncio.gather(*(work(late) for late in (0.0, 0.013, 0.047)))
+
+    for beat in beats:
+        apart = (beat - beats[0]) / 0.08
+        assert apart == pytest.approx(round(apart), abs=0.05)
