@@ -121,6 +121,36 @@ def cpu_ns(pids: list[int]) -> int:
     return total
 
 
+def wakes(pids: Iterable[int]) -> int:
+    """How often threads of these processes have slept and were woken."""
+    total = 0
+    for pid in pids:
+        for status in (PROC / str(pid) / "task").glob("*/status"):
+            for line in status.read_text().splitlines():
+                if line.startswith("voluntary_ctxt_switches:"):
+                    total += int(line.split()[1])
+    return total
+
+
+class Memory(Struct, frozen=True):
+    """Of a process, in MiB."""
+
+    rss: float
+    """In RAM."""
+    pss: float
+    """The same, a page of n processes counted 1/n."""
+    own: float
+    """Of no other process."""
+
+
+def memory(pid: int) -> Memory:
+    """Where the system says it (`smaps_rollup`)."""
+    lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]
+    kb = {name: int(value.split()[0]) for name, value in (line.split(":", 1) for line in lines)}
+    own = kb["Private_Clean"] + kb["Private_Dirty"]
+    return Memory(kb["Rss"] / 1024, kb["Pss"] / 1024, own / 1024)
+
+
 def busy_ns(cores: Iterable[int]) -> int:
     """Time these cores have spent on anything at all, so that a noisy neighbour can be named."""
     wanted = {f"cpu{core}" for core in cores}

@@ -1,7 +1,7 @@
 """How several workers share what comes: connections one after the other and many at once, and what a request costs then.
 
 Connections are of the kind that lasts, so what a worker took it keeps. The processor time of a request is that of all
-processes of the instance, over the requests that were answered.
+processes of the instance, over the requests that were answered. Before anybody comes, what each worker has in RAM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 import uvloop
 from msgspec import Struct
 
-from bench import machine, peers
+from bench import machine, peers, together
 from bench.chart import STYLE
 from bench.peers import running, wait_for_ready, workdir
 from bench.restart import Connection, Refused, instance
@@ -41,9 +41,14 @@ class Plan(Struct, frozen=True):
     clients: int = 4
     """For each worker, each with one request at a time."""
     seconds: float = 6.0
+    settle: float = 5.0
+    """Seconds until memory is looked at."""
+    together: together.Plan = together.Plan()
 
 
-QUICK = Plan(workers=(2,), connections=40, clients=2, seconds=0.5)
+QUICK = Plan(
+    workers=(2,), connections=40, clients=2, seconds=0.5, settle=0.2, together=together.QUICK
+)
 
 Counts = dict[tuple[int, str], list[int]]
 """(workers, how they came) to the connections of each worker."""
@@ -62,6 +67,7 @@ def measure(
             words = [sys.executable, "-m", "proxy", "serve", "--config", str(file)]
             with running(words, folder, frozenset()) as process:
                 wait_for_ready(port, process, folder)
+                figures += uvloop.run(_memory(plan, workers, ops, process.pid))
                 found, cost = uvloop.run(_measure(plan, workers, port, ops, process.pid))
         for way, each in found.items():
             counts[workers, way] = each
@@ -77,10 +83,26 @@ def measure(
         figures.append(
             Figure(f"spread_cpu_{workers}", f"{workers} workers: CPU", cost, "µs a request")
         )
+    figures += together.measure(plan.together, upstream, say)
     if charts is not None:
         charts.mkdir(parents=True, exist_ok=True)
         (charts / "spread.svg").write_text(chart(counts))
     return figures
+
+
+async def _memory(plan: Plan, workers: int, ops: int, pid: int) -> list[Figure]:
+    """What the largest worker takes when nobody has come, and what all processes take together."""
+    there = await _until(ops, lambda all_: sum(one["stage"] == "ready" for one in all_) == workers)
+    await asyncio.sleep(plan.settle)
+    each = [machine.memory(one["pid"]) for one in there]
+    together = machine.memory_kb(machine.tree(pid)) / 1024
+    mark = f"{workers} workers, idle: "
+    return [
+        Figure(f"spread_rss_{workers}", f"{mark}in RAM, each", max(one.rss for one in each), "MiB"),
+        Figure(f"spread_pss_{workers}", f"{mark}its share of that", max(one.pss for one in each), "MiB"),
+        Figure(f"spread_own_{workers}", f"{mark}its own", max(one.own for one in each), "MiB"),
+        Figure(f"spread_all_{workers}", f"{mark}all processes", together, "MiB"),
+    ]  # fmt: skip
 
 
 async def _measure(
