@@ -19,6 +19,8 @@ from typing import ClassVar
 import msgspec
 import pytest
 
+from proxy.core.tls import PLAIN
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -232,6 +234,14 @@ def test_the_health_check_fails_when_the_server_says_so(
     monkeypatch.setattr(Health, "status", 503)
 
     assert check_health(health.server_port) == 1
+
+
+def test_the_health_check_passes_when_the_server_wants_tls(
+    health: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Health, "status", int(PLAIN.split(b" ")[1]))
+
+    assert check_health(health.server_port) == 0
 
 
 def test_the_health_check_fails_when_nothing_listens() -> None:

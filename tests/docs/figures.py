@@ -13,6 +13,8 @@ import msgspec
 import orjson
 
 from bench.phases import PHASES, SHOWN
+from bench.scenarios import SEALED as SEALED_SUBJECT
+from bench.scenarios import SEALED_BASELINE
 from tests.docs.markdown import table
 from tests.docs.pages import DOCS
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 FIGURES = DOCS / "figures.json"
 TRANSLATED = DOCS / "figures-translation.json"
 """Of `python -m bench translate`: Headrace beside itself."""
+SEALED = DOCS / "figures-tls.json"
+"""Of `python -m bench tls`."""
 PHASED = DOCS / "figures-phases.json"
 """Of `python -m bench phases`."""
 NOTHING_YET = "No run has been published for this version yet.\n"
@@ -63,10 +67,14 @@ def publish(bench: Path) -> None:
     del found["outcomes"]
     rows = found["rows"]
     if any(_baseline(row) == "nginx" for row in rows):
-        _keep(FIGURES, {**found, "rows": [row for row in rows if not _is_translated(row)]})
+        own = [row for row in rows if not (_is_translated(row) or _is_sealed(row))]
+        _keep(FIGURES, {**found, "rows": own})
     translated = [row for row in rows if _is_translated(row)]
     if translated:
         _keep(TRANSLATED, {**found, "rows": translated})
+    sealed = [row for row in rows if _is_sealed(row)]
+    if sealed:
+        _keep(SEALED, {**found, "rows": sealed})
 
 
 def _keep(path: Path, run: Mapping[str, Any]) -> None:
@@ -79,6 +87,10 @@ def _is_of_phases(name: str) -> bool:
 
 def _is_translated(row: Mapping[str, Any]) -> bool:
     return str(row["metric"]).startswith("translated")
+
+
+def _is_sealed(row: Mapping[str, Any]) -> bool:
+    return _baseline(row) == SEALED_BASELINE
 
 
 def _baseline(row: Mapping[str, Any]) -> str:
@@ -265,6 +277,23 @@ def translation_table() -> str:
     ]
     found = table(("", "passed through", *names), cells, right=range(1, len(names) + 2))
     return f"{found}\nMedians. {_facts(run)}.\n"
+
+
+def sealed_table() -> str:
+    """TLS to client and provider, Headrace beside nginx, of the published run."""
+    run = figures(SEALED)
+    if run is None:
+        return NOTHING_YET
+    rows = [
+        (
+            _title(row),
+            *(_figure(row["figures"].get(peer)) for peer in (SEALED_BASELINE, SEALED_SUBJECT)),
+            _figure(row["ratios"].get(SEALED_SUBJECT), digits=2),
+        )
+        for row in run["rows"]
+    ]
+    found = table(("", "nginx", "Headrace", "Headrace / nginx"), rows, right=[1, 2, 3])
+    return f"{found}\nMedians (least to most). {_facts(run)}.\n"
 
 
 def _beside(run: Mapping[str, Any], baseline: str) -> list[dict[str, Any]]:

@@ -317,6 +317,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "goals": figures.goals_table,
     "phases": figures.phases_table,
     "features": feature_table,
+    "tls": figures.sealed_table,
     "translation": figures.translation_table,
     "roles": role_table,
     "capacity": capacity_table,

@@ -114,7 +114,7 @@ def test_a_run_fills_both_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where nothing has been published."""
-    for name in ("FIGURES", "TRANSLATED", "PHASED"):
+    for name in ("FIGURES", "TRANSLATED", "SEALED", "PHASED"):
         monkeypatch.setattr(figures, name, tmp_path / f"{name}.json")
     return tmp_path
 
@@ -147,6 +147,10 @@ def test_one_run_fills_every_table(folder: Path) -> None:
     assert "of each | 1.05 x Headrace | 2.00 | **missed** |" in figures.goals_table()
     assert "to bedrock" in figures.translation_table()
     assert "translat" not in figures.run_table()
+    assert "| CPU a request, µs | 10.0 (10.0-10.0) | 20.0 (20.0-20.0) | 2.00 (2.00-2.00) |" in (
+        figures.sealed_table()
+    )
+    assert "tls" not in figures.FIGURES.read_text().partition('"rows"')[2]
 
 
 def test_translation_is_published_by_itself(folder: Path) -> None:
@@ -170,6 +174,6 @@ def test_phases_are_published_and_nothing_else_that_stands_alone(folder: Path) -
 
 
 def test_before_there_is_a_run_the_tables_say_so(folder: Path) -> None:
-    for name in ("run", "others", "itself", "tools", "goals", "phases", "translation"):
+    for name in ("run", "others", "itself", "tools", "goals", "phases", "tls", "translation"):
         assert tables.PARTS[name]() == figures.NOTHING_YET
     assert "not published yet" in figures.cost_table()

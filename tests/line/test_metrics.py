@@ -222,7 +222,7 @@ def test_labels_are_of_few_kinds() -> None:
     allowed = {
         "route", "model", "shadow", "provider", "target", "status", "stream", "reason", "stage", "scope", "kind", "result",
         "outcome", "type", "source", "state", "rung", "from", "to", "field", "worker", "process", "family", "version",
-        "python", "aiohttp", "hook", "point",
+        "python", "aiohttp", "hook", "point", "listener",
     }  # fmt: skip
 
     labels = {label for one in Metrics().registry.families.values() for label in one.labels}
