@@ -25,6 +25,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
 from proxy.control.admin.playground import KEY as VIRTUAL_KEY
+from proxy.gateway.glance import IN_FULL
 from tests.line.harness import (
     KEY,
     ROOT,
@@ -243,6 +244,13 @@ class Started:
         for made, place in zip(self.authority.issue(days=30), self.files, strict=True):
             shutil.move(made, place)
 
+    def workers(self) -> list[int]:
+        """Their processes."""
+        pid = self.process.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        named = {int(one): Path(f"/proc/{one}/comm").read_text() for one in children}
+        return [one for one, name in named.items() if "ship" not in name]
+
     def said(self, words: str) -> bool:
         """Whether its log has a line with them."""
         return any(words in line for line in self.process.lines)
@@ -344,3 +352,28 @@ def test_a_bad_file_is_said_before_anything_is_served(
     assert done.returncode == 2
     key = content["server"]["tls"]["key"]
     assert f"server.tls.key: {key}: it is the key of another certificate" in done.stderr
+
+
+async def test_a_refusal_at_a_glance(proxy: Proxy, authority: Authority) -> None:
+    lag = proxy.worker.state.lag
+    lag.share, lag.quota = 1.0, 0.0  # nobody may begin
+    client = await secure(proxy, authority.trusted())
+
+    answers = []
+    for _ in range(IN_FULL + 3):
+        client.send(request("POST", "/v1/chat/completions", chat("sim")))
+        answers.append(await client.answer())
+
+    assert {answer.status for answer in answers} == {503}
+    assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
+
+
+async def test_a_worker_that_died_is_replaced_though_the_files_are_bad(started: Started) -> None:
+    before = await started.shown()
+    worker = started.workers()[0]
+
+    started.files[1].write_text("no key")
+    os.kill(worker, signal.SIGKILL)
+    await until(lambda: started.said("keeps the certificate it has"), 20)
+
+    assert await started.shown() == before
