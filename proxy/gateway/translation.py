@@ -178,9 +178,10 @@ class Translation:
 
 def needed(exchange: Exchange, candidate: Candidate) -> bool:
     """Whether the candidate's answer, or the request to it, takes another form than the client's."""
-    endpoint = exchange.endpoint
+    endpoint, envelope = exchange.endpoint, exchange.envelope
     if candidate.dialect != endpoint.dialect or (
-        endpoint.operation in TRANSLATED and _has_sealed(exchange)
+        endpoint.operation in TRANSLATED
+        and has(exchange.body if envelope is None else envelope.sought, SEALED)
     ):
         return True
     if exchange.hooks is not None and exchange.hooks.screens and exchange.stream:
@@ -192,12 +193,10 @@ def needed(exchange: Exchange, candidate: Candidate) -> bool:
 
 def is_sealed(exchange: Exchange) -> bool:
     """Whether the client gives back another family's state, which its own would refuse: then it is taken out."""
-    return exchange.endpoint.operation in TRANSLATED and _has_sealed(exchange)
-
-
-def _has_sealed(exchange: Exchange) -> bool:
     envelope = exchange.envelope
-    return has(exchange.body if envelope is None else envelope.sought, SEALED)
+    return exchange.endpoint.operation in TRANSLATED and has(
+        exchange.body if envelope is None else envelope.sought, SEALED
+    )
 
 
 def codec_of(dialect: Dialect) -> Codec:

@@ -48,7 +48,7 @@ _CLOSE = re.compile(rb"\s*\}\s*")
 class Envelope:
     """A request body: its top-level keys in order, each with the bytes of its value."""
 
-    __slots__ = ("_fields", "_is_cut", "body", "edited", "short")
+    __slots__ = ("_fields", "_is_cut", "body", "edited", "short", "sought")
 
     def __init__(self, body: bytes, fields: dict[str, Raw], short: Abridged | None = None) -> None:
         self.body = body
@@ -57,6 +57,8 @@ class Envelope:
         self._fields = fields
         self.short = short
         """The body without what is long and plain in it, if there is enough of that."""
+        self.sought = body if short is None else short.text
+        """What to look through for something that begins with a quotation mark: as much of the body as is needed for that."""
         self._is_cut = short is not None
         """The fields are those of `short`."""
 
@@ -135,11 +137,6 @@ class Envelope:
                 return True
             at = key.end() + len(value)
         return bool(fields) and _CLOSE.fullmatch(body, at) is None
-
-    @property
-    def sought(self) -> bytes:
-        """What to look through for something that begins with a quotation mark: the body, or as much of it as is needed for that."""
-        return self.body if self.short is None else self.short.text
 
     def fields(self) -> dict[str, Raw]:
         """A copy of all there is: each name with the JSON text of its value."""
