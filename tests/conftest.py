@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,7 +11,9 @@ from hypothesis import HealthCheck, settings
 from proxy.core import clock
 from proxy.state import prices
 
-prices.load()  # it comes with the first that is asked for: a quarter of a second, and no test's loop may wait
+# What else comes with the first that asks for it, a quarter and a sixteenth of a second: no test's loop may wait.
+prices.load()
+import_module("proxy.store.postgres")
 
 pytest_plugins = ["tests.guards.plugin", "tests.rewriting", "tests.servers.plugin"]
 

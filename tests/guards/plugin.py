@@ -38,6 +38,16 @@ def pytest_asyncio_loop_factories(
     return {"uvloop": watch.new_loop}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Look for no garbage meanwhile: of tens of thousands of tests none is any, and to find that out takes a fifth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers(MARK):
