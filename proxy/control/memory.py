@@ -23,7 +23,9 @@ FOLLOW = 1.0
 GIVE_BACK = 2.0
 """Seconds between two times at which the C library is asked for what it keeps."""
 QUIET = 10.0
-"""Seconds without a request after which it is asked too: it keeps what large bodies took (`core.memory.share_heap`)."""
+"""Seconds without a large body after which it is asked too: it keeps what those took (`core.memory.share_heap`)."""
+MUCH = 4 * 1024 * 1024
+"""Bytes of bodies, those apart that come at once, for which it is worth it."""
 _WORDS = ("enough again", "large bodies are refused", "every new request is refused")
 
 
@@ -46,7 +48,7 @@ async def keep(state: State, idle: Callable[[], bool]) -> None:
 class Watcher:
     """Follows the configuration, and the level."""
 
-    __slots__ = ("_done", "_idle", "_limit", "_owes", "_server", "_since", "_state", "_trimmed")
+    __slots__ = ("_idle", "_limit", "_read", "_server", "_since", "_state", "_trimmed")
 
     def __init__(self, state: State, idle: Callable[[], bool]) -> None:
         self._state = state
@@ -54,12 +56,10 @@ class Watcher:
         self._server: Server | None = None
         self._limit: Limit | None = None
         self._trimmed = 0.0
-        self._done = 0
-        """Requests that were answered, at the last look."""
+        self._read = 0
+        """Bytes of bodies that were read since something was given back."""
         self._since = 0.0
-        """When that changed."""
-        self._owes = False
-        """Nothing was given back since."""
+        """When the last of them was seen."""
 
     def look(self, now: float) -> bool:
         """Look once. True: what was freed should be given back to the system."""
@@ -89,11 +89,11 @@ class Watcher:
         return True
 
     def _has_become_quiet(self, now: float) -> bool:
-        """Whether the last request was QUIET seconds ago, and that was not said yet."""
-        done = self._state.lag.done
-        if done != self._done:
-            self._done, self._since, self._owes = done, now, True
-        elif self._owes and now - self._since >= QUIET and self._idle():
-            self._owes = False
+        """Whether MUCH was read, the last of it QUIET seconds ago, and that was not said yet."""
+        level = self._state.memory
+        if level.fresh:
+            self._read, self._since, level.fresh = self._read + level.fresh, now, 0
+        elif self._read >= MUCH and now - self._since >= QUIET and self._idle():
+            self._read = 0
             return True
         return False

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.control import memory
-from proxy.control.memory import GIVE_BACK, QUIET, Watcher
+from proxy.control.memory import GIVE_BACK, MUCH, QUIET, Watcher
 from proxy.core.memory import Limit
 from proxy.core.metrics import Metrics
 from proxy.core.model import Server, Snapshot
@@ -69,18 +69,26 @@ def test_what_bodies_took_is_given_back_when_there_are_none_any_more(
     busy = [True]
     machine.size = size
     watcher = Watcher(state, lambda: not busy[0])
-    assert not watcher.look(10.0)
-    assert not watcher.look(20.0 + QUIET)  # there was no request
 
-    state.lag.done += 1
-    assert not watcher.look(30.0)
-    assert not watcher.look(30.0 + QUIET)  # one is under way
-    busy[0] = False
-    state.lag.done += 1
+    def read(size: int) -> None:
+        state.memory.end(size)
+        state.memory.coming += size
+
+    read(MUCH // 2)
+    assert not watcher.look(10.0)
+    assert not watcher.look(20.0 + QUIET)  # it was not much
+    read(MUCH // 2)
     assert not watcher.look(50.0)
-    assert not watcher.look(50.0 + QUIET / 2)
+    assert not watcher.look(50.0 + QUIET)  # one is under way
+    busy[0] = False
     assert watcher.look(50.0 + QUIET)
     assert not watcher.look(90.0)
+
+    read(MUCH)
+    assert not watcher.look(100.0)
+    read(1)
+    assert not watcher.look(100.0 + QUIET)  # another has come
+    assert watcher.look(100.0 + 2 * QUIET)
 
 
 def test_kept_answers_are_forgotten_when_it_is_full(
