@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 WARM = 1.0
 """Seconds of load before anything is counted."""
+PAUSE = 0.005
+"""Seconds between two connections."""
 
 
 class Plan(Struct, frozen=True):
@@ -107,9 +109,8 @@ def _serving(workers: int, upstream: Upstream, core: frozenset[int]) -> Iterator
 async def _cost(plan: Plan, instances: Sequence[tuple[int, int]]) -> Cost:
     answered, over = 0, False
 
-    async def ask(port: int) -> None:
+    async def ask(connection: Connection) -> None:
         nonlocal answered
-        connection = await Connection.open(port)
         due = monotonic() + random.random() / plan.rate
         while not over:
             await asyncio.sleep(due - monotonic())
@@ -123,7 +124,10 @@ async def _cost(plan: Plan, instances: Sequence[tuple[int, int]]) -> Cost:
 
     async with asyncio.TaskGroup() as group:
         for number in range(plan.clients):
-            group.create_task(ask(instances[number % len(instances)][0]))
+            # One after the other, so that each worker has its part of them.
+            connection = await Connection.open(instances[number % len(instances)][0])
+            group.create_task(ask(connection))
+            await asyncio.sleep(PAUSE)
         await asyncio.sleep(WARM)
         workers = [pid for _, first in instances for pid in _workers(first)]
         cpu, wakes, before = machine.cpu_ns(workers), machine.wakes(workers), answered
