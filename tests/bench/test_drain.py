@@ -19,7 +19,7 @@ async def test_a_backlog_is_drained(tmp_path: Path) -> None:
 def test_a_backlog_is_as_several_workers_write_it(tmp_path: Path) -> None:
     backlog(QUICK, tmp_path)
 
-    batch = Reader(tmp_path).take(10 * QUICK.requests)
+    batch = Reader(tmp_path, whole=True).take(10 * QUICK.requests)
 
     assert batch is not None
     assert len(list((tmp_path / "spool").iterdir())) == 2
