@@ -227,8 +227,12 @@ def test_the_documentation_names_every_preset() -> None:
 
 
 def uncommented() -> str:
-    """The example with its commented key switched on."""
+    """The example with its commented key, and its certificate, switched on."""
     text = EXAMPLE.read_text("utf-8")
+    before, mark, after = text.partition("  # tls:")
+    assert mark
+    block, end, rest = after.partition("\n  memory_limit:")
+    text = before + "  tls:" + block.replace("\n  # ", "\n  ") + end + rest
     head, mark, tail = text.partition("# keys:\n")
     assert mark
     return head.replace("keys: []\n", "") + "keys:\n" + re.sub(r"(?m)^# ", "", tail)

@@ -9,6 +9,7 @@ import pytest
 from proxy.core.config import ConfigError
 from proxy.core.config.loading import parse
 from proxy.state.certified import remarks
+from proxy.state.snapshot import tls
 from tests.upstream.certificates import Authority
 
 
@@ -56,3 +57,23 @@ def test_both_files_that_are_bad_are_said(tmp_path: Path) -> None:
         "server.tls.certificate",
         "admin.tls.certificate",
     ]
+
+
+@pytest.mark.parametrize("written", ["1.2", '"1.2"', "1.3", "null"])
+def test_a_version_may_be_written_as_a_number(written: str) -> None:
+    settings = tls(parse(f"{text('a', 'b')}    min_version: {written}\n").config.server.tls)
+
+    assert settings is not None
+    assert settings.min_version == ("1.3" if written == "1.3" else "1.2")
+
+
+def test_older_versions_are_not_spoken() -> None:
+    with pytest.raises(ConfigError, match=r"server\.tls\.min_version: expected"):
+        parse(f"{text('a', 'b')}    min_version: 1.1\n")
+
+
+def test_one_listener_for_both_has_one_certificate() -> None:
+    shared = f"{text('a', 'b', 'admin')}  port: 8000\n  token: a-token-of-some-length\n"
+
+    with pytest.raises(ConfigError, match=r"admin\.tls: expected none, where one listener serves"):
+        parse(shared)
