@@ -32,9 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from playwright.sync_api import Page
+
     from bench.machine import Cores
     from bench.peers import Upstream
 
+SLICES: Final = 60
+"""Parts of the time with a browser, by which an account has an interval."""
 RESAMPLED: Final = 10_000
 SURE: Final = 0.95
 
@@ -143,18 +147,29 @@ def _accounted(plan: Plan, instance: Instance, workers: Workers) -> list[Figure]
         pages[0].wait_for_timeout(1000 * min(plan.minutes * 60, 5.0))  # until both are drawn
         asked = _requests(instance)
         begun, spent, accounted = time.perf_counter(), workers.spent(), workers.accounted()
-        pages[0].wait_for_timeout(plan.minutes * 60_000)
+        shares = [_share(pages[0], workers, plan.minutes * 60 / SLICES) for _ in range(SLICES)]
         accounted, spent = workers.accounted() - accounted, workers.spent() - spent
         seconds = time.perf_counter() - begun
         asked = _requests(instance) - asked
         browser.close()
     share, milliseconds = 100 * accounted / (spent - accounted), accounted / seconds / 1e6
+    low, high = interval(shares)
     return [
         Figure("dashboard_account_rate", "requests", asked / seconds, "a second"),
         Figure("dashboard_account_workers", "workers, with both pages open", spent / seconds / 1e7, "% of a core"),
         Figure("dashboard_account_spent", "of that for the pages, by account", milliseconds, "ms a second"),
         Figure("dashboard_account_share", "more than without, by account", share, "%"),
+        Figure("dashboard_account_low", "95 % interval of it, from", low, "%"),
+        Figure("dashboard_account_high", "to", high, "%"),
     ]  # fmt: skip
+
+
+def _share(page: Page, workers: Workers, seconds: float) -> float:
+    """What is taken for the pages, of what is taken for all else meanwhile, in percent."""
+    spent, accounted = workers.spent(), workers.accounted()
+    page.wait_for_timeout(seconds * 1000)
+    accounted = workers.accounted() - accounted
+    return 100 * accounted / max(workers.spent() - spent - accounted, 1)
 
 
 def _requests(instance: Instance) -> float:

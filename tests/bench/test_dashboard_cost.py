@@ -25,6 +25,7 @@ def test_both_witnesses_have_their_figures() -> None:
     assert len(said) == 2
     assert found["dashboard_account_spent"] > 0
     assert 0 < found["dashboard_account_share"] < 100
+    assert 0 <= found["dashboard_account_low"] <= found["dashboard_account_high"]
     assert found["dashboard_account_rate"] > 20
     assert found["dashboard_compared_rate"] > 20
     assert found["dashboard_compared_workers"] > 0
