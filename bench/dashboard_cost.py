@@ -159,7 +159,7 @@ def _accounted(plan: Plan, instance: Instance, workers: Workers) -> list[Figure]
         Figure("dashboard_account_workers", "workers, with both pages open", spent / seconds / 1e7, "% of a core"),
         Figure("dashboard_account_spent", "of that for the pages, by account", milliseconds, "ms a second"),
         Figure("dashboard_account_share", "more than without, by account", share, "%"),
-        Figure("dashboard_account_low", "95 % interval of it, from", low, "%"),
+        Figure("dashboard_account_low", "the median of 60 parts of the time: 95 % interval, from", low, "%"),
         Figure("dashboard_account_high", "to", high, "%"),
     ]  # fmt: skip
 
