@@ -106,6 +106,9 @@ class _Client:
     def __init__(self) -> None:
         self.written = b""
 
+    def may_have_left(self) -> bool:
+        return False
+
     def write(self, data: bytes) -> None:
         self.written = data
 

@@ -7,6 +7,7 @@ what is not there is the kernel, and the threads of the ledger and of the log.
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,9 @@ LAST = (
 class Wire(asyncio.Transport):
     """Takes everything at once, and remembers it until it is asked for."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 40000)})
+    def __init__(self, end: socket.socket | None = None) -> None:
+        """`end`: what the system is asked about, as of a connection on which nothing comes."""
+        super().__init__({"peername": ("127.0.0.1", 40000), "socket": end})
         self.written: list[bytes] = []
         self._closed = False
 
@@ -108,7 +110,10 @@ class Wires:
         self._connector = connector
         self._there = Wire()
         self._far: Any = None
-        self._here = Wire()
+        end, other = socket.socketpair()
+        stack.callback(other.close)
+        stack.callback(end.close)
+        self._here = Wire(end)
         self._near = Gateway(state, self._pool, {}).client()
         self._near.connection_made(self._here)
 
