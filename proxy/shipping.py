@@ -51,7 +51,7 @@ RARELY: Final = 100_000, 50, 100
 BEHIND: Final = 5
 """What it is nicer by than those who serve. Beside one of them that never rests it still has a quarter of a core, which is
 some thousand requests a second: what it does cannot come to nothing, as it might with `SCHED_IDLE`."""
-LATE, AGAIN = 1.5, 60.0
+LATE, AGAIN = 1.5, 15.0
 """Seconds behind from which on it takes its part of the processor, and for which it does then at least."""
 LOOK = 0.5
 """Seconds between two looks at that."""
