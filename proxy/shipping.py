@@ -9,12 +9,10 @@ import asyncio
 import gc
 import os
 import signal
-import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
@@ -51,10 +49,6 @@ RARELY: Final = 100_000, 50, 100
 BEHIND: Final = 5
 """What it is nicer by than those who serve. Beside one of them that never rests it still has a quarter of a core, which is
 some thousand requests a second: what it does cannot come to nothing, as it might with `SCHED_IDLE`."""
-LATE, AGAIN = 1.5, 15.0
-"""Seconds behind from which on it takes its part of the processor, and for which it does then at least."""
-LOOK = 0.5
-"""Seconds between two looks at that."""
 
 
 def run(file: ConfigFile, ready: Callable[[], None] = lambda: None) -> None:
@@ -81,42 +75,6 @@ def _let_others_go_first() -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with suppress(OSError):
         os.nice(BEHIND)
-
-
-def may_rest() -> bool:
-    """Whether a thread of this process that has left the processor to all others (`SCHED_IDLE`) gets back what it had. That takes
-    a right: root's, or `RLIMIT_NICE`. Who could not would ship nothing beside workers that never rest."""
-    found: list[bool] = []
-
-    def there_and_back() -> None:
-        try:
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        except OSError:
-            return
-        found.append(True)
-
-    if hasattr(os, "sched_setscheduler"):
-        thread = threading.Thread(target=there_and_back)
-        thread.start()
-        thread.join()
-    return bool(found)
-
-
-async def rest(behind: Callable[[], float]) -> None:
-    """Until cancelled: run when nobody else wants to, as long as what is written is shipped in good time all the same; else take a part.
-
-    A worker that wakes beside a batch waits for the rest of its turn, 20 ms and more at 2,500 requests a second, where beside this
-    it does not wait. Only for who `may_rest`."""
-    awake = 0.0
-    while True:
-        if behind() > LATE:
-            awake = monotonic() + AGAIN
-        policy = os.SCHED_IDLE if monotonic() >= awake else os.SCHED_BATCH
-        for thread in os.listdir("/proc/self/task"):
-            with suppress(OSError):  # it has ended
-                os.sched_setscheduler(int(thread), policy, os.sched_param(0))
-        await asyncio.sleep(LOOK)
 
 
 async def _run(file: ConfigFile, ready: Callable[[], None]) -> None:
@@ -158,8 +116,6 @@ async def _ship(
         _watch(metrics, requests, contents)
         tasks = [spawn(each.run(), name="ship") for each in shippers]
         beside = [spawn(_reread(file, requests, hung_up), name="reload")]
-        if may_rest():
-            beside.append(spawn(rest(lambda: max(one.behind for one in shippers)), name="rest"))
         teller = await _tell(folder, store)
         seat = None if file.instance is None else file.instance.seat(NAME, metrics.registry)
         if seat is not None:

@@ -6,8 +6,6 @@ import asyncio
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -27,7 +25,6 @@ from proxy.ledger.spool import Spool
 from proxy.store.ledger import retention
 from proxy.store.ledger.requests import Filters
 from tests.control.ledgers import spool, write
-from tests.line.harness import ROOT
 from tests.store.ledger.made import AT, end
 
 pytestmark = pytest.mark.allow_blocking("processes, and no loop of its own")
@@ -130,51 +127,11 @@ def test_it_ships_until_it_is_told_to_stop_and_ships_what_is_left_then(
 def test_whoever_serves_goes_first(place: Place) -> None:
     pid = place.start()
 
-    def policies() -> set[int]:
-        return {os.sched_getscheduler(int(one)) for one in os.listdir(f"/proc/{pid}/task")}
-
-    until(lambda: policies() == {os.SCHED_IDLE if shipping.may_rest() else os.SCHED_BATCH})
     threads = [int(one) for one in os.listdir(f"/proc/{pid}/task")]
     usual = os.getpriority(os.PRIO_PROCESS, 0)
     expected = min(usual + shipping.BEHIND, 19)
+    assert [os.sched_getscheduler(one) for one in threads] == [os.SCHED_BATCH] * len(threads)
     assert [os.getpriority(os.PRIO_PROCESS, one) for one in threads] == [expected] * len(threads)
-
-
-def test_who_is_late_takes_a_part_and_rests_again_when_it_has_not_been_for_long() -> None:
-    """In a process of its own: it is done to all threads."""
-    if not shipping.may_rest():
-        return  # nobody rests here then
-    program = """if True:
-        import asyncio, os
-        from proxy import shipping
-
-        async def main():
-            late = [0.0]
-            shipping.LOOK, shipping.AGAIN = 0.001, 0.3
-            task = asyncio.ensure_future(shipping.rest(lambda: late[0]))
-            for seconds, wanted in ((0.0, os.SCHED_IDLE), (3.0, os.SCHED_BATCH), (0.0, os.SCHED_IDLE)):
-                late[0] = seconds
-                while os.sched_getscheduler(0) != wanted:
-                    await asyncio.sleep(0.001)
-                print(wanted, end=" ")
-            task.cancel()
-
-        asyncio.run(main())
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE,
-    )
-
-    assert [int(one) for one in done.stdout.split()] == [
-        os.SCHED_IDLE,
-        os.SCHED_BATCH,
-        os.SCHED_IDLE,
-    ]
 
 
 def test_one_ships_at_a_time_and_the_next_goes_on_when_it_is_killed(
