@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from proxy.core import clock
+from proxy.core.config.schema import Config
 from proxy.state import prices
 
-# What else comes with the first that asks for it, a quarter and a sixteenth of a second: no test's loop may wait.
+# What else comes with the first that asks for it, up to a quarter of a second each: no test's loop may wait.
 prices.load()
+Config.model_validate({})
 import_module("proxy.store.postgres")
 
 pytest_plugins = ["tests.guards.plugin", "tests.rewriting", "tests.servers.plugin"]

@@ -155,11 +155,14 @@ class Replica:
         assert self.store is not None
         since = self.revision
         change = await delta.read(self.store, since, self._last)
+        # Sealing them anew takes a revision, and changes no record.
+        moved = change.whole or change.revision != since
+        rows = await peppers.rows(self.store) if moved else None
+        # All has been read: what is taken in is never said to have changed a second time.
         kinds = await self._absorb(change)
-        if change.whole or change.revision != since:
-            # Sealing them anew takes a revision, and changes no record.
+        if rows is not None:
             before = self.peppers
-            self._unseal(await peppers.rows(self.store))
+            self._unseal(rows)
             if self.peppers != before:
                 kinds |= {str(Kind.KEY)}
         self.revision, self.source, self.up = change.revision, "store", True

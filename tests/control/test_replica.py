@@ -88,6 +88,23 @@ async def test_a_step_says_what_changed(replica: Replica, place: Place) -> None:
     assert (await replica.advance(config)).kinds == frozenset()
 
 
+async def test_a_step_that_fails_half_way_loses_nothing(replica: Replica, place: Place) -> None:
+    config = place.read()
+    async with opened(place) as store:
+        await model(store, "before")
+        await replica.load(config)
+        revision = await model(store, "stored")
+        await store.execute("ALTER TABLE peppers RENAME TO hidden")
+        with pytest.raises(StoreDown):
+            await replica.advance(config)
+        await store.execute("ALTER TABLE hidden RENAME TO peppers")
+
+        step = await replica.advance(config)
+
+    assert {Kind.MODEL, Kind.DEPLOYMENT} <= step.kinds
+    assert (replica.revision, replica.up) == (revision, True)
+
+
 async def test_what_is_gone_is_gone(replica: Replica, place: Place) -> None:
     config = place.read()
     async with opened(place) as store:
