@@ -21,6 +21,7 @@ from proxy.control.admin.services import needs_store
 from proxy.control.admin.shapes import audited
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import Fault, Problem
+from proxy.core.clock import monotonic
 from proxy.core.config.problem import printable
 from proxy.core.log import logger
 from proxy.core.records import Kind
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     from proxy.store.base import Session
 
 __all__ = ["Create", "Delete", "Edit", "Rotate", "Update", "Written", "apply"]
+
+PATIENCE = 2.0
+"""Seconds that an answer waits for a store which went away after the write: so long it is only late, not out of date."""
+AGAIN = 0.1
+"""Seconds between two looks at it."""
 
 
 async def apply(
@@ -143,12 +149,17 @@ async def _note(session: Session, request: Request, each: Note) -> None:
 
 async def _serve(services: Services, revision: int) -> None:
     """Wait until this worker serves by it. It is written in any case: an error now would be a lie."""
-    try:
-        await services.sync.refresh(revision)
-    except StoreDown:
-        logger.warning(
-            "revision %d was written, and the store went away before it was read", revision
-        )
+    until = monotonic() + PATIENCE
+    while True:
+        try:
+            await services.sync.refresh(revision)
+        except StoreDown:
+            if monotonic() < until:
+                await asyncio.sleep(AGAIN)
+                continue
+            said = "revision %d was written, and the store went away before it was read"
+            logger.warning(said, revision)
+        return
 
 
 def _together(problems: Sequence[tuple[str, Problem]], edits: int) -> Problem:

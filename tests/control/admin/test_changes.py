@@ -15,6 +15,7 @@ from proxy.control.admin.web import Problem, Request
 from proxy.core import virtual_key
 from proxy.store import delta, objects
 from tests.control.admin.office import CREDENTIAL, LAB, Office, open_office, problem
+from tests.control.syncing import until
 
 
 @pytest.fixture
@@ -44,6 +45,23 @@ async def test_a_key_opens_from_its_answer_on_and_not_from_its_deletion_on(offic
     assert (await office.owner("DELETE", "/admin/keys/app")).status == 204
 
     assert digest not in office.services.state.snapshot.keys
+
+
+async def test_a_store_that_is_away_for_a_moment_makes_an_answer_late_not_out_of_date(
+    office: Office,
+) -> None:
+    sync = office.services.sync
+    await office.lab("before")
+    await office.store.execute("ALTER TABLE peppers RENAME TO hidden")
+    model = {"name": "m", "deployments": [{"provider": "lab"}]}
+    making = asyncio.ensure_future(office.made("/admin/models", model))
+    await until(lambda: not sync.up)
+    await office.store.execute("ALTER TABLE hidden RENAME TO peppers")
+
+    await making
+
+    assert "m" in office.services.state.snapshot.models
+    assert sync.up
 
 
 async def test_one_wrong_edit_stops_all(office: Office) -> None:
