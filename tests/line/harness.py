@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -427,6 +427,22 @@ class Process:
     def _read(self) -> None:
         assert self.process.stderr is not None
         self.lines.extend(self.process.stderr)
+
+    def workers(self) -> list[int]:
+        """Their processes, but for those that are about to be gone."""
+        return [pid for pid, name in self._children() if "ship" not in name]
+
+    def shipping(self) -> int:
+        """The process that does; 0: there is none at the moment."""
+        return next((pid for pid, name in self._children() if "ship" in name), 0)
+
+    def _children(self) -> Iterator[tuple[int, str]]:
+        pid = self.process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            try:
+                yield int(child), Path(f"/proc/{child}/comm").read_text()
+            except OSError:
+                continue
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""

@@ -69,16 +69,6 @@ class Gateway:
                 raise aiohttp.ClientPayloadError("cut")
             return answer.status, answer.headers["x-request-id"], content
 
-    def pids(self) -> list[int]:
-        """Of the workers."""
-        pid = self.process.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [
-            int(child)
-            for child in children
-            if "ship" not in Path(f"/proc/{child}/comm").read_text()
-        ]
-
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """Of the database."""
         address = f"file:{self.folder}/headrace.db?mode=ro"
@@ -151,7 +141,7 @@ async def test_slots_of_dead_workers_are_free_again(sim: Simulator, tmp_path: Pa
         await one.until(lambda: one.view(one.key).inflight == 10)
         assert (await one.ask({"model": "sim-n1"}))[0] == 429
 
-        for pid in one.pids():
+        for pid in one.process.workers():
             os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(5):
             await one.until(lambda: one.view(one.key).inflight == 0)
@@ -191,9 +181,9 @@ async def test_nothing_is_lost_and_nothing_counts_twice_while_workers_are_killed
         chance = random.Random(5)
         for _ in range(KILLS):
             wanted = len(seen) + chance.randrange(10, 60)
-            await one.until(lambda wanted=wanted: len(seen) >= wanted and one.pids())
-            os.kill(chance.choice(one.pids()), signal.SIGKILL)
-        await one.until(lambda: len(one.pids()) == 3)
+            await one.until(lambda wanted=wanted: len(seen) >= wanted and one.process.workers())
+            os.kill(chance.choice(one.process.workers()), signal.SIGKILL)
+        await one.until(lambda: len(one.process.workers()) == 3)
         over.set()
         await asyncio.gather(*clients)
 

@@ -58,14 +58,6 @@ class Served:
         await until(said)
         return int(found[0])
 
-    @property
-    def workers(self) -> list[int]:
-        """Their processes."""
-        pid = self.process.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        named = {int(one): Path(f"/proc/{one}/comm").read_text().strip() for one in children}
-        return [one for one, name in named.items() if "ship" not in name]
-
     def reload(self, **server: Any) -> None:
         """Another configuration of the server, from now on."""
         self._content["server"].update(server)
@@ -190,7 +182,7 @@ async def test_when_memory_is_short_large_bodies_go_first_then_all(tmp_path: Pat
         for number in range(1, 41):  # one by one, or there would be too many at once for the loop
             waiting.append(asyncio.ensure_future(one.post(body(MIB // 2))))
             await until(lambda: provider.inside == number, 20)  # noqa: B023 - at once
-        [worker] = one.workers
+        [worker] = one.process.workers()
 
         async def level(word: str, share: float) -> None:
             mark = len(one.process.lines)
@@ -308,7 +300,7 @@ async def test_after_a_standstill_streams_go_on_and_nobody_is_killed(tmp_path: P
     async with scripted(stream) as url:
         content = fleet((url, "a"), defaults__timeouts={"idle": 0.5}, server__watchdog=1)
         async with served(content, tmp_path) as one:
-            [worker] = one.workers
+            [worker] = one.process.workers()
             asking = [
                 asyncio.ensure_future(one.post(b'{"model":"m","messages":[],"stream":true}'))
                 for _ in range(STREAMS)
@@ -329,7 +321,7 @@ async def test_after_a_standstill_streams_go_on_and_nobody_is_killed(tmp_path: P
             for answer in await asyncio.gather(*asking):
                 assert answer.status == 200
                 assert answer.body.endswith(END), answer.body[-200:]
-            assert one.workers == [worker], "it was not silent, it was frozen"
+            assert one.process.workers() == [worker], "it was not silent, it was frozen"
             assert_good(
                 CHAT, await one.post(b'{"model":"m","messages":[],"stream":true}'), stream=True
             )

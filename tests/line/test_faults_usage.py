@@ -592,21 +592,9 @@ def test_whoever_ships_may_die_at_any_moment(fleet: Fleet) -> None:
     for _ in range(2):
         for _ in range(15):
             seen.add(fleet.ask("odd").headers["x-request-id"])
-        os.kill(wait_for(lambda: shipping(fleet)), signal.SIGKILL)
+        os.kill(wait_for(fleet.process.shipping), signal.SIGKILL)
 
     fleet.all_booked(seen)
     fleet.agree()
     [rows] = fleet.rows("SELECT count(*) AS all_, count(DISTINCT rid) AS each FROM requests")
     assert rows["all_"] == rows["each"]
-
-
-def shipping(fleet: Fleet) -> int:
-    """Of the process that does; 0: there is none at the moment."""
-    pid = fleet.process.process.pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        try:
-            if "ship" in Path(f"/proc/{child}/comm").read_text():
-                return int(child)
-        except OSError:
-            continue
-    return 0

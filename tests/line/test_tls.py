@@ -244,13 +244,6 @@ class Started:
         for made, place in zip(self.authority.issue(days=30), self.files, strict=True):
             shutil.move(made, place)
 
-    def workers(self) -> list[int]:
-        """Their processes."""
-        pid = self.process.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        named = {int(one): Path(f"/proc/{one}/comm").read_text() for one in children}
-        return [one for one, name in named.items() if "ship" not in name]
-
     def said(self, words: str) -> bool:
         """Whether its log has a line with them."""
         return any(words in line for line in self.process.lines)
@@ -370,7 +363,7 @@ async def test_a_refusal_at_a_glance(proxy: Proxy, authority: Authority) -> None
 
 async def test_a_worker_that_died_is_replaced_though_the_files_are_bad(started: Started) -> None:
     before = await started.shown()
-    worker = started.workers()[0]
+    worker = started.process.workers()[0]
 
     started.files[1].write_text("no key")
     os.kill(worker, signal.SIGKILL)
