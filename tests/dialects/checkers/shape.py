@@ -33,6 +33,7 @@ _WRAPPERS: tuple[Any, ...] = (*_REQUIRED, typing.NotRequired, typing_extensions.
 
 class Field(NamedTuple):
     kind: Any
+    """Without what is only said about it."""
     is_required: bool
 
 
@@ -75,12 +76,15 @@ def fields(kind: Any) -> Mapping[str, Field] | None:
     if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
         kind.model_rebuild()
         return {
-            field.alias or name: Field(field.annotation, field.is_required())
+            field.alias or name: Field(
+                _bare(typing.cast("Any", field.annotation)), field.is_required()
+            )
             for name, field in kind.model_fields.items()
         }
     return None
 
 
+@cache
 def _bare(kind: Any) -> Any:
     """A type without what is only said about it."""
     while True:
@@ -168,7 +172,7 @@ class _Walk:
         return problems
 
     def _union(self, value: object, members: tuple[Any, ...], where: str) -> list[str]:
-        flat = list(_flat(members))
+        flat = _flat(members)
         suited = [member for member in flat if _suits(value, member)]
         if isinstance(value, dict) and suited:
             wrong = [_mismatches(value, member) for member in suited]
@@ -177,41 +181,56 @@ class _Walk:
         return min((self.check(value, member, where) for member in suited or flat), key=len)
 
 
-def _flat(members: tuple[Any, ...]) -> typing.Iterator[Any]:
+@cache
+def _flat(members: tuple[Any, ...]) -> tuple[Any, ...]:
     """The members of a union and of the unions in it."""
+    flat: list[Any] = []
     for member in map(_bare, members):
         if typing.get_origin(member) in (typing.Union, types.UnionType):
-            yield from _flat(typing.get_args(member))
+            flat += _flat(typing.get_args(member))
         else:
-            yield member
+            flat.append(member)
+    return tuple(flat)
 
 
 def _suits(value: object, kind: Any) -> bool:
     """Whether a value is of the same JSON type as a member of a union."""
+    kind_of_json = _json(kind)
+    if kind_of_json is None:
+        return not isinstance(value, dict | list)
+    return isinstance(value, kind_of_json)
+
+
+@cache
+def _json(kind: Any) -> type | None:
+    """What JSON of this type is read as; None: neither object nor list."""
     origin = typing.get_origin(kind)
     if kind in (Any, object):
-        return True
+        return object
     if fields(kind) is not None or origin is dict or kind is dict:
-        return isinstance(value, dict)
-    if getattr(origin, "__name__", "") in _LISTS:
-        return isinstance(value, list)
-    return not isinstance(value, dict | list)
+        return dict
+    return list if getattr(origin, "__name__", "") in _LISTS else None
 
 
 def _mismatches(value: Json, kind: Any) -> int:
     """How many of the fields that tell the members of a union apart say that `value` is no `kind`."""
     count = 0
-    for name, field in (fields(kind) or {}).items():
-        kind_of_field = _bare(field.kind)
-        if (
-            name in ("type", "role", "object")
-            and typing.get_origin(kind_of_field) is typing.Literal
-        ):
-            if name in value:
-                count += 2 * (value[name] not in typing.get_args(kind_of_field))
-            else:
-                count += field.is_required
+    for name, words, is_required in _telling(kind):
+        if name in value:
+            count += 2 * (value[name] not in words)
+        else:
+            count += is_required
     return count
+
+
+@cache
+def _telling(kind: Any) -> tuple[tuple[str, tuple[Any, ...], bool], ...]:
+    """The fields that tell the members of a union apart: name, what it may say, whether it has to be there."""
+    return tuple(
+        (name, typing.get_args(field.kind), field.is_required)
+        for name, field in (fields(kind) or {}).items()
+        if name in ("type", "role", "object") and typing.get_origin(field.kind) is typing.Literal
+    )
 
 
 def _short(value: object) -> str:
