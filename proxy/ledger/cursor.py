@@ -25,7 +25,8 @@ CHUNK: Final = 256 << 10
 
 
 class Cursor:
-    """Reads while the worker writes. No bytes, whatever they are, make it raise.
+    """Reads while the worker writes. No bytes, whatever they are, make it raise; a segment that cannot be opened does, OSError,
+    and is tried again the next time.
 
     `name` and `at` say where it is: behind the last frame that `next` gave. `finished` are the segments behind it, which
     nothing will be added to; `damaged` those of them, or the current one, with bytes that are no frames. `bad` counts
@@ -127,8 +128,8 @@ class Cursor:
             assert mark is not None
             try:
                 self._fd = os.open(self.folder / name, os.O_RDONLY)
-            except OSError:
-                # Gone, or beyond reach: there is nothing to be had from it.
+            except FileNotFoundError:
+                # There is nothing to be had from it. From one that is beyond reach there may be: it must not be deleted unread.
                 self.finished.append(name)
                 continue
             self.name, self._mark = name, mark

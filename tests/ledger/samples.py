@@ -80,6 +80,17 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 @contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process has none left: the system says EMFILE."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
 def disk(where: Path, size: int) -> Iterator[Path]:
     """A real file system of `size` bytes; the test is skipped where this process may not mount one."""
     with _mounted(where, b"tmpfs", b"size=%d" % size):

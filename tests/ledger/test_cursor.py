@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from proxy.ledger.cursor import CHUNK, Cursor, bodies
 from proxy.ledger.records import HEAD, Content, encode, frame
 from proxy.ledger.segments import CLOSED, FIRST, Segment, seal
-from tests.ledger.samples import end
+from tests.ledger.samples import end, no_descriptors
 
 MARK = b"\x01mark\x02\x03\xff"
 NAMES = (f"0000000000001-{MARK.hex()}.wal", f"0000000000002-{MARK.hex()}.wal")
@@ -175,6 +175,16 @@ def test_one_that_is_gone_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / NAMES[0]).unlink()
     assert cursor.next() == BODIES[3]
     cursor.close()
+
+
+def test_one_that_cannot_be_opened_is_read_when_it_can_be(tmp_path: Path) -> None:
+    cursor = Cursor(put(tmp_path, segment(FRAMES[:3]), segment(FRAMES[3:6])), {})
+    cursor.refresh()
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        cursor.next()
+
+    assert cursor.finished == []
+    assert read(cursor) == BODIES[:6]
 
 
 def test_what_waits_is_measured(tmp_path: Path) -> None:
