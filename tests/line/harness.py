@@ -24,6 +24,7 @@ import yaml
 
 from proxy.control.admin.routes import all_routes
 from proxy.core.config import load
+from proxy.core.errors import ERRORS
 from proxy.state.snapshot import compile_snapshot
 from proxy.worker import Worker, listen
 
@@ -256,6 +257,15 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"<{self.status} {self.headers} {self.body[:2000]!r} complete={self.complete}>"
+
+
+def is_shed(body: bytes) -> bool:
+    """Whether it says that the gateway has too much to do. Anybody may be told so whose machine did not let it run for a
+    while, before anything else is known of the request; nothing of it is booked."""
+    return _SHED in body
+
+
+_SHED = ERRORS["shed"].message.encode()
 
 
 class Raw:

@@ -27,7 +27,7 @@ from proxy.core.config import load
 from proxy.limits.accounts import Accounts, View
 from proxy.limits.subjects import Subject, of_deployment, of_everything, of_key, of_team
 from proxy.state.snapshot import compile_snapshot
-from tests.line.harness import KEY, ROOT, Process, Simulator, config
+from tests.line.harness import KEY, ROOT, Process, Simulator, config, is_shed
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -68,6 +68,13 @@ class Gateway:
             if answer.status == 200 and body.get("stream") and b"[DONE]" not in content:
                 raise aiohttp.ClientPayloadError("cut")
             return answer.status, answer.headers["x-request-id"], content
+
+    async def asked(self, body: dict[str, Any], name: str | None = None) -> tuple[int, str, bytes]:
+        """The same, again while the gateway has too much to do: it is not what is looked for."""
+        async with asyncio.timeout(PATIENCE):
+            while is_shed((answer := await self.ask(body, name))[2]):
+                await asyncio.sleep(0.02)
+        return answer
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """Of the database."""
@@ -137,20 +144,19 @@ async def test_slots_of_dead_workers_are_free_again(sim: Simulator, tmp_path: Pa
     keys = [{"name": "test", "key": KEY, "concurrency": 10}]
     async with gateway(tmp_path, sim, 3, keys=keys) as one:
         long = {"model": "sim-n3000-d20", "stream": True}
-        held = [asyncio.ensure_future(one.ask(long)) for _ in range(10)]
+        held = [asyncio.ensure_future(one.asked(long)) for _ in range(10)]
         await one.until(lambda: one.view(one.key).inflight == 10)
-        assert (await one.ask({"model": "sim-n1"}))[0] == 429
+        assert (await one.asked({"model": "sim-n1"}))[0] == 429
 
         for pid in one.process.workers():
             os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(5):
-            await one.until(lambda: one.view(one.key).inflight == 0)
+        await one.until(lambda: one.view(one.key).inflight == 0)
 
         assert all(
             isinstance(each, aiohttp.ClientError)
             for each in await asyncio.gather(*held, return_exceptions=True)
         )
-        assert (await one.ask({"model": "sim-n1"}))[0] == 200
+        assert (await one.asked({"model": "sim-n1"}))[0] == 200
 
 
 async def test_nothing_is_lost_and_nothing_counts_twice_while_workers_are_killed(
@@ -169,7 +175,7 @@ async def test_nothing_is_lost_and_nothing_counts_twice_while_workers_are_killed
             )
             while not over.is_set():
                 try:
-                    status, rid, _ = await one.ask(
+                    status, rid, _ = await one.asked(
                         bodies[number % 3], "the-same" if number % 4 == 0 else None
                     )
                 except (aiohttp.ClientError, ConnectionError):
@@ -231,7 +237,7 @@ async def test_what_a_deployment_was_asked_in_vain_is_in_the_database_too(
     ]
     async with gateway(tmp_path, sim, 1, models={"two": {"deployments": deployments}}) as one:
         for _ in range(3):
-            assert (await one.ask({"model": "two"}))[0] == 200
+            assert (await one.asked({"model": "two"}))[0] == 200
         await one.booked(3)
 
         for tier in one.snapshot.models["two"].tiers:
