@@ -97,6 +97,11 @@ class _Worker:
                 heads.append((what, body, name, at))
         return bool(heads)
 
+    def take_back(self) -> None:
+        """What is taken of a batch that came to nothing."""
+        self.heads.extendleft(reversed(self.taken))
+        self.taken = []
+
     def book(self) -> None:
         """What is taken."""
         begun = self.unfinished
@@ -144,12 +149,14 @@ class Reader:
         self._ill = False
 
     def take(self, most: int = 500) -> Batch | None:
-        """The next records; None: nothing new. Blocks on the disk only.
+        """The next records; None: nothing new. Blocks on the disk only. Raises OSError; they come the next time then.
 
         Until a batch is `done` it is the same one again, whatever `most`.
         """
         if self._pending is not None:
             return self._pending
+        for one in self._workers.values():
+            one.take_back()
         ahead = self.read(most)
         workers = list(self._workers.values())
         oldest = [(one.heads[0][0].at, number) for number, one in enumerate(workers) if one.heads]

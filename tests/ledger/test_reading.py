@@ -86,6 +86,29 @@ def test_a_batch_comes_again_until_it_is_done(tmp_path: Path) -> None:
     assert drained(tmp_path) == []
 
 
+def test_what_was_taken_before_reading_failed_is_taken_again(tmp_path: Path) -> None:
+    """Where many workers wrote, more of one is read in the middle of a batch."""
+    for some in ("a", "b"), ("c",), ("d",):
+        put(tmp_path, [end(rid) for rid in some])
+    for worker in range(1, 8):
+        put(tmp_path, [], str(worker))
+    segment = segments(tmp_path)[-1]
+    aside = segment.rename(tmp_path / "aside")
+    segment.symlink_to(segment)  # which nobody can open
+    reader = Reader(tmp_path)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        reader.take(4)
+    aside.replace(segment)
+
+    batch = reader.take(4)
+
+    assert batch is not None
+    assert rids(batch.records) == ["a", "b", "c", "d"]
+    reader.done(batch)
+    reader.close()
+    assert drained(tmp_path) == []
+
+
 def test_requests_whose_end_lies_ahead_are_known(tmp_path: Path) -> None:
     put(tmp_path, [start("a"), start("b"), progress("b", 5), end("a"), start("c"), end("b")])
     put(tmp_path, [start("d"), progress("d", 6)])
