@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from proxy.core.model import Snapshot
     from proxy.limits.board import Board
     from proxy.state.state import State
+
+T = TypeVar("T")
 
 PAUSE_MIN, PAUSE_MAX = 0.02, 0.25
 """Seconds from one compilation to the next while many write."""
@@ -132,6 +135,8 @@ class Sync(Standing):
         copy = Path(file.config.store.copy_path)
         self._keeper = Keeper(self._replica, copy, file.rehearsed.kept)
         self._turns = asyncio.Lock()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        """What goes on although whoever asked for it may have left: see `_whole`."""
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         """For the others to hear: see `_beat`."""
@@ -255,16 +260,31 @@ class Sync(Standing):
         """Catch up with the store, to `revision` at least, and swap; the revision reached. Raises StoreDown."""
         self._waiting += 1
         try:
-            async with self._turns:
-                if not 0 < revision <= self.revision:
-                    # Who writes alone is answered at once; of many, all wait for one compilation.
-                    await asyncio.sleep(self._soon - monotonic())
-                    if self._waiting > 1:
-                        await asyncio.sleep(self._next - monotonic())
-                    await self._turn()
-                return self.revision
+            return await self._whole(partial(self._catch_up, revision))
         finally:
             self._waiting -= 1
+
+    async def _catch_up(self, revision: int) -> int:
+        if not 0 < revision <= self.revision:
+            # Who writes alone is answered at once; of many, all wait for one compilation.
+            await asyncio.sleep(self._soon - monotonic())
+            if self._waiting > 1:
+                await asyncio.sleep(self._next - monotonic())
+            await self._turn()
+        return self.revision
+
+    async def _whole(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do it under the lock, and to its end. A client that leaves ends whoever asks on its behalf, but no thread: were the
+        lock free then, another would begin beside the one that still compiles."""
+
+        async def locked() -> T:
+            async with self._turns:
+                return await work()
+
+        task = asyncio.ensure_future(locked())
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
 
     async def _turn(self) -> None:
         """Take in what is new, and serve it. Under the lock."""
@@ -330,8 +350,7 @@ class Sync(Standing):
 
     async def reload(self) -> int:
         """Read the file anew and swap; the version reached. Raises ValueError and nothing changes."""
-        async with self._turns:
-            return await self._reload()
+        return await self._whole(self._reload)
 
     async def _reload(self) -> int:
         if self._file.read is None:
@@ -376,7 +395,7 @@ class Sync(Standing):
         Raises StoreDown.
         """
         if self.store is None:
-            await self._obey(name)
+            await self._whole(partial(self._obey, name))
             return {"revision": 0, "workers": await self.workers(), "missing": []}
         revision = await self._signals.send(name)
         await self.refresh(revision)
@@ -436,6 +455,9 @@ class Sync(Standing):
 
     async def close(self) -> None:
         """Leave the fleet, and close the store."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         if self.store is None:
             return
         try:

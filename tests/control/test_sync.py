@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from proxy.control.sync import PAUSE_MIN, Refused, pause
 from proxy.core.clock import now
+from proxy.core.config.schema import Config
 from proxy.core.model import Snapshot
 from proxy.core.records import Kind
 from proxy.core.secret import Secret
@@ -20,6 +22,7 @@ from proxy.core.vault import Vault
 from proxy.store.base import StoreDown
 from tests.control.syncing import (
     KEY,
+    PATIENCE,
     Place,
     Worker,
     copied,
@@ -198,6 +201,36 @@ async def test_an_answer_can_wait_until_it_is_served(place: Place) -> None:
         assert await worker.sync.refresh() == revision
         assert worker.swaps == swaps
     await worker.sync.close()
+
+
+async def test_what_has_begun_is_served_when_who_asked_has_left(place: Place) -> None:
+    worker = Worker(place)
+    await worker.start()
+    async with opened(place) as store:
+        revision = await model(store, "stored")
+        asking = asyncio.ensure_future(worker.sync.refresh(revision))
+        while worker.sync._replica.revision < revision:
+            await asyncio.sleep(0)
+        asking.cancel()
+
+        await until(lambda: "stored" in worker.models)
+        assert worker.sync.revision == revision
+    await worker.sync.close()
+
+
+async def test_who_closes_leaves_nothing_that_goes_on(place: Place) -> None:
+    worker = Worker(place)
+    await worker.start()
+    reading = worker.sync._file.read = Reading(place)
+    asking = asyncio.ensure_future(worker.sync.reload())
+    await until(lambda: reading.begun == 1)
+    asking.cancel()
+
+    await worker.sync.close()
+    reading.go.set()
+
+    assert not worker.sync._under_way
+    assert not worker.sync._turns.locked()
 
 
 async def test_many_who_wait_share_one_compilation(place: Place) -> None:
@@ -431,6 +464,54 @@ async def test_what_takes_a_new_start_is_said(
         place.write("server: {drain: 1s}\n")
         await worker.sync.reload()
         assert "was changed" not in caplog.text
+
+
+class Reading:
+    """Reads the file as slowly as it is let, and knows how many do at once."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._at_once = 0
+        self.most = 0
+        self.begun = 0
+        self.go = threading.Event()
+
+    def __call__(self) -> Config:
+        self.begun += 1
+        self._at_once += 1
+        self.most = max(self.most, self._at_once)
+        self.go.wait(PATIENCE)
+        self._at_once -= 1
+        return self._place.read()
+
+
+async def test_who_leaves_stops_no_reload_and_lets_no_other_run_beside_it(place: Place) -> None:
+    async with working(place) as worker:
+        reading = worker.sync._file.read = Reading(place)
+        first = asyncio.ensure_future(worker.sync.reload())
+        await until(lambda: reading.begun == 1)
+        first.cancel()
+        await asyncio.wait({first})
+        second = asyncio.ensure_future(worker.sync.reload())
+        threading.Timer(0.1, reading.go.set).start()  # for the second to begin, if it would
+
+        assert await second == 3
+        assert (reading.begun, reading.most) == (2, 1)
+
+
+async def test_without_a_store_a_signal_waits_for_a_reload_too(place: Place) -> None:
+    place.url = ""
+    place.write()
+    async with working(place) as worker:
+        reading = worker.sync._file.read = Reading(place)
+        first = asyncio.ensure_future(worker.sync.reload())
+        await until(lambda: reading.begun == 1)
+        second = asyncio.ensure_future(worker.sync.signal("reload"))
+        threading.Timer(0.1, reading.go.set).start()
+
+        assert await first == 2
+        await second
+        assert (worker.sync.version, reading.most) == (3, 1)
 
 
 async def test_every_problem_of_a_bad_file_is_said(place: Place) -> None:
