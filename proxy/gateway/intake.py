@@ -105,13 +105,16 @@ class Intake(asyncio.BufferedProtocol):
         """All of it, once it is here."""
         assert self._at == self._size
         self._view.release()
-        return self._io.getvalue()
+        with self._io as io:
+            return io.getvalue()
 
     def stop(self) -> None:
-        """Wait no longer."""
+        """Wait no longer. uvloop keeps whom it gave a socket to until that is given to another such one: it holds no bytes."""
         self._timer.cancel()
         if self._at < self._size:
             self._client.take_back()
+            self._view.release()
+            self._io.close()
 
     def _left(self, now: float) -> float:
         return min(self._moved + self._idle, self._limit) - now

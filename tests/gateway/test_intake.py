@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.core.errors import ProxyError
 from proxy.core.model import Server
@@ -102,6 +103,17 @@ async def test_a_large_body_is_put_where_it_stays(step: int) -> None:
         assert reader.bodies[0] == CONTENT
         assert lent(place) is None
         assert (reader.memory.coming, reader.memory.fresh) == (0, SIZE)
+
+
+@pytest.mark.parametrize("sent", [SIZE, SIZE - 1])
+async def test_a_connection_that_stays_open_keeps_no_body(sent: int) -> None:
+    reader = Reader(replace(LIMITS, body_idle_timeout=0.05))
+    async with listening(reader) as (place, client):
+        room = await begin(place, client)
+        client.send(CONTENT[:sent])
+        await client.answer()
+
+        assert room._io.closed  # and has given its bytes away
 
 
 async def test_what_came_with_the_head_is_part_of_it() -> None:
