@@ -38,8 +38,7 @@ PLAIN: Final = (
     b"This port speaks TLS: ask with https://...\n"
 )
 OK: Final = "ok"
-RESULTS: Final = (OK, "plain_http", "timeout", "closed", "certificate", "protocol", "other")
-"""How handshakes end."""
+"""How a handshake ends, beside `timeout`, `closed`, `other` and these:"""
 _SIGNS: Final = {
     "HTTP_REQUEST": "plain_http",
     "HTTPS_PROXY_REQUEST": "plain_http",

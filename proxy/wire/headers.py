@@ -56,7 +56,6 @@ _NOTED = TO_CLIENT | _REQUEST_IDS | {b"connection"}
 """Most headers of an answer are none of these, and providers send some twenty."""
 UPSTREAM_REQUEST_ID = b"x-upstream-request-id"
 """Where the provider's own request id goes: `x-request-id` is ours."""
-_RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _HARMLESS = frozenset({b"keep-alive", b"Keep-Alive", b"close"})
 """What `Connection` nearly always says: it names no header."""
 _NONE: frozenset[bytes] = frozenset()
@@ -69,7 +68,7 @@ _STAY = frozenset(
 
 
 def to_upstream(headers: Iterable[tuple[bytes, bytes]], extra: frozenset[bytes] = _NONE) -> Headers:
-    """The client's headers that a provider gets: TO_UPSTREAM and the lower-case names in `extra`."""
+    """The client's headers that a provider gets: TO_UPSTREAM and the lower-case names in `extra`, but for those in _STAY."""
     passed: Headers = []
     connection = b""
     for name, value in headers:
@@ -83,31 +82,21 @@ def to_upstream(headers: Iterable[tuple[bytes, bytes]], extra: frozenset[bytes] 
     return _fit(passed, connection, extra)
 
 
-def to_client(
-    headers: Iterable[tuple[bytes, bytes]],
-    extra: frozenset[bytes] = _NONE,
-    *,
-    rate_limits: bool = False,
-) -> Headers:
-    """The provider's headers that a client gets: TO_CLIENT and the names in `extra`. All names are in lower case already.
-
-    `rate_limits` lets the provider's own limits through; they are the account's, so only for a single tenant.
-    """
+def to_client(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The provider's headers that a client gets: TO_CLIENT. All names are in lower case already."""
     passed: Headers = []
     connection = b""
     request_id: bytes | None = None
-    if not extra and not rate_limits:
-        headers = [pair for pair in headers if pair[0] in _NOTED]
-    for name, value in headers:
-        if name in TO_CLIENT or name in extra or (rate_limits and name.startswith(_RATE_LIMITS)):
+    for name, value in [pair for pair in headers if pair[0] in _NOTED]:
+        if name in TO_CLIENT:
             passed.append((name, value))
         elif name in _REQUEST_IDS:
             request_id = request_id or value
-        elif name == b"connection" and value not in _HARMLESS:
+        elif value not in _HARMLESS:
             connection += b"," + value
     if request_id:
         passed.append((UPSTREAM_REQUEST_ID, request_id))
-    return _fit(passed, connection, extra)
+    return _fit(passed, connection, _NONE)
 
 
 def _fit(passed: Headers, connection: bytes, extra: frozenset[bytes]) -> Headers:
