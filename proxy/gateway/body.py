@@ -74,11 +74,11 @@ def _too_big(limit: int) -> str:
 async def _read_known(request: BaseRequest, size: int, limits: Server) -> bytes:
     """A body of which is known how long it is, and not all is here."""
     payload, client = request.content, request.protocol
+    # What follows the body of an upgrade may be no HTTP, which the parser has to see.
     if (
         size - payload.total_bytes < intake.LEAST
         or not isinstance(client, ClientConnection)
-        or "Upgrade"
-        in request.headers  # what follows the body may be no HTTP, which the parser has to see
+        or "Upgrade" in request.headers
     ):
         return await _read_slowly(payload, limits, None)
     start = monotonic()

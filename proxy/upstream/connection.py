@@ -31,7 +31,7 @@ MAX_HEAD = 64 * 1024
 MAX_FIELD = 8 * 1024
 """Bytes of one header field."""
 FIELD = 480
-"""What a field counts for besides its bytes: with it 128 of the usual size are MAX_HEAD, and nobody counts them."""
+"""What a field counts for besides its bytes: with it 128 of the usual size are MAX_HEAD, which is the one limit."""
 _TELLING = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
 """Fields of a head that say something to us."""
 SWITCHED = 101
@@ -297,10 +297,8 @@ class UpstreamConnection(ResponseHandler):
 
     def _read_head(self) -> Headers:
         """The fields that came, with names in lower case, less what is not handed on. Raises UpstreamError."""
-        fields, self._headers = (
-            self._headers,
-            [],
-        )  # what comes now is trailers: nobody asked for any
+        # What comes after them is trailers: nobody asked for any.
+        fields, self._headers = self._headers, []
         headers: Headers = []
         total = FIELD * len(fields)
         for name, value in fields:

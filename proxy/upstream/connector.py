@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp.client_exceptions import cert_errors, ssl_errors
 
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.resolver import is_allowed
+from proxy.upstream.resolver import sockets, vet
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -28,7 +28,7 @@ class Connector(aiohttp.TCPConnector):
     """Of one provider. Without limits of its own: they are counted where it is told what a wait was for."""
 
     def __init__(self, *, allow_private: bool, **settings: Any) -> None:
-        super().__init__(limit=0, **settings)
+        super().__init__(limit=0, socket_factory=sockets(allow_private=allow_private), **settings)
         self._allow_private = allow_private
 
     def pooled(self, key: ConnectionKey) -> UpstreamConnection | None:
@@ -91,8 +91,7 @@ class Connector(aiohttp.TCPConnector):
         host, port = addr_infos[0][4][:2]
         loop: Any = self._loop
         try:
-            if not is_allowed(host, allow_private=self._allow_private):
-                raise OSError(None, "this address may not be connected to")
+            vet(host, allow_private=self._allow_private)
             if settings.get("ssl"):
                 settings["ssl_shutdown_timeout"] = self._ssl_shutdown_timeout or None
             transport, protocol = await loop.create_connection(*args, host, port, **settings)

@@ -29,7 +29,7 @@ from proxy.upstream.connector import Connector
 from proxy.upstream.conversations import Conversations
 from proxy.upstream.minting.minter import MINTS, Minter, wanted
 from proxy.upstream.names import Names
-from proxy.upstream.resolver import VettingResolver, sockets
+from proxy.upstream.resolver import VettingResolver
 from proxy.upstream.slots import Slots
 
 KEEPALIVE = 15.0
@@ -95,7 +95,6 @@ class Upstream:
             ttl_dns_cache=DNS_TTL,
             keepalive_timeout=KEEPALIVE,
             resolver=VettingResolver(allow_private=provider.allow_private, names=self._names),
-            socket_factory=sockets(allow_private=provider.allow_private),
             ssl=tls,
         )
         # The connector makes its protocols through this factory; ours is a ResponseHandler that can also

@@ -2,7 +2,7 @@
 
 The check runs on the addresses a connection will really use, so a name that resolved to a public address when it
 was configured and to a private one now (DNS rebinding) is refused at connect. A literal address is resolved by
-nobody: `sockets` sees it all the same, as the last step before a connection.
+nobody: `vet` sees it all the same, as the last step before a connection (`Connector`).
 """
 
 from __future__ import annotations
@@ -66,13 +66,18 @@ class VettingResolver(AbstractResolver):
         """Nothing is held."""
 
 
+def vet(address: str, *, allow_private: bool) -> None:
+    """Raises OSError for one that may not be connected to."""
+    if not is_allowed(address, allow_private=allow_private):
+        raise OSError(None, "this address may not be connected to")
+
+
 def sockets(*, allow_private: bool) -> Callable[[AddressInfo], socket.socket]:
     """What makes a socket for an address that may be connected to; else it raises OSError."""
 
     def made(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, address = info
-        if not is_allowed(str(address[0]), allow_private=allow_private):
-            raise OSError(None, "this address may not be connected to")
+        vet(str(address[0]), allow_private=allow_private)
         return socket.socket(family, kind, protocol)
 
     return made
