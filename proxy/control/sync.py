@@ -146,6 +146,9 @@ class Sync(Standing):
         self._soon = 0.0
         """The same while only one does, and waits for each answer before its next."""
         self._pending: frozenset[str] = frozenset()
+        """Kinds that changed, and are not served yet."""
+        self._told: list[str] = []
+        """Signals that came, and have not been followed yet."""
         self._listening = False
         self._away = False
         if self.store is not None:
@@ -295,14 +298,23 @@ class Sync(Standing):
             self._lost(error)
             raise
         self._found()
+        # No later step has them again: whatever fails below is for the next turn to do.
         self._pending |= advance.kinds
+        self._told += self._signals.new(advance)
         if self._pending:
-            self._use(await self._compile(self.config, self._pending))
+            await self._serve(self.config, self._pending)
             self._metrics.sync.child().observe(monotonic() - began)
         # A revision that is served says that its signals have been followed: see `Signals.followed`.
-        for name in self._signals.new(advance):
-            await self._obey(name)
+        while self._told:
+            await self._obey(self._told[0])
+            del self._told[0]
         self._served()
+
+    async def _serve(self, config: Config, kinds: frozenset[str]) -> None:
+        """Compile and swap."""
+        self._pending |= kinds
+        self._use(await self._compile(config, self._pending))
+        self._pending = frozenset()
 
     async def _compile(self, config: Config, kinds: frozenset[str]) -> Snapshot:
         began = monotonic()
@@ -318,7 +330,6 @@ class Sync(Standing):
         )
         self._soon = began + PAUSE_MIN
         self._next = began + pause(monotonic() - began)
-        self._pending = frozenset()
         for problem in compiled.problems:
             if problem not in self._left_out:
                 logger.error("left out: %s", problem)
@@ -373,7 +384,7 @@ class Sync(Standing):
             self._news.set()
             logger.error("configuration not reloaded:\n%s", error)
             raise
-        self._use(await self._compile(config, EVERYTHING))
+        await self._serve(config, EVERYTHING)
         for name in fixed.changed(self._begun, config):
             logger.warning("%s was changed: that takes a new start, until then it stays", name)
         if config.store.url != self._database.url:

@@ -203,6 +203,58 @@ async def test_an_answer_can_wait_until_it_is_served(place: Place) -> None:
     await worker.sync.close()
 
 
+class Refusing:
+    """Uses snapshots, but the one of this number."""
+
+    def __init__(self, worker: Worker, number: int) -> None:
+        self._worker = worker
+        self._left = number
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        self._left -= 1
+        if not self._left:
+            raise OSError("no descriptor is left")
+        self._worker.use(snapshot)
+
+
+async def test_what_could_not_be_served_is_served_by_the_next_turn(place: Place) -> None:
+    worker = Worker(place)
+    await worker.start()
+    done: list[str] = []
+    worker.sync.on("stats.reset", lambda: done.append("reset"))
+    worker.sync._use = Refusing(worker, 1)
+    async with opened(place) as store:
+        await model(store, "stored")
+        revision = await worker.sync._signals.send("stats.reset")
+        with pytest.raises(OSError, match="descriptor"):
+            await worker.sync.refresh()
+        assert (done, worker.sync.revision) == ([], 0)
+
+        assert await worker.sync.refresh() == revision
+
+    assert (done, worker.models) == (["reset"], {"filed", "stored"})
+    await worker.sync.close()
+
+
+async def test_a_signal_that_could_not_be_followed_is_followed_by_the_next_turn(place: Place) -> None:
+    worker = Worker(place)
+    await worker.start()
+    worker.sync._use = Refusing(worker, 2)  # the first is of the signal's own record
+    async with opened(place) as store:
+        place.write("  new: {deployments: [{provider: lab}]}\n")
+        await worker.sync._signals.send("reload")
+        with pytest.raises(OSError, match="descriptor"):
+            await worker.sync.refresh()
+        assert worker.sync.version == 1
+        assert worker.sync.revision == 0
+        await model(store, "stored")
+
+        await worker.sync.refresh()
+
+    assert (worker.models, worker.sync.version) == ({"filed", "new", "stored"}, 2)
+    await worker.sync.close()
+
+
 async def test_what_has_begun_is_served_when_who_asked_has_left(place: Place) -> None:
     worker = Worker(place)
     await worker.start()
