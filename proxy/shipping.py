@@ -57,7 +57,7 @@ def run(file: ConfigFile, ready: Callable[[], None] = lambda: None) -> None:
 
     The configuration has a store and a folder of the ledger, and whoever calls has no event loop. `ready` is called as
     soon as signals are obeyed. Waits as long as another process of this host ships; a database that is away is waited
-    for too. Raises OSError for a folder that cannot be used.
+    for too. Raises OSError for a folder that cannot be used, and whatever else ends shipping.
     """
     # Records and rows are thousands at a time, and in no circles: looking for some is a tenth of the work.
     gc.freeze()
@@ -120,12 +120,17 @@ async def _ship(
         seat = None if file.instance is None else file.instance.seat(NAME, metrics.registry)
         if seat is not None:
             beside.append(spawn(seat.keep(), name="publish metrics"))
+        told = spawn(stop.wait(), name="stop")
         try:
-            await stop.wait()
+            await asyncio.wait((told, *tasks), return_when=asyncio.FIRST_COMPLETED)
             for each in shippers:
                 each.leave()
             await asyncio.wait(tasks, timeout=FINISH)
+            for task in tasks:
+                if task.done():
+                    task.result()  # who ships no more makes room for one who does
         finally:
+            told.cancel()
             await teller.close()
             for task in (*beside, *tasks):
                 task.cancel()

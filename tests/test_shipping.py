@@ -21,6 +21,7 @@ from proxy.core.config import load
 from proxy.core.config.schema import Config
 from proxy.ledger.folder import CONTENT, Lock, host_id
 from proxy.ledger.records import Content
+from proxy.ledger.segments import listed
 from proxy.ledger.spool import Spool
 from proxy.store.ledger import retention
 from proxy.store.ledger.requests import Filters
@@ -68,6 +69,11 @@ class Place:
     def stop(self, pid: int, number: int = signal.SIGTERM) -> int:
         """Its exit code."""
         os.kill(pid, number)
+        return self.end(pid)
+
+    def end(self, pid: int) -> int:
+        """The exit code of one that leaves by itself."""
+        until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
         self.pids.remove(pid)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -101,7 +107,7 @@ def wal(place: Place) -> Iterator[Spool]:
     one.close()
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], object]) -> None:
     late = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < late
@@ -181,6 +187,22 @@ def test_content_has_a_ledger_of_its_own(place: Place) -> None:
 
     contents.close()
     assert place.stop(pid) == 0
+
+
+def test_one_that_can_ship_no_more_makes_room_for_the_next(place: Place, wal: Spool) -> None:
+    """What is wrong here is what is written down of how far it came: a place no file has."""
+    contents = spool(place.ledger / CONTENT)
+    write(contents, Content("a", AT, "asked", "answered"))
+    [segment] = listed(place.ledger / CONTENT / "spool" / "0")
+    (place.ledger / CONTENT / "offsets").write_text(f'{{"0": {{"{segment}": {10**20}}}}}')
+    write(wal, end("b"))
+    pid = place.start()
+
+    assert place.end(pid) == 1
+
+    assert Lock(place.ledger, "shipper").take()
+    assert place.count() == 1
+    contents.close()
 
 
 def test_how_long_things_are_kept_is_read_anew(

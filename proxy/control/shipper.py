@@ -261,7 +261,7 @@ class Shipper:
                 for one in await windows.current(self._store, self._host, now()):
                     accounts.learn(one.charge, one.own, one.elsewhere)
                 accounts.learned()
-            except StoreDown as error:
+            except Exception as error:
                 failures += 1
                 self._failed(error)
                 await self._back_off(failures)

@@ -421,6 +421,18 @@ async def test_limits_are_known_at_once_where_nothing_was_spent(
     assert spent(accounts) == 0
 
 
+async def test_limits_are_known_once_a_database_that_is_not_as_it_should_be_is_put_right(
+    store: Database, folder: Path, accounts: Accounts
+) -> None:
+    """As one whose migrations are under way."""
+    await store.execute("ALTER TABLE counters RENAME COLUMN micro TO gone")
+    async with shipping(store, folder, accounts=accounts) as one:
+        await until(lambda: not one.up)
+        await store.execute("ALTER TABLE counters RENAME COLUMN gone TO micro")
+
+        await until(lambda: accounts.known)
+
+
 async def test_limits_follow_what_other_hosts_spend(
     store: Database, folder: Path, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
