@@ -34,7 +34,7 @@ class Advance(Struct, frozen=True, eq=False):
     """A step forward."""
 
     kinds: frozenset[str]
-    """Of records that changed."""
+    """Of records that changed; at the first step all there are."""
     records: Sequence[Record]
     """What changed; at the first step everything."""
     since: int
@@ -165,6 +165,10 @@ class Replica:
             self._unseal(rows)
             if self.peppers != before:
                 kinds |= {str(Kind.KEY)}
+        if self.source != "store":
+            # Also of a store that holds nothing the first reading is news: what was served did not know that. And its
+            # peppers, opened before this, need not be those of the copy.
+            kinds = frozenset(map(str, Kind))
         self.revision, self.source, self.up = change.revision, "store", True
         self._last = change.last
         self._confirmed = monotonic()

@@ -13,8 +13,20 @@ from proxy.core.secret import Secret
 from proxy.core.vault import Vault
 from proxy.core.virtual_key import kept, mint, private
 from proxy.store import delta, objects, peppers
-from proxy.store.base import StoreDown
-from tests.control.syncing import KEY, Place, Worker, model, opened, put, until, working
+from proxy.store.base import Store, StoreDown
+from tests.control.syncing import (
+    KEY,
+    Place,
+    Worker,
+    copied,
+    find,
+    lose,
+    model,
+    opened,
+    put,
+    until,
+    working,
+)
 
 OTHER = "aZ3xC6vB9nM2qW5eR8tY1uI4oP7sD0fG"
 
@@ -105,6 +117,35 @@ async def test_a_step_that_fails_half_way_loses_nothing(replica: Replica, place:
     assert (replica.revision, replica.up) == (revision, True)
 
 
+async def test_an_empty_store_that_comes_back_is_known_to_be_empty(place: Place) -> None:
+    async with opened(place):
+        pass
+    lose(place)
+    async with working(place) as worker:
+        assert worker.state.snapshot.require_auth  # it may have keys
+
+        find(place)
+        await until(lambda: worker.state.snapshot.complete)
+
+        assert not worker.state.snapshot.require_auth
+        assert worker.state.snapshot.peppers == worker.sync.peppers
+
+
+async def test_peppers_that_are_newer_than_the_copy_make_other_keys(
+    replica: Replica, place: Place
+) -> None:
+    config = place.read()
+    await copied(place)
+    async with opened(place) as store:
+        await replica.restore(config)
+        await another_pepper(store)
+
+        step = await replica.advance(config)
+
+    assert replica.peppers[0].id == "new"
+    assert Kind.KEY in step.kinds
+
+
 async def test_what_is_gone_is_gone(replica: Replica, place: Place) -> None:
     config = place.read()
     async with opened(place) as store:
@@ -154,15 +195,19 @@ async def test_peppers_that_are_sealed_anew_are_no_news(replica: Replica, place:
     assert replica.pepper_rows[0].sealed == again
 
 
+async def another_pepper(store: Store) -> None:
+    sealed = Vault([Secret(KEY)]).seal(b"x" * 32, peppers.place("new"))
+    await store.execute(
+        "INSERT INTO peppers (id, sealed, created) VALUES ('new', $1, 9e12)", sealed
+    )
+    await store.execute("UPDATE revision SET revision = revision + 1")
+
+
 async def test_a_pepper_that_is_new_makes_other_keys(replica: Replica, place: Place) -> None:
     config = place.read()
     await replica.load(config)
     async with opened(place) as store:
-        sealed = Vault([Secret(KEY)]).seal(b"x" * 32, peppers.place("new"))
-        await store.execute(
-            "INSERT INTO peppers (id, sealed, created) VALUES ('new', $1, 9e12)", sealed
-        )
-        await store.execute("UPDATE revision SET revision = revision + 1")
+        await another_pepper(store)
 
         step = await replica.advance(config)
 

@@ -236,7 +236,9 @@ async def test_what_could_not_be_served_is_served_by_the_next_turn(place: Place)
     await worker.sync.close()
 
 
-async def test_a_signal_that_could_not_be_followed_is_followed_by_the_next_turn(place: Place) -> None:
+async def test_a_signal_that_could_not_be_followed_is_followed_by_the_next_turn(
+    place: Place,
+) -> None:
     worker = Worker(place)
     await worker.start()
     worker.sync._use = Refusing(worker, 2)  # the first is of the signal's own record
