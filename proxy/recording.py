@@ -125,8 +125,15 @@ class Recording:
         """Ship, if nobody does."""
         await asyncio.sleep(PATIENCE)
         lock = Lock(folder, "shipper")
-        while not lock.take():  # noqa: ASYNC110 - another process gives it up, or dies
+        while not _take(lock):  # noqa: ASYNC110 - another process gives it up, or dies
             await asyncio.sleep(PATIENCE)
+        try:
+            await self._ship(folder, host, store)
+        finally:
+            lock.release()
+
+    async def _ship(self, folder: Path, host: str, store: Store) -> None:
+        """Until one of both fails: none goes on when the lock is free again."""
         from proxy.control.shipper import Shipper
         from proxy.ledger.deadletters import bury
         from proxy.ledger.reading import Reader
@@ -137,7 +144,15 @@ class Recording:
             Shipper(store, Reader(folder), host, None, aside, self._state.accounts, most=PORTION),
             Shipper(store, Reader(folder / CONTENT), host, None, aside, most=PORTION),
         ]
-        try:
-            await asyncio.gather(*(each.run() for each in shippers))
-        finally:
-            lock.release()
+        async with asyncio.TaskGroup() as group:
+            for each in shippers:
+                group.create_task(each.run(), name="ship")
+
+
+def _take(lock: Lock) -> bool:
+    """Whether it is ours now."""
+    try:
+        return lock.take()
+    except OSError as error:
+        logger.error("whether a process ships what is recorded is not known: %s", error.strerror)
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio  # noqa: F401 - a worker imports it when it starts, which would block the loop of a test
@@ -11,12 +12,14 @@ import redis.asyncio  # noqa: F401 - a worker imports it when it starts, which w
 from proxy import recording
 from proxy.core.metrics import Metrics
 from proxy.core.model import Ledger, Server, Shared, Snapshot
-from proxy.ledger.folder import Lock
-from proxy.ledger.records import Adjust, Charged, frame
+from proxy.ledger.folder import CONTENT, Lock
+from proxy.ledger.records import Adjust, Charged, Content, frame
+from proxy.ledger.segments import listed
 from proxy.recording import Recording
 from proxy.state.live import Live
 from proxy.state.state import State
 from proxy.store.opening import open_store
+from tests.control.ledgers import spool, until, write
 
 
 def a_state(folder: Path | None, **settings: object) -> State:
@@ -85,6 +88,61 @@ async def test_a_worker_ships_when_nobody_else_does(
     assert await counted() == 1
     await one.close()
     await store.close()
+
+
+async def test_a_worker_goes_on_asking_whether_nobody_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording, "PATIENCE", 0.01)
+    store = open_store(f"sqlite:///{tmp_path}/headrace.db")
+    await store.open()
+    state = a_state(tmp_path / "ledger")
+    in_the_way = tmp_path / "ledger" / "shipper.lock"
+    in_the_way.mkdir(parents=True)
+    one = Recording(state, "0")
+    await one.start(store)
+    assert state.spool is not None
+    state.spool.append(frame(an_adjustment("a")))
+
+    await until(lambda: "Is a directory" in caplog.text)
+    in_the_way.rmdir()
+
+    await until(lambda: store.fetch("SELECT subject FROM counters"))
+    await one.close()
+    await store.close()
+
+
+async def test_a_worker_that_cannot_ship_all_of_it_ships_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would go on beside whoever has the lock next. What is wrong here is what is written down of how far it came."""
+    monkeypatch.setattr(recording, "PATIENCE", 0.01)
+    store = open_store(f"sqlite:///{tmp_path}/headrace.db")
+    await store.open()
+    contents = spool(tmp_path / "ledger" / CONTENT)
+    write(contents, Content("a", 1.0, "asked", "answered"))
+    contents.close()
+    [segment] = listed(tmp_path / "ledger" / CONTENT / "spool" / "0")
+    offsets = tmp_path / "ledger" / CONTENT / "offsets"
+    offsets.write_text(f'{{"0": {{"{segment}": {10**20}}}}}')
+    one = Recording(a_state(tmp_path / "ledger"), "0")
+    shipping = Lock(tmp_path / "ledger", "shipper")
+    assert shipping.take()
+    await one.start(store)
+    standing_in = named("stand in")
+    shipping.release()
+
+    await until(lambda: all(each.done() for each in standing_in))
+
+    assert shipping.take()
+    assert named("measure") == set()
+    shipping.release()
+    await one.close()
+    await store.close()
+
+
+def named(name: str) -> set[asyncio.Task[Any]]:
+    return {each for each in asyncio.all_tasks() if each.get_name() == name}
 
 
 async def test_limits_that_cannot_be_shared_as_configured_are_said_at_the_start() -> None:
