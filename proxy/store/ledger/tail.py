@@ -62,40 +62,47 @@ class Found(Struct, frozen=True):
     """Others that are over since the last question, too."""
 
 
+class _Known(Struct, frozen=True):
+    """What was there when it was last looked."""
+
+    floor: float = -1.0
+    """Unix time: what came before is not looked at."""
+    arrived: Sequence[Came] = ()
+    """What came since, the newest first."""
+    open: Mapping[str, float] = {}
+    """When that came which is not over."""
+
+
 class Tail:
     """Of one log."""
 
     def __init__(self) -> None:
-        self._floor = -1.0
-        """Unix time: what came before is not looked at."""
-        self._arrived: Sequence[Came] = ()
-        """What came since and is known, the newest first."""
-        self._open: Mapping[str, float] = {}
-        """When that came which is not over."""
+        self._known = _Known()
 
     async def begin(self, session: Session) -> None:
         """All that is there now is known. Raises StoreDown."""
         newest = await session.fetch("SELECT max(at) FROM requests", timeout=ADMIN_TIMEOUT)
         ((at,),) = newest
-        self._floor = -1.0 if at is None else at - OVERLAP
-        await self._look(session)
+        self._known = _Known(-1.0 if at is None else at - OVERLAP)
+        _, self._known = await self._look(session)
 
     async def next(self, session: Session, asked: Iterable[Asked]) -> Mapping[Asked, Found]:
-        """Which requests are over that were not when it was last looked, for each of `asked`. Raises StoreDown."""
-        over = await self._look(session)
-        if not over:
-            return {}
+        """Which requests are over that were not when it was last looked, for each of `asked`. Raises StoreDown; the next
+        time finds what this one would have."""
+        over, known = await self._look(session)
         rids = [rid for _, rid in over]
-        sure = len(self._open) < OPEN
+        sure = len(known.open) < OPEN
         found: dict[Asked, Found] = {}
-        for one in asked:
+        for one in asked if over else ():
             find = _newest if sure and one.filters == _ALL else _among
             found[one] = await find(session, rids, one)
+        self._known = known
         return found
 
-    async def _look(self, session: Session) -> list[Came]:
-        """What may be over since the last time, the newest first. All of it is, as long as not too many are under way."""
-        begin, before = await self._known(session)
+    async def _look(self, session: Session) -> tuple[list[Came], _Known]:
+        """What may be over since the last time, the newest first, and what is known now. All of it is over, as long as not too
+        many are under way."""
+        begin, before = await self._reach(session)
         rows = await session.fetch(
             "SELECT at, rid FROM requests WHERE at >= $1 ORDER BY at DESC, rid DESC LIMIT $2",
             begin,
@@ -108,8 +115,8 @@ class Tail:
             OPEN,
             timeout=ADMIN_TIMEOUT,
         )
-        known = {rid for _, rid in self._arrived}
-        was_open, is_open = self._open, _moments(under_way)
+        known = {rid for _, rid in self._known.arrived}
+        was_open, is_open = self._known.open, _moments(under_way)
         over = [
             (at, rid)
             for at, rid in rows
@@ -117,15 +124,15 @@ class Tail:
         ]
         over += [(at, rid) for rid, at in was_open.items() if rid not in is_open]
         over.sort(reverse=True)
-        self._arrived, self._open = [*rows, *before], is_open
+        floor = self._known.floor
         if rows:
-            cut = rows[-1][0] if len(rows) == ARRIVED else self._floor
-            self._floor = max(cut, rows[0][0] - OVERLAP)
-        return over[:ARRIVED]
+            cut = rows[-1][0] if len(rows) == ARRIVED else floor
+            floor = max(cut, rows[0][0] - OVERLAP)
+        return over[:ARRIVED], _Known(floor, [*rows, *before], is_open)
 
-    async def _known(self, session: Session) -> tuple[float, Sequence[Came]]:
+    async def _reach(self, session: Session) -> tuple[float, Sequence[Came]]:
         """From which moment on rows have to be read, and what of those before it is known and still looked at."""
-        arrived, floor = self._arrived, self._floor
+        arrived, floor = self._known.arrived, self._known.floor
         if not arrived or arrived[0][0] - NEAR <= floor:
             return floor, ()
         near = arrived[0][0] - NEAR

@@ -54,6 +54,20 @@ async def test_what_is_over_is_found_once(store: Database, tail: Tail) -> None:
     assert await found(tail, store) == ""
 
 
+async def test_what_could_not_be_read_is_found_the_next_time(store: Database, tail: Tail) -> None:
+    asked = Asked(Filters(), ("rid", "model"))
+    await book(store, HOST, [end("c", AT + 1), end("a", AT - 500)])
+    await store.execute("ALTER TABLE requests RENAME COLUMN model TO gone")
+    with pytest.raises(Exception, match="model"):
+        await tail.next(store, [ALL, asked])
+    await store.execute("ALTER TABLE requests RENAME COLUMN gone TO model")
+
+    said = await tail.next(store, [ALL, asked])
+
+    assert (rids(said[ALL]), [rid for rid, _ in said[asked].rows]) == (["c", "a"], ["c", "a"])
+    assert await found(tail, store) == ""
+
+
 async def test_one_that_took_long_is_found_when_it_ends(store: Database, tail: Tail) -> None:
     await book(store, HOST, [end("c", AT + 900)])
     await found(tail, store)
