@@ -48,12 +48,14 @@ def load(tls: TLS) -> tuple[ssl.SSLContext, float]:
     context.set_alpn_protocols(PROTOCOLS)
     try:
         context.load_cert_chain(tls.certificate, tls.key)
-    except (ssl.SSLError, OSError) as error:
-        why = getattr(error, "reason", None) or error.strerror or "it was not accepted"
-        raise Unusable("certificate", tls.certificate, f"OpenSSL refuses it: {why}") from None
+    except OSError as error:
+        raise _refused("certificate", tls.certificate, error) from None
     if tls.client_ca is not None:
         _chain("client_ca", tls.client_ca)
-        context.load_verify_locations(tls.client_ca)
+        try:
+            context.load_verify_locations(tls.client_ca)
+        except OSError as error:
+            raise _refused("client_ca", tls.client_ca, error) from None
         context.verify_mode = ssl.CERT_REQUIRED
     expires = min(one.not_valid_after_utc for one in chain).timestamp()
     return context, expires
@@ -76,6 +78,12 @@ def _read(field: str, path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise Unusable(field, path, f"it cannot be read: {error.strerror}") from None
+
+
+def _refused(field: str, path: str, error: OSError) -> Unusable:
+    """What an `ssl.SSLError` says, or the system of a file that has gone since it was looked at."""
+    why = getattr(error, "reason", None) or error.strerror or "it was not accepted"
+    return Unusable(field, path, f"OpenSSL refuses it: {why}")
 
 
 def _chain(field: str, path: str) -> list[x509.Certificate]:
@@ -111,10 +119,18 @@ def _key(path: str) -> PrivateKeyTypes:
 
 def _belongs(key: PublicKeyTypes, chain: list[x509.Certificate], tls: TLS) -> None:
     """The first certificate of the chain is the one of this key."""
-    owners = [index for index, one in enumerate(chain) if one.public_key() == key]
+    owners = [index for index, one in enumerate(chain) if _is_of(one, key)]
     if not owners:
         why = f"it is the key of another certificate than the one in {tls.certificate}"
         raise Unusable("key", tls.key, why)
     if owners[0]:
         why = f"the certificate of this server has to be the first in it, and is number {owners[0] + 1}"
         raise Unusable("certificate", tls.certificate, why)
+
+
+def _is_of(certificate: x509.Certificate, key: PublicKeyTypes) -> bool:
+    try:
+        return certificate.public_key() == key
+    except Exception:
+        # As of private keys: of a curve or an algorithm that the library does not know, so not of this one.
+        return False

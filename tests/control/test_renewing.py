@@ -8,10 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.control.renewing import Renewed, Terminations
 from proxy.core.certificates import Unusable
 from proxy.core.model import TLS, Admin, Server, Snapshot
+from tests.core.test_certificates import REVOKED
 from tests.line.harness import until
 from tests.upstream.certificates import Authority
 
@@ -144,6 +146,27 @@ async def test_files_are_looked_at_and_read_when_they_have_settled(files: Files)
     try:
         await asyncio.sleep(0)
         files.put()
+        await until(lambda: both.api.identity is not before)
+    finally:
+        looking.cancel()
+
+
+async def test_files_are_looked_at_when_some_could_not_be_used(
+    files: Files, tmp_path: Path
+) -> None:
+    clients = tmp_path / "clients.pem"
+    shutil.copy(files.authority.path, clients)
+    both = Terminations()
+    both.begin(Snapshot(server=Server(tls=replace(files.settings, client_ca=str(clients)))))
+    before = both.api.identity
+    looking = asyncio.ensure_future(both.keep(period=0.01))
+    try:
+        await asyncio.sleep(0)
+        clients.write_bytes(clients.read_bytes() + REVOKED)
+        await until(lambda: both.api.mark() == both.api._seen)
+        assert both.api.identity is before
+
+        shutil.copy(files.authority.path, clients)
         await until(lambda: both.api.identity is not before)
     finally:
         looking.cancel()

@@ -13,6 +13,10 @@ from proxy.core.certificates import Unusable, load, mark
 from proxy.core.model import TLS
 from tests.upstream.certificates import Authority
 
+REVOKED = b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
+EC_KEY = bytes.fromhex("06072a8648ce3d0201")
+"""The object identifier of public keys on elliptic curves (RFC 5480, 2.1.1)."""
+
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
@@ -119,6 +123,46 @@ def test_what_is_nothing_of_the_kind(
 
     assert blamed == field
     assert said.startswith(f"{path}: there is ")
+
+
+def test_an_authority_that_openssl_refuses(authority: Authority, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    # Only OpenSSL looks at lists of what was revoked.
+    path.write_bytes(authority.path.read_bytes() + REVOKED)
+
+    field, said = refused(tls(authority, client_ca=str(path)))
+
+    assert field == "client_ca"
+    assert said.startswith(f"{path}: OpenSSL refuses it: ")
+
+
+def unknown(certificate: Path) -> bytes:
+    """The same with a key of an algorithm nobody knows."""
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    assert der.count(EC_KEY) == 1
+    return ssl.DER_cert_to_PEM_cert(der.replace(EC_KEY, EC_KEY[:-1] + b"\x7f")).encode()
+
+
+def test_a_certificate_of_an_algorithm_that_is_not_known(authority: Authority) -> None:
+    settings = tls(authority)
+    path = Path(settings.certificate)
+    path.write_bytes(unknown(path))
+
+    field, said = refused(settings)
+
+    assert field == "key"
+    assert "the key of another certificate" in said
+
+
+def test_an_authority_in_the_chain_whose_algorithm_is_not_known(authority: Authority) -> None:
+    settings = tls(authority)
+    path = Path(settings.certificate)
+    path.write_bytes(path.read_bytes() + unknown(authority.path))
+
+    field, said = refused(settings)
+
+    assert field == "certificate"
+    assert said.startswith(f"{path}: OpenSSL refuses it: ")
 
 
 def test_a_link_that_leads_elsewhere_is_a_change(authority: Authority, tmp_path: Path) -> None:
