@@ -52,7 +52,8 @@ class Looks(Generic[M]):
 async def keep(
     path: str, seen: Mark, reload: Callable[[], Awaitable[object]], period: float = PERIOD
 ) -> None:
-    """For ever: `reload` when the file is other than it was `seen`. What that raises is said by itself."""
+    """For ever: `reload` when the file is other than it was `seen`. A ValueError is said by that; whatever else goes wrong ends
+    neither this nor what runs beside it."""
     looks = Looks(seen)
     while True:
         await asyncio.sleep(period)
@@ -62,3 +63,5 @@ async def keep(
                 await reload()
             except ValueError:
                 pass  # said, and what there is stays
+            except Exception:
+                logger.exception("%s cannot be taken in", path)

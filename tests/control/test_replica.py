@@ -122,12 +122,13 @@ async def test_an_empty_store_that_comes_back_is_known_to_be_empty(place: Place)
         pass
     lose(place)
     async with working(place) as worker:
-        assert worker.state.snapshot.require_auth  # it may have keys
+        before = worker.state.snapshot
+        assert (before.complete, before.require_auth) == (False, True)  # it may have keys
 
         find(place)
         await until(lambda: worker.state.snapshot.complete)
 
-        assert not worker.state.snapshot.require_auth
+        assert worker.state.snapshot.require_auth is False
         assert worker.state.snapshot.peppers == worker.sync.peppers
 
 

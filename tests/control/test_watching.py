@@ -48,6 +48,32 @@ async def test_a_file_is_read_again_when_it_has_changed_and_not_before(tmp_path:
         await asyncio.wait({task})
 
 
+async def test_whatever_goes_wrong_with_one_change_the_next_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "headrace.yaml"
+    file.write_text("one")
+    read: list[str] = []
+
+    async def reload() -> None:
+        read.append(file.read_text())
+        if read[-1] == "broken":
+            raise RuntimeError("nobody thought of it")
+
+    keep = watching.keep(str(file), watching.mark(str(file)), reload, 0.01)
+    task = spawn(keep, name="watch")
+    try:
+        file.write_text("broken")
+        await until(lambda: read == ["broken"])
+        file.write_text("three")
+        await until(lambda: read == ["broken", "three"])
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    assert f"{file} cannot be taken in" in caplog.text
+    assert "nobody thought of it" in caplog.text
+
+
 A, B, C = (1, 1, 1), (2, 2, 1), (3, 3, 1)
 
 
