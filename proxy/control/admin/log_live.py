@@ -1,6 +1,7 @@
 """`GET /admin/logs/live`: requests as they end, told every second: those that reached the database since the second before.
 
-    event: ready     nothing that ends from now on is missed: a page of the log read now is what comes before
+    event: ready     nothing that ends from now on is missed: a page of the log read now is what comes before. Again when something
+                     may have been, as where the process that ships was started anew
     event: rows      the newest first, at most `tail.MOST`, with the `fields` that are asked for, and how many `more` there were
     event: trouble   the database does not answer
 
@@ -83,6 +84,8 @@ class _Ends(Feed[Rows]):
         self.found: Counter[Wanted] = Counter()
         """How many there were since somebody watched it."""
         self._looked = -STALE
+        self.begun = 0
+        """How often: what was over before each time may not have been told."""
 
     def begin(self, wanted: Wanted) -> None:
         """Somebody watches it."""
@@ -110,6 +113,7 @@ class _Ends(Feed[Rows]):
             self._source = _source(self._services)
         told = await self._source.next(wanted)
         self._looked = moment
+        self.begun += told is None
         rows: Rows = {}
         for one, said in zip(wanted, told or (), strict=told is not None):
             if one not in self._wanted:
@@ -123,14 +127,14 @@ class _Ends(Feed[Rows]):
 async def _pieces(feed: _Ends, wanted: Wanted) -> Stream:
     feed.begin(wanted)
     try:
-        ready, told = False, feed.found[wanted]
+        begun, told = 0, feed.found[wanted]
         async with aclosing(feed.watch()) as seconds:
             async for rows in seconds:
                 if rows is None:
                     yield TROUBLE if feed.failed else QUIET
                     continue
-                if not ready:
-                    ready = True
+                if begun != feed.begun:
+                    begun = feed.begun
                     yield event("ready", {})
                 if wanted in rows:
                     items, shown, total = rows[wanted]

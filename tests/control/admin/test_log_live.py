@@ -82,6 +82,30 @@ async def test_the_process_that_ships_is_asked_where_there_is_one(
         await other.close()
 
 
+async def test_who_may_have_missed_something_is_told_that_nothing_is_missed_from_now_on(
+    office: Office, tmp_path: Path
+) -> None:
+    state = office.services.state
+    state.use(replace(state.snapshot, ledger=replace(state.snapshot.ledger, path=str(tmp_path))))
+    teller = Teller(office.store)
+    await teller.listen(tmp_path / unix.TAIL)
+    try:
+        async with watching(office, f"{PATH}?fields=rid") as one:
+            await one.data("ready")
+            await teller.close()
+            await one.data("trouble")
+            await book(office.store, HOST, [end("a", AT + 1)])
+            await teller.listen(tmp_path / unix.TAIL)
+
+            assert await one.event("ready", "rows") == ("ready", {})
+            await book(office.store, HOST, [end("b", AT + 2)])
+            assert await rids(one) == ["b"]
+            await teller.close()
+            await one.data("trouble")
+    finally:
+        await teller.close()
+
+
 async def test_each_watches_what_they_asked_for(office: Office) -> None:
     async with (
         watching(office, f"{PATH}?status=5xx") as failed,
