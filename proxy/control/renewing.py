@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 class Renewed(Termination):
     """One listener that is what its files say."""
 
-    __slots__ = ("_seen", "_wanted")
+    __slots__ = ("_files", "_wanted", "seen")
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._wanted: TLS | None = None
-        self._seen: certificates.Mark | None = None
+        """What was said last."""
+        self._files: TLS | None = None
+        """What is read: also where TLS is not wanted any more, and spoken on."""
+        self.seen: certificates.Mark | None = None
         """Of the files as they were read last, whether they could be used or not."""
 
     def begin(self, settings: TLS | None) -> None:
         """Be so from the start. Raises Unusable."""
         self._wanted = settings
         if settings is not None:
-            self._seen = certificates.mark(settings)
+            self._files, self.seen = settings, certificates.mark(settings)
             self.identity = Identity(*certificates.load(settings))
 
     def use(self, settings: TLS | None) -> None:
@@ -55,18 +58,16 @@ class Renewed(Termination):
 
     def mark(self) -> certificates.Mark | None:
         """How the files look now; None: there are none."""
-        if self._wanted is None or self.identity is None:
-            return None
-        return certificates.mark(self._wanted)
+        return None if self._files is None else certificates.mark(self._files)
 
     def renew(self) -> None:
         """Read the files again if they are not as they were."""
-        seen, settings = self.mark(), self._wanted
-        if settings is not None and seen is not None and seen != self._seen:
+        seen, settings = self.mark(), self._files
+        if settings is not None and seen is not None and seen != self.seen:
             self._read(settings, seen)
 
     def _read(self, settings: TLS, seen: certificates.Mark) -> None:
-        self._seen = seen
+        self._files, self.seen = settings, seen
         try:
             self.identity = Identity(*certificates.load(settings))
         except certificates.Unusable as error:
@@ -108,7 +109,7 @@ class Terminations:
 
     async def keep(self, period: float = PERIOD) -> None:
         """For ever: read again what has changed, as soon as it has settled."""
-        looks: list[Looks[certificates.Mark]] = [Looks(one.mark()) for one in self]
+        looks: list[Looks[certificates.Mark]] = [Looks(one.seen) for one in self]
         while True:
             await asyncio.sleep(period)
             for one, look in zip(self, looks, strict=True):

@@ -113,8 +113,19 @@ def test_tls_is_not_put_on_or_off_while_it_runs(
         "the api listener goes on with TLS: another takes a new start",
         "the admin listener goes on with plain HTTP: another takes a new start",
     ]
-    assert listener.mark() is None
+    plain.renew()
+    assert plain.mark() is None
+    assert plain.identity is None
+
+
+def test_who_goes_on_with_tls_is_renewed(listener: Renewed, files: Files) -> None:
+    before = listener.identity
+    listener.use(None)
+
+    files.put()
     listener.renew()
+
+    assert listener.identity is not before
 
 
 def test_who_cannot_begin_says_so(files: Files) -> None:
@@ -151,6 +162,18 @@ async def test_files_are_looked_at_and_read_when_they_have_settled(files: Files)
         looking.cancel()
 
 
+async def test_what_was_replaced_before_the_first_look_is_read(files: Files) -> None:
+    both = Terminations()
+    both.begin(Snapshot(server=Server(tls=files.settings)))
+    before = both.api.identity
+    files.put()
+    looking = asyncio.ensure_future(both.keep(period=0.01))
+    try:
+        await until(lambda: both.api.identity is not before)
+    finally:
+        looking.cancel()
+
+
 async def test_files_are_looked_at_when_some_could_not_be_used(
     files: Files, tmp_path: Path
 ) -> None:
@@ -163,7 +186,7 @@ async def test_files_are_looked_at_when_some_could_not_be_used(
     try:
         await asyncio.sleep(0)
         clients.write_bytes(clients.read_bytes() + REVOKED)
-        await until(lambda: both.api.mark() == both.api._seen)
+        await until(lambda: both.api.mark() == both.api.seen)
         assert both.api.identity is before
 
         shutil.copy(files.authority.path, clients)
