@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -120,11 +121,13 @@ class Teller:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._path = Path()
         self._server: asyncio.Server | None = None
         self._telling: set[asyncio.Task[None]] = set()
 
     async def listen(self, path: Path) -> None:
         """From now on. Raises OSError."""
+        self._path = path
         self._server = await asyncio.start_unix_server(
             self._came, sock=unix.listen(path), limit=MOST
         )
@@ -136,8 +139,11 @@ class Teller:
 
     async def close(self) -> None:
         """Nobody is told any more."""
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            with suppress(OSError):
+                unix.remove(self._path)
         for task in self._telling:
             task.cancel()
         if self._telling:

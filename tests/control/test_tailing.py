@@ -107,6 +107,15 @@ async def test_where_nobody_listens_any_more_it_is_said_and_begun_anew(
     beside.close()
 
 
+async def test_nothing_is_left_of_where_it_was_told(tmp_path: Path, store: Database) -> None:
+    one = Teller(store)
+    await one.listen(tmp_path / unix.TAIL)
+    await one.close()
+    await one.close()
+
+    assert not (tmp_path / unix.TAIL).exists()
+
+
 @pytest.mark.parametrize(
     "said", [b"nothing\n", b'[{"filters": {}, "fields": ["phase"]}]\n', b"x" * 2_000_000]
 )

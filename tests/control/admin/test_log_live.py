@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from proxy.control.admin import feed
+from proxy.control.admin import feed, log_live
 from proxy.control.admin.access import Role
 from proxy.control.tailing import Teller
 from proxy.core import unix
@@ -80,6 +80,31 @@ async def test_the_process_that_ships_is_asked_where_there_is_one(
     finally:
         await teller.close()
         await other.close()
+
+
+@pytest.mark.parametrize("left", ["nothing", "a socket"])
+async def test_where_nobody_ships_any_more_the_database_is_asked(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """A socket is left of one that was killed."""
+    monkeypatch.setattr(log_live, "STALE", 0.2)
+    state = office.services.state
+    state.use(replace(state.snapshot, ledger=replace(state.snapshot.ledger, path=str(tmp_path))))
+    teller = Teller(office.store)
+    await teller.listen(tmp_path / unix.TAIL)
+    try:
+        async with watching(office, f"{PATH}?fields=rid") as one:
+            await one.data("ready")
+            await teller.close()
+            if left == "a socket":
+                unix.listen(tmp_path / unix.TAIL).close()
+            await one.data("trouble")
+
+            await one.data("ready")
+            await book(office.store, HOST, [end("a", AT + 1)])
+            assert await rids(one) == ["a"]
+    finally:
+        await teller.close()
 
 
 async def test_who_may_have_missed_something_is_told_that_nothing_is_missed_from_now_on(
