@@ -66,6 +66,7 @@ class Keeper:
             await asyncio.to_thread(disk.write, self.path, copy, vault)
         except OSError as error:
             self._say(error.strerror or "it cannot be written")
+            self._news.set()
         else:
             self._failed, self.kept = "", copy.revision
 

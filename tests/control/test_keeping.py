@@ -57,6 +57,19 @@ async def test_where_it_cannot_be_kept_that_is_said_once(
     await worker.sync.close()
 
 
+async def test_one_that_could_not_be_written_is_written_once_it_can_be(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("proxy.control.keeping.PAUSE", 0.01)
+    place.copy.mkdir()
+    async with working(place, "0"):
+        await until(lambda: "is not kept" in caplog.text)
+
+        place.copy.rmdir()
+
+        await until(place.copy.is_file)
+
+
 async def test_one_that_a_rehearsal_has_kept_is_not_written_again(place: Place) -> None:
     rehearsal = Worker(place, "1")
     await rehearsal.start()
