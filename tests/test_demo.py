@@ -17,7 +17,8 @@ import aiohttp
 import pytest
 
 from proxy import demo
-from tests.line.harness import ROOT
+from tests.docs.stand_in import alone
+from tests.line.harness import ROOT, children
 
 
 class Demo:
@@ -25,20 +26,21 @@ class Demo:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "demo", *arguments],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stderr is not None
         self.said = ""
-        for line in self.process.stderr:
-            self.said += line
-            if "Ctrl-C stops" in line:
-                break
+        with alone():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "proxy", "demo", *arguments],
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert self.process.stderr is not None
+            for line in self.process.stderr:
+                self.said += line
+                if "Ctrl-C stops" in line:
+                    break
         self._rest = threading.Thread(target=self._read, daemon=True)
         self._rest.start()
 
@@ -54,18 +56,6 @@ class Demo:
         return [
             shlex.split(line) for line in self.said.splitlines() if line.strip().startswith("curl")
         ]
-
-    def children(self) -> list[Path]:
-        """The processes it has started that are still there."""
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rpartition(")")[2].split()
-            except OSError:  # it has just ended
-                continue
-            if int(fields[1]) == self.process.pid:
-                found.append(stat.parent)
-        return found
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Leave as Ctrl-C does; the exit code."""
@@ -143,13 +133,12 @@ async def test_without_its_key_nobody_is_served(running: Demo) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_when_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None:
     one = Demo(tmp_path, "--port", "0")
-    simulator, shipper = one.children()
+    started = children(one.process.pid)
+    assert len(started) == 2  # who provides, and who ships
 
     assert one.stop(number) == 0
 
-    assert not simulator.exists()
-    assert not shipper.exists()
-    assert one.process.stdout is not None
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started)
     assert "Traceback" not in one.said
 
 
@@ -168,5 +157,6 @@ def test_a_place_where_it_cannot_listen_is_a_failure(tmp_path: Path) -> None:
     assert one.process.wait(20) == 1
     assert "headrace: " in one.said
     assert "Traceback" not in one.said
-    assert one.children() == []
+    assert one.process.stdout is not None
+    assert one.process.stdout.read() == "", "it ends when nobody has it any more whom it started"
     one.stop()

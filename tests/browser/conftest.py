@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from bench.dashboard import program
 from tests.browser.office import Office
 from tests.docs.conftest import Demo
+from tests.docs.stand_in import alone
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -31,6 +32,13 @@ PATIENCE = 15_000
 """Milliseconds until something has to be there."""
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SERIOUS = {"serious", "critical"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One step alone has PATIENCE, and the first test has Chromium and the demo to wait for."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(90))
 
 
 def _program() -> str:
@@ -58,7 +66,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def demo() -> Iterator[Demo]:
     """`headrace demo`: nobody need sign in, and a simulated provider answers."""
-    one = Demo()
+    with alone():
+        one = Demo()
     yield one
     one.stop()
 

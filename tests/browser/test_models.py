@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.asking import asked
 from tests.browser.conftest import accessible, opened, pictured
 from tests.browser.office import Office
 from tests.docs.conftest import Demo
@@ -34,14 +34,6 @@ def deployments(office: Office, model: str) -> dict[str, tuple[int, int]]:
 
 def tier(page: Page, priority: int) -> Locator:
     return page.get_by_role("region", name=f"Priority {priority}", exact=True)
-
-
-def ask(demo: Demo, model: str, times: int) -> None:
-    body: Any = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
-    headers = {"authorization": "Bearer sk-headrace-demo"}
-    for _ in range(times):
-        url = f"http://{demo.api}/v1/chat/completions"
-        assert requests.post(url, json=body, headers=headers, timeout=10).ok
 
 
 def test_a_model_is_added_and_its_faults_are_shown_by_field(page: Page, office: Office) -> None:
@@ -81,7 +73,7 @@ def test_order_and_weights_are_changed_by_keyboard_and_saved_together(
 ) -> None:
     served(office, "b-order")
     office("PATCH", "/admin/models/b-order", {"strategy": "weighted_round_robin"})
-    ask(demo, "b-order", 12)
+    asked(demo, "b-order", 12)
     page.goto("/dashboard/models/b-order")
     expect(tier(page, 2).get_by_text(SPARE)).to_be_visible()
     expect(tier(page, 1).get_by_text("weight gives 75 %")).to_be_visible()

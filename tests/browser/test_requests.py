@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.asking import ask, asked
+from tests.browser.asking import ask, asked, booked
 from tests.browser.conftest import accessible, pictured
 from tests.docs.conftest import Demo
 
@@ -83,6 +83,7 @@ def test_filters_are_in_the_address_and_in_the_export(page: Page, demo: Demo) ->
 
 def test_pages_follow_one_another(page: Page, demo: Demo) -> None:
     asked(demo, "sim-n1-idpages", 55)
+    booked(demo, "sim-n1-idpages", 55)
     page.goto("/dashboard/requests?live=off")
     table = page.get_by_role("region", name="Requests")
     expect(table.locator("tbody tr")).to_have_count(50)
