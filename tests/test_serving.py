@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -134,6 +135,33 @@ def test_a_reload_leaves_what_all_workers_have_in_common() -> None:
         1.0,
         "/one",
     )
+
+
+@pytest.mark.parametrize("which", ["read", "settings"])
+def test_a_supervisor_outlives_a_configuration_it_cannot_take(
+    tmp_path: Path, which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = file(tmp_path)
+    one = ConfigFile(load(path).config, lambda: load(path).config)
+    before = one.config
+    assert not serving._reread(one)
+    file(tmp_path, server={"drain": 1})
+
+    def broken(*_: object) -> Any:
+        raise BrokenPipeError("nobody reads what is said")
+
+    good = one.read, one.adjust
+    if which == "read":
+        one.read = broken
+    else:
+        one.adjust = broken
+    assert not serving._reread(one)
+    assert one.config is before
+    assert "keeps the configuration it has" in caplog.text
+
+    one.read, one.adjust = good
+    assert serving._reread(one)
+    assert serving._settings(one).server.drain == 1.0
 
 
 def memory(pid: int, *fields: str) -> int:
@@ -274,7 +302,7 @@ async def test_who_takes_the_place_of_a_single_worker_knows_who_is_to_be_left_al
     async with scripted(limited) as upstream:
         content = merged(two(upstream), {"server": {"workers": 1}})
         with await asyncio.to_thread(Supervised, content, tmp_path) as process:
-            [first] = (await asyncio.to_thread(process.up, 1)).workers
+            [first] = (await asyncio.to_thread(process.up, 1)).workers()
 
             async def ask() -> int:
                 client = await Raw.open(process.port)
@@ -285,7 +313,7 @@ async def test_who_takes_the_place_of_a_single_worker_knows_who_is_to_be_left_al
 
             before = await ask(), asked
             os.kill(first, signal.SIGTERM)
-            await until(lambda: first not in process.workers, PATIENCE)
+            await until(lambda: first not in process.workers(), PATIENCE)
 
             assert before == (429, 1)
             assert (await ask(), asked) == (429, 1)

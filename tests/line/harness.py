@@ -13,8 +13,8 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -385,6 +385,20 @@ def free_port() -> int:
         return port
 
 
+def children(pid: int) -> dict[int, str]:
+    """What the processes call themselves that `pid` has started and that are still alive, by their ids, in the order in
+    which they were begun. One that has ended itself has none."""
+    found = {}
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread may end as well
+            for child in map(int, thread.read_text().split()):
+                with suppress(OSError):
+                    name, _, rest = Path(f"/proc/{child}/stat").read_text().rpartition(") ")
+                    if not rest.startswith("Z"):
+                        found[child] = name.partition("(")[2]
+    return found
+
+
 class Process:
     """`headrace serve` as users start it: a process of its own, from a file.
 
@@ -439,20 +453,12 @@ class Process:
         self.lines.extend(self.process.stderr)
 
     def workers(self) -> list[int]:
-        """Their processes, but for those that are about to be gone."""
-        return [pid for pid, name in self._children() if "ship" not in name]
+        """Their processes."""
+        return [pid for pid, name in children(self.process.pid).items() if "ship" not in name]
 
     def shipping(self) -> int:
         """The process that does; 0: there is none at the moment."""
-        return next((pid for pid, name in self._children() if "ship" in name), 0)
-
-    def _children(self) -> Iterator[tuple[int, str]]:
-        pid = self.process.pid
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            try:
-                yield int(child), Path(f"/proc/{child}/comm").read_text()
-            except OSError:
-                continue
+        return next((pid for pid, name in children(self.process.pid).items() if "ship" in name), 0)
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""

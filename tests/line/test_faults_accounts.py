@@ -71,9 +71,8 @@ class Gateway:
 
     async def asked(self, body: dict[str, Any], name: str | None = None) -> tuple[int, str, bytes]:
         """The same, again while the gateway has too much to do: it is not what is looked for."""
-        async with asyncio.timeout(PATIENCE):
-            while is_shed((answer := await self.ask(body, name))[2]):
-                await asyncio.sleep(0.02)
+        while is_shed((answer := await self.ask(body, name))[2]):
+            await asyncio.sleep(0.02)
         return answer
 
     def rows(self, sql: str, *values: Any) -> list[Any]:

@@ -16,7 +16,6 @@ import pytest
 from tests.gateway.asked import CHAT, raw
 from tests.gateway.served import whole
 from tests.line.harness import Answer, Process, Raw, config, read_request, scripted, until
-from tests.supervisor.supervised import children
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -123,7 +122,7 @@ class Workers:
             client.close()
 
     def pid(self, name: str) -> int:
-        return children(self.process.process.pid)[int(name)]
+        return self.process.workers()[int(name)]
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import http.client
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -15,24 +15,11 @@ from typing import Any, Self
 import orjson
 
 from tests.gateway.asked import CHAT, raw
-from tests.line.harness import Answer, Process, Raw, config
+from tests.line.harness import Answer, Process, Raw, children, config
 
 BODY = b'{"model":"sim","messages":[]}'
 REQUEST = raw("POST", CHAT, BODY, "Authorization: Bearer sk-test-key-0001")
 PATIENCE = 15.0
-
-
-def children(pid: int) -> list[int]:
-    """The processes that `pid` has started and that are still alive."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        if int(fields[1]) == pid and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return sorted(found)
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -40,7 +27,12 @@ def wait(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.02)  # looking costs them time: all of /proc is read, or one of them answers
+        time.sleep(0.02)  # looking costs them time: one of them answers
+
+
+def alive(pids: Iterable[int]) -> list[int]:
+    """Those of these processes that are still there."""
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 class Supervised(Process):
@@ -59,7 +51,7 @@ class Supervised(Process):
     def __exit__(self, *_: object) -> None:
         """Whatever a test found: nothing is left running."""
         if self.process.poll() is None:
-            for pid in (self.process.pid, *self.workers):
+            for pid in (self.process.pid, *children(self.process.pid)):
                 os.kill(pid, signal.SIGKILL)
         self.stop()
 
@@ -68,13 +60,10 @@ class Supervised(Process):
         return int(self.url.rpartition(":")[2])
 
     @property
-    def workers(self) -> list[int]:
-        return children(self.process.pid)
-
-    @property
     def health(self) -> list[dict[str, Any]]:
-        """The workers, as the supervisor sees them."""
-        found: list[dict[str, Any]] = orjson.loads(self.ask("/health")[1])["workers"]
+        """The workers, as the supervisor sees them; none when it does not answer."""
+        status, body = self.ask("/health")
+        found: list[dict[str, Any]] = orjson.loads(body)["workers"] if status else []
         return found
 
     def ask(self, path: str) -> tuple[int, bytes]:
@@ -84,7 +73,7 @@ class Supervised(Process):
                 client.request("GET", path)
                 answer = client.getresponse()
                 return answer.status, answer.read()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, b""
 
     @cached_property

@@ -20,7 +20,7 @@ from proxy.store import objects
 from proxy.store.opening import open_store
 from tests.gateway.served import COMPLETION, whole
 from tests.line.harness import Raw, read_request, scripted, until
-from tests.supervisor.supervised import PATIENCE, REQUEST, Supervised, get, two, wait
+from tests.supervisor.supervised import PATIENCE, REQUEST, Supervised, alive, get, two, wait
 
 
 @pytest.fixture
@@ -32,18 +32,18 @@ def supervised(tmp_path: Path) -> Iterator[Supervised]:
 
 
 def test_a_worker_that_is_killed_is_replaced(supervised: Supervised) -> None:
-    before = supervised.workers
+    before = supervised.workers()
 
     os.kill(before[0], signal.SIGKILL)
-    wait(lambda: len(supervised.workers) == 2 and before[0] not in supervised.workers)
+    wait(lambda: len(supervised.workers()) == 2 and before[0] not in supervised.workers())
 
-    assert before[1] in supervised.workers
-    assert supervised.said("ended unexpectedly")
+    assert before[1] in supervised.workers()
+    wait(lambda: supervised.said("ended unexpectedly"))  # another thread reads it
     assert supervised.stop() == 0
 
 
 async def test_the_listener_outlives_every_worker(supervised: Supervised) -> None:
-    for pid in supervised.workers:
+    for pid in supervised.workers():
         os.kill(pid, signal.SIGKILL)
 
     # The connection waits in the listener's queue until there is somebody to take it.
@@ -62,12 +62,13 @@ async def test_both_workers_serve_the_same_port(supervised: Supervised) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_of_them_well(supervised: Supervised, number: signal.Signals) -> None:
-    workers = supervised.workers
+    workers = supervised.workers()
 
     supervised.process.send_signal(number)
 
     assert supervised.process.wait(PATIENCE) == 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not alive(workers)
+    supervised.stop()  # all that was said is read
     assert not supervised.said("unexpectedly")
 
 
@@ -104,7 +105,7 @@ def test_a_reload_reaches_every_worker(supervised: Supervised, tmp_path: Path) -
     supervised.process.send_signal(signal.SIGHUP)
 
     wait(lambda: supervised.reloaded == 2)
-    assert len(supervised.workers) == 2
+    assert len(supervised.workers()) == 2
 
 
 async def test_a_worker_started_later_serves_what_the_others_serve(
@@ -120,7 +121,7 @@ async def test_a_worker_started_later_serves_what_the_others_serve(
     (tmp_path / "process.yaml").write_text("models: [")
     supervised.process.send_signal(signal.SIGHUP)
     await until(lambda: sum("not reloaded" in line for line in supervised.lines) == 2, PATIENCE)
-    for pid in supervised.workers:
+    for pid in supervised.workers():
         os.kill(pid, signal.SIGKILL)
 
     page = (await get(supervised.port, "/v1/models")).json
@@ -144,7 +145,7 @@ async def test_so_it_does_when_the_store_told_the_others_to_reload(
     await store.close()
     await until(lambda: supervised.reloaded == 2, PATIENCE)
 
-    for pid in supervised.workers:
+    for pid in supervised.workers():
         os.kill(pid, signal.SIGKILL)
 
     page = (await get(supervised.port, "/v1/models")).json
@@ -152,25 +153,26 @@ async def test_so_it_does_when_the_store_told_the_others_to_reload(
 
 
 def test_a_worker_that_dies_while_all_leave_is_not_replaced(supervised: Supervised) -> None:
-    workers = supervised.workers
+    workers = supervised.workers()
     # Stopped, it cannot leave by itself.
     os.kill(workers[0], signal.SIGSTOP)
 
     supervised.process.terminate()
-    wait(lambda: workers[1] not in supervised.workers)
+    wait(lambda: workers[1] not in supervised.workers())
     os.kill(workers[0], signal.SIGKILL)
 
     assert supervised.process.wait(PATIENCE) == 0
+    supervised.stop()  # all that was said is read
     assert not supervised.said("unexpectedly")
 
 
 def test_workers_do_not_outlive_their_supervisor(supervised: Supervised) -> None:
-    workers = supervised.workers
+    workers = supervised.workers()
 
     supervised.process.kill()
 
     # Else they would hold the port, and nobody could start another.
-    wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    wait(lambda: not alive(workers))
 
 
 PAUSING = """
