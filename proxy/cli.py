@@ -96,7 +96,7 @@ def _port(text: str) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from proxy import serving
     from proxy.control.sync import ConfigFile
-    from proxy.control.watching import mark
+    from proxy.core.marks import mark
 
     path = commands.config_path(options.config)
     given = {

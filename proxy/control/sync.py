@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from proxy.control.instance import Instance
     from proxy.control.renewing import Terminations
     from proxy.core.config.schema import Config
+    from proxy.core.marks import Mark
     from proxy.core.model import Snapshot
     from proxy.limits.board import Board
     from proxy.state.state import State
@@ -100,7 +101,7 @@ class ConfigFile(Struct, eq=False):
     """Who the listeners are, read once for all workers of this start; None: each reads it for itself."""
     rehearsed: Rehearsed = Rehearsed()
     """What was done before anybody was forked."""
-    watched: watching.Mark = None
+    watched: Mark = None
     """How it looked before it was read: it is read anew when it looks otherwise; None: when somebody says so."""
 
 

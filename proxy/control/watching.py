@@ -7,27 +7,14 @@ Looked at once a second, by what the system says of the file and not by its cont
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from proxy.core.log import logger
+from proxy.core.marks import Mark, mark
 
 PERIOD = 1.0
 """Seconds between two looks."""
-
-Mark = tuple[int, int, int] | None
-"""Of a file as it is; None: it is not there, or not for us."""
-
-
-def mark(path: str) -> Mark:
-    """What is different after a change."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
 
 M = TypeVar("M")
 

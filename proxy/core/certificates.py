@@ -5,10 +5,11 @@ OpenSSL says `[SSL] PEM lib` of nearly everything. So the files are looked at fi
 
 from __future__ import annotations
 
-import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from proxy.core import marks
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -20,8 +21,8 @@ PROTOCOLS: Final = ["http/1.1"]
 """What is agreed on by ALPN (RFC 7301)."""
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
-Mark = tuple[tuple[int, int, int] | None, ...]
-"""Of some files as they are: each one's time, size and inode; None: it is not there, or not for us."""
+Mark = tuple[marks.Mark, ...]
+"""Of some files as they are."""
 
 
 class Unusable(ValueError):
@@ -34,7 +35,7 @@ class Unusable(ValueError):
 
 def mark(tls: TLS) -> Mark:
     """What is different after a change of one of the files, or of a link to it."""
-    return tuple(_mark(path) for path in _paths(tls))
+    return tuple(marks.mark(path) for path in _paths(tls))
 
 
 def load(tls: TLS) -> tuple[ssl.SSLContext, float]:
@@ -63,14 +64,6 @@ def load(tls: TLS) -> tuple[ssl.SSLContext, float]:
 
 def _paths(tls: TLS) -> list[str]:
     return [path for path in (tls.certificate, tls.key, tls.client_ca) if path is not None]
-
-
-def _mark(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _read(field: str, path: str) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control import watching
+from proxy.core.marks import Mark, mark
 from proxy.core.tasks import spawn
 
 
@@ -27,7 +28,7 @@ async def test_a_file_is_read_again_when_it_has_changed_and_not_before(tmp_path:
         if read[-1] == "broken":
             raise ValueError("no configuration")
 
-    keep = watching.keep(str(file), watching.mark(str(file)), reload, 0.01)
+    keep = watching.keep(str(file), mark(str(file)), reload, 0.01)
     task = spawn(keep, name="watch")
     try:
         file.write_text("two")
@@ -36,7 +37,7 @@ async def test_a_file_is_read_again_when_it_has_changed_and_not_before(tmp_path:
         await until(lambda: read == ["two", "broken"])
         # As editors and Kubernetes do it: another file in its place, or none for a while.
         file.unlink()
-        await until(lambda: watching.mark(str(file)) is None)
+        await until(lambda: mark(str(file)) is None)
         other = tmp_path / "new"
         other.write_text("three")
         os.replace(other, file)
@@ -60,7 +61,7 @@ async def test_whatever_goes_wrong_with_one_change_the_next_is_read(
         if read[-1] == "broken":
             raise RuntimeError("nobody thought of it")
 
-    keep = watching.keep(str(file), watching.mark(str(file)), reload, 0.01)
+    keep = watching.keep(str(file), mark(str(file)), reload, 0.01)
     task = spawn(keep, name="watch")
     try:
         file.write_text("broken")
@@ -91,9 +92,7 @@ A, B, C = (1, 1, 1), (2, 2, 1), (3, 3, 1)
         ([B, A, A], []),
     ],
 )
-def test_a_change_is_read_once_when_it_is_over(
-    looks: list[watching.Mark], reads: list[int]
-) -> None:
+def test_a_change_is_read_once_when_it_is_over(looks: list[Mark], reads: list[int]) -> None:
     seen = watching.Looks(A)
 
     assert [at for at, look in enumerate(looks) if seen.changed(look)] == reads
