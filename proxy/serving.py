@@ -97,6 +97,28 @@ def _adjust(file: ConfigFile) -> None:
         file.tls.use(settings)
 
 
+def _reread(file: ConfigFile) -> bool:
+    """Take in what the file says by now, and whether that is anything else. Raises nothing: all workers end with their supervisor."""
+    from proxy.core.log import logger
+
+    if file.read is None:
+        return False
+    before = file.config
+    try:
+        # With the store they have: another one takes a new start.
+        config = file.read().model_copy(update={"store": before.store})
+        if config != before:  # else as another worker has said before
+            file.config = config
+            _adjust(file)
+            return True
+    except ValueError:
+        pass  # changed again since; every worker will say so itself
+    except Exception:
+        logger.exception("the supervisor keeps the configuration it has")
+    file.config = before
+    return False
+
+
 def _once(settings: Snapshot, file: ConfigFile) -> Rehearsed:
     """Begin once, in a process that is gone then with all that took. Raises ValueError when nobody could."""
     from proxy import worker
@@ -220,18 +242,7 @@ def _supervised(
         return Terms(server.workers, server.drain, worker.delay(server), server.watchdog)
 
     def reload() -> Terms | None:
-        if file.read is None:
-            return None
-        try:
-            # With the store they have: another one takes a new start.
-            config = file.read().model_copy(update={"store": file.config.store})
-        except ValueError:
-            return None  # changed again since; every worker will say so itself
-        if config == file.config:
-            return None  # as another worker has said before
-        file.config = config
-        _adjust(file)
-        return terms()
+        return terms() if _reread(file) else None
 
     server = settings.server
     names = *map(str, range(berths.columns(server.workers))), SHIPPER
