@@ -28,3 +28,4 @@ def test_a_socket_of_this_machine_alone_is_a_file(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "api"))
         assert url_of(listener) == f"unix:{tmp_path / 'api'}"
+        assert url_of(listener, tls=True) == f"unix+tls:{tmp_path / 'api'}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -25,6 +26,8 @@ from proxy.control.admin.refusal import wrong
 from proxy.control.admin.web import Answer, Problem, Route
 
 if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request, Stream
 
@@ -157,8 +160,9 @@ async def _asked(
     held: AsyncExitStack, api: str, target: str, headers: Mapping[str, str], content: bytes
 ) -> aiohttp.ClientResponse:
     """The head of the answer; `held` closes the connection. Raises Problem 502."""
-    unix = api.startswith("unix:")
-    connector = aiohttp.UnixConnector(api.removeprefix("unix:")) if unix else aiohttp.TCPConnector()
+    kind, _, path = api.partition(":")
+    connectors = {"unix": aiohttp.UnixConnector, "unix+tls": _SecureConnector}
+    connector = connectors[kind](path) if kind in connectors else aiohttp.TCPConnector()
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -166,14 +170,27 @@ async def _asked(
         auto_decompress=False,
     )
     await held.enter_async_context(session)
-    url = URL(("http://localhost" if unix else api) + target, encoded=True)
+    url = URL(("http://localhost" if kind in connectors else api) + target, encoded=True)
     # Its certificate is for the name that clients know, and not for this machine's own address.
     asking = session.post(url, data=content, headers=headers, allow_redirects=False, ssl=False)
     try:
         return await held.enter_async_context(asking)
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except (aiohttp.ClientError, OSError) as error:
         said = f"The API did not answer ({type(error).__name__}). Is it draining, or overloaded?"
         raise Problem(502, "api_unreachable", said) from None
+
+
+class _SecureConnector(aiohttp.UnixConnector):
+    """To a socket of this machine on which TLS is spoken, which aiohttp does on others alone."""
+
+    async def _create_connection(self, *_request: object) -> ResponseHandler:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        _, made = await asyncio.get_running_loop().create_unix_connection(
+            self._factory, self.path, ssl=context, server_hostname="localhost"
+        )
+        return made
 
 
 async def _pieces(

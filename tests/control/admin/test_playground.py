@@ -20,6 +20,8 @@ from proxy.state.snapshot import compile_snapshot
 from proxy.worker import Worker, listen
 from tests.control.admin.desk import TOKEN, Desk, open_desk
 from tests.line.harness import KEY, Simulator, config, free_port
+from tests.line.test_tls import section
+from tests.upstream.certificates import Authority
 
 CHAT = "/admin/playground/v1/chat/completions"
 HEADERS = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
@@ -52,11 +54,16 @@ def chat(model: str, **fields: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def place(
-    folder: Path, url: str, api: socket.socket | None = None, *, shared: bool = False
+    folder: Path,
+    url: str,
+    api: socket.socket | None = None,
+    *,
+    shared: bool = False,
+    tls: dict[str, str] | None = None,
 ) -> AsyncIterator[Place]:
     port = free_port()
     ports = {
-        "server": {"host": "127.0.0.1", "port": port},
+        "server": {"host": "127.0.0.1", "port": port, "tls": tls},
         "admin": {"port": port if shared else 0, "token": TOKEN},
     }
     path = folder / "headrace.yaml"
@@ -239,14 +246,17 @@ async def test_a_key_that_cannot_be_one_is_refused_here(desk: Desk) -> None:
     assert said.json["errors"][0]["field"] == playground.KEY
 
 
+@pytest.mark.allow_blocking("reads a certificate in the loop")
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 async def test_an_api_on_a_socket_of_this_machine_is_reached(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, tmp_path: Path, secure: bool
 ) -> None:
+    tls = section(Authority(tmp_path)) if secure else None
     with socket.socket(socket.AF_UNIX) as api:
         api.bind(str(tmp_path / "api"))
         api.listen()
         async with (
-            place(tmp_path, simulator.url, api) as here,
+            place(tmp_path, simulator.url, api, tls=tls) as here,
             here.ask(CHAT, chat("sim-n2")) as answer,
         ):
             assert answer.status == 200
