@@ -116,7 +116,8 @@ class Tail:
             timeout=ADMIN_TIMEOUT,
         )
         known = {rid for _, rid in self._known.arrived}
-        was_open, is_open = self._known.open, _moments(under_way)
+        was_open = self._known.open
+        is_open: dict[str, float] = dict(under_way)
         over = [
             (at, rid)
             for at, rid in rows
@@ -147,10 +148,6 @@ class Tail:
             timeout=ADMIN_TIMEOUT,
         )
         return (near, before) if count == len(before) else (floor, ())
-
-
-def _moments(rows: Iterable[Row]) -> dict[str, float]:
-    return dict(rows)
 
 
 async def _newest(session: Session, rids: Sequence[str], asked: Asked) -> Found:
