@@ -122,15 +122,18 @@ class Recording:
                     spool.wake()
 
     async def _stand_in(self, folder: Path, host: str, store: Store) -> None:
-        """Ship, if nobody does."""
-        await asyncio.sleep(PATIENCE)
+        """Ship, whenever nobody does."""
         lock = Lock(folder, "shipper")
-        while not _take(lock):  # noqa: ASYNC110 - another process gives it up, or dies
+        while True:
             await asyncio.sleep(PATIENCE)
-        try:
-            await self._ship(folder, host, store)
-        finally:
-            lock.release()
+            if not _take(lock):
+                continue
+            try:
+                await self._ship(folder, host, store)
+            except Exception:
+                logger.exception("worker %s ships no more, and looks again", self._name)
+            finally:
+                lock.release()
 
     async def _ship(self, folder: Path, host: str, store: Store) -> None:
         """Until one of both fails: none goes on when the lock is free again."""
