@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import time
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,12 +125,23 @@ def cpu_ns(pids: list[int]) -> int:
 def wakes(pids: Iterable[int]) -> int:
     """How often threads of these processes have slept and were woken."""
     total = 0
-    for pid in pids:
-        for status in (PROC / str(pid) / "task").glob("*/status"):
-            for line in status.read_text().splitlines():
-                if line.startswith("voluntary_ctxt_switches:"):
-                    total += int(line.split()[1])
+    for status in chain.from_iterable(map(_statuses, pids)):
+        try:
+            lines = status.read_text().splitlines()
+        except OSError:  # gone meanwhile
+            continue
+        for line in lines:
+            if line.startswith("voluntary_ctxt_switches:"):
+                total += int(line.split()[1])
     return total
+
+
+def _statuses(pid: int) -> list[Path]:
+    """Where the system tells of its threads."""
+    try:
+        return [thread / "status" for thread in (PROC / str(pid) / "task").iterdir()]
+    except OSError:  # gone meanwhile
+        return []
 
 
 class Memory(Struct, frozen=True):

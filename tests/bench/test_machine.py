@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from time import process_time_ns
 
 from bench import machine
@@ -25,6 +26,27 @@ def test_a_process_that_is_gone_has_used_nothing() -> None:
 
     assert machine.cpu_ns([process.pid]) == 0
     assert machine.memory_kb([process.pid]) == 0
+
+
+def test_threads_may_end_while_their_wakes_are_counted() -> None:
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            one = threading.Thread(target=lambda: None)
+            one.start()
+            one.join()
+
+    busy = [threading.Thread(target=come_and_go) for _ in range(3)]
+    for one in busy:
+        one.start()
+    try:
+        counted = [machine.wakes([os.getpid()]) for _ in range(200)]
+    finally:
+        over.set()
+        for one in busy:
+            one.join()
+    assert min(counted) > 0
 
 
 def test_the_tree_of_a_process_has_its_children() -> None:
