@@ -115,9 +115,7 @@ def _dashboard_cost(
     options: argparse.Namespace, upstream: Upstream, cores: Cores, say: Say
 ) -> list[Figure]:
     plan = dashboard_cost.QUICK if options.quick else dashboard_cost.Plan()
-    scaled = dashboard_cost.scaled(
-        plan, options.minutes, options.rate, options.rounds, options.seconds
-    )
+    scaled = dashboard.scaled(plan, options.minutes, options.rate, options.rounds, options.seconds)
     return dashboard_cost.measure(scaled, upstream, cores, say)
 
 

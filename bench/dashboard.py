@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -77,15 +77,17 @@ class Plan(Struct, frozen=True):
 
 QUICK: Final = Plan(rate=100.0, rounds=1, window=0.3, rest=0.0, minutes=0.01)
 
+Scaled = TypeVar("Scaled", bound=Struct)
+
 
 def scaled(
-    plan: Plan,
+    plan: Scaled,
     minutes: float | None,
     rate: float | None,
     rounds: int | None = None,
     seconds: float | None = None,
-) -> Plan:
-    """The same for another time, or at another rate."""
+) -> Scaled:
+    """The same for another time, or at another rate: a plan that has these four."""
     said = {"minutes": minutes, "rate": rate, "rounds": rounds, "window": seconds}
     changed = {name: value for name, value in said.items() if value is not None}
     return msgspec.structs.replace(plan, **changed)

@@ -18,14 +18,13 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.request import urlopen
 
-import msgspec
 from msgspec import Struct
 
 from bench import dashboard, peers
 from bench.attending import read
 from bench.dashboard import ARGUMENTS, FEEDS, PAGES, SETTINGS, Instance, program
 from bench.machine import cpu_ns, tree
-from bench.peers import KEY, PeerError, running, wait_for_ready, workdir
+from bench.peers import KEY, running, wait_for_ready, wait_until, workdir
 from bench.store import Figure
 
 if TYPE_CHECKING:
@@ -60,18 +59,6 @@ class Plan(Struct, frozen=True):
 
 
 QUICK: Final = Plan(rate=100.0, minutes=0.01, rounds=1, window=0.4, settle=0.1)
-
-
-def scaled(
-    plan: Plan,
-    minutes: float | None,
-    rate: float | None,
-    rounds: int | None,
-    seconds: float | None,
-) -> Plan:
-    """The same for another time, or at another rate."""
-    said = {"minutes": minutes, "rate": rate, "rounds": rounds, "window": seconds}
-    return msgspec.structs.replace(plan, **{k: v for k, v in said.items() if v is not None})
 
 
 class Workers(Struct, frozen=True):
@@ -127,10 +114,17 @@ def _instance(plan: Plan, upstream: Upstream, cores: Cores) -> Iterator[tuple[In
         words = [sys.executable, "-m", "bench.attending", str(accounts), "serve"]
         with running([*words, "--config", str(file)], folder, cores.measured) as process:
             wait_for_ready(port, process, folder)
-            pids = [pid for pid in tree(process.pid) if (accounts / str(pid)).exists()]
-            if len(pids) != plan.workers:
-                raise PeerError(f"{len(pids)} of {plan.workers} workers have an account")
+            # One is enough to be ready; each has an account once it is let in.
+            wait_until(
+                lambda: len(_attended(process.pid, accounts)) == plan.workers, process, folder
+            )
+            pids = _attended(process.pid, accounts)
             yield Instance(process.pid, port, admin), Workers(accounts, pids)
+
+
+def _attended(pid: int, accounts: Path) -> list[int]:
+    """The workers that have an account."""
+    return [one for one in tree(pid) if (accounts / str(one)).exists()]
 
 
 def _accounted(plan: Plan, instance: Instance, workers: Workers) -> list[Figure]:

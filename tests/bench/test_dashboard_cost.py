@@ -6,8 +6,8 @@ import random
 import pytest
 
 from bench import machine, peers
-from bench.dashboard import program
-from bench.dashboard_cost import QUICK, interval, measure, scaled
+from bench.dashboard import program, scaled
+from bench.dashboard_cost import QUICK, interval, measure
 
 pytestmark = pytest.mark.allow_blocking("has a loop of its own, and processes")
 
@@ -34,7 +34,7 @@ def test_both_witnesses_have_their_figures() -> None:
 
 
 def test_it_can_be_longer_and_at_another_rate() -> None:
-    assert scaled(QUICK, None, None, None, None) == QUICK
+    assert scaled(QUICK, None, None) == QUICK
     plan = scaled(QUICK, 2.0, 50.0, 3, 4.0)
     assert (plan.minutes, plan.rate, plan.rounds, plan.window) == (2.0, 50.0, 3, 4.0)
 
