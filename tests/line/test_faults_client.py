@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -179,20 +180,26 @@ def relays(proxy: Proxy) -> list[Relay]:
     return [flow for flow in flows if isinstance(flow, Relay)]
 
 
-async def slow_reader(proxy: Proxy, model: str) -> Raw:
-    """A client with a small receive buffer that does not read."""
+async def slow_reader(proxy: Proxy, model: str, context: ssl.SSLContext | None = None) -> Raw:
+    """A client with a small receive buffer that does not read. With a context it speaks TLS."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", proxy.port))
-    await asyncio.get_running_loop().sock_sendall(sock, chat(model))
-    reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
+    host = None if context is None else "127.0.0.1"
+    reader, writer = await asyncio.open_connection(
+        sock=sock, limit=4096, ssl=context, server_hostname=host
+    )
     client = Raw(reader, writer)
+    client.send(chat(model))
     proxy.clients.append(client)
     return client
 
 
-async def test_a_client_that_does_not_keep_up_holds_the_provider_back(tmp_path: Path) -> None:
+async def assert_held_back(
+    folder: Path, context: ssl.SSLContext | None = None, **changes: Any
+) -> None:
+    """A provider waits for a client that does not keep up, little is in memory meanwhile, and the client gets all of it."""
     event = b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % (b"x" * 4000)
     total = 20_000_000 // len(event)
     sent = 0
@@ -211,8 +218,8 @@ async def test_a_client_that_does_not_keep_up_holds_the_provider_back(tmp_path: 
             await writer.drain()
         writer.write(b"data: [DONE]\n\n")
 
-    async with scripted(script) as url, serving(config(url), tmp_path) as proxy:
-        client = await slow_reader(proxy, "sim")
+    async with scripted(script) as url, serving(config(url, **changes), folder) as proxy:
+        client = await slow_reader(proxy, "sim", context)
         await blocked.wait()
         await until(lambda: any(relay.paused_at for relay in relays(proxy)))
 
@@ -226,6 +233,10 @@ async def test_a_client_that_does_not_keep_up_holds_the_provider_back(tmp_path: 
             received = (received + part)[-64:]
         assert sent == total
         client.close()
+
+
+async def test_a_client_that_does_not_keep_up_holds_the_provider_back(tmp_path: Path) -> None:
+    await assert_held_back(tmp_path)
 
 
 async def test_a_client_that_stops_reading_is_cut_off(tmp_path: Path) -> None:

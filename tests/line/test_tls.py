@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -34,13 +33,11 @@ from tests.line.harness import (
     Raw,
     Simulator,
     config,
-    read_request,
     request,
-    scripted,
     serving,
     until,
 )
-from tests.line.test_faults_client import aborted
+from tests.line.test_faults_client import aborted, assert_held_back
 from tests.line.test_realtime import settings
 from tests.upstream.certificates import Authority
 
@@ -132,45 +129,7 @@ async def test_who_is_gone_in_mid_stream_is_noticed(
 async def test_who_does_not_keep_up_holds_the_provider_back(
     authority: Authority, tmp_path: Path
 ) -> None:
-    event = b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % (b"x" * 4000)
-    total = 20_000_000 // len(event)
-    sent = 0
-    blocked = asyncio.Event()
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-        writer.transport.set_write_buffer_limits(high=0)
-        while sent < total:
-            writer.write(event)
-            sent += 1
-            if writer.transport.get_write_buffer_size():
-                blocked.set()
-            await writer.drain()
-        writer.write(b"data: [DONE]\n\n")
-
-    changes: dict[str, Any] = {"server": {"tls": section(authority)}}
-    async with scripted(script) as url, serving(config(url, **changes), tmp_path) as proxy:
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", proxy.port))
-        reader, writer = await asyncio.open_connection(
-            sock=sock, limit=4096, ssl=authority.trusted(), server_hostname="127.0.0.1"
-        )
-        writer.write(request("POST", "/v1/chat/completions", chat("sim")))
-        async with asyncio.timeout(10):
-            await blocked.wait()
-        assert sent < total
-
-        received = b""
-        while not received.endswith(b"0\r\n\r\n"):
-            part = await reader.read(1 << 20)
-            assert part
-            received = (received + part)[-64:]
-        assert sent == total
-        writer.close()
+    await assert_held_back(tmp_path, authority.trusted(), server={"tls": section(authority)})
 
 
 async def test_a_handshake_that_is_not_finished_is_a_client_and_has_an_end(
