@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from tests.line.harness import (
     KEY,
     Proxy,
     Raw,
+    closed_port,
     config,
-    free_port,
     read_request,
     request,
     scripted,
@@ -28,6 +28,13 @@ from tests.line.harness import (
 TOKENS = 5
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 BODY = b'{"model": "sim", "stream": true, "messages": []}'
+
+
+@pytest.fixture
+def closed() -> Iterator[int]:
+    """The port of a host that is not there."""
+    with closed_port() as port:
+        yield port
 
 
 def event(number: int, reason: str = "null") -> bytes:
@@ -69,7 +76,7 @@ class Provider:
 
 @asynccontextmanager
 async def behind(
-    name: str, balance: Balance, folder: Path
+    name: str, balance: Balance, closed: int, folder: Path
 ) -> AsyncIterator[tuple[Front, Proxy, Provider]]:
     """A proxy behind a balancer, whose other host is not there."""
     provider = Provider()
@@ -77,7 +84,7 @@ async def behind(
         scripted(provider.serve) as url,
         serving(config(url, ledger={"client_gone": "cancel"}), folder) as proxy,
     ):
-        front = await asyncio.to_thread(balance, name, (free_port(), proxy.port))
+        front = await asyncio.to_thread(balance, name, (closed, proxy.port))
         yield front, proxy, provider
 
 
@@ -102,10 +109,10 @@ async def received(client: Raw, what: bytes, so_far: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", BALANCERS)
 async def test_each_token_arrives_before_the_next_is_made(
-    name: str, balance: Balance, tmp_path: Path
+    name: str, balance: Balance, closed: int, tmp_path: Path
 ) -> None:
     async with (
-        behind(name, balance, tmp_path) as (front, _, provider),
+        behind(name, balance, closed, tmp_path) as (front, _, provider),
         connected(front) as client,
     ):
         client.send(request("POST", "/v1/chat/completions", BODY, {"x-request-id": "mine-1"}))
@@ -133,10 +140,10 @@ async def test_each_token_arrives_before_the_next_is_made(
 
 @pytest.mark.parametrize("name", BALANCERS)
 async def test_a_client_that_leaves_is_gone_at_the_provider_too(
-    name: str, balance: Balance, tmp_path: Path
+    name: str, balance: Balance, closed: int, tmp_path: Path
 ) -> None:
     async with (
-        behind(name, balance, tmp_path) as (front, _, provider),
+        behind(name, balance, closed, tmp_path) as (front, _, provider),
         connected(front) as client,
     ):
         client.send(request("POST", "/v1/chat/completions", BODY))
@@ -149,12 +156,14 @@ async def test_a_client_that_leaves_is_gone_at_the_provider_too(
 
 
 @pytest.mark.parametrize("name", BALANCERS)
-async def test_a_client_cannot_say_where_it_is(name: str, balance: Balance, tmp_path: Path) -> None:
+async def test_a_client_cannot_say_where_it_is(
+    name: str, balance: Balance, closed: int, tmp_path: Path
+) -> None:
     keys = [{"name": "test", "key": KEY, "cidrs": ["203.0.113.0/24"]}]
     content = config("http://127.0.0.1:9", server={"proxies": ["127.0.0.1"]}, keys=keys)
     claim = {"x-forwarded-for": "203.0.113.9"}
     async with serving(content, tmp_path) as proxy:
-        front = await asyncio.to_thread(balance, name, (free_port(), proxy.port))
+        front = await asyncio.to_thread(balance, name, (closed, proxy.port))
         # From a balancer itself it would be believed.
         there = await proxy.post("/v1/chat/completions", {"model": "none"}, claim)
         async with connected(front) as client:
@@ -166,9 +175,9 @@ async def test_a_client_cannot_say_where_it_is(name: str, balance: Balance, tmp_
 
 @pytest.mark.parametrize("name", BALANCERS)
 async def test_what_is_ours_comes_through_in_our_words(
-    name: str, balance: Balance, tmp_path: Path
+    name: str, balance: Balance, closed: int, tmp_path: Path
 ) -> None:
-    async with behind(name, balance, tmp_path) as (front, proxy, _):
+    async with behind(name, balance, closed, tmp_path) as (front, proxy, _):
         for key, status in (("sk-nobody", 401), (None, 401)):
             async with connected(front) as client:
                 client.send(request("POST", "/v1/chat/completions", BODY, key=key))

@@ -24,6 +24,7 @@ from tests.line.asking import (
 from tests.line.harness import (
     Proxy,
     Simulator,
+    closed_port,
     read_request,
     request,
     scripted,
@@ -46,9 +47,8 @@ def tried(proxy: Proxy, member: int, **labels: str) -> float:
 @pytest.fixture
 def closed() -> Iterator[str]:
     """An address where nobody listens, and nobody else can."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{one.getsockname()[1]}"
+    with closed_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
 from proxy.upstream.pool import KEEPALIVE
-from tests.line.harness import free_port, scripted
+from tests.line.harness import closed_port, scripted
 from tests.upstream.places import hello, upstream
 
 if TYPE_CHECKING:
@@ -69,13 +70,20 @@ async def test_a_new_connection_sends_at_once() -> None:
         release()
 
 
+@pytest.fixture
+def closed() -> Iterator[int]:
+    """A port where nobody answers."""
+    with closed_port() as port:
+        yield port
+
+
 @pytest.mark.parametrize("dead_first", [True, False])
 async def test_where_a_name_has_several_addresses_one_that_answers_is_found(
-    dead_first: bool, monkeypatch: pytest.MonkeyPatch
+    dead_first: bool, closed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with scripted(hello) as url, upstream(url) as one:
         port = int(url.rpartition(":")[2])
-        places = [("127.0.0.1", free_port()), ("127.0.0.1", port)]
+        places = [("127.0.0.1", closed), ("127.0.0.1", port)]
         if not dead_first:
             places.reverse()
 
