@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import selectors
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -83,10 +84,15 @@ async def test_who_finds_no_room_waits_and_is_served_when_there_is_some(tmp_path
 async def test_many_who_come_at_once_are_in_within_a_few_turns_of_the_loop(tmp_path: Path) -> None:
     async with crowded(tmp_path, 0) as (proxy, _), AsyncExitStack() as stack:
         before, many, turns = proxy.worker.gateway.connections, 200, 0
+        connecting = stack.enter_context(selectors.DefaultSelector())
         for _ in range(many):  # the system takes them, and the loop does not turn meanwhile
             client = stack.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex(("127.0.0.1", proxy.port))
+            connecting.register(client, selectors.EVENT_WRITE)
+        while connecting.get_map():
+            for one, _ in connecting.select():
+                connecting.unregister(one.fileobj)
 
         while proxy.worker.gateway.connections < before + many:
             turns += 1

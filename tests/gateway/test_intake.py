@@ -217,11 +217,11 @@ async def test_a_large_body_that_stops_coming_is_refused() -> None:
 
 
 async def test_a_large_body_that_keeps_coming_is_not_idle() -> None:
-    async with listening(Reader(Server(body_idle_timeout=0.1))) as (place, client):
+    async with listening(Reader(Server(body_idle_timeout=0.4))) as (place, client):
         await begin(place, client)
         for at in range(0, SIZE, SIZE // 10):
             client.send(CONTENT[at : at + SIZE // 10])
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.05)
 
         assert (await client.answer()).body == answered(CONTENT)
 
