@@ -72,8 +72,8 @@ class Flight:
 
     @property
     def open(self) -> bool:
-        """Who comes now is given all of it."""
-        return not (self.full or self.aborted or self.landed.done())
+        """Who comes now is given all of it. Not so where the last passenger has left: it only ends a moment later."""
+        return bool(self.passengers) and not (self.full or self.aborted or self.landed.done())
 
     def reply(self, bill: Any, model: str) -> Reply | None:
         """All of it, to be given again; None: it is not a whole answer, or not a good one."""

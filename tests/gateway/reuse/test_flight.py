@@ -168,7 +168,9 @@ async def test_the_last_one_who_leaves_ends_it() -> None:
     made.leave(first)
     made.leave(first)
     assert not made.task.cancelling()
+    before = made.open
     made.leave(other)
+    assert (before, made.open) == (True, False)
 
     with pytest.raises(asyncio.CancelledError):
         await made.task

@@ -11,8 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.core.model import Cache, Coalesce, Price, Snapshot
+from proxy.hooks import Point, Request, Trial
+from proxy.hooks.chain import Hooks
 from proxy.limits.accounts import Accounts
 from tests.gateway.asked import CHAT, provider, raw, snapshot
+from tests.gateway.hooks.made import hook
 from tests.gateway.recorded import Ledger, recording
 from tests.gateway.served import COMPLETION, virtual_key, whole
 from tests.line.harness import read_request, scripted, until
@@ -119,3 +122,41 @@ async def test_whoever_has_a_deadline_shares_with_nobody(ledger: Ledger) -> None
         answers = await asyncio.gather(*asked)
 
     assert {answer.body for answer in answers} == {COMPLETION}
+
+
+async def test_who_asks_again_when_the_last_one_has_left_is_answered(ledger: Ledger) -> None:
+    """A hook that tidies up keeps the flight of a client that is gone from ending at once: nobody boards it any more."""
+    patient, began, tidied, left = Patient(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def tidy(request: Request, trial: Trial) -> None:
+        if began.is_set():
+            return
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+            await tidied.wait()
+
+    hooks = Hooks([hook(Point.BEFORE_ATTEMPT, tidy, timeout=60.0)])
+    async with scripted(patient) as url:
+        content = replace(shared(url, coalesce=Coalesce("all")), hooks=hooks)
+        async with recording(content, ledger) as served:
+            served.state.accounts = Accounts.memory()
+            first = await served.client()
+            first.send(raw("POST", CHAT, BODY, *AUTHORIZED))
+            await began.wait()
+            first.reset()
+            await left.wait()
+            again = asyncio.ensure_future(served.ask(raw("POST", CHAT, BODY, *AUTHORIZED)))
+            await until(lambda: patient.asked == 1)
+            tidied.set()
+            await until(lambda: len(ledger.ends) == 1)
+            assert served.state.flights, "the end of the first takes nobody else's along"
+            patient.go.set()
+            answer = await again
+            await until(lambda: len(ledger.ends) == 2)
+
+    assert answer.body == COMPLETION
+    assert [end.outcome for end in ledger.ends] == ["client_gone", "ok"]
+    assert not served.state.flights
