@@ -186,7 +186,7 @@ class Flight:
 class Passenger:
     """One client of a flight; what steers its connection meanwhile."""
 
-    __slots__ = ("exchange", "extra", "flight", "leads", "slow", "transport")
+    __slots__ = ("exchange", "extra", "flight", "leads", "since", "slow", "transport")
 
     def __init__(
         self, flight: Flight, exchange: Exchange, client: ClientConnection, *, leads: bool
@@ -196,6 +196,8 @@ class Passenger:
         self.exchange = exchange
         self.transport = exchange.transport
         self.slow = client.writing_paused
+        self.since = 0
+        """Bytes written since it became slow: the one piece that made it slow, however large, is no lag."""
         self.leads = leads
         self.extra = b""
         """Lines for its head alone."""
@@ -210,9 +212,12 @@ class Passenger:
         transport = self.transport
         if not self.leads:
             self.exchange.bytes_out += len(data) - head
-        transport.write(data)
-        if self.slow and transport.get_write_buffer_size() > LAG:
+        if self.since > LAG and transport.get_write_buffer_size() > LAG:
             self.end(transport.abort)
+            return
+        if self.slow:
+            self.since += len(data)
+        transport.write(data)  # which may make it slow
 
     def end(self, how: Callable[[], None]) -> None:
         """Its connection carries nothing more."""
@@ -222,11 +227,11 @@ class Passenger:
     # Flow: what the client's connection asks
 
     def pause(self) -> None:
-        self.slow = True
+        self.slow, self.since = True, 0
         self.flight.steer()
 
     def resume(self) -> None:
-        self.slow = False
+        self.slow, self.since = False, 0
         self.flight.steer()
 
     def gone(self) -> None:

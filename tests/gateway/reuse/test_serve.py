@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
 
 from proxy.core.model import Cache, Coalesce, Price, Snapshot
+from proxy.gateway.reuse.flight import LAG, MOST
 from proxy.hooks import Point, Request, Trial
 from proxy.hooks.chain import Hooks
 from proxy.limits.accounts import Accounts
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.hooks.made import hook
 from tests.gateway.recorded import Ledger, recording
-from tests.gateway.served import COMPLETION, virtual_key, whole
-from tests.line.harness import read_request, scripted, until
+from tests.gateway.served import (
+    CHUNK,
+    COMPLETION,
+    FINISH,
+    STREAM,
+    Provider,
+    chunk,
+    virtual_key,
+    whole,
+)
+from tests.line.harness import Raw, read_request, scripted, until
 
 BODY = b'{"model":"m","temperature":0,"messages":[{"role":"user","content":"hi"}]}'
 USED = 7 * 3 + 2 * 15
@@ -160,3 +171,61 @@ async def test_who_asks_again_when_the_last_one_has_left_is_answered(ledger: Led
     assert answer.body == COMPLETION
     assert [end.outcome for end in ledger.ends] == ["client_gone", "ok"]
     assert not served.state.flights
+
+
+async def test_a_large_answer_is_no_lag_of_who_has_it_in_one_piece(ledger: Ledger) -> None:
+    body = COMPLETION.replace(b"hello", b"x" * 3 * LAG)
+    async with (
+        scripted(Provider(whole(body))) as url,
+        recording(shared(url, coalesce=Coalesce("all")), ledger) as served,
+    ):
+        served.state.accounts = Accounts.memory()
+        answer = await served.ask(raw("POST", CHAT, BODY, *AUTHORIZED))
+
+    assert answer.complete
+    assert answer.body == body
+
+
+async def test_what_who_boards_late_has_missed_is_no_lag_either(ledger: Ledger) -> None:
+    """Its socket takes little, and it reads nothing before the answer is over."""
+    event = CHUNK.replace(b"hello", b"x" * (32 << 10))
+    asked = BODY[:-1] + b',"stream":true}'
+    go = asyncio.Event()
+
+    async def streams(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM + chunk(event) * (MOST // len(event) - 4) + chunk(CHUNK))
+        await go.wait()
+        writer.write(chunk(FINISH) + b"0\r\n\r\n")
+
+    async with (
+        scripted(streams) as url,
+        recording(shared(url, coalesce=Coalesce("all")), ledger) as served,
+    ):
+        served.state.accounts = Accounts.memory()
+        first = await served.client()
+        first.send(raw("POST", CHAT, asked, *AUTHORIZED))
+        await first.reader.readuntil(CHUNK)
+        (flight,) = served.state.flights.values()
+        late = await narrow(served.port)
+        served.clients.append(late)
+        late.send(raw("POST", CHAT, asked, *AUTHORIZED))
+        await until(lambda: len(flight.passengers) == 2)
+        go.set()
+        await first.reader.readuntil(b"[DONE]")
+        cast("asyncio.Transport", late.writer.transport).resume_reading()
+        answer = await late.answer()
+
+    assert answer.complete
+    assert answer.body.count(event) == MOST // len(event) - 4
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+
+
+async def narrow(port: int) -> Raw:
+    """A client whose socket takes 16 KiB at once, and that reads when it is told to."""
+    end = socket.socket()
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 10)
+    end.connect(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=end, limit=1 << 26)
+    cast("asyncio.Transport", writer.transport).pause_reading()
+    return Raw(reader, writer)
