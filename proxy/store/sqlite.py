@@ -140,10 +140,11 @@ def _insert(connection: aiosqlite.Connection, what: Insert, rows: Sequence[Row])
 class Link:
     """One connection; a Session when it is in a transaction."""
 
-    __slots__ = ("_connection", "lost")
+    __slots__ = ("_closing", "_connection", "lost")
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
+        self._closing: asyncio.Future[None] | None = None
         self.lost = False
         """Not to be used any more."""
 
@@ -178,9 +179,15 @@ class Link:
             await self.close()
 
     async def close(self) -> None:
+        """Once, however many find it lost: the thread ends with the first who asks, and would never answer the second."""
         self.lost = True
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         try:
-            await asyncio.shield(self._connection.close())
+            await self._connection.close()
         except (sqlite3.Error, ValueError):
             self._connection.stop()
 

@@ -308,6 +308,25 @@ async def test_a_damaged_page_of_the_ledger_does_not_keep_anybody_from_being_ser
     await again.close()
 
 
+async def test_all_who_find_the_damage_at_the_same_time_are_told(
+    store: Database, path: Path
+) -> None:
+    await store.each(PEPPER, [(f"{number}", "x" * 200) for number in range(3000)])
+    await store.close()
+    content = bytearray(read_file(path))
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xaa" * 4096
+    write_file(path, bytes(content))
+    again = Sqlite(path)
+    asked = [again.fetch("SELECT sum(length(sealed)) FROM peppers") for _ in range(3)]
+
+    async with asyncio.timeout(10):
+        found = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(one) for one in found] == [Damaged] * 3
+    await again.close()
+
+
 async def test_its_library_does_not_log_values(
     store: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
