@@ -99,8 +99,11 @@ class Host:
         try:
             with self._accounts() as accounts:
                 # In this order, or a budget would have room for a moment that it has not.
-                self._end(name, accounts)
-                accounts.clear(column_of(name, self._columns))
+                try:
+                    self._end(name, accounts)
+                finally:
+                    # Or it is held until the next of that name is gone, which is when the rest is settled.
+                    accounts.clear(column_of(name, self._columns))
         except OSError as error:
             logger.error("what worker %s left cannot be settled: %s", name, error.strerror)
 

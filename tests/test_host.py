@@ -144,6 +144,36 @@ def test_what_a_dead_worker_held_is_free_and_what_it_began_is_ended(tmp_path: Pa
     assert (end.rid, end.outcome, end.cost) == ("r-1", "unknown", 1_500)
 
 
+def test_what_a_dead_worker_held_is_free_although_what_it_began_cannot_be_ended_yet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = host(tmp_path)
+    ours.claim()
+    worker = child(WORKS, tmp_path)
+    assert worker.stdout is not None
+    assert worker.stdin is not None
+    assert worker.stdout.readline() == "working\n"
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    worker.stdin.close()
+    in_the_way = tmp_path / "spool" / "0" / "a.new"
+    in_the_way.mkdir()
+
+    ours.died("0")
+
+    assert "what worker 0 left cannot be settled" in caplog.text
+    accounts = Accounts.open(tmp_path / TABLE, 1, 4)
+    assert accounts.view(SLOTS).inflight == 0
+    assert accounts.view(MONEY).reserved == 0
+    accounts.close()
+    in_the_way.rmdir()
+    ours.died("0")
+    batch = Reader(tmp_path, whole=True).take()
+    assert batch is not None
+    assert [type(one) for one in batch.records] == [Start, End]
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("what", ["ends", "tries", "supervisor"])
 def test_what_is_counted_is_what_the_ledger_says_whoever_is_killed_before_whatever_line(
