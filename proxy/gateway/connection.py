@@ -103,6 +103,8 @@ class ClientConnection(RequestHandler):
         "_received",
         "_refusal",
         "_reject",
+        "_write_timeout",
+        "_write_timer",
         "answered",
         "flow",
         "forwards",
@@ -121,6 +123,7 @@ class ClientConnection(RequestHandler):
         reject: Reject,
         head_timeout: float,
         keepalive: float,
+        write_timeout: float,
         proxies: Networks = (),
         lag: Lag = _ON_TIME,
         refusal: Refusal | None = None,
@@ -149,6 +152,8 @@ class ClientConnection(RequestHandler):
         self._head_timeout = head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
+        self._write_timeout = write_timeout
+        self._write_timer: asyncio.TimerHandle | None = None
         self._hangup: select.poll | None = None
         self._received = b""
         self._proxies = proxies
@@ -309,7 +314,43 @@ class ClientConnection(RequestHandler):
         if since is None or transport is None:
             return
         if now - max(since, began) >= patience and not _unread(transport):
-            transport.close()
+            self._part(transport)
+
+    def force_close(self) -> None:
+        transport = self.transport
+        super().force_close()
+        if transport is not None:
+            self._watch(transport)
+
+    def _part(self, transport: asyncio.Transport) -> None:
+        """Close it as soon as all is sent, if the client takes it."""
+        transport.close()
+        self._watch(transport)
+
+    def _watch(self, transport: asyncio.Transport, before: int = 0) -> None:
+        """Cut the client off once it takes no byte of what is unsent for `write_timeout` seconds; `before`: what was, then."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        unsent = transport.get_write_buffer_size()
+        if unsent and unsent == before:
+            transport.abort()
+        elif unsent:
+            self._write_timer = self._loop.call_later(
+                self._write_timeout, self._watch, transport, unsent
+            )
+
+    async def _caught_up(self) -> None:
+        """When the client has taken enough of its answer to be given another."""
+        transport = self.transport
+        if transport is None:
+            return
+        self._watch(transport)
+        try:
+            await self.taken()
+        finally:
+            if self._write_timer is not None and not transport.is_closing():
+                self._write_timer.cancel()
 
     def cut(self) -> None:
         """This process ends now: a stream is told so, whoever waits for an answer gets an error."""
@@ -358,6 +399,8 @@ class ClientConnection(RequestHandler):
                 self.answered += 1
                 if self._handler_waiter is not None:
                     self._handler_waiter.set_result(None)
+            if self._paused and keep_alive:
+                await self._caught_up()
             if not keep_alive or self._close or self._upgraded or not payload.is_eof():
                 break  # an upgrade nobody wants here: what follows it on the wire is no HTTP of ours
             self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
@@ -367,7 +410,7 @@ class ClientConnection(RequestHandler):
                 )
         if self.transport is not None and not self._force_close:
             self._task_handler = None
-            self.transport.close()
+            self._part(self.transport)
 
     async def _next(self) -> tuple[Any, StreamReader]:
         """The next request's head and body, or what was wrong with it."""
@@ -459,3 +502,5 @@ class ClientConnection(RequestHandler):
         if flow is not None:
             flow.gone()
         super().connection_lost(exc)
+        if self._write_timer is not None:
+            self._write_timer.cancel()

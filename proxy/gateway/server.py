@@ -104,6 +104,7 @@ class Gateway:
             reject=self._reject,
             head_timeout=limits.head_timeout,
             keepalive=limits.keepalive,
+            write_timeout=limits.write_timeout,
             proxies=limits.proxies,
             lag=self._state.lag,
             refusal=self._glance.refusal,

@@ -43,6 +43,7 @@ class Place:
         self.port = 0
         self.head_timeout = 5.0
         self.keepalive = 5.0
+        self.write_timeout = 60.0
         self.server = web.Server(cast("Any", None), handler_cancellation=True, access_log=None)
 
     def connection(self) -> ClientConnection:
@@ -53,6 +54,7 @@ class Place:
             reject=self._reject,
             head_timeout=self.head_timeout,
             keepalive=self.keepalive,
+            write_timeout=self.write_timeout,
         )
         self.connections.append(one)
         return one
@@ -415,6 +417,61 @@ async def test_a_client_that_does_not_keep_up_pauses_what_feeds_it() -> None:
         while size:
             size -= len(await client.reader.read(1 << 16))
         await until(lambda: answer.stream.calls == ["pause", "resume"])
+
+
+class Large:
+    """Answers that are more than the system takes for a client that reads nothing."""
+
+    def __init__(self, *, last: bool = False, size: int = 1 << 20) -> None:
+        self.last = last
+        self.data = said("x" * size)
+
+    async def __call__(self, request: BaseRequest, client: ClientConnection) -> bool:
+        assert client.transport is not None
+        client.transport.write(self.data)
+        return not self.last
+
+
+async def test_a_client_that_does_not_read_is_given_no_other_answer() -> None:
+    async with listening(Large()) as (place, client):
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(GET * 100)
+        await until(lambda: bool(place.connections) and place.connections[0].writing_paused)
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+        assert place.connections[0].answered < 50
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(100):
+            assert len((await client.answer()).body) == 1 << 20
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_client_that_takes_nothing_of_an_answer_is_cut_off(*, last: bool) -> None:
+    async with listening(Large(last=last, size=12 << 20), write_timeout=0.02) as (place, client):
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(GET)
+        await until(lambda: bool(place.connections) and place.connections[0].answered == 1)
+        assert place.server.connections
+
+        await until(lambda: not place.server.connections)
+
+
+async def test_one_that_takes_a_little_of_it_is_not() -> None:
+    async with listening(Large(size=12 << 20)) as (place, client):
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(GET)
+        await until(lambda: bool(place.connections) and place.connections[0].answered == 1)
+        one = place.connections[0]
+        assert one.transport is not None
+        left = one.transport.get_write_buffer_size()
+
+        one._watch(one.transport, left + 1)
+        assert place.server.connections
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len((await client.answer()).body) == 12 << 20
+        client.send(GET)
+        assert len((await client.answer()).body) == 12 << 20
 
 
 async def test_what_feeds_a_client_is_told_when_it_is_gone() -> None:
