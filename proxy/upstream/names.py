@@ -10,6 +10,7 @@ A name is asked once, however many wait for it. One that could not be resolved i
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from collections import deque
@@ -73,9 +74,15 @@ class Names:
             self._running += 1
             name = self._line.popleft()
             # Daemons, started anew: no end of the process waits for one, and one name a minute is no work for a pool.
-            threading.Thread(
+            thread = threading.Thread(
                 target=self._ask, args=(loop, name), name="resolver", daemon=True
-            ).start()
+            )
+            try:
+                thread.start()
+            except (
+                RuntimeError
+            ):  # a limit of this machine; in a later turn, because it begins others
+                loop.call_soon(self._answered, name, OSError(errno.ENOMEM, "no thread to ask in"))
 
     def _ask(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from collections import Counter
@@ -15,6 +16,7 @@ from proxy.core.clock import Hands
 from proxy.upstream import names
 from proxy.upstream.names import NEGATIVE, THREADS, Address, Names, system
 from tests.line.harness import until
+from tests.upstream.threadless import threadless
 
 FOUND = [(socket.AF_INET, "192.0.2.1")]
 
@@ -126,6 +128,23 @@ async def test_no_more_threads_than_there_may_be_and_none_of_the_loops_own() -> 
         server.open.set()
         assert await asyncio.gather(*waiting) == [FOUND] * len(many)
         assert server.most == THREADS
+
+
+async def test_a_machine_without_threads_fails_what_is_asked_then_and_nothing_later(
+    hands: Hands,
+) -> None:
+    with asking() as (asked, server):
+        many = [f"name{number}.example" for number in range(THREADS + 4)]
+        with threadless():
+            waiting = asyncio.gather(*map(asked.look_up, many), return_exceptions=True)
+            async with asyncio.timeout(1):  # nobody waits until PATIENCE is over
+                failed = await waiting
+
+        assert {type(error) for error in failed} == {OSError}
+        assert {getattr(error, "errno", 0) for error in failed} == {errno.ENOMEM}
+        assert not server.asked
+        hands.advance(NEGATIVE)
+        assert await asyncio.gather(*map(asked.look_up, many)) == [FOUND] * len(many)
 
 
 async def test_who_leaves_takes_nobody_along() -> None:

@@ -46,12 +46,12 @@ class Threads:
         self.alive = self.calls = self.stuck = 0
 
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function returns or raises, from another thread. Cancelled, it is not waited for."""
+        """What the function returns or raises, from another thread. Cancelled, it is not waited for. RuntimeError also where
+        no thread is to be had."""
         work = Work(function, arguments)
         self.calls += 1
         if self.calls > self.alive and self.alive - self.stuck < MOST and self.stuck <= STUCK:
-            self.alive += 1
-            threading.Thread(target=self._serve, name="hook", daemon=True).start()
+            self._begin()
         self._queue.put(work)
         try:
             return await work.future
@@ -61,6 +61,17 @@ class Threads:
                 work.stuck = True
                 self.stuck += 1
             raise
+
+    def _begin(self) -> None:
+        """One thread more. Raises RuntimeError where the machine has none, and nobody else would do the work."""
+        try:
+            threading.Thread(target=self._serve, name="hook", daemon=True).start()
+        except RuntimeError:
+            if self.alive == self.stuck:
+                self.calls -= 1
+                raise
+        else:
+            self.alive += 1
 
     # --- in the thread ---
 

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.gateway.hooks.threads import MOST, Threads
 from tests.line.harness import until
+from tests.upstream.threadless import threadless
 
 
 def boom(error: BaseException) -> None:
@@ -85,3 +86,29 @@ async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
     await until(lambda: threads.calls == 0)
     assert done == []
     assert threads.stuck == 0
+
+
+async def test_a_call_that_finds_no_thread_fails_and_a_later_one_has_one() -> None:
+    threads = Threads()
+    with threadless():
+        for _ in range(MOST):
+            with pytest.raises(RuntimeError):
+                await threads.run(int, "1")
+    assert (threads.alive, threads.calls) == (0, 0)
+
+    async with asyncio.timeout(5):
+        assert await threads.run(int, "2") == 2
+
+
+async def test_where_no_thread_more_can_be_had_a_call_waits_for_those_there_are() -> None:
+    threads, gate = Threads(), threading.Event()
+    first = asyncio.ensure_future(threads.run(gate.wait))
+    await asyncio.sleep(0)
+    with threadless():
+        second = asyncio.ensure_future(threads.run(int, "2"))
+        await asyncio.sleep(0)
+        assert (threads.alive, threads.calls, second.done()) == (1, 2, False)
+    gate.set()
+
+    assert await asyncio.gather(first, second) == [True, 2]
+    assert threads.calls == 0
