@@ -110,5 +110,5 @@ async def test_where_no_thread_more_can_be_had_a_call_waits_for_those_there_are(
         assert (threads.alive, threads.calls, second.done()) == (1, 2, False)
     gate.set()
 
-    assert await asyncio.gather(first, second) == [True, 2]
+    assert (await first, await second) == (True, 2)
     assert threads.calls == 0
