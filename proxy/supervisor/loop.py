@@ -159,7 +159,9 @@ class Supervisor:
         if self._shut is not None and now >= self._shut:
             self._shut = None
             self._duties.shut()
-        if self._renewing and not self.staff.crew.count(Stage.STARTING):
+        # Once all leave, nobody is there for a new program, which would not know of it.
+        starting = self.staff.crew.count(Stage.STARTING)
+        if self._renewing and not starting and not self.staff.leaving:
             self._renew()
         self.staff.arrange(now)
 

@@ -270,3 +270,62 @@ def test_a_worker_that_was_told_to_leave_is_replaced_while_another_is_not(
     # First there is another.
     assert pausing.line()[:2] == ["up", "3"]
     assert pausing.line()[:2] == ["died", "1"]
+
+
+REHEARSING = """
+import os, signal, sys
+from proxy.supervisor.loop import Supervisor
+from proxy.supervisor.staff import Duties, Terms
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def serve(name, tether):
+    tether.ready()
+    say("up", os.getpid())
+    tether._end.setblocking(True)
+    while words := tether._end.recv(9):
+        if b"S" in words:
+            say("told")  # and stays, until it is killed
+
+def rehearse():
+    pid = os.posix_spawn("/bin/cat", ["cat"], {}, setsigmask=())
+    say("rehearsal", pid)
+    return pid
+
+def renew(processes, beats):
+    say("renewed")
+
+sys.exit(Supervisor(Terms(1), Duties(serve, rehearse=rehearse, renew=renew)).run())
+"""
+
+
+def test_a_stop_is_not_forgotten_over_a_restart_under_way() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", REHEARSING],
+        stdin=subprocess.PIPE,  # the rehearsal ends well when this does
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(__file__).resolve().parents[1],
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        worker = int(process.stdout.readline().removeprefix("up "))
+        process.send_signal(signal.SIGUSR2)
+        rehearsal = int(process.stdout.readline().removeprefix("rehearsal "))
+        process.terminate()
+        assert process.stdout.readline() == "told\n"
+
+        process.stdin.close()
+        wait(lambda: not alive([rehearsal]))
+        os.kill(worker, signal.SIGKILL)
+
+        assert process.wait(PATIENCE) == 0
+        assert process.stdout.read() == ""
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
