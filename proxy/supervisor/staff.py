@@ -323,12 +323,18 @@ class Staff:
     def _pause(
         self, who: str, member: Member, code: int, now: float, *, vacant: bool = False
     ) -> float:
-        logger.error(
-            "worker %s ended unexpectedly (%s); starting another",
-            member.name,
-            signal.Signals(-code).name if code < 0 else f"exit code {code}",
-        )
+        said = "worker %s ended unexpectedly (%s); starting another"
+        logger.error(said, member.name, _words(code))
         return self.deaths.pause(who, now - member.begun, now, vacant=vacant)
+
+
+def _words(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:  # of real time: most have no name
+        return f"signal {-code}"
 
 
 def kill(member: Member, number: signal.Signals) -> None:

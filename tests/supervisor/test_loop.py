@@ -272,6 +272,17 @@ def test_a_worker_that_was_told_to_leave_is_replaced_while_another_is_not(
     assert pausing.line()[:2] == ["died", "1"]
 
 
+def test_a_worker_that_a_nameless_signal_ends_is_replaced_like_any_other(
+    pausing: Pausing,
+) -> None:
+    os.kill(pausing.pids["0"], signal.SIGRTMIN + 1)
+    assert pausing.line()[:2] == ["died", "0"]
+
+    pausing.kill("1")
+
+    assert pausing.line()[:2] == ["died", "1"]
+
+
 REHEARSING = """
 import os, signal, sys
 from proxy.supervisor.loop import Supervisor
