@@ -35,8 +35,16 @@ async def keep(pool: UpstreamPool, providers: Callable[[], Iterable[Provider]]) 
         for upstream in pool.upstreams():
             upstream.drop_old(MAX_AGE - EVERY - TIMEOUT)  # as long as until the next look, at most
         wanted = [provider for provider in providers() if provider.warm]
-        await asyncio.gather(*(warm(pool.of(provider), provider.warm) for provider in wanted))
+        await asyncio.gather(*(_keep(pool, provider) for provider in wanted))
         await asyncio.sleep(EVERY)
+
+
+async def _keep(pool: UpstreamPool, provider: Provider) -> None:
+    """Those of one. Whatever becomes of it, the others and the next look are not to end with it."""
+    try:
+        await warm(pool.of(provider), provider.warm)
+    except Exception:
+        logger.exception("connections to %s cannot be kept", provider.name)
 
 
 async def warm(upstream: Upstream, count: int) -> int:

@@ -88,6 +88,24 @@ async def test_it_goes_on_and_follows_the_configuration(monkeypatch: pytest.Monk
         await pool.close()
 
 
+async def test_one_that_cannot_be_had_in_an_unforeseen_way_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(warming, "EVERY", 0.001)
+    async with scripted(hello) as url:
+        pool = UpstreamPool()
+        providers = [provider("http://[", name="broken", warm=1)]
+        task = tasks.spawn(keep(pool, lambda: providers), name="warming")
+        await until(lambda: bool(caplog.records))
+        providers.append(provider(url, warm=2))
+        await until(lambda: [one.idle for one in pool.upstreams()] == [2])
+        task.cancel()
+        await asyncio.wait({task})
+        await pool.close()
+
+    assert {one.getMessage() for one in caplog.records} == {"connections to broken cannot be kept"}
+
+
 async def test_old_connections_are_given_up_though_nobody_wants_any_warm(hands: Hands) -> None:
     async with scripted(hello) as url:
         pool = UpstreamPool()
