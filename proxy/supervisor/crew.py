@@ -93,6 +93,7 @@ class Place(Struct, eq=False):
         """One that has died; whether nobody has the place now."""
         if member is self.current:
             self.current, self.successor = self.successor, None
+            self.again &= self.current is None  # it is a new one
             return self.current is None
         if member is self.successor:
             self.successor = None

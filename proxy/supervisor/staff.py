@@ -141,6 +141,7 @@ class Staff:
         for place in self.crew.places:
             if place.due is not None and now < place.due:
                 continue
+            place.due = None  # what is not possible yet waits for a word, or for an end
             if place.current is None:
                 self._fill(place, now)
                 place.again = False

@@ -11,8 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -20,7 +23,7 @@ import yaml
 
 from proxy.supervisor.crew import Member, Stage
 from proxy.supervisor.staff import Duties, Staff, Terms
-from proxy.tether import TAKEN, Beats
+from proxy.tether import LEAVE, READY, TAKEN, Beats, Tether
 from tests.gateway.asked import CHAT, raw
 from tests.gateway.served import whole
 from tests.line.harness import ROOT, Raw, children, merged, read_request, scripted, until
@@ -299,3 +302,75 @@ def test_what_a_worker_has_taken_holds_for_those_who_wait_for_it_too(terms: Term
         assert staff.news == {TAKEN}
     ours.close()
     beats.close()
+
+
+@contextmanager
+def idle(workers: int) -> Iterator[Staff]:
+    """All serve as far as one knows, and are to be replaced. Their processes do nothing."""
+
+    def serve(_name: str, tether: Tether) -> None:
+        tether._end.setblocking(True)
+        while tether._end.recv(9):
+            pass
+
+    beats = Beats(2 * workers)
+    with selectors.DefaultSelector() as selector:
+        staff = Staff(Terms(workers), Duties(serve), selector, beats, list)
+        staff.arrange(monotonic())
+        for place in staff.crew.places:
+            for member in place.members:
+                staff._obey(READY, place, member)
+                staff._obey(LEAVE, place, member)
+        try:
+            yield staff
+        finally:
+            for member in staff:
+                os.kill(member.pid, signal.SIGKILL)
+                os.waitpid(member.pid, 0)
+                member.end.close()
+    beats.close()
+
+
+def dies(staff: Staff, member: Member | None) -> None:
+    assert member is not None
+    os.kill(member.pid, signal.SIGKILL)
+    os.waitpid(member.pid, 0)
+    staff._ended(member.pid, -signal.SIGKILL, monotonic())
+
+
+def test_a_successor_whose_predecessor_died_is_waited_for_and_stays() -> None:
+    with idle(1) as staff:
+        [place] = staff.crew.places
+        now = monotonic()
+        staff.arrange(now)
+        successor = place.successor
+        assert successor is not None
+
+        dies(staff, place.current)
+        staff.arrange(now + 60.0)
+
+        # A moment that has passed would have the supervisor turn until the successor serves.
+        assert staff.due() == []
+        assert not staff.rolling
+        staff._obey(READY, place, successor)
+        staff.arrange(now + 60.0)
+        assert place.members == [successor]
+
+
+def test_one_that_waits_for_the_successor_of_another_is_started_after_that() -> None:
+    with idle(2) as staff:
+        first, second = staff.crew.places
+        now = monotonic()
+        staff.arrange(now)
+        dies(staff, first.successor)
+        staff.arrange(now)
+        successor = second.successor
+        assert successor is not None
+
+        staff.arrange(now + 60.0)
+
+        assert staff.due() == []
+        assert first.successor is None
+        staff._obey(READY, second, successor)
+        staff.arrange(now + 60.0)
+        assert first.successor is not None
