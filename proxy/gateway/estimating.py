@@ -123,8 +123,12 @@ def ask(
         output = (size.limit or found.usual) * size.answers
         if 0 < usual < output:
             output = usual
+        if output > sizing.MOST:
+            output = sizing.MOST
+    # Each number of a client is one that somebody may mean; their product, and a body full of pictures, need not be.
+    tokens = min(prompt + output, sizing.MOST)
     if not money or operation in sizing.FREE:
-        return Ask(prompt + output)
+        return Ask(tokens)
     own = found.own
     if own is None or found.every is None:
         raise ProxyError(
@@ -142,9 +146,9 @@ def ask(
     if 0 < spends < likely:
         likely = spends
     if not strict:
-        return Ask(prompt + output, likely)
+        return Ask(tokens, likely)
     worst = prices.worst(found.every, size.most, _most(exchange, size, found))
-    return Ask(prompt + output, likely, worst)
+    return Ask(tokens, likely, worst)
 
 
 def as_usual(exchange: Exchange, found: Tariff, spends: int) -> Ask | None:

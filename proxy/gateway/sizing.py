@@ -34,7 +34,7 @@ _GEMINI_LIMITS = ("maxOutputTokens", "max_output_tokens")
 _CHOICES = ("n", "best_of")
 _GEMINI_CHOICES = ("candidateCount", "candidate_count")
 MOST = 10_000_000
-"""Nobody's answer is longer; what says more says nothing."""
+"""Nobody's answer is longer; what says more says nothing. Nor do all answers of a request, and its prompt, come to more."""
 
 _ASCII, _OTHER = 3.5, 2.0
 """Bytes of text a token, as `dialects.estimate` has it."""

@@ -178,7 +178,7 @@ class Accounts:
                 )
                 if part is not None:
                     parts.append(part)
-        except (Refused, Short):
+        except BaseException:  # whatever it is: nobody else would ever give it back
             for part in reversed(parts):
                 self._taking.give(part, _NOTHING)
             raise

@@ -238,6 +238,20 @@ async def test_the_past_of_a_key_says_how_long_its_answers_are() -> None:
     assert 8_000 < left[-1] < 10_000
 
 
+async def test_numbers_that_nobody_means_take_nothing_for_good() -> None:
+    """Ten million answers of ten million tokens are more nanoseconds at the team's rate than a word of the table has."""
+    async with scripted(Provider(whole())) as url:
+        settings = keyed(snapshot(provider(url)), team="t", concurrency=2)
+        async with limited(replace(settings, teams={"t": Limits(tpm=100_000)})) as served:
+            huge = ask(n=10_000_000, max_tokens=10_000_000)
+            statuses = [(await served.ask(huge)).status for _ in range(3)]
+
+            assert inflight(served, key_of(served)) == 0
+            assert (await served.ask(ask())).status == 200
+    assert statuses[0] == 200
+    assert set(statuses) <= {200, 429}, "for as long as the few tokens of the first are owed"
+
+
 async def test_a_body_that_cannot_be_read_is_not_counted() -> None:
     async with (
         scripted(Provider(whole())) as url,

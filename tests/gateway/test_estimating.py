@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proxy.core.errors import ProxyError
 from proxy.core.model import Deployment, Model, Price, Provider, Snapshot
-from proxy.gateway import estimating, routing
+from proxy.gateway import estimating, routing, sizing
 from proxy.gateway.estimating import Tariff, tariff
 from proxy.limits.accounts import Ask
 from proxy.state.live import Live
@@ -134,6 +134,21 @@ async def test_what_requests_like_it_used_is_enough() -> None:
     assert usual.tokens < 400
     assert usual.likely == 900
     assert usual.worst == 0
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("usual", [0, 20_000_000])
+async def test_more_answers_than_anybody_gives_are_not_reserved(strict: bool, usual: int) -> None:
+    found = of(priced((HERE, CHEAP)))
+    most = sizing.MOST
+
+    ask = asked(found, strict=strict, max_tokens=most, n=most, usual=usual)
+    free = asked(found, money=False, max_tokens=most, n=2)
+
+    assert ask.tokens == free.tokens == most
+    assert most * CHEAP.output <= ask.likely < (most + 1_000) * CHEAP.output
+    # What a strict budget has to bear is what was asked for: somebody may serve it.
+    assert (ask.worst >= most * most * CHEAP.output) is strict
 
 
 FIELDS = st.fixed_dictionaries(

@@ -72,6 +72,22 @@ def test_a_refusal_by_the_last_leaves_nothing_of_the_others(accounts: Accounts) 
     assert after == before
 
 
+@pytest.mark.parametrize("first", [(KEY,), (KEY, TEAM)])
+def test_a_failure_at_the_last_leaves_nothing_of_the_others(
+    accounts: Accounts, first: tuple[Subject, ...]
+) -> None:
+    """A reservation that no word has room for: whatever goes wrong, nobody keeps what is never settled."""
+    broken = limited("broken", budget=Budget(1e14, "total"))
+    ask = Ask(tokens=100, likely=1 << 63)
+    accounts.settle(accounts.admit(first, ask), Used(100, 1000))
+    before = state(accounts, *first)
+
+    with pytest.raises(ValueError, match="format 'q'"):
+        accounts.admit((*first, broken), ask)
+
+    assert state(accounts, *first) == before
+
+
 def test_a_refused_deployment_leaves_the_hold_as_it_was(accounts: Accounts) -> None:
     full = limited("full", concurrency=1)
     accounts.admit((full,), ASK)
