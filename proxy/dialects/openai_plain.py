@@ -160,10 +160,15 @@ class PlainTap:
             self.error = in_band(data)
             return ERROR
         if found.usage != NULL:
-            self._report = found.usage
+            self._told(kind, found.usage)
         shows = found.delta or found.text or found.audio != NULL
         flags = CONTENT if shows or kind.startswith("image_") else 0
         return flags | self._ends(kind)
+
+    def _told(self, kind: str, usage: Raw | bytes) -> None:
+        """Each picture has a report of its own; of anything else the last is the right one."""
+        is_further = self._images and kind.startswith("image_")
+        self._report = reports.added(self._report, usage) if is_further else usage
 
     def _ends(self, kind: str) -> int:
         if not kind.endswith(_LAST):
@@ -189,10 +194,11 @@ class PlainTap:
 
     def oversized(self, head: bytes, tail: bytes) -> int:
         match = _TYPE.search(head)
+        kind = match[1].decode("ascii") if match else ""
         usage = last_object(tail, "usage")
         if usage is not None:
-            self._report = usage
-        return CONTENT | (self._ends(match[1].decode("ascii")) if match else 0)
+            self._told(kind, usage)
+        return CONTENT | self._ends(kind)
 
     def body(self, raw: bytes) -> int:
         try:

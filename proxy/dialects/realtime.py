@@ -66,7 +66,7 @@ class RealtimeTap:
         if event.type == "response.done" and found is not None:
             self.responses += 1
             self.finish_reason = found.status
-            _add(self._sum, found.usage or {})
+            reports.add(self._sum, found.usage or {})
 
     # What is asked of taps of answers: there is none here.
 
@@ -81,19 +81,6 @@ class RealtimeTap:
 
     def body(self, raw: bytes) -> int:
         return CONTENT
-
-
-def _add(total: dict[str, Any], more: dict[str, Any]) -> None:
-    """Numbers are added up, at any depth; anything else is nothing."""
-    for name, value in more.items():
-        if isinstance(value, dict):
-            under = total.setdefault(name, {})
-            if isinstance(under, dict):
-                _add(under, value)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            before = total.get(name, 0)
-            if isinstance(before, int):
-                total[name] = before + value
 
 
 DIALECT = Dialect(

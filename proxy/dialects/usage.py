@@ -8,7 +8,7 @@ request and the answer before it is believed (`gateway.plausibility`).
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -22,6 +22,7 @@ USUAL_SECONDS = 86_400.0
 USUAL_IMAGES = 64
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 Count = Annotated[int, Meta(ge=0, le=USUAL)]
 
@@ -181,6 +182,28 @@ def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
 _ASKED = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _SAID = ("completion_tokens_details", "output_tokens_details", "output_token_details")
 """Details of chats, of responses, and of transcriptions."""
+
+
+def added(one: Raw | bytes, more: Raw | bytes) -> bytes:
+    """The reports of two parts of an answer, as one."""
+    total: dict[str, Any] = {}
+    for report in (Report.read(one), Report.read(more)):
+        if report is not None:
+            add(total, report.fields)
+    return _encode(total)
+
+
+def add(total: dict[str, Any], more: dict[str, Any], depth: int = 8) -> None:
+    """Numbers are added up, those in objects too, down to this depth; anything else is nothing."""
+    for name, value in more.items():
+        if isinstance(value, dict):
+            under = total.setdefault(name, {})
+            if isinstance(under, dict) and depth:
+                add(under, value, depth - 1)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            before = total.get(name, 0)
+            if isinstance(before, int):
+                total[name] = before + value
 
 
 def completion(usage: Usage) -> dict[str, object]:

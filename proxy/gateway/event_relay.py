@@ -65,6 +65,7 @@ class EventRelay(Relay):
         "max_gap",
         "over",
         "seen",
+        "several",
         "tap",
         "unaligned",
         "unaligned_head",
@@ -76,7 +77,9 @@ class EventRelay(Relay):
         super().__init__(exchange, attempt, client, write_timeout)
         self.tap = attempt.gate.tap
         self.dialect = attempt.gate.dialect
-        self.ends = self.dialect.family != "gemini"
+        self.several = exchange.endpoint.operation == "images" and _may_be_several(exchange)
+        """Each picture is whole by itself, and only the end of the body says that there are no more."""
+        self.ends = self.dialect.family != "gemini" and not self.several
         """An event says that it is the last. Google's reports may follow what it calls finished."""
         self.seen: Callable[[bytes, bytes], int] = self.tap.event
         self.held = b""
@@ -268,6 +271,7 @@ class EventRelay(Relay):
 
     def end(self) -> None:
         """The message ended: whole if the protocol said so, with the terminal event added if only that is missing."""
+        self.several = False
         if self.held and not self.over:
             self._end_of_held()
             if self.done.done():
@@ -313,7 +317,7 @@ class EventRelay(Relay):
         return self.held
 
     def is_complete(self) -> bool:
-        return not self.unaligned and self.tap.complete()
+        return not self.unaligned and not self.several and self.tap.complete()
 
     def break_off(self, reason: End) -> None:
         """One in-band error in the client's dialect, then a close that cannot be mistaken for the end."""
@@ -327,7 +331,7 @@ class EventRelay(Relay):
 
     def due(self, now: float) -> tuple[float, End]:
         timeouts = self.timeouts
-        if self.tap.complete() and not self.unaligned:
+        if self.tap.complete() and not self.unaligned and not self.several:
             return self.last_read + min(AFTER_FINISH, timeouts.idle), End.STALLED
         quiet = min(
             self.last_read + timeouts.idle,
@@ -335,6 +339,12 @@ class EventRelay(Relay):
             self.last_content + timeouts.content,
         )
         return (quiet, End.STALLED) if quiet < self.limit else (self.limit, self.overdue)
+
+
+def _may_be_several(exchange: Exchange) -> bool:
+    """Whether more than one picture is asked for; so it may be with a form, which is not read."""
+    envelope = exchange.envelope
+    return envelope is None or (envelope.integer("n") or 1) > 1
 
 
 def _first_boundary(data: bytes) -> int:

@@ -68,6 +68,7 @@ STREAMS: list[tuple[Dialect, bytes, str, Usage]] = [
         "C CF",
         Usage(input=9, output=272, images=1),
     ),
+    (IMAGES, PICTURES * 2, "C CF C CF", Usage(input=18, output=544, images=2)),
 ]
 
 
@@ -210,6 +211,17 @@ def test_a_picture_too_long_to_hold_is_read_from_both_ends() -> None:
 
     assert letters(tap.oversized(head, tail)) == "CF"
     assert tap.usage == Usage(input=9, output=272, images=1)
+
+
+def test_each_of_several_pictures_too_long_to_hold_counts() -> None:
+    head = b'event: image_generation.completed\ndata: {"type":"image_generation.completed","b64_'
+    tail = b'AAAA","usage":{"input_tokens":9,"output_tokens":272,"total_tokens":281}}\n\n'
+    tap = IMAGES.tap()
+
+    for end in (tail, b'AAAA"}\n\n', tail):
+        tap.oversized(head, end)
+
+    assert tap.usage == Usage(input=18, output=544, images=3)
 
 
 def test_a_part_too_long_to_hold_ends_nothing() -> None:

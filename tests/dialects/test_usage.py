@@ -406,3 +406,23 @@ def test_a_report_is_told_as_chat_completions_have_it() -> None:
     assert openai(**told) == report
     assert told["prompt_tokens"] == 80
     assert told["total_tokens"] == 120
+
+
+@pytest.mark.parametrize(
+    ("one", "more", "expected"),
+    [
+        ({"input_tokens": 9}, {"output_tokens": 4}, {"input_tokens": 9, "output_tokens": 4}),
+        ({"a": 1, "details": {"b": 2}}, {"a": 3, "details": {"b": 4}}, {"a": 4, "details": {"b": 6}}),
+        ({"a": 1}, {"a": "many", "details": None}, {"a": 1}),
+        ({"a": 1, "details": {"b": 1}}, {"a": {"b": 1}, "details": 3}, {"a": 1, "details": {"b": 1}}),
+        ({"a": 1}, None, {"a": 1}),
+    ],
+)  # fmt: skip
+def test_reports_of_two_parts_are_added_up(one: Any, more: Any, expected: Any) -> None:
+    assert orjson.loads(usage.added(orjson.dumps(one), orjson.dumps(more))) == expected
+
+
+def test_no_depth_of_a_report_is_too_much() -> None:
+    deep = b'{"a":' * 900 + b"1" + b"}" * 900
+
+    assert usage.added(deep, b'{"b":2}').endswith(b'"b":2}')

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import openai
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.line.harness import KEY, Proxy, config, serving
+from proxy.gateway import event_relay
+from tests.line.harness import KEY, Proxy, config, read_request, scripted, serving
 
 pytestmark = pytest.mark.allow_blocking(
     "client libraries build TLS contexts and models in the loop"
@@ -175,3 +178,98 @@ async def test_what_was_read_aloud_counts_for_a_budget(tmp_path: Path) -> None:
         assert [answer.status for answer in answers] == [200, 429]
         assert b"insufficient_quota" in answers[1].body
         assert costs(proxy) == pytest.approx(1.5)
+
+
+# --- several in one stream ---
+
+
+def event(what: str, **fields: Any) -> bytes:
+    kind = f"image_generation.{what}"
+    data = f"event: {kind}\ndata: ".encode() + orjson.dumps({"type": kind, **fields}) + b"\n\n"
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+ONE = event("completed", b64_json="eA==", usage=USAGE)
+TWO = {"model": "painter", "prompt": "a mill", "n": 2, "stream": True}
+GENERATIONS = "/v1/images/generations"
+
+
+@asynccontextmanager
+async def streaming(
+    folder: Path, *parts: bytes, timeouts: dict[str, Any] | None = None
+) -> AsyncIterator[Proxy]:
+    """A provider that is silent for a moment before each further part, unless it is left meanwhile."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(HEAD + parts[0])
+        for part in parts[1:]:
+            with suppress(TimeoutError):
+                if not await asyncio.wait_for(reader.read(1), 0.05):
+                    return
+            writer.write(part)
+        await reader.read()
+
+    async with scripted(script) as url:
+        content = config(url, ledger={"path": str(folder / "ledger")}, prices=PRICES)
+        content["models"] = {name: {"deployments": [{"provider": "p0"}]} for name in PRICES}
+        content["defaults"]["timeouts"] = timeouts or {}
+        async with serving(content, folder) as proxy:
+            yield proxy
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"), [("painter", 2 * (300 * 5e-6 + 1000 * 40e-6)), ("each", 0.08)]
+)
+@pytest.mark.parametrize("size", [4, 100_000])
+async def test_all_pictures_of_a_stream_arrive_and_are_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, usd: float, size: int
+) -> None:
+    monkeypatch.setattr(event_relay, "AFTER_FINISH", 0.001)
+    partial = event("partial_image", b64_json="eA==", partial_image_index=0)
+    one = event("completed", b64_json="A" * size, usage=USAGE)
+    async with streaming(tmp_path, partial + one, one + b"0\r\n\r\n") as proxy:
+        answer = await proxy.post(GENERATIONS, {**TWO, "model": model})
+
+        assert answer.complete
+        assert answer.body.count(b'"type":"image_generation.completed"') == 2
+        assert costs(proxy) == pytest.approx(usd, abs=1e-6)
+
+
+async def test_fewer_pictures_than_were_asked_for_are_an_answer(tmp_path: Path) -> None:
+    async with streaming(tmp_path, ONE, b"0\r\n\r\n") as proxy:
+        answer = await proxy.post(GENERATIONS, {**TWO, "model": "each"})
+
+        assert answer.complete
+        assert b"error" not in answer.body
+        assert costs(proxy) == pytest.approx(0.04)
+
+
+async def test_silence_behind_one_of_several_pictures_is_no_end(tmp_path: Path) -> None:
+    async with streaming(tmp_path, ONE, timeouts={"idle": 0.05}) as proxy:
+        answer = await proxy.post(GENERATIONS, TWO)
+
+    assert not answer.complete
+    assert b"upstream_idle_timeout" in answer.body
+
+
+async def test_a_connection_that_breaks_behind_one_of_several_pictures_is_no_end(
+    tmp_path: Path,
+) -> None:
+    async with streaming(tmp_path, ONE, b"no chunk\r\n") as proxy:
+        answer = await proxy.post(GENERATIONS, TWO)
+
+    assert not answer.complete
+    assert b"upstream_bad_response" in answer.body
+
+
+async def test_silence_behind_the_only_picture_is_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_relay, "AFTER_FINISH", 0.001)
+    async with streaming(tmp_path, ONE) as proxy:
+        answer = await proxy.post(GENERATIONS, {**TWO, "n": 1})
+
+    assert answer.complete
+    assert b"error" not in answer.body
