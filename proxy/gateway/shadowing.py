@@ -61,7 +61,11 @@ def watch(
 
 
 def _begin(said: Capture, shadow: Shadow, pool: UpstreamPool, carry: Carry, meter: Meter) -> None:
-    if meter.outcome == "ok" and meter.attempt is not None and not meter.state.draining:
+    state = meter.state
+    if state.shadows >= MOST:
+        return  # they have become so many since it was decided
+    if meter.outcome == "ok" and meter.attempt is not None and not state.draining:
+        state.shadows += 1
         hooks = meter.exchange.hooks  # in a moment it has none any more
         tasks.spawn(_follow(said, meter, hooks, shadow, pool, carry), name="shadow")
 
@@ -75,7 +79,6 @@ async def _follow(
     carry: Carry,
 ) -> None:
     exchange, state = meter.exchange, meter.state
-    state.shadows += 1
     try:
         other, heard = await _ask(exchange, hooks, shadow, state, pool, carry)
         distance = -1.0

@@ -19,7 +19,7 @@ from proxy.gateway.shadowing import apart
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.recorded import Ledger, recording
 from tests.gateway.served import COMPLETION, STREAMED, Provider, Served, serving, silent, whole
-from tests.line.harness import scripted, until
+from tests.line.harness import read_request, scripted, until
 
 OTHER = COMPLETION.replace(b"hello", b"good morning")
 PRICE = Price(input=3.0, output=15.0)
@@ -177,6 +177,32 @@ async def test_there_are_never_too_many(monkeypatch: pytest.MonkeyPatch) -> None
         await until(lambda: served.state.shadows == 1)
         await asyncio.gather(*(served.ask(asked()) for _ in range(5)))
         assert served.state.shadows == 1
+
+
+async def test_nor_are_there_of_requests_that_were_under_way_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shadowing, "MOST", 2)
+    waiting, go = 0, asyncio.Event()
+
+    async def together(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal waiting
+        await read_request(reader)
+        waiting += 1
+        await go.wait()
+        writer.write(whole())
+
+    async with (
+        scripted(together) as first,
+        scripted(silent) as second,
+        serving(shadowed(first, second)) as served,
+    ):
+        answers = asyncio.gather(*(served.ask(asked()) for _ in range(6)))
+        await until(lambda: waiting == 6)
+        go.set()
+        assert {answer.status for answer in await answers} == {200}
+        await until(lambda: served.state.shadows >= 2)
+        assert served.state.shadows == 2
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
