@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,13 +144,14 @@ class Recording:
 
         logger.warning("no process ships what is recorded: worker %s does", self._name)
         aside = partial(bury, folder)
-        shippers = [
-            Shipper(store, Reader(folder), host, None, aside, self._state.accounts, most=PORTION),
-            Shipper(store, Reader(folder / CONTENT), host, None, aside, most=PORTION),
-        ]
-        async with asyncio.TaskGroup() as group:
-            for each in shippers:
-                group.create_task(each.run(), name="ship")
+        with closing(Reader(folder)) as requests, closing(Reader(folder / CONTENT)) as contents:
+            shippers = [
+                Shipper(store, requests, host, None, aside, self._state.accounts, most=PORTION),
+                Shipper(store, contents, host, None, aside, most=PORTION),
+            ]
+            async with asyncio.TaskGroup() as group:
+                for each in shippers:
+                    group.create_task(each.run(), name="ship")
 
 
 def _take(lock: Lock) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis.asyncio  # noqa: F401 - a worker imports it when it starts, which would block the loop of a test
 
 from proxy import recording
 from proxy.core.metrics import Metrics
 from proxy.core.model import Ledger, Server, Shared, Snapshot
-from proxy.ledger.folder import CONTENT, Lock
+from proxy.ledger.folder import CONTENT, Lock, write_whole
 from proxy.ledger.records import Adjust, Charged, Content, frame
 from proxy.ledger.segments import listed
 from proxy.recording import Recording
@@ -132,12 +135,54 @@ async def test_a_worker_that_cannot_ship_all_of_it_ships_nothing_until_it_can(
     await until(lambda: "ships no more, and looks again" in caplog.text)
     await until(shipping.take)
     assert named("measure") == set()
+    assert segment not in await asyncio.to_thread(open_files)
 
     offsets.unlink()
     shipping.release()
     await until(lambda: store.fetch("SELECT rid FROM contents"))
     await one.close()
     await store.close()
+
+
+def open_files() -> set[str]:
+    """Their names, of this process."""
+    return {Path(one.path).name for one in psutil.Process().open_files()}
+
+
+async def test_nobody_else_ships_while_a_thread_still_writes_down_how_far_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What keeps it is a pipe that nobody reads, where the file is to be."""
+    monkeypatch.setattr(recording, "PATIENCE", 0.01)
+    store = open_store(f"sqlite:///{tmp_path}/headrace.db")
+    await store.open()
+    one = Recording(a_state(tmp_path / "ledger"), "0")
+    shipping, pipe = Lock(tmp_path / "ledger", "shipper"), tmp_path / "ledger" / "offsets.new"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)
+    wal = spool(tmp_path / "ledger", "1")
+    write(wal, an_adjustment("a"))
+    wal.close()
+    await one.start(store)
+    await until(lambda: write_whole.__code__ in running())
+
+    closing = asyncio.ensure_future(one.close())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    taken = shipping.take()
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    await closing
+    os.close(reading)
+
+    assert not taken
+    assert shipping.take()
+    shipping.release()
+    await store.close()
+
+
+def running() -> set[Any]:
+    """The code that each thread is in."""
+    return {frame.f_code for frame in sys._current_frames().values()}
 
 
 def named(name: str) -> set[asyncio.Task[Any]]:

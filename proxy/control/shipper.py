@@ -15,7 +15,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence, Set
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from proxy.core.clock import monotonic, now
 from proxy.core.log import logger
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from proxy.limits.accounts import Accounts
     from proxy.store.base import Store
     from proxy.store.ledger.retention import Keep
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MOST, FIRST, LEAST = 5_000, 500, 20
 """Records of one transaction, without those that need not be written as their request has ended: where many wait, at first,
@@ -102,7 +105,7 @@ class Shipper:
         return max(now() - self._oldest, 0.0) if self._oldest else 0.0
 
     async def run(self) -> None:
-        """Until cancelled; after `leave`, until nothing is left."""
+        """Until cancelled; after `leave`, until nothing is left. No thread of it goes on when this returns."""
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(self._lasting(self._follow, FOLLOW), name="follow"),
@@ -131,7 +134,7 @@ class Shipper:
                 self._oldest = batch.records[0].at if batch.records else 0.0
                 await asyncio.gather(self._deliver(batch.records, batch.over), self._read_on(batch))
                 async with self._reading:
-                    await asyncio.to_thread(self._reader.done, batch)
+                    await _in_thread(self._reader.done, batch)
                 self._oldest = 0.0
             elif self._leaving:
                 return
@@ -144,13 +147,13 @@ class Shipper:
         if batch.more and self._store.backend in BESIDE:
             async with self._reading:
                 with suppress(OSError):
-                    await asyncio.to_thread(self._reader.read, self._size)
+                    await _in_thread(self._reader.read, self._size)
 
     async def _take(self) -> Batch | None:
         while True:
             try:
                 async with self._reading:
-                    return await asyncio.to_thread(self._reader.take, self._size)
+                    return await _in_thread(self._reader.take, self._size)
             except OSError as error:
                 logger.error("what waits for the database cannot be read: %s", error.strerror)
                 await self._rest(RETRY_MAX)
@@ -203,7 +206,7 @@ class Shipper:
         logger.error("request %s cannot be booked, and is put aside: %s", record.rid, reason)
         while True:
             try:
-                await asyncio.to_thread(self._put_aside, record, reason)
+                await _in_thread(self._put_aside, record, reason)
             except OSError as error:
                 logger.error("a record cannot be put aside: %s", error.strerror)
                 await self._rest(RETRY_MAX)
@@ -290,7 +293,7 @@ class Shipper:
         began = monotonic()
         with suppress(OSError):
             async with self._reading:
-                self._metrics.backlog.set(await asyncio.to_thread(lambda: self._reader.lag))
+                self._metrics.backlog.set(await _in_thread(lambda: self._reader.lag))
         self._metrics.damaged.set(self._reader.damaged)
         return max(MEASURE, 100 * (monotonic() - began))
 
@@ -305,6 +308,17 @@ class Shipper:
             except Exception:
                 logger.exception("what goes on beside shipping failed")
             await asyncio.sleep(pause)
+
+
+async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Whoever is cancelled meanwhile waits for its end: another may read and write the same files as soon as this one is gone."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        task.exception()  # there is nobody left to be told of it
+        raise
 
 
 def _halves(part: Sequence[Record]) -> tuple[Sequence[Record], Sequence[Record]]:
