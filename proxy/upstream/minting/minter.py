@@ -126,10 +126,13 @@ class Minter:
         began = monotonic()
         try:
             minted = await MINTS[scheme](secret, scope, self._ask)
-        except (Refused, Unreachable) as error:
+        except Exception as error:
             cause = Cause.AUTH if isinstance(error, Refused) else Cause.CONNECT
             if held.failed is None:
-                logger.warning("no token of %s can be had: %s", scheme, error)
+                # What nobody foresaw is told by its name alone: its words may be what is secret.
+                foreseen = isinstance(error, Refused | Unreachable)
+                why = error if foreseen else type(error).__name__
+                logger.warning("no token of %s can be had: %s", scheme, why)
             held.failed, held.again = UpstreamError(cause, sent=False), monotonic() + PAUSE
             return held
         redact.register(minted.text)

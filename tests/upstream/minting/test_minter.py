@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import orjson
 import pytest
 
 from proxy.core.clock import Hands
@@ -112,7 +113,12 @@ async def test_one_that_is_refused_is_had_anew(bank: Bank, hands: Hands) -> None
 
 
 @pytest.mark.parametrize(
-    ("wrong", "cause"), [(Refused("no"), Cause.AUTH), (Unreachable("no"), Cause.CONNECT)]
+    ("wrong", "cause"),
+    [
+        (Refused("no"), Cause.AUTH),
+        (Unreachable("no"), Cause.CONNECT),
+        (RuntimeError("no"), Cause.CONNECT),
+    ],
 )
 async def test_after_a_failure_nobody_asks_for_a_while(
     bank: Bank, hands: Hands, wrong: Exception, cause: Cause
@@ -129,6 +135,25 @@ async def test_after_a_failure_nobody_asks_for_a_while(
     await ours.ready(AUTH, KEY, 5)
     assert ours.text(AUTH, KEY) == "token-2"
     await ours.close()
+
+
+async def test_what_goes_wrong_in_an_unforeseen_way_is_a_failure_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An account of Google whose key is of an algorithm that nobody has (1.2.3.4)."""
+    key = b"-----BEGIN PRIVATE KEY-----\nMAwCAQAwBQYDKgMEBAA=\n-----END PRIVATE KEY-----\n"
+    account = {"type": "service_account", "client_email": "a@b", "private_key": key.decode()}
+    credential = Credential("p#0", Secret(orjson.dumps(account).decode()))
+    ours = Minter()
+    for _ in range(2):
+        with pytest.raises(UpstreamError) as found:
+            await ours.ready(AUTH, credential, 5)
+        assert (found.value.cause, found.value.sent) == (Cause.CONNECT, False)
+    await ours.close()
+
+    assert [one.getMessage() for one in caplog.records] == [
+        "no token of google can be had: UnsupportedAlgorithm"
+    ]
 
 
 async def test_a_token_outlives_a_failure_to_renew_it(bank: Bank, hands: Hands) -> None:
