@@ -121,6 +121,7 @@ class Attempt:
         more on a new one, which is no failure of the provider's.
         """
         hooks = self.exchange.hooks
+        upstream.attempts += 1
         try:
             if hooks is not None and hooks.attempts:
                 self.headers = await hooks.before_attempt(self)
@@ -150,19 +151,27 @@ class Attempt:
                 self.error = self.translate()
         except UpstreamError as error:
             self.error = error
+        finally:
+            upstream.attempts -= 1
+            if upstream.quieted is not None:
+                upstream.tell_quiet()
         self.answered_at = monotonic()
         if self.error is not None:
-            if self.translation is not None:
-                self.error.foreign = not self.translation.verbatim
-            deadline = self.exchange.deadline
-            if (
-                deadline is not None
-                and self.error.cause in _WAITS
-                and deadline.at - self.answered_at < _TICK
-            ):
-                # Who waited no longer, to keep to the client's time, has nothing against the provider.
-                self.error.cause = Cause.DEADLINE
+            self._failed(self.error)
         return self.error is None
+
+    def _failed(self, error: UpstreamError) -> None:
+        """Whose words it is in, and whose doing it is."""
+        if self.translation is not None:
+            error.foreign = not self.translation.verbatim
+        deadline = self.exchange.deadline
+        if (
+            deadline is not None
+            and error.cause in _WAITS
+            and deadline.at - self.answered_at < _TICK
+        ):
+            # Who waited no longer, to keep to the client's time, has nothing against the provider.
+            error.cause = Cause.DEADLINE
 
     def _prepare(self) -> None:
         try:

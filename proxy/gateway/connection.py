@@ -392,6 +392,9 @@ class ClientConnection(RequestHandler):
                 logger.exception("a request handler failed")
                 self.refuse("oops")
                 break
+            except asyncio.CancelledError:
+                self._end()  # whoever gave it up: nobody answers here any more
+                raise
             finally:
                 self._request_in_progress = False
                 self._current_request = None
@@ -408,7 +411,12 @@ class ClientConnection(RequestHandler):
                 self._keepalive_handle = loop.call_at(
                     self._next_keepalive_close_time, self._process_keepalive
                 )
-        if self.transport is not None and not self._force_close:
+        if not self._force_close:
+            self._end()
+
+    def _end(self) -> None:
+        """No request is answered any more."""
+        if self.transport is not None:
             self._task_handler = None
             self._part(self.transport)
 

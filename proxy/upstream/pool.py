@@ -63,16 +63,17 @@ class Upstream:
         "_names",
         "_origin",
         "_place",
-        "_quiet",
         "_session",
         "_silent_until",
         "_slots",
+        "attempts",
         "busy",
         "conversations",
         "heads",
         "minter",
         "opened",
         "provider",
+        "quieted",
     )
 
     def __init__(self, provider: Provider, names: Names | None = None) -> None:
@@ -80,6 +81,8 @@ class Upstream:
         base, proxy = _url(provider.base_url), provider.proxy and _url(provider.proxy)
         loop = asyncio.get_running_loop()
         self.provider = provider
+        self.attempts = 0
+        """Under way and without an answer so far, whether they have a connection or not."""
         self.busy = 0
         """Connections borrowed, or being waited for."""
         self.opened = 0
@@ -121,7 +124,8 @@ class Upstream:
         """Where what is presented is not what is configured, but had for it."""
         if any(auth.scheme in MINTS for auth in provider.auth.values()):
             self.minter = Minter(self.heads.clear)
-        self._quiet: asyncio.Future[None] | None = None
+        self.quieted: asyncio.Future[None] | None = None
+        """Resolved when nothing is under way; None: nobody has asked for that."""
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -202,7 +206,7 @@ class Upstream:
             await slots.take(timeout)
         except BaseException as error:
             self.busy -= 1
-            self._tell_quiet()
+            self.tell_quiet()
             if isinstance(error, TimeoutError):
                 raise UpstreamError(Cause.POOL, sent=False) from error
             raise
@@ -276,12 +280,15 @@ class Upstream:
         self.busy -= 1
         if self._slots is not None:
             self._slots.give()
-        if self._quiet is not None:
-            self._tell_quiet()
+        if self.quieted is not None:
+            self.tell_quiet()
 
-    def _tell_quiet(self) -> None:
-        if self.busy == 0 and self._quiet is not None and not self._quiet.done():
-            self._quiet.set_result(None)
+    def tell_quiet(self) -> None:
+        """Something is over: whoever waits for the last is told, if it was that."""
+        if self.busy or self.attempts:
+            return
+        if self.quieted is not None and not self.quieted.done():
+            self.quieted.set_result(None)
 
     def drop_idle(self) -> None:
         """Close every pooled connection: one proved stale, so its siblings are suspect too."""
@@ -321,11 +328,11 @@ class Upstream:
         self._names.forget()
 
     async def quiet(self) -> None:
-        """Wait until no exchange is running."""
-        while self.busy:
-            if self._quiet is None or self._quiet.done():
-                self._quiet = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._quiet)
+        """Wait until no exchange is running, and none is about to."""
+        while self.busy or self.attempts:
+            if self.quieted is None or self.quieted.done():
+                self.quieted = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self.quieted)
 
     async def close(self) -> None:
         """Close the session; exchanges still running lose their connection."""

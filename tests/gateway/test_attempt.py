@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.core.errors import Cause
-from proxy.core.model import Timeouts
+from proxy.core.model import Auth, Credential, Timeouts
+from proxy.core.secret import Secret
 from proxy.gateway import routing
 from proxy.gateway.attempt import Attempt
 from proxy.state.live import Live
@@ -22,6 +23,7 @@ from tests.gateway.served import (
     STREAM,
     STREAMED,
     chunk,
+    serving,
     silent,
     whole,
 )
@@ -285,3 +287,37 @@ async def test_closing_an_attempt_takes_nothing_from_the_next_on_its_connection(
 async def test_an_attempt_that_was_never_made_can_be_closed() -> None:
     async with attempts("http://provider.invalid") as (_, [attempt, _other]):
         attempt.close()
+
+
+# --- a reload that has the provider no more ---
+
+
+async def test_its_connections_are_closed_when_all_have_their_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def bank(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        asked.set()
+        await go_on.wait()
+        writer.write(whole(b'{"access_token":"t","token_type":"Bearer","expires_in":3600}'))
+        await reader.read()
+
+    async with scripted(bank) as authority, scripted(Upstreams(whole())) as url:
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", authority)
+        credential = Credential("p#0", Secret("tenant:client:secret"))
+        one = provider(url, auth={"openai": Auth("entra")}, credentials=(credential,))
+        async with serving(snapshot(one)) as served, asyncio.timeout(5):
+            client = await served.client()
+            client.send(raw("POST", CHAT, BODY))
+            await asked.wait()
+            upstream = served.pool.of(one)
+            retired = asyncio.ensure_future(served.pool.retire(frozenset()))
+            await asyncio.sleep(0)
+            early = upstream.session.closed
+            go_on.set()
+            answer = await client.answer()
+            await retired
+
+    assert (early, answer.status, upstream.session.closed) == (False, 200, True)

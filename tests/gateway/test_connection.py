@@ -253,6 +253,19 @@ async def test_an_answer_that_fails_is_said_to_have_failed(
     assert "a mistake of ours" in caplog.text
 
 
+async def test_an_answer_that_is_given_up_ends_its_connection() -> None:
+    async def answer(request: BaseRequest, client: ClientConnection) -> bool:
+        raise asyncio.CancelledError
+
+    async with listening(answer) as (place, client):
+        client.send(GET + raw("GET", "/b"))
+
+        async with asyncio.timeout(5):
+            assert await client.reader.read() == b""
+        assert not place.server.connections
+        assert place.connections[0].task is None
+
+
 # --- clients that leave ---
 
 

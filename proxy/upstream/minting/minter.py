@@ -94,6 +94,8 @@ class Minter:
         done, _ = await asyncio.wait({task}, timeout=limit)
         if not done:
             raise UpstreamError(Cause.TIMEOUT_CONNECT, sent=False)
+        if task.cancelled():  # closed meanwhile
+            raise UpstreamError(Cause.CONNECT, sent=False)
         failed = task.result().failed
         if failed is not None:
             raise UpstreamError(failed.cause, sent=False)

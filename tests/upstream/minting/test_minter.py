@@ -179,6 +179,18 @@ async def test_who_waits_too_long_goes_elsewhere(bank: Bank, hands: Hands) -> No
     await ours.close()
 
 
+async def test_who_waits_when_it_is_closed_goes_elsewhere(bank: Bank, hands: Hands) -> None:
+    bank.open.clear()
+    ours = Minter()
+    waiting = asyncio.ensure_future(ours.ready(AUTH, KEY, 5))
+    await turns()
+    await ours.close()
+    with pytest.raises(UpstreamError) as found:
+        await waiting
+
+    assert (found.value.cause, found.value.sent) == (Cause.CONNECT, False)
+
+
 @pytest.mark.parametrize(
     ("auth", "secret", "expected"),
     [
