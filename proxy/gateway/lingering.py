@@ -56,13 +56,15 @@ class Lingering:
         self._gate.head(status, headers)
 
     def body(self, data: bytes) -> None:
-        if self._gate.opened:
+        gate = self._gate
+        was_open = gate.opened
+        if was_open:
             self._read(data)
             return
-        self._gate.body(data)
-        if self._gate.error is not None:
+        gate.body(data)
+        if gate.error is not None:
             self.cut()
-        elif self._gate.done.done():
+        elif gate.opened:  # not `done`: who waited for that is gone, and it is over for that alone
             self._read(self._rest())
 
     def end(self) -> None:

@@ -134,6 +134,36 @@ async def test_so_is_the_first_word_of_a_stream(ledger: Ledger) -> None:
     assert (end.outcome, end.source, end.cost) == ("client_gone", "reported", USED)
 
 
+LONG_COMMENT = b": " + b"x" * (len(CHUNK) + 100) + b"\n\n"
+
+
+@pytest.mark.parametrize("first", [CHUNK[:60], LONG_COMMENT], ids=["half an event", "a comment"])
+async def test_nor_is_what_follows_a_read_in_which_there_was_no_word_yet(
+    first: bytes, ledger: Ledger
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM)
+        slow.asked.set()
+        await slow.go_on.wait()
+        writer.write(chunk(first))
+        await seen.wait()
+        rest = (CHUNK + FINISH).removeprefix(first)
+        writer.write(chunk(rest) + b"0\r\n\r\n")
+        await reader.read()
+
+    slow, seen = Slow(b""), asyncio.Event()
+    async with scripted(script) as url, recording(settings(url), ledger) as served:
+        await leave(served, slow, STREAMING)
+        (one,) = served.state.lingering
+        slow.go_on.set()
+        await until(lambda: bool(one._gate.held or one._attempt.late_bytes))
+        seen.set()
+        end = await ledger.end()
+
+    assert (end.source, end.tokens) == ("reported", Tokens(input=7, output=2))
+
+
 async def test_a_translated_stream_is_read_in_the_words_of_its_provider(ledger: Ledger) -> None:
     slow = Slow(*STREAMS)
     async with scripted(slow) as url:
