@@ -7,6 +7,7 @@ that is no text only its type is said. Texts are shortened, and what is, or look
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -30,8 +31,9 @@ def attributes(content: Content) -> dict[str, str]:
     except orjson.JSONDecodeError:
         body = None
     if isinstance(body, dict):
-        asked = [{"role": role, "parts": parts} for role, parts in _turns(body)]
-        found["gen_ai.input.messages"] = _written(_short(asked, content.most))
+        with suppress(RecursionError):  # lists in lists in lists
+            asked = [{"role": role, "parts": parts} for role, parts in _turns(body)]
+            found["gen_ai.input.messages"] = _written(_short(asked, content.most))
     if content.said:
         parts = [{"type": "text", "content": content.said}]
         said = [{"role": "assistant", "parts": parts, "finish_reason": content.finish_reason}]

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import sleep
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from proxy.core.log import logger
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from proxy.core.span import Span
     from proxy.telemetry.measures import Measure
     from proxy.telemetry.wanted import Wanted
+
+T = TypeVar("T")
 
 CLOSE_SECONDS = 2.0
 FEW = 8
@@ -104,7 +106,7 @@ class Sender:
             self._drain(exporter)
             measures, self._measures = self._measures, ()
             if measures and exporter is not None:
-                self._told(exporter.measure(measures))
+                self._told(self._tried(exporter.measure, measures))
             if self._closing and not self._queue:
                 break
         if exporter is not None:
@@ -119,13 +121,22 @@ class Sender:
             if exporter is None:
                 self._counts.dropped += len(batch)
                 continue
-            taken = exporter.send(batch)
+            taken = self._tried(exporter.send, batch)
             if taken:
                 self._counts.sent += len(batch)
             else:
                 self._counts.failed += len(batch)
             self._told(taken)
             sleep(0)  # the loop goes first
+
+    def _tried(self, send: Callable[[Sequence[T]], bool], what: Sequence[T]) -> bool:
+        """Whether it is there. What nobody foresaw costs this and not what comes after it."""
+        try:
+            return send(what)
+        except Exception:
+            if self._reachable:
+                logger.exception("something for the collector cannot be sent")
+            return False
 
     def _told(self, taken: bool) -> None:
         """Say it when it changes."""

@@ -64,6 +64,16 @@ def test_all_texts_together_are_as_long_as_is_wanted() -> None:
     assert [turn["parts"][0]["content"] for turn in turns] == ["abc", "d", ""]
 
 
+@pytest.mark.parametrize("depth", [988, 1020])
+def test_of_what_is_nested_too_deep_nothing_is_said(depth: int) -> None:
+    body = b'{"messages":' + b"[" * depth + b'"hi"' + b"]" * depth + b"}"
+
+    found = attributes(Content(body, "hello", "stop", 1000))
+
+    assert "gen_ai.input.messages" not in found
+    assert "hello" in found["gen_ai.output.messages"]
+
+
 def test_a_secret_at_the_end_is_masked_all_the_same() -> None:
     assert fit("x " * 5 + "sk-abcdefgh12345678", 14) == "x " * 5 + "***"
 

@@ -20,8 +20,8 @@ class Place:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.measured: list[list[str]] = []
-        self.results: list[bool] = []
-        """Of the batches to come; then True."""
+        self.results: list[bool | Exception] = []
+        """Of the batches to come; then True. An exception is raised."""
         self.open = threading.Event()
         self.open.set()
         self.entered = threading.Semaphore(0)
@@ -31,11 +31,18 @@ class Place:
         self.entered.release()
         self.open.wait(10)
         self.batches.append([one.name for one in spans])
-        return self.results.pop(0) if self.results else True
+        return self._result()
 
     def measure(self, measures: Sequence[Measure]) -> bool:
+        self.entered.release()
         self.measured.append([one.name for one in measures])
-        return self.results.pop(0) if self.results else True
+        return self._result()
+
+    def _result(self) -> bool:
+        result = self.results.pop(0) if self.results else True
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def stop(self) -> None:
         self.stopped.set()
@@ -138,6 +145,37 @@ def test_it_is_said_when_the_collector_is_back(
     sender.close()
 
     assert "the collector takes what is sent again" in caplog.text
+
+
+def test_what_cannot_be_made_costs_its_batch_and_nothing_else(
+    start: Start, place: Place, counts: Counts, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.results = [RecursionError("too deep"), ValueError("too odd")]
+    sender = start(batch=1)
+
+    sender.put([span("a"), span("b"), span("c")])
+    sender.close()
+
+    assert (counts.sent, counts.failed) == (1, 2)
+    assert caplog.text.count("cannot be sent") == 1
+    assert "RecursionError: too deep" in caplog.text
+
+
+def test_a_reading_that_cannot_be_made_costs_nothing_else(
+    start: Start, place: Place, counts: Counts
+) -> None:
+    place.results = [ValueError("too odd")]
+    sender = start(pause=600.0)
+    reading = [Measure("a", "", "1", Kind.COUNTER, (), ())]
+
+    sender.measure(reading)
+    assert place.entered.acquire(timeout=10)
+    sender.put([span("a"), span("b")])
+    sender.measure(reading)
+    sender.close()
+
+    assert counts.sent == 2
+    assert len(place.measured) == 2
 
 
 def test_of_what_is_counted_the_last_reading_is_sent(start: Start, place: Place) -> None:
