@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus
 
 import orjson
 
+from proxy.core.clock import monotonic
 from proxy.core.secret import Secret
 
 MASK = "***"
@@ -108,17 +109,28 @@ _LOOKS: tuple[Look, ...] = (
 )
 
 _forms: set[str] = set()
+_passing: dict[str, float] = {}
+"""Secrets that do not last, and until when (monotonic) they are ones."""
 _needles: tuple[str, ...] | None = ()
-"""The same, the longest first: a secret may hold another one. None: to be sorted again."""
+"""The forms of all, the longest first: a secret may hold another one. None: to be sorted again."""
 
 
-def register(secret: str | Secret) -> None:
-    """From now on this secret is masked wherever it turns up, also quoted for a URL or in JSON."""
+def register(secret: str | Secret, life: float | None = None) -> None:
+    """From now on this secret is masked wherever it turns up, also quoted for a URL or in JSON.
+
+    `life`: for so many seconds only; it is forgotten when another one with a life is registered after them.
+    """
     global _needles
     secret = (secret if isinstance(secret, str) else secret.reveal()).strip()
     if len(secret) < SHORTEST or secret in _forms:
         return
-    _forms.update((secret, quote(secret, safe=""), quote_plus(secret), _json(secret)))
+    if life is None:
+        _forms.update(_forms_of(secret))
+    else:
+        at = monotonic()
+        for old in [one for one, end in _passing.items() if end <= at]:
+            del _passing[old]
+        _passing[secret] = max(at + life, _passing.get(secret, 0.0))
     _needles = None
     redact_name.cache_clear()
 
@@ -127,6 +139,7 @@ def forget() -> None:
     """Drop all registered secrets. For tests."""
     global _needles
     _forms.clear()
+    _passing.clear()
     _needles = ()
     redact_name.cache_clear()
 
@@ -149,8 +162,14 @@ def _sorted() -> tuple[str, ...]:
     global _needles
     needles = _needles
     if needles is None:
-        needles = _needles = tuple(sorted(_forms, key=len, reverse=True))
+        forms = _forms.union(*map(_forms_of, list(_passing)))
+        needles = _needles = tuple(sorted(forms, key=len, reverse=True))
     return needles
+
+
+def _forms_of(secret: str) -> set[str]:
+    """As it is, in a URL and in JSON."""
+    return {secret, quote(secret, safe=""), quote_plus(secret), _json(secret)}
 
 
 @lru_cache(maxsize=2048)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from proxy.core.clock import Hands
 from proxy.core.redact import MASK, forget, redact, redact_bytes, redact_name, register
 from proxy.core.secret import Secret
 from proxy.core.virtual_key import ADMIN_PREFIX, PREFIX, mint
@@ -178,6 +179,22 @@ def test_a_secret_that_holds_another_is_masked_whole() -> None:
     register("abcdef-ghijkl")
 
     assert redact("abcdef-ghijkl abcdef") == "*** ***"
+
+
+def test_a_secret_that_lasts_for_a_time_is_forgotten_after_it(hands: Hands) -> None:
+    register("for good")
+    register("for a while", 10)
+    register("for good", 10)
+    hands.advance(5)
+    register("for a while", 10)
+    register("for longer", 20)
+    hands.advance(6)
+    register("another", 10)
+    assert redact("for a while, for good, for longer") == f"{MASK}, {MASK}, {MASK}"
+
+    hands.advance(5)
+    register("the next", 10)
+    assert redact("for a while, for good, for longer") == f"for a while, {MASK}, {MASK}"
 
 
 def test_a_short_secret_does_not_mask_half_the_log() -> None:

@@ -137,7 +137,7 @@ class Minter:
                 logger.warning("no token of %s can be had: %s", scheme, why)
             held.failed, held.again = UpstreamError(cause, sent=False), monotonic() + PAUSE
             return held
-        redact.register(minted.text)
+        redact.register(minted.text, 2 * minted.life)  # it may still be told of when it has ended
         held.text, held.failed = minted.text, None
         held.ends = began + minted.life
         held.renew = began + minted.life * (1 - EARLY)

@@ -11,6 +11,7 @@ import pytest
 from proxy.core.clock import Hands
 from proxy.core.errors import Cause, UpstreamError
 from proxy.core.model import Auth, Credential
+from proxy.core.redact import redact
 from proxy.core.secret import Secret
 from proxy.upstream.minting import minter
 from proxy.upstream.minting.grant import Ask, Minted, Refused, Unreachable
@@ -93,6 +94,20 @@ async def test_one_that_has_ended_is_waited_for(bank: Bank, hands: Hands) -> Non
 
     assert ours.text(AUTH, KEY) == "token-2"
     await ours.close()
+
+
+async def test_one_that_has_ended_is_masked_for_another_life_and_then_forgotten(
+    bank: Bank, hands: Hands
+) -> None:
+    ours = Minter()
+    for number in range(1, 6):
+        await ours.ready(AUTH, KEY, 5)
+        assert redact(f"a token-{number} b") == "a *** b"
+        hands.advance(100)
+    await ours.close()
+
+    assert redact("token-5 token-4") == "*** ***"
+    assert redact("token-3 token-2 token-1") == "token-3 token-2 token-1"
 
 
 async def test_one_that_is_refused_is_had_anew(bank: Bank, hands: Hands) -> None:
