@@ -72,7 +72,7 @@ class Sender:
     def put(self, spans: Sequence[Span]) -> None:
         """Queue the spans of an exchange, all or none. Never waits."""
         queue, wanted = self._queue, self._wanted
-        if len(queue) + len(spans) > wanted.queue:
+        if self._closing or len(queue) + len(spans) > wanted.queue:
             self._counts.dropped += len(spans)
             return
         queue.extend(spans)
@@ -84,9 +84,13 @@ class Sender:
         self._measures = measures
         self._wake.set()
 
+    def refuse(self) -> None:
+        """By who puts: from now on what is put is dropped, as nobody might be there to send it."""
+        self._closing = True
+
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Send what is queued, for so long at most, and end the thread. Blocks."""
-        self._closing = True
+        self.refuse()
         self._wake.set()
         self._thread.join(timeout)
         if self._thread.is_alive() and self._exporter is not None:

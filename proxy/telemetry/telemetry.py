@@ -51,6 +51,7 @@ class Telemetry:
             if now.metrics:
                 self._reading = tasks.spawn(self._read_all(now.metrics), name="read for OTLP")
         if before is not None:
+            before.refuse()  # exchanges under way know no other
             tasks.spawn(asyncio.to_thread(before.close), name="close spans")
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.core.model import Tracing
+from proxy.core.tasks import running
 from tests.line.harness import (
     KEY,
     ROOT,
@@ -518,6 +519,30 @@ async def test_tracing_is_switched_on_and_off_while_requests_run(
         assert worker.state.tracer is None
 
     assert len(collector.spans) == 2
+
+
+async def test_spans_of_requests_under_way_are_counted_when_tracing_changes(
+    collector: Collector, tmp_path: Path
+) -> None:
+    came, told = asyncio.Event(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        came.set()
+        await told.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(WHOLE), WHOLE))
+
+    async with scripted(answer) as url, serving(traced(collector, url), tmp_path) as proxy:
+        asking = asyncio.create_task(proxy.post(CHAT, ASKED))
+        await came.wait()
+        on = proxy.worker.state.snapshot
+        proxy.worker.swap(replace(on, tracing=replace(on.tracing, service_name="other")))
+        await until(lambda: not any(task.get_name() == "close spans" for task in running()))
+        told.set()
+
+        assert (await asking).status == 200
+        await until(lambda: proxy.metric("headrace_spans_total") == 2)
+        assert proxy.metric("headrace_spans_total", outcome="dropped") == 2
 
 
 async def test_what_cannot_be_traced_is_served_all_the_same(

@@ -206,6 +206,21 @@ def test_closing_does_not_wait_for_a_collector_that_does_not_answer(
     assert place.stopped.is_set()
 
 
+def test_what_comes_when_it_is_closed_is_dropped_and_counted(
+    start: Start, place: Place, counts: Counts
+) -> None:
+    sender = start()
+    sender.put([span("a"), span("b")])
+
+    sender.refuse()
+    sender.put([span("c"), span("d")])
+    sender.close()
+    sender.put([span("e")])
+
+    assert place.names == ["a", "b"]
+    assert (counts.sent, counts.failed, counts.dropped) == (2, 0, 3)
+
+
 def test_an_exporter_that_cannot_be_made_costs_spans_and_nothing_else(
     counts: Counts, caplog: pytest.LogCaptureFixture
 ) -> None:
