@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from proxy.core.log import logger
 from proxy.core.tasks import spawn
 from proxy.store.base import ADMIN_TIMEOUT, CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown
 from proxy.store.contest import Contest
@@ -203,6 +204,8 @@ class Postgres:
                     connection.terminate()
             except StoreDown:
                 pass
+            except Exception:
+                logger.exception("what the database tells cannot be heard")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, most)
 

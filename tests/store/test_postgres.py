@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import count
 from urllib.parse import urlsplit
 
 import pytest
@@ -302,6 +303,28 @@ async def test_who_listens_survives_a_killed_server(
 
     await write(doomed)
     await asyncio.wait_for(woken.wait(), 10)
+
+
+async def test_who_listens_goes_on_after_an_error_that_nobody_knows(another: Open) -> None:
+    """As a pooler may give it: an internal error instead of a connection."""
+    words = b"SFATAL\0CXX000\0Mno server is there\0\0"
+    again = asyncio.Event()
+    asked = count()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big") - 4)
+        if next(asked):
+            again.set()
+        writer.write(b"E" + (4 + len(words)).to_bytes(4, "big") + words)
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        store = another(f"postgresql://u:p@127.0.0.1:{port}/d?sslmode=disable")
+        await store.listen(lambda: None)
+
+        await asyncio.wait_for(again.wait(), 10)
+        await store.close()
 
 
 async def test_only_a_new_revision_is_told(
