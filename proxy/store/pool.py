@@ -144,6 +144,8 @@ async def connect(url: str, seconds: float = CALL_TIMEOUT) -> Connection:
             statement_cache_size=0,
             server_settings={"application_name": "headrace"},
         )
+    except OSError as error:  # a certificate that is refused is a ValueError, too
+        raise translate(error) from None
     except ValueError:  # whose text may hold the password
         raise Unusable(
             "PostgreSQL: the store's URL cannot be read; a user, a password or a name in it is percent-encoded"

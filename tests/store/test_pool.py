@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from proxy.store.base import Duplicate, StoreDown, Unusable
 from proxy.store.pool import Pool, connect, translate, within
+from tests.upstream.certificates import Authority
 
 
 def server_error(state: str) -> asyncpg.PostgresError:
@@ -75,6 +78,34 @@ def test_errors_mean_what_a_caller_does_about_them(
 )
 def test_mistakes_of_ours_stay_what_they_are(error: Exception) -> None:
     assert translate(error) is error
+
+
+async def test_a_certificate_that_has_expired_is_a_store_that_is_down(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = authority.server(expired=True)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # whether there is TLS
+        writer.write(b"S")
+        with suppress(OSError):
+            await writer.start_tls(context)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(StoreDown, match="certificate has expired") as caught:
+            await connect(
+                f"postgresql://u:p@127.0.0.1:{port}/d?sslmode=verify-full&sslrootcert={authority.path}"
+            )
+
+    assert type(caught.value) is StoreDown
+
+
+async def test_a_url_that_cannot_be_read_is_unusable_and_not_repeated() -> None:
+    with pytest.raises(Unusable, match="URL cannot be read") as caught:
+        await connect("postgresql://u:a-river@[127.0.0.1/d")
+
+    assert "river" not in str(caught.value)
 
 
 async def test_a_connection_is_used_again(postgres_url: str) -> None:
