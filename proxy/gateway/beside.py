@@ -31,6 +31,13 @@ _RENDERED = frozenset({"x-request-id", "cache-control", "x-content-type-options"
 _NO_LENGTH = b"content-length: 0\r\n"
 
 
+class _Pieces:
+    """Of a body in which nothing can be said but itself."""
+
+    def probe(self) -> bytes:
+        return b""
+
+
 async def send(
     answer: Answer, request: BaseRequest, client: ClientConnection, *, keep_alive: bool
 ) -> bool:
@@ -58,6 +65,7 @@ async def send(
         if client.transport is not None:
             client.transport.write(response)
         return keep_alive
+    client.owed = _Pieces()
     async with aclosing(content):
         if client.transport is not None:
             client.transport.write(response)

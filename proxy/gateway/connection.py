@@ -5,8 +5,8 @@ bytes, and closes when a client half-closes. Here a head has an absolute deadlin
 dialect of the path, and a client that shut down only its sending side is still served.
 
 A half-closed client and a vanished one look alike until something is written: both have sent a FIN. So a FIN
-while a response is owed is answered by a probe, an interim `100 Continue` before the head, an SSE comment inside a
-stream; a client that is gone resets the connection, and the exchange is cancelled within two probes.
+while a response is owed is answered by a probe, an interim `100 Continue` before the head (none in HTTP/1.0), an SSE comment
+inside a stream; a client that is gone resets the connection, and the exchange is cancelled within two probes.
 
 One task serves all requests of a connection. aiohttp's own loop makes one for each, against context variables that
 leak and for response objects that are awaited; with neither of them that is 8 of 98 us a request.
@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
@@ -69,6 +69,14 @@ class Flow(Protocol):
     def probe(self) -> bytes: ...
 
 
+class Owed(Protocol):
+    """An answer that nothing feeds at present."""
+
+    def probe(self) -> bytes:
+        """Bytes that do no harm where it has got to."""
+        ...
+
+
 def _unread(transport: asyncio.Transport) -> bool:
     """Whether the system has bytes for us that no loop has fetched yet."""
     if transport.get_extra_info("unread"):
@@ -110,6 +118,7 @@ class ClientConnection(RequestHandler):
         "forwards",
         "half_closed",
         "let_in",
+        "owed",
         "received_at",
         "rest",
     )
@@ -139,6 +148,8 @@ class ClientConnection(RequestHandler):
             **_HEAD,
         )
         self.flow: Flow | None = None
+        self.owed: Owed | None = None
+        """None: nothing is known of it, and its head has not gone."""
         self.half_closed = False
         self.answered = 0
         self.let_in = 0
@@ -397,15 +408,21 @@ class ClientConnection(RequestHandler):
                 raise
             finally:
                 self._request_in_progress = False
-                self._current_request = None
+                self._current_request = self.owed = None
                 request._task = _NOBODY  # the cycle from task to request and back
                 self.answered += 1
                 if self._handler_waiter is not None:
                     self._handler_waiter.set_result(None)
             if self._paused and keep_alive:
                 await self._caught_up()
-            if not keep_alive or self._close or self._upgraded or not payload.is_eof():
-                break  # an upgrade nobody wants here: what follows it on the wire is no HTTP of ours
+            if (
+                not keep_alive
+                or self._close
+                or self._upgraded  # and nobody wants that here: what follows on the wire is no HTTP of ours
+                or not payload.is_eof()
+                or (self.half_closed and not self._messages)
+            ):
+                break
             self._next_keepalive_close_time = loop.time() + self._keepalive_timeout
             if self._keepalive_handle is None:
                 self._keepalive_handle = loop.call_at(
@@ -476,11 +493,19 @@ class ClientConnection(RequestHandler):
 
     def _probe(self) -> None:
         transport = self.transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._request_count == self.answered:
             return
-        data = CONTINUE if self.flow is None else self.flow.probe()
+        feeds = self.flow or self.owed
+        data = self._interim() if feeds is None else feeds.probe()
         if data:
             transport.write(data)
+
+    def _interim(self) -> bytes:
+        """What may go before the head of an answer, if its request is of a version that knows such a thing (RFC 9110, 15.2)."""
+        asked: Any = self._current_request
+        if asked is None and self._messages:
+            asked = self._messages[0][0]
+        return CONTINUE if getattr(asked, "version", HttpVersion10) >= HttpVersion11 else b""
 
     def may_have_left(self) -> bool:
         """Whether the system has the client's end of sending: one call of it, where a turn of the loop is several."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.core.clock import now
 from proxy.core.model import VirtualKey
+from proxy.gateway.connection import CONTINUE
 from proxy.gateway.endpoints import Endpoint
 from proxy.limits.accounts import Ask
 from proxy.wire import multipart
@@ -239,6 +240,7 @@ class Exchange:
         "query",
         "request",
         "reserve",
+        "sign",
         "started",
         "status",
         "stream",
@@ -301,6 +303,8 @@ class Exchange:
         self.status = 0
         self.bytes_out = 0
         self.head_sent = False
+        self.sign = b""
+        """What says nothing in a stream whose head was sent before there is an answer (`pulse`)."""
         self.chunked = False
         self.timing = False
         self.exempt = False
@@ -359,6 +363,12 @@ class Exchange:
                 last,
             )
         )
+
+    def probe(self) -> bytes:
+        """Bytes that do no harm where the response has got to, while nobody relays one."""
+        if not self.head_sent:
+            return b"" if self.http10 else CONTINUE
+        return self.frame(self.sign) if self.sign else b""
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole response in one write."""

@@ -42,9 +42,11 @@ class Pulse:
         head = b""
         if not exchange.head_sent:
             head = exchange.head(200, [(b"content-type", self._content_type)], None)
+        exchange.sign = self._sign
         exchange.transport.write(head + exchange.frame(self._sign))
         self._timer = self._loop.call_later(BEAT, self._beat)
 
     def stop(self) -> None:
         """No more."""
         self._timer.cancel()
+        self._exchange.sign = b""

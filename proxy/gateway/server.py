@@ -223,6 +223,7 @@ class Gateway:
             proxies = self._state.snapshot.server.proxies
             request = request.clone(remote=forwarded.client(said, request.remote or "", proxies))
         exchange = Exchange(request, transport, found[0], found[1], query, client.received_at)
+        client.owed = exchange
         exchange.keep_alive &= not (self._state.draining or client.half_closed)
         exchange.exempt = path in self._state.snapshot.exempt
         exchange.timing = self._state.snapshot.server.timing or TIMING in request.headers

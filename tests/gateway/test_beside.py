@@ -94,6 +94,30 @@ async def test_of_them_the_head_alone_may_be_asked_for() -> None:
     assert source.asked == 0
 
 
+async def test_in_the_middle_of_them_nobody_is_asked_whether_it_is_there() -> None:
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b"first,"
+        await go_on.wait()
+        yield b"second"
+
+    async def answer(_request: BaseRequest) -> beside.Answer:
+        return 200, {"x-request-id": "r-1", "content-type": "text/csv"}, pieces()
+
+    go_on = asyncio.Event()
+    async with serving(NOTHING, {}) as served:
+        served.gateway.aside = lambda request, path: answer(request)
+        client = await served.client()
+        client.send(raw("GET", "/admin/x"))
+        await client.reader.readuntil(b"first,\r\n")
+        (connection,) = served.gateway._connections()
+        client.writer.write_eof()
+        await until(lambda: connection.half_closed)
+        go_on.set()
+
+        async with asyncio.timeout(5):
+            assert await client.reader.read() == b"6\r\nsecond\r\n0\r\n\r\n"
+
+
 async def test_what_fails_in_the_middle_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(NOTHING, {}) as served:
         served.gateway.aside = Source(b"first", fails=True).aside

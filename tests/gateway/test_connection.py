@@ -333,6 +333,38 @@ async def test_a_client_that_has_only_said_all_it_has_to_say_is_answered() -> No
         assert received == CONTINUE * 2 + said("/a")
 
 
+async def test_an_old_client_is_told_nothing_before_its_answer() -> None:
+    async def answer(request: BaseRequest, client: ClientConnection) -> bool:
+        begun.set()
+        await until(lambda: client.half_closed)
+        return await echo(request, client) and False
+
+    begun = asyncio.Event()
+    async with listening(answer) as (_, client):
+        client.send(b"GET /a HTTP/1.0\r\nHost: a\r\n\r\n")
+        await begun.wait()
+        client.writer.write_eof()
+
+        assert await client.reader.read() == said("/a")
+
+
+async def test_a_client_that_has_said_all_and_has_its_answer_is_let_go() -> None:
+    async def answer(request: BaseRequest, client: ClientConnection) -> bool:
+        begun.set()
+        await until(lambda: client.half_closed)
+        return await echo(request, client)
+
+    begun = asyncio.Event()
+    async with listening(answer) as (_, client):
+        client.send(GET + raw("GET", "/b"))
+        await begun.wait()
+        client.writer.write_eof()
+
+        async with asyncio.timeout(2):
+            received = await client.reader.read()
+        assert received.removeprefix(CONTINUE) == said("/a") + said("/b")
+
+
 async def test_that_it_may_have_left_is_known_before_the_loop_has_read_its_end() -> None:
     async def answer(request: BaseRequest, client: ClientConnection) -> bool:
         assert client.transport is not None

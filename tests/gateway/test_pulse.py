@@ -10,8 +10,13 @@ from typing import Any, cast
 import pytest
 
 from proxy.dialects import DIALECTS
+from proxy.gateway import pulse as module
+from proxy.gateway.connection import CONTINUE
 from proxy.gateway.pulse import BEAT, Pulse
+from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.rig import Rig
+from tests.gateway.served import serving, whole
+from tests.line.harness import read_request, scripted, until
 
 
 class Timers:
@@ -92,3 +97,31 @@ def test_it_stops(loop: asyncio.AbstractEventLoop) -> None:
 
     assert timers.cancelled == 1
     rig.close()
+
+
+async def test_a_client_that_has_said_all_is_asked_in_the_words_of_its_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await go_on.wait()
+        writer.write(whole())
+        await reader.read()
+
+    go_on = asyncio.Event()
+    monkeypatch.setattr(module, "BEAT", 0.01)
+    body = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}'
+    async with scripted(script) as url, serving(snapshot(provider(url), streams=False)) as served:
+        client = await served.client()
+        client.send(raw("POST", CHAT, body))
+        await client.reader.readuntil(b"\r\n\r\n3\r\n:\n\n\r\n")  # the head, and a sign
+        monkeypatch.setattr(module, "BEAT", 60.0)
+        (connection,) = served.gateway._connections()
+        client.writer.write_eof()
+        await until(lambda: connection.half_closed)
+        go_on.set()
+        received = await client.reader.read()
+
+    assert CONTINUE not in received
+    assert received.startswith(b"3\r\n:\n\n\r\n")
+    assert received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
