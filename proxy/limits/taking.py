@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 _SPAN = struct.Struct("2q")
 SLICE = MINUTE * 5 // 100
 """Nanoseconds: of a rate shared by hosts, one takes as much at a time as this is of a minute."""
+_LONGEST = 24 * 60 * MINUTE
+"""Nanoseconds of a rate of tokens that one request is owed for, or all of them together. The most that an honest one may be
+is the largest context there is, of two million tokens: a day pays for that from 1,400 tokens a minute on, and nobody gives
+less to who sends as much. What is more was said by a client that means nothing by it, or left by a worker that died with
+it, or is of a limit that was lower: for years everybody else would be refused.
+"""
 _PLACES = 50_000
 _CROWDED_WAIT = 1.0
 _GRAIN = 1e-6
@@ -175,6 +181,8 @@ class Taking:
         if subject.tpm and ask.tokens > 0:
             cost = self._cost(subject, ask.tokens)
             tokens = max(words[at + TOKENS], moment)
+            if tokens > moment + _LONGEST:
+                tokens = words[at + TOKENS] = moment + _LONGEST  # it shall come nearer
             if self.blind:
                 tokens = max(tokens, self.since + MINUTE - SLICE)
             # What is more than a minute's is admitted when nothing else is owed.
@@ -194,9 +202,11 @@ class Taking:
         return place.gap if self.factor == 1.0 else int(place.gap / self.factor)
 
     def _cost(self, subject: Subject, tokens: int) -> int:
-        """Nanoseconds at the rate; rounded up."""
+        """Nanoseconds at the rate, rounded up; a day at most."""
         cost = -(-tokens * MINUTE // subject.tpm)
-        return cost if self.factor == 1.0 else int(cost / self.factor)
+        if self.factor != 1.0:
+            cost = int(cost / self.factor)
+        return cost if cost < _LONGEST else _LONGEST
 
     def _money(self, place: Place, ask: Ask, wall: float) -> int:
         """What to reserve."""

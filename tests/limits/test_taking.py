@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import inf
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from proxy.limits.accounts import Accounts, Ask, Hold, Refused, Used
 from proxy.limits.subjects import Subject, subject
 
 PLAIN = Ask()
+DAY = 86_400.0
 
 
 def limited(name: str = "a", *, quota: Quota | None = None, **limits: Any) -> Subject:
@@ -183,6 +185,67 @@ def test_a_request_larger_than_the_limit_is_admitted_when_nothing_is_owed(
     assert (what, wait) == ("tpm", pytest.approx(105.0, abs=1e-3))
     hands.advance(wait)
     assert len(many(accounts, one, ask)) == 1
+
+
+def test_no_request_is_owed_for_longer_than_a_day(accounts: Accounts, hands: Hands) -> None:
+    """What a client says of its answer may be years at the rate, and everybody else would be refused meanwhile."""
+    one, ask = limited(tpm=100), Ask(tokens=10_000_000)
+    hold = accounts.admit((one,), ask)
+    assert refusal(accounts, one, ask) == ("tpm", pytest.approx(DAY, abs=1e-3))
+
+    accounts.settle(hold, Used(tokens=50))
+
+    assert refusal(accounts, one, Ask(tokens=100)) == ("tpm", pytest.approx(30.0, abs=1e-3))
+    hands.advance(30.001)
+    assert len(many(accounts, one, Ask(tokens=1))) == 100
+
+
+def test_what_a_dead_worker_was_owed_for_is_forgotten_after_a_day(
+    hands: Hands, tmp_path: Path
+) -> None:
+    """Nobody can say what its requests came to, so their tokens stay taken."""
+    one, ask = limited(tpm=100), Ask(tokens=10_000_000)
+    dead, left = (Accounts.open(tmp_path / "limits.shm", column, 2) for column in (0, 1))
+    try:
+        dead.admit((one,), ask)
+        left.clear(0)
+        hands.advance(DAY - 61.0)
+        assert refusal(left, one, ask) == ("tpm", pytest.approx(61.0, abs=1e-3))
+
+        hands.advance(61.001)
+
+        assert len(many(left, one, Ask(tokens=1))) == 100
+    finally:
+        left.close()
+        dead.close()
+
+
+def test_what_many_were_owed_for_is_forgotten_after_a_day_too(
+    accounts: Accounts, hands: Hands
+) -> None:
+    one, ask = limited(tpm=100), Ask(tokens=1)
+    for hold in many(accounts, one, ask, 10):
+        accounts.settle(hold, Used(tokens=10_000_000))
+
+    what, wait = refusal(accounts, one, ask)
+
+    assert (what, wait) == ("tpm", pytest.approx(DAY - 59.4, abs=1e-3))
+    hands.advance(wait)
+    assert len(many(accounts, one, ask)) == 1
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.001])
+def test_the_lowest_rate_bears_the_largest_request(
+    accounts: Accounts, hands: Hands, factor: float
+) -> None:
+    one, ask = limited(tpm=1), Ask(tokens=10**15)
+    if factor < 1.0:
+        accounts.go_blind(factor)
+        hands.advance(60.0)  # it takes nothing that may have been taken before
+    for used in (Used(requests=0), Used(tokens=0), Used(tokens=10**15)):
+        accounts.settle(accounts.admit((one,), ask), used)
+
+    assert refusal(accounts, one, ask) == ("tpm", pytest.approx(DAY, abs=1e-3))
 
 
 def test_the_longer_of_two_waits_is_said(accounts: Accounts) -> None:
