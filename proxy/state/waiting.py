@@ -6,8 +6,12 @@ Who waits is known by what wakes it up; waiting itself is somebody else's busine
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
+from typing import Final
+
+SLACK: Final = 64
+"""Those who left and are still kept: so many at most, and as many again as wait. To take one out is to look at all."""
 
 
 class Ticket:
@@ -57,6 +61,10 @@ class Waiting:
             self.live -= 1
             if unused and ticket.called:
                 self.call()
+            if len(self._heap) > 2 * self.live + SLACK:
+                # They left below one that still waits.
+                self._heap = [one for one in self._heap if not one[2].gone]
+                heapify(self._heap)
 
     def call(self) -> None:
         """A place is free: for the first of them."""

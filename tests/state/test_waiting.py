@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakSet
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +43,38 @@ def test_who_left_is_not_called() -> None:
     waiting.call()
 
     assert (first.called, second.called, waiting.live) == (False, True, 1)
+
+
+def test_who_left_is_forgotten_although_somebody_more_urgent_still_waits() -> None:
+    waiting, order, kept = Waiting(5.0, 1000), list[str](), WeakSet[Named]()
+
+    def join(urgency: int, name: str) -> Ticket:
+        wake = Named(order, name)
+        kept.add(wake)
+        ticket = waiting.join(urgency, wake)
+        assert ticket is not None
+        return ticket
+
+    first, last = join(0, "first"), join(2, "last")
+    for _ in range(2000):
+        waiting.leave(join(1, "gone"), unused=True)
+        assert len(kept) <= 100
+    for _ in range(3):
+        waiting.call()
+
+    assert order == ["first", "last"]
+    assert (first.called, last.called, waiting.live) == (True, True, 2)
+
+
+class Named:
+    """Wakes somebody of this name."""
+
+    def __init__(self, order: list[str], name: str) -> None:
+        self._order = order
+        self._name = name
+
+    def __call__(self) -> None:
+        self._order.append(self._name)
 
 
 def test_who_leaves_with_a_place_gives_it_to_the_next() -> None:
