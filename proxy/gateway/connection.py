@@ -481,11 +481,13 @@ class ClientConnection(RequestHandler):
             self.flow.resume()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        if self._request_count == self.answered:
-            return False
         request = self._current_request
-        if request is not None and not request.content.is_eof():
-            return False  # the rest of the body will never come
+        if self._request_count == self.answered or (
+            request is not None and not request.content.is_eof()
+        ):
+            if self.transport is not None:
+                self._watch(self.transport)
+            return False  # nothing is owed, or the rest of the body will never come
         self.half_closed = True
         self._probe()
         self._probe_timer = self._loop.call_later(PROBE_PAUSE, self._probe)

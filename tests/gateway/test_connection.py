@@ -502,6 +502,25 @@ async def test_a_client_that_takes_nothing_of_an_answer_is_cut_off(*, last: bool
         await until(lambda: not place.server.connections)
 
 
+async def test_so_is_one_that_has_said_all_and_leaves_the_end_of_it() -> None:
+    async def answer(request: BaseRequest, client: ClientConnection) -> bool:
+        transport = client.transport
+        assert transport is not None
+        while not transport.get_write_buffer_size():  # of which the system takes some
+            transport.write(b"x" * 30_000)
+            await asyncio.sleep(0)
+        return True
+
+    async with listening(answer, write_timeout=0.02) as (place, client):
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(GET)
+        await until(lambda: bool(place.connections) and place.connections[0].answered == 1)
+        assert not place.connections[0].writing_paused
+        client.writer.write_eof()
+
+        await until(lambda: not place.server.connections, 2.0)
+
+
 async def test_one_that_takes_a_little_of_it_is_not() -> None:
     async with listening(Large(size=12 << 20)) as (place, client):
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
