@@ -164,8 +164,11 @@ class Tether:
 
         def wait() -> None:
             self._end.setblocking(True)
-            while self._end.recv(64):
-                pass
+            try:
+                while self._end.recv(64):
+                    pass
+            except OSError:
+                pass  # it died without having read all that was said
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=wait, name="supervisor", daemon=True).start()

@@ -54,7 +54,8 @@ async def test_words_are_told_one_by_one_and_the_end_once() -> None:
 
 
 @pytest.mark.allow_blocking("waits for a process")
-def test_a_process_that_follows_its_supervisor_ends_with_it() -> None:
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
+def test_a_process_that_follows_its_supervisor_ends_with_it(heard: bool) -> None:
     ours, its = socket.socketpair()
     child = os.fork()
     if not child:
@@ -66,11 +67,13 @@ def test_a_process_that_follows_its_supervisor_ends_with_it() -> None:
         while True:
             signal.pause()
     its.close()
-    assert ours.recv(1) == READY
+    # What was not read makes the end an error on the other side.
+    assert ours.recv(1, 0 if heard else socket.MSG_PEEK) == READY
     ours.close()
 
     deadline = time.monotonic() + 15
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
         time.sleep(0.005)
     assert os.waitstatus_to_exitcode(ended[1]) == 7
