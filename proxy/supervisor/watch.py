@@ -40,7 +40,9 @@ class Watch:
         for member in members:
             count = self._beats.count(member.at)
             if count != member.count:
-                member.count, member.silent, self._quiet = count, 0.0, 0.0
+                if member.count >= 0:  # else it is looked at for the first time
+                    self._quiet = 0.0
+                member.count, member.silent = count, 0.0
                 continue
             member.silent += passed
             if not self.limit or member.silent <= self.limit:

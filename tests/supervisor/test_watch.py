@@ -76,3 +76,18 @@ def test_without_a_limit_nobody_is_killed_but_it_is_said(two: Two) -> None:
     two.turn(1)
 
     assert [*live, two.watch.live] == [True] * int(USUAL) + [False, True]
+
+
+def test_who_is_just_begun_has_given_no_sign_of_life_yet(two: Two) -> None:
+    for _ in range(4):
+        two.turn()
+    for each, name in enumerate("01"):
+        two.members[each].end.close()
+        two.members[each] = Member(name, 2, socket.socket())
+
+    live = []
+    for alive in ((), (0,)):
+        two.turn(*alive)
+        live.append(two.watch.live)
+
+    assert live == [False, True]
