@@ -16,6 +16,7 @@ import os
 import re
 import select
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from math import isnan
 from time import perf_counter
 from typing import Any, Final
@@ -105,6 +106,7 @@ class Instance:
                 pass
             self._kept.counts.extend(handed["counts"])
             self._kept.totals.extend(handed["totals"])
+            self._sheets.clear(_OWN)  # that is among them
         self._page = Page(self._sheets.catalogue)
         self._sampler = OfPlaces(self._sheets.catalogue)
         self._sampled = (-FRESH, b"")
@@ -215,22 +217,17 @@ class Instance:
 
     def handed(self) -> dict[str, Any]:
         """What the program after this one goes on with: descriptors, and what those counted that are no more. This process
-        is one of them from now on."""
+        is one of them for that program, and goes on as it is if there is none."""
         self._own.publish()
-        self._end()
+        kept, numbers = copy(self._kept), self._sheets.read(_OWN)
+        if numbers is not None:
+            kept.add(numbers)
         pipes = [end for pipe in (*self._pipes.values(), self._answers) for end in pipe]
         return {
             "descriptors": [self._sheets.fd, *pipes],
-            "counts": self._kept.counts.tolist(),
-            "totals": self._kept.totals.tolist(),
+            "counts": kept.counts.tolist(),
+            "totals": kept.totals.tolist(),
         }
-
-    def _end(self) -> None:
-        """What this process counted is kept."""
-        numbers = self._sheets.read(_OWN)
-        if numbers is not None:
-            self._kept.add(numbers)
-            self._sheets.clear(_OWN)
 
     def close(self) -> None:
         """Let go of everything."""

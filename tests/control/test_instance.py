@@ -265,3 +265,17 @@ def test_sums_are_of_all_processes_those_that_died_too(
     content = orjson.loads(body)
     assert (content["requests"], content["succeeded"], content["failed"]) == (10, 8, 2)
     assert (content["inflight"], content["tokens"]) == (2, {"input": 14})
+
+
+def test_a_restart_that_came_to_nothing_counts_nothing_twice(instance: Instance) -> None:
+    instance.died("1", "told")
+    instance.died("9", "exit")
+
+    instance.handed()  # and then there is no room for the new program
+    handed = instance.handed()
+
+    told = ("headrace_process_ends_total", {"process": "worker-1", "reason": "told"})
+    assert value(instance, told[0], **told[1]) == 1
+    after = Instance(["0", "1", "2", "3", "shipper"], 2, handed)
+    assert after.sums("headrace_process_ends_total", "reason")["exit"] == 1
+    assert value(after, told[0], **told[1]) == 1
