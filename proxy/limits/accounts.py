@@ -254,7 +254,7 @@ class Accounts:
         what was settled since. `elsewhere` is what all other hosts used: it takes the place of what was known of them.
         """
         words = self._table.words
-        with _Window(self._table, charge) as at:
+        with _Window(self._table, charge, learned=True) as at:
             if at < 0:
                 return
             for base, said in ((windows.ELSEWHERE, elsewhere), (windows.BEFORE, own)):
@@ -420,11 +420,13 @@ class Accounts:
 class _Window:
     """The word of the window of a charge, locked; -1: it has ended and is gone, or there is no room."""
 
-    __slots__ = ("_charge", "_lock", "_table", "slot")
+    __slots__ = ("_charge", "_learned", "_lock", "_table", "slot")
 
-    def __init__(self, table: Table, charge: Charge) -> None:
+    def __init__(self, table: Table, charge: Charge, *, learned: bool = False) -> None:
+        """`learned`: for what the database says of it, so it makes no room for itself where others are counted."""
         self._table = table
         self._charge = charge
+        self._learned = learned
         self._lock = -1
         self.slot = -1
 
@@ -446,6 +448,10 @@ class _Window:
             self._lock = -1
         if over:
             return windows.find(table.words, slot, charge.window, charge.ends)
+        if self._learned:
+            return windows.learn(
+                table.words, slot, charge.window, charge.ends, wall, known=table.known
+            )
         return windows.make(table.words, slot, charge.window, charge.ends, -1, wall)
 
     def __exit__(self, *_: object) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 REQUESTS, TOKENS, MICRO = 2, 3, 4
 OWN, BEFORE, ELSEWHERE = 0, 3, 6
 """To be added to one of those three."""
+_UNUSED, _OVER, _EMPTY, _COUNTED = range(4)
+"""What a window is worth."""
 
 _counts = struct.Struct("3q").unpack_from
 _set_counts = struct.Struct("3q").pack_into
@@ -45,6 +47,40 @@ def make(words: memoryview[int], slot: int, start: int, ends: int, keep: int, no
         (one for one in range(slot + COUNTS, slot + SHARES, WINDOW) if one != keep),
         key=lambda one: _worth(words, one, now),
     )
+    return _begin(words, at, start, ends)
+
+
+def learn(
+    words: memoryview[int], slot: int, start: int, ends: int, now: float, *, known: bool
+) -> int:
+    """The same for what the database says: it never takes the place of a window that has not ended; -1: there is no other.
+
+    Changes of configuration may leave more windows in the database than there are places. The one that is counted in has its
+    place by its first request, and what others used of it is told again and again. What this host itself had counted is told
+    once, while it is not `known`: until then a window takes the place of one of which no more than that is in here.
+    """
+    at = find(words, slot, start, ends)
+    if at >= 0:
+        return at
+    spare = [
+        one
+        for one in range(slot + COUNTS, slot + SHARES, WINDOW)
+        if _is_spare(words, one, now, known)
+    ]
+    if not spare:
+        return -1
+    return _begin(words, min(spare, key=lambda one: _worth(words, one, now)), start, ends)
+
+
+def _is_spare(words: memoryview[int], at: int, now: float, known: bool) -> bool:
+    worth, _ = _worth(words, at, now)
+    if known or worth != _COUNTED:
+        return worth < _EMPTY
+    return not any(words[at + REQUESTS : at + REQUESTS + BEFORE])
+
+
+def _begin(words: memoryview[int], at: int, start: int, ends: int) -> int:
+    """In place of whatever is there."""
     # The end comes last: who dies before has left a window that nobody looks for, without counts.
     words[at + 1] = -1
     for word in range(at + REQUESTS, at + WINDOW):
@@ -100,8 +136,8 @@ def _worth(words: memoryview[int], at: int, now: float) -> tuple[int, float]:
     ends = words[at + 1]
     counts = any(words[at + REQUESTS : at + WINDOW])
     if not (counts or words[at] or ends):
-        return 0, 0.0
+        return _UNUSED, 0.0
     if ends and ends <= now:
-        return 1, float(ends)
+        return _OVER, float(ends)
     # Without counts it may be one whose requests are all under way.
-    return (3 if counts else 2), float(ends or "inf")
+    return (_COUNTED if counts else _EMPTY), float(ends or "inf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -247,6 +247,70 @@ def test_a_window_that_is_over_is_not_learned(new: Accounts, hands: Hands) -> No
     new.learn(charge, Used(micro=5), Used(micro=5))
 
     assert new._table.find(one.digest) == -1
+
+
+PERIODS: tuple[Literal["total", "month", "week", "day"], ...] = ("total", "month", "week", "day")
+"""In the order in which they begin, and in which the database tells them."""
+
+
+def moved(accounts: Accounts) -> dict[str, Charge]:
+    """The windows of a budget that had each of these periods in turn: one more than there is room for."""
+    charges: dict[str, Charge] = {}
+    for period in PERIODS:
+        hold = accounts.admit((limited(budget=Budget(1.0, period)),), ASK)
+        accounts.settle(hold, Used(micro=100))
+        charges[period] = hold.charges[0]
+    return charges
+
+
+def test_what_others_used_of_windows_that_are_left_behind_takes_no_place(
+    accounts: Accounts,
+) -> None:
+    charges, one = moved(accounts), limited(budget=Budget(1.0, "day"))
+    for said in (10, 20):
+        for charge in charges.values():
+            accounts.learn(charge, None, Used(micro=said))
+        accounts.settle(accounts.admit((one,), ASK), Used(micro=100))
+
+    assert accounts.view(one).spent == 3 * 100 + 20
+    assert accounts.view(limited(budget=Budget(1.0, "total"))).spent == 100 + 20
+
+
+def test_nor_that_of_a_window_whose_requests_are_all_under_way(accounts: Accounts) -> None:
+    charges, one = moved(Accounts.memory()), limited(budget=Budget(1.0, "day"))
+    for period in PERIODS[:3]:
+        accounts.learn(charges[period], None, Used(micro=10))
+    hold = accounts.admit((one,), ASK)
+
+    for period in PERIODS[:3]:
+        accounts.learn(charges[period], None, Used(micro=10))
+    accounts.settle(hold, Used(micro=100))
+
+    assert accounts.view(one).spent == 100
+
+
+@pytest.mark.parametrize("period", ["total", "week", "day"])
+def test_of_windows_that_are_learned_the_one_counted_in_stays(new: Accounts, period: Any) -> None:
+    charges, one = moved(Accounts.memory()), limited(budget=Budget(1.0, period))
+    new.settle(new.admit((one,), ASK), Used(micro=5))
+
+    for charge in charges.values():
+        new.learn(charge, Used(micro=1000), Used(micro=10))
+    new.learned()
+
+    assert new.view(one).spent == 1015
+
+
+@pytest.mark.parametrize("period", ["total", "month", "day"])
+def test_of_windows_that_nobody_counted_in_the_latest_is_learned_too(
+    new: Accounts, period: Any
+) -> None:
+    """What this host had counted of a window is told but once, and the latest is likely to be that of now."""
+    for charge in moved(Accounts.memory()).values():
+        new.learn(charge, Used(micro=1000), Used(micro=10))
+    new.learned()
+
+    assert new.view(limited(budget=Budget(1.0, period))).spent == 1010
 
 
 def test_a_new_budget_does_not_take_the_window_of_the_quota(new: Accounts, hands: Hands) -> None:

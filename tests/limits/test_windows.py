@@ -65,6 +65,34 @@ def test_the_one_missed_least_makes_room() -> None:
     assert windows.total(words, longest, windows.MICRO) == 1
 
 
+def test_what_is_learned_takes_the_place_of_what_is_over_or_of_nothing() -> None:
+    words = slot()
+    over, running, empty = (
+        windows.make(words, 0, 10, ends, -1, NOW) for ends in (900, 2_000, 3_000)
+    )
+    windows.add(words, over, 1, 1, 1)
+    windows.add(words, running, 1, 1, 1)
+
+    assert windows.learn(words, 0, 10, 2_000, NOW, known=True) == running
+    assert windows.learn(words, 0, 20, 4_000, NOW, known=True) == over
+    assert windows.learn(words, 0, 20, 5_000, NOW, known=True) == -1
+    assert [words[at + 1] for at in (over, running, empty)] == [4_000, 2_000, 3_000]
+
+
+def test_what_was_only_learned_makes_room_while_more_is() -> None:
+    words = slot()
+    counted, first, second = (
+        windows.learn(words, 0, 10, ends, NOW, known=False) for ends in (2_000, 3_000, 4_000)
+    )
+    windows.add(words, counted, 1, 1, 1)
+    for at in (first, second):
+        words[at + windows.BEFORE + windows.MICRO] = 7
+
+    assert windows.learn(words, 0, 20, 5_000, NOW, known=True) == -1
+    assert windows.learn(words, 0, 20, 5_000, NOW, known=False) == first
+    assert windows.total(words, counted, windows.MICRO) == 1
+
+
 @pytest.mark.parametrize("position", [0, 8])
 def test_what_is_settled_is_added_and_said_to_be(position: int) -> None:
     memory = mmap(-1, 8 * (SHARES + UNDO + 1))
