@@ -40,16 +40,19 @@ class Host:
         self._columns = berths.columns(self._workers)
         self.records = bool(settings.ledger.path)
         """Something is to be shipped."""
-        self.folder = Path(settings.ledger.path or tempfile.mkdtemp(prefix="headrace-"))
-        """Of the ledger, or one that is gone after this run."""
+        self.folder = Path(settings.ledger.path)
+        """Of the ledger, or one that is made by `claim` and gone after this run."""
         self._lock = Lock(self.folder, "gateway")
 
     def claim(self, *, alone: bool = False) -> None:
         """Raises ValueError when another gateway has the folder, or it cannot be used. `alone`: no worker but one will ever be."""
-        self._file.table = self.folder / TABLE
         if not alone:
             self._file.board = Board.make(self._columns)
         try:
+            if not self.records:
+                self.folder = Path(tempfile.mkdtemp(prefix="headrace-"))
+                self._lock = Lock(self.folder, "gateway")
+            self._file.table = self.folder / TABLE
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._lock.take():
                 raise ValueError(
@@ -109,7 +112,7 @@ class Host:
 
     def leave(self) -> None:
         """Nobody serves any more."""
-        if not self.records:
+        if not self.records and self._lock.fd >= 0:  # else it is not ours, or none yet
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def ship(self, ready: Callable[[], None]) -> None:

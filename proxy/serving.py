@@ -214,8 +214,8 @@ def _supervised(
     from proxy.supervisor.loop import Supervisor
     from proxy.supervisor.staff import Duties, Terms
 
+    host = Host(settings, file)
     try:
-        host = Host(settings, file)
         if handed is None:
             host.claim()
             worker.prepare(settings, file)
@@ -227,6 +227,8 @@ def _supervised(
         if listeners.inside is None:
             listeners.inside = unix.listen(file.ops)
     except ValueError as error:
+        if handed is None:  # else workers run in it
+            host.leave()
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     # It has no thread, for it forks. Whoever it forks configures a log of its own.
     log.bare(settings.logging)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -236,3 +237,25 @@ def test_one_worker_has_it_if_another_may_take_its_place(tmp_path: Path, alone: 
     one.claim(alone=alone)
 
     assert (one._file.board is None) is alone
+
+
+def test_a_folder_of_one_run_is_made_once_and_is_gone_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, made = tmp_path / "here", tmp_path / "made"
+    for folder in (here, made):
+        folder.mkdir()
+    (here / "mine").touch()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(tempfile, "tempdir", str(made))
+    settings = Snapshot(server=Server(workers=2), ledger=Ledger(path=""))
+    first, restarted, never = (Host(settings, ConfigFile(Config())) for _ in range(3))
+
+    first.claim()
+    restarted.take(str(first.folder), first.lock, None)
+    never.leave()
+
+    assert list(made.iterdir()) == [first.folder]
+    restarted.leave()
+    assert list(made.iterdir()) == []
+    assert [each.name for each in here.iterdir()] == ["mine"]

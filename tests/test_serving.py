@@ -124,6 +124,27 @@ def test_a_rehearsal_says_whether_a_restart_would_do(
     assert "listening" not in done.stderr
 
 
+def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    (tmp_path / "headrace.db.key").touch(0o600)
+    path = file(tmp_path, store={"url": f"sqlite:///{tmp_path}/headrace.db"})
+
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", "--config", str(path)],
+        env={**os.environ, "TMPDIR": str(made)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+    assert done.returncode == 2, done.stderr
+    assert "headrace.db.key is empty" in done.stderr
+    assert list(made.iterdir()) == []
+
+
 def test_a_reload_leaves_what_all_workers_have_in_common() -> None:
     fixed = {"server.workers": 2, "ledger.path": "/one"}
     adjust = serving._pinned(lambda snapshot: snapshot, fixed)
