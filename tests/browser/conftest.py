@@ -6,7 +6,7 @@ The browser is driven by calls that block, so tests here are no coroutines.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from tests.browser.office import Office
 from tests.docs.conftest import Demo
 from tests.docs.stand_in import alone
 
+LAST = 50
+"""Lines of the demo that are shown where a test fails."""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -70,6 +72,16 @@ def demo() -> Iterator[Demo]:
         one = Demo()
     yield one
     one.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, Any]:
+    """What the demo said stands below the test that failed."""
+    report = yield
+    demo = getattr(item, "funcargs", {}).get("demo")
+    if report.failed and demo is not None:
+        report.sections.append(("the demo", "".join(demo.lines[-LAST:])))
+    return report
 
 
 @pytest.fixture

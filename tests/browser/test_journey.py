@@ -101,7 +101,7 @@ def _revoke(page: Page, key: str) -> None:
     _go(page, "Keys and teams")
     page.get_by_role("link", name="journey").click()
     page.get_by_role("button", name="Disable").click()
-    expect(page.get_by_role("dialog").get_by_text("disabled")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("disabled", exact=True)).to_be_visible()
     page.keyboard.press("Escape")
     _go(page, "Playground")
     expect(page.get_by_text(f"pasted …{key[-4:]}")).to_be_visible()

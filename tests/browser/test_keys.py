@@ -51,7 +51,7 @@ def test_a_key_is_shown_once_and_works_until_it_is_taken_back(page: Page, demo: 
     assert key not in page.content()
     accessible(page)
     detail.get_by_role("button", name="Disable").click()
-    expect(detail.get_by_text("disabled")).to_be_visible()
+    expect(detail.get_by_text("disabled", exact=True)).to_be_visible()
     assert chat(demo, key) == 403
     page.get_by_role("button", name="Undo").click()
     expect(detail.get_by_text("good", exact=True)).to_be_visible()

@@ -91,7 +91,7 @@ def test_the_list_shows_how_each_is_and_can_be_filtered(page: Page, office: Offi
     pictured(page, "dashboard-providers")
 
     page.get_by_role("button", name="Disable b-well").click()
-    expect(row(page, "b-well").get_by_text("disabled")).to_be_visible()
+    expect(row(page, "b-well").get_by_text("disabled", exact=True)).to_be_visible()
     accessible(page)
     page.get_by_role("button", name="Undo").click()
     expect(row(page, "b-well").get_by_text("healthy")).to_be_visible()

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,14 +39,22 @@ class Demo:
             cwd=ROOT,
         )
         assert self.process.stderr is not None
-        said = ""
+        self.lines: list[str] = []
         for line in self.process.stderr:
-            said += line
+            self.lines.append(line)
             if "Ctrl-C stops" in line:
                 break
+        said = "".join(self.lines)
+        # What it says from now on must not fill the pipe.
+        self._drain = threading.Thread(target=self._read, daemon=True)
+        self._drain.start()
         self.api = self._found(r"listening on http://(\S+)", said)
         self.admin = self._found(r"admin on http://(\S+)", said)
         self.token = self._found(r"admin token.*: (\S+)", said)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.lines.extend(self.process.stderr)
 
     @staticmethod
     def _found(pattern: str, said: str) -> str:
@@ -62,9 +71,9 @@ class Demo:
     def stop(self) -> None:
         """End it."""
         self.process.terminate()
-        assert self.process.stderr is not None
-        self.process.stderr.read()
         assert self.process.wait(20) == 0
+        self._drain.join(5)
+        assert self.process.stderr is not None
         self.process.stderr.close()
 
 
