@@ -97,7 +97,7 @@ class Annex:
             raise
         from proxy.control.listener import admin_server
 
-        server = self._tls.over(admin_server(app))
+        server = admin_server(app).entrance(self._tls)
         if not self._closed:
             self._server = await loop.create_server(server, sock=listener)
         await loop.connect_accepted_socket(server, first)

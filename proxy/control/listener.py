@@ -1,6 +1,6 @@
 """The admin listener, and the admin API on the API listener where both share a port.
 
-    admin_server    a server of its own: the admin application, and the pages of operators
+    admin_server    a server of its own: the admin application, and the pages of operators, for so many at once
     aside           what the API listener asks about a path that is none of its own pages
 
 A body is read only after its sender has shown who they are.
@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, aclosing, suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp_sse import EventSourceResponse
 
 from proxy.control.admin import body, openapi
@@ -28,6 +30,7 @@ from proxy.control.admin.assets import Assets
 from proxy.control.admin.feed import EVENTS
 from proxy.control.admin.routes import all_routes
 from proxy.control.admin.web import Answer, Problem, Request, Route, Stream
+from proxy.core import descriptors
 from proxy.core.log import logger
 from proxy.store.base import StoreDown
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
     from proxy.control.admin.services import Services
+    from proxy.core.tls import Termination
 
 Said = tuple[int, str, bytes]
 """Status, content type, body."""
@@ -48,10 +52,18 @@ _PERMISSIONS = {
     **dict.fromkeys(OPEN, Permission.PUBLIC),
     **dict.fromkeys(_METRICS, Permission.METRICS),
 }
+MOST = 256
+"""Connections there may be in one worker."""
+HEAD_SECONDS = 10.0
+"""For the head of a request, from the connection's beginning or the head's."""
+KEEPALIVE = 75.0
+"""Seconds that one without a request stays."""
 BODY_SECONDS = 30.0
 """For a whole body to arrive."""
 STALL = 60.0
-"""Seconds for a client to take the next piece of a long answer."""
+"""Seconds for a client to take the next piece of an answer."""
+_NOBODY: Any = None
+"""In the place of what aiohttp's types ask for and its code does without."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -94,7 +106,7 @@ def _shown(page: Page) -> Callable[[Request, Services], Awaitable[Answer]]:
     return show
 
 
-def admin_server(app: AdminApp) -> web.Server:
+def admin_server(app: AdminApp) -> AdminServer:
     """Serves the application on a port of its own. A browser that asks for nothing in particular is led to the dashboard."""
 
     async def handle(request: BaseRequest) -> web.StreamResponse:
@@ -105,7 +117,103 @@ def admin_server(app: AdminApp) -> web.Server:
             return await _streamed(request, _response(status, headers), content)
         return web.Response(status=status, headers=headers, body=content)
 
-    return web.Server(handle, access_log=None, auto_decompress=False, logger=_http)
+    return AdminServer(handle)
+
+
+def most(files: int) -> int:
+    """Connections there may be where so many files may be open: most of them are for those of the API."""
+    return min(MOST, files // 4)
+
+
+class AdminServer(web.Server):
+    """Makes the connections of the admin port, and sees to it that they are not too many."""
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(
+            self,
+            loop=self._loop,
+            keepalive_timeout=KEEPALIVE,
+            access_log=_NOBODY,
+            auto_decompress=False,
+            logger=_http,
+        )
+
+    def entrance(self, tls: Termination) -> Callable[[], asyncio.Protocol]:
+        """The protocol of who comes in. Where there are MOST, who has been without a request for longest leaves, or is not done
+        with the handshake; where all have one, who came does."""
+        room = most(descriptors.limit())
+
+        def enter() -> asyncio.Protocol:
+            is_full = len(self.connections) + len(tls.shaking) >= room
+            if is_full and not self._dismiss() and not tls.dismiss(1, monotonic()):
+                return _Nobody()
+            return tls.connection(self)
+
+        return enter
+
+    def _dismiss(self) -> bool:
+        """Whether there was one to close."""
+        idle = [one for one in self.connections if isinstance(one, _Connection) and one.is_idle]
+        if idle:
+            min(idle, key=lambda one: one.until).force_close()
+        return bool(idle)
+
+
+class _Connection(RequestHandler):
+    """Of the admin port. aiohttp waits for a head as long as for the next request, and for ever for who reads no answer."""
+
+    __slots__ = ("_timer",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
+        with suppress(OSError):  # a socket of the file system, say
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALL * 1000)
+            )
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        requests = self._request_count
+        super().data_received(data)
+        if self._request_count != requests:
+            self._disarm()
+        elif self._timer is None and self.is_idle:
+            self._arm()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """No request is on it, or a part of one's head."""
+        return self._waiter is not None and not self._waiter.done()
+
+    @property
+    def until(self) -> float:
+        """When it may stay no longer, of the loop's time."""
+        return self._next_keepalive_close_time
+
+    def _arm(self) -> None:
+        self._timer = self._loop.call_later(HEAD_SECONDS, self._head_late)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_late(self) -> None:
+        self._timer = None
+        if self.is_idle:
+            self.force_close()
+
+
+class _Nobody(asyncio.Protocol):
+    """Who has to leave at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 def _response(status: int, headers: Mapping[str, str]) -> web.StreamResponse:

@@ -131,6 +131,24 @@ async def test_of_several_that_listen_one_makes_it(
     assert sorted(made) == [0, 0, 1]
 
 
+async def test_there_is_an_end_to_how_many_it_takes_in(
+    services: Services, bound: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "MOST", 2)
+    annex = Annex(Making(services))
+    annex.listen(bound)
+    await ask(bound)
+
+    idle = [await Raw.open(bound.getsockname()[1]) for _ in range(3)]
+    try:
+        async with asyncio.timeout(3):
+            assert await idle[0].reader.read() == b""
+    finally:
+        for client in idle:
+            client.close()
+        annex.close()
+
+
 async def test_what_could_not_be_made_is_tried_again_for_the_next(
     services: Services, bound: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -10,13 +11,18 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from proxy.control import listener
 from proxy.control.admin import body
-from proxy.control.listener import OPEN, Page
+from proxy.control.listener import OPEN, Page, Said
+from proxy.core import certificates
+from proxy.core.model import TLS
+from proxy.core.tls import Identity, Termination
 from tests.control.admin.desk import MASTER, OWNER, TOKEN, Desk, open_desk
-from tests.line.harness import Answer, Process, Raw, free_port
+from tests.line.harness import Answer, Process, Raw, free_port, until
+from tests.upstream.certificates import Authority
 
 PAGES: dict[str, Page] = {
     "/metrics": lambda: (200, "text/plain; version=0.0.4", b"a 1\n"),
@@ -225,6 +231,178 @@ async def test_a_browser_is_led_to_the_dashboard_and_a_program_is_not(admin: Adm
 
     assert (browser, led.headers["location"]) == (303, "/dashboard")
     assert program == 401
+
+
+# --- how many, and for how long ---
+
+
+class Port:
+    """The listener as a worker opens it. `/slow` is answered when `goes_on` is set, `/long` is more than a socket holds."""
+
+    def __init__(self, port: int, server: web.Server, tls: Termination) -> None:
+        self.port = port
+        self.server = server
+        self.tls = tls
+        self.goes_on = asyncio.Event()
+        self.clients: list[Raw] = []
+
+    async def client(self, path: str = "") -> Raw:
+        """One that asks for this, or for nothing."""
+        client = await Raw.open(self.port)
+        self.clients.append(client)
+        if path:
+            self.ask(client, path)
+        return client
+
+    def ask(self, client: Raw, path: str) -> None:
+        client.send(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {BEARER}\r\n\r\n".encode())
+
+    async def is_closed(self, client: Raw) -> bool:
+        """Within three seconds."""
+        try:
+            async with asyncio.timeout(3):
+                return not await client.reader.read(1)
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+
+
+@pytest.fixture
+async def port(tmp_path: Path) -> AsyncIterator[Port]:
+    async with open_desk(tmp_path) as desk:
+
+        async def slow() -> Said:
+            await found.goes_on.wait()
+            return 200, "text/plain", b"at last"
+
+        pages = {**PAGES, "/slow": slow, "/long": lambda: (200, "text/plain", bytes(1 << 24))}
+        server = listener.admin_server(listener.admin_app(desk.services, pages, []))
+        tls = Termination("admin")
+        serving = await asyncio.get_running_loop().create_server(
+            server.entrance(tls), "127.0.0.1", 0
+        )
+        found = Port(serving.sockets[0].getsockname()[1], server, tls)
+        try:
+            yield found
+        finally:
+            found.goes_on.set()
+            for client in found.clients:
+                client.close()
+            serving.close()
+            await server.shutdown(1)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost:"])
+async def test_a_head_is_not_waited_for_without_end(
+    port: Port, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(listener, "HEAD_SECONDS", 0.05)
+    client = await port.client()
+    client.send(sent)
+
+    assert await port.is_closed(client)
+
+
+async def test_neither_is_that_of_a_further_request(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "HEAD_SECONDS", 0.05)
+    client = await port.client("/metrics")
+    assert (await client.answer()).status == 200
+    client.send(b"GET /metrics HTTP/1.1\r\nHost:")
+
+    assert await port.is_closed(client)
+
+
+async def test_who_asks_nothing_more_leaves(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "KEEPALIVE", 0.05)
+    client = await port.client("/metrics")
+    assert (await client.answer()).status == 200
+
+    assert await port.is_closed(client)
+
+
+async def test_an_answer_may_take_longer_than_a_head(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(listener, "KEEPALIVE", 0.05)
+    patient = await port.client("/slow")
+    assert await port.is_closed(await port.client())
+
+    port.goes_on.set()
+
+    assert (await patient.answer()).body == b"at last"
+
+
+async def test_who_takes_nothing_of_an_answer_is_cut_off(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "STALL", 0.1)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, ("127.0.0.1", port.port))
+        head = f"GET /long HTTP/1.1\r\nHost: a\r\nAuthorization: {BEARER}\r\n\r\n"
+        await loop.sock_sendall(client, head.encode())
+        await until(lambda: bool(port.server.connections))
+
+        await until(lambda: not port.server.connections)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MOST", 2)
+
+
+@pytest.mark.usefixtures("few")
+async def test_who_has_been_idle_longest_makes_room(port: Port) -> None:
+    first, second = [await port.client("/metrics") for _ in range(2)]
+    for client in (first, second):
+        assert (await client.answer()).status == 200
+
+    third = await port.client("/metrics")
+
+    assert (await third.answer()).status == 200
+    assert await port.is_closed(first)
+    port.ask(second, "/metrics")
+    assert (await second.answer()).status == 200
+
+
+@pytest.mark.usefixtures("few")
+async def test_where_nobody_can_be_spared_who_comes_is_closed_at_once(port: Port) -> None:
+    busy = [await port.client("/slow") for _ in range(2)]
+    await until(lambda: port.server.requests_count == 2)
+
+    assert await port.is_closed(await port.client())
+    port.goes_on.set()
+
+    assert [(await client.answer()).body for client in busy] == [b"at last"] * 2
+    assert (await (await port.client("/metrics")).answer()).status == 200
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.allow_blocking("a certificate is made in the loop")
+async def test_who_is_not_done_with_a_handshake_makes_room(port: Port, tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue()
+    wanted = TLS(certificate=str(certificate), key=str(key))
+    port.tls.identity = Identity(*certificates.load(wanted))
+    first = await port.client()
+    await until(lambda: len(port.tls.shaking) == 1)
+    await port.client()
+    await until(lambda: len(port.tls.shaking) == 2)
+
+    await port.client()
+
+    assert await port.is_closed(first)
+    assert len(port.tls.shaking) == 2
+
+
+def test_a_process_of_few_descriptors_has_some_for_clients() -> None:
+    assert listener.most(1 << 20) == 256
+    assert listener.most(400) == 100
 
 
 # --- one port for both ---
