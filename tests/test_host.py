@@ -23,6 +23,7 @@ from proxy.ledger.folder import TABLE
 from proxy.ledger.reading import Reader
 from proxy.ledger.records import Charged, End, Start, frame
 from proxy.ledger.spool import Spool
+from proxy.limits import table
 from proxy.limits.accounts import Accounts, Ask
 from proxy.limits.subjects import Subject, digest_of
 
@@ -67,6 +68,22 @@ held = at_work(Path(sys.argv[1]))
 print("working", flush=True)
 sys.stdin.readline()
 """
+HANGS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, ".")
+from tests.test_host import alone
+held = alone(Path(sys.argv[1]))
+print("kept", flush=True)
+sys.stdin.readline()
+"""
+
+
+def alone(folder: Path) -> object:
+    """A worker without another, which keeps the lock and looks no more whether somebody asks for it."""
+    accounts = Accounts.open(folder / TABLE, 0, 2)
+    accounts.alone(True)
+    return accounts, accounts.admit([SLOTS], Ask())
 
 
 def at_work(folder: Path) -> object:
@@ -259,3 +276,23 @@ def test_a_folder_of_one_run_is_made_once_and_is_gone_after_it(
     restarted.leave()
     assert list(made.iterdir()) == []
     assert [each.name for each in here.iterdir()] == ["mine"]
+
+
+def test_a_worker_that_hangs_with_the_lock_does_not_have_the_supervisor_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(table, "PATIENCE", 0.05)
+    ours = host(tmp_path, workers=1)
+    ours.claim()
+    with child(HANGS, tmp_path) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "kept\n"
+
+        ours.died("1")
+
+        assert "what worker 1 left cannot be settled: a worker keeps its lock" in caplog.text
+        worker.kill()
+    ours.died("0")
+    accounts = Accounts.open(tmp_path / TABLE, 1, 2)
+    assert accounts.view(SLOTS).inflight == 0
+    accounts.close()

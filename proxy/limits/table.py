@@ -17,6 +17,7 @@ that is alone keeps it from one operation to the next, until somebody else asks 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -48,6 +49,8 @@ BOOKED = 3
 """That kind: the position in the ledger (`ledger.segments.position`) of the last end that was counted here."""
 
 NANO = 1_000_000_000
+PATIENCE = 5.0
+"""Seconds in which a worker that keeps its lock has to let a guest in: one that is idle looks once a second."""
 
 _MAGIC = b"HEADLIMS"
 _VERSION = 2
@@ -135,12 +138,18 @@ class Table:
         fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _LOCK_SETS)
 
     def _call(self) -> None:
-        """Ask the one worker, which keeps its lock, to let us in; its death does."""
+        """Ask the one worker, which keeps its lock, to let us in; its death does.
+
+        Raises TimeoutError when it hangs: who could kill it may be the one that waits here.
+        """
+        until = monotonic() + PATIENCE
         while True:
             self.words[CALLED] = int(monotonic() * NANO) + _CALL
             try:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCK_SETS)
             except OSError:
+                if monotonic() > until:
+                    raise TimeoutError(errno.ETIMEDOUT, "a worker keeps its lock") from None
                 time.sleep(0.0005)
             else:
                 return

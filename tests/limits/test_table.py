@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from proxy.core import clock
 from proxy.core.model import Budget
+from proxy.limits import table as module
 from proxy.limits import windows
 from proxy.limits.accounts import Accounts, Ask, Charge, Refused, Used
 from proxy.limits.subjects import Subject, digest_of
@@ -459,3 +461,23 @@ def test_one_that_is_alone_keeps_the_lock_and_several_workers_never_do(path: Pat
     several.alone(True)
     assert not several._table.kept
     several.close()
+
+
+def test_a_guest_gives_up_where_the_worker_that_keeps_the_lock_hangs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    open_known(path).close()
+    child, pipe = beside(path, alone=True)
+    os.kill(child, signal.SIGSTOP)
+    os.waitpid(child, os.WUNTRACED)
+    guest = Accounts.open(path, None, 2)
+
+    with pytest.raises(TimeoutError):
+        guest.clear(1)
+
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(pipe)
+    assert guest.clear(0) == 1
+    guest.close()
