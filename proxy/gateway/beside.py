@@ -34,6 +34,8 @@ _NO_LENGTH = b"content-length: 0\r\n"
 class _Pieces:
     """Of a body in which nothing can be said but itself."""
 
+    head_sent = True
+
     def probe(self) -> bytes:
         return b""
 

@@ -72,8 +72,10 @@ class Flow(Protocol):
 class Owed(Protocol):
     """An answer that nothing feeds at present."""
 
+    head_sent: bool
+
     def probe(self) -> bytes:
-        """Bytes that do no harm where it has got to."""
+        """Bytes that do no harm behind its head."""
         ...
 
 
@@ -497,8 +499,12 @@ class ClientConnection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing() or self._request_count == self.answered:
             return
-        feeds = self.flow or self.owed
-        data = self._interim() if feeds is None else feeds.probe()
+        if self.flow is not None:
+            data = self.flow.probe()
+        elif self.owed is not None and self.owed.head_sent:
+            data = self.owed.probe()
+        else:
+            data = self._interim()
         if data:
             transport.write(data)
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.core.clock import now
 from proxy.core.model import VirtualKey
-from proxy.gateway.connection import CONTINUE
 from proxy.gateway.endpoints import Endpoint
 from proxy.limits.accounts import Ask
 from proxy.wire import multipart
@@ -365,9 +364,7 @@ class Exchange:
         )
 
     def probe(self) -> bytes:
-        """Bytes that do no harm where the response has got to, while nobody relays one."""
-        if not self.head_sent:
-            return b"" if self.http10 else CONTINUE
+        """Bytes that do no harm behind the head, while nobody relays a response."""
         return self.frame(self.sign) if self.sign else b""
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
