@@ -167,7 +167,7 @@ class _Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
-        with suppress(OSError):  # a socket of the file system, say
+        with suppress(OSError, AttributeError):  # a socket of the file system, say, or not on Linux
             transport.get_extra_info("socket").setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALL * 1000)
             )

@@ -79,9 +79,8 @@ class Names:
             )
             try:
                 thread.start()
-            except (
-                RuntimeError
-            ):  # a limit of this machine; in a later turn, because it begins others
+            except RuntimeError:  # a limit of this machine
+                # In a later turn, because it begins others.
                 loop.call_soon(self._answered, name, OSError(errno.ENOMEM, "no thread to ask in"))
 
     def _ask(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
