@@ -233,7 +233,12 @@ class Draft:
 
 def _needed(edit: Edit) -> Permission:
     needed = NEEDS[Kind(edit.kind)]
-    is_switch = isinstance(edit, Update) and edit.merge and edit.body.keys() == {"enabled"}
+    is_switch = (
+        isinstance(edit, Update)
+        and edit.merge
+        and edit.name is None
+        and edit.body.keys() == {"enabled"}
+    )
     # Taking a provider out of use shows nobody its keys.
     return Permission.OPERATE if is_switch and needed is Permission.CONFIGURE else needed
 

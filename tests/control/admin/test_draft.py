@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxy.control.admin.access import Role
 from proxy.control.admin.draft import merged
 from tests.control.admin.office import CREDENTIAL, LAB, Office, open_office, problem
 
@@ -104,6 +105,19 @@ async def test_no_name_is_taken_from_another(office: Office) -> None:
 
     assert problem(said)[:2] == (409, "conflict")
     assert problem(filed)[:2] == (409, "read_only")
+
+
+async def test_an_operator_who_switches_a_provider_gives_it_no_other_name(office: Office) -> None:
+    made = await office.lab("m")
+    operator = await office.token("operator", Role.OPERATOR)
+    path = f"/admin/groups/{made['id']}"
+
+    switched = await office.ask("PUT", path, {"enabled": False}, operator)
+    renamed = await office.ask("PUT", path, {"groupName": "new", "enabled": True}, operator)
+
+    assert switched.status == 200
+    assert renamed.status == 403
+    assert "lab" in await office.names("/admin/providers")
 
 
 # --- references ---
