@@ -47,6 +47,8 @@ _LEFT = frozenset(
     )
 )
 """What says how a key was used, or is another object's."""
+_GROUPS = frozenset(("all-team-models", "no-default-models"))
+"""Not models: what a key's team has, and nothing."""
 _NEAREST = {
     "aliases": "aliases of a model",
     "config": "the fields of a virtual key",
@@ -108,18 +110,22 @@ def _key(sheet: Sheet, given: Given, names: dict[str, int], at: int) -> dict[str
         sheet.warn(origin, f"only its digest is here: set {variable}, or make a new key")
         secret = Said(Reference(f"${{{variable}}}"), origin)
     blocked = given.switch("blocked")
-    models = [one for one in given.texts("models") if one.value != "all-proxy-models"]
-    if any(one.value in ("all-team-models", "no-default-models") for one in models):
-        sheet.warn(given.origin("models"), "names of groups of models are not known here")
-        models = [
-            one for one in models if one.value not in ("all-team-models", "no-default-models")
-        ]
+    enabled = None if blocked is None else blocked.as_(not blocked.value)
+    named = [one for one in given.texts("models") if one.value != "all-proxy-models"]
+    models = [one for one in named if one.value not in _GROUPS]
+    if len(models) < len(named):
+        message = "names of groups of models are not known here"
+        if not models:
+            # No list is a list of all.
+            message += ": the key is off, as without models it would open all of them"
+            enabled = Said(False, given.origin("models"))
+        sheet.warn(given.origin("models"), message)
     key = {
         "name": name if alias is None else alias.as_(name),
         "key": secret,
         "models": models or None,
         "routes": given.texts("allowed_routes") or None,
-        "enabled": None if blocked is None else blocked.as_(not blocked.value),
+        "enabled": enabled,
         "expires": given.text("expires"),
         "owner": given.text("user_id"),
         "team": given.text("team_id"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from proxy.core.config import parse
 from proxy.core.config.foreign import litellm_keys
 from tests.core.config.foreign.examples import plain, translated, warned
@@ -52,6 +54,26 @@ def test_what_has_no_equal_is_named() -> None:
         "keys[2].models",
     }
     assert "LITELLM_KEY_APP_ONE" in named["keys[0].token"]
+
+
+@pytest.mark.parametrize(
+    ("models", "enabled"),
+    [
+        ('["no-default-models"]', False),
+        ('["all-team-models"]', False),
+        ('["all-team-models", "all-proxy-models"]', False),
+        ('["no-default-models", "gpt-4o"]', True),
+        ('["all-proxy-models"]', True),
+        ("[]", True),
+    ],
+)
+def test_a_key_of_which_no_model_is_left_opens_nothing(models: str, enabled: bool) -> None:
+    found = translated(f'[{{"key": "sk-known-to-us-1", "blocked": false, "models": {models}}}]')
+
+    [key] = parse(found.yaml(), env={}).config.keys
+    said = warned(found).get("keys[0].models", "")
+    assert key.enabled is enabled
+    assert ("off" in said) is not enabled
 
 
 def test_a_bare_list_is_one_too() -> None:
