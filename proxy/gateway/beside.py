@@ -29,15 +29,31 @@ STALL = 60.0
 _RENDERED = frozenset({"x-request-id", "cache-control", "x-content-type-options"})
 """Headers that `render_response` sends by itself."""
 _NO_LENGTH = b"content-length: 0\r\n"
+_ENDS = b"\n\n", b"\r\n\r\n"
+_COMMENT = b":\n\n"
 
 
 class _Pieces:
-    """Of a body in which nothing can be said but itself."""
+    """A body that comes in pieces. Between two events a comment does no harm; in anything else nothing can be said but itself."""
+
+    __slots__ = ("_chunked", "_events", "ended")
 
     head_sent = True
 
+    def __init__(self, content_type: str, *, chunked: bool) -> None:
+        self._events, self._chunked = content_type.startswith("text/event-stream"), chunked
+        self.ended = True
+        """Whether the last piece ended an event, if it is of such."""
+
+    def framed(self, piece: bytes) -> bytes:
+        self.ended = piece.endswith(_ENDS)
+        return self._frame(piece)
+
     def probe(self) -> bytes:
-        return b""
+        return self._frame(_COMMENT) if self._events and self.ended else b""
+
+    def _frame(self, piece: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece
 
 
 async def send(
@@ -67,17 +83,17 @@ async def send(
         if client.transport is not None:
             client.transport.write(response)
         return keep_alive
-    client.owed = _Pieces()
+    client.owed = owed = _Pieces(headers.get("content-type", ""), chunked=chunked)
     async with aclosing(content):
         if client.transport is not None:
             client.transport.write(response)
         if request.method == "HEAD":
             return keep_alive
-        return await _pour(content, client, chunked=chunked) and keep_alive
+        return await _pour(content, client, owed, chunked=chunked) and keep_alive
 
 
 async def _pour(
-    pieces: AsyncGenerator[bytes, None], client: ClientConnection, *, chunked: bool
+    pieces: AsyncGenerator[bytes, None], client: ClientConnection, owed: _Pieces, *, chunked: bool
 ) -> bool:
     """Whether all of it was written."""
     try:
@@ -85,7 +101,7 @@ async def _pour(
             if client.transport is None:
                 return False
             if piece:
-                client.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                client.transport.write(owed.framed(piece))
             async with asyncio.timeout(STALL):
                 await client.taken()
     except ConnectionError:
