@@ -116,10 +116,12 @@ class _Client:
 class _Provider:
     """A provider, the pool of its connections and the one connection it has: it answers while it is asked."""
 
+    attempts = 0
     conversations = None
     minter = None
     served = 1
     consumer = None
+    quieted = None
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider

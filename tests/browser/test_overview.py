@@ -28,14 +28,15 @@ def idle(browser: Browser, tmp_path: Path) -> Iterator[Page]:
         yield from opened(browser, f"http://{one.admin}")
 
 
-def counted(demo: Demo) -> None:
-    """Once what the overview asks for of a day has something in it: the page looks again only half a minute later. It asks
+def counted(demo: Demo, model: str = "sim*") -> None:
+    """Once what the overview asks for of a day has this model in it: the page looks again only half a minute later. It asks
     for hours that end before this minute, so the first minute of an hour has to be over."""
 
     def is_counted() -> bool:
         end = int(time() // 60 * 60)
         path = f"/admin/statistics?group_by=model&since={end - 86_400}&until={end}&span="
-        return all(ask(demo, "GET", f"{path}{span}")["data"] for span in (0, 3600))
+        found = [ask(demo, "GET", f"{path}{span}")["data"] for span in (0, 3600)]
+        return all(any(row["model"] == model for row in rows) for rows in found)
 
     until(is_counted, 75)
 
