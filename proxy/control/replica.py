@@ -108,7 +108,8 @@ class Replica:
         if copy is None:
             return False
         self._unseal(copy.peppers)
-        self.mirror = await asyncio.to_thread(_rebuilt, Mirror(), copy.records)
+        generation = self.mirror.generation + 1
+        self.mirror = await asyncio.to_thread(_rebuilt, Mirror(), copy.records, generation)
         self.revision, self.source = copy.revision, "disk"
         self._last = max(copy.records, key=lambda record: record.revision, default=None)
         self._confirmed = monotonic() - max(0.0, now() - copy.confirmed)
@@ -181,7 +182,8 @@ class Replica:
         before = Mirror() if change.whole else self.mirror
         there = self.mirror.records.items() if change.whole else ()
         gone = frozenset(kind for kind, records in there if records)
-        self.mirror = await asyncio.to_thread(_rebuilt, before, change.records)
+        generation = self.mirror.generation + change.whole
+        self.mirror = await asyncio.to_thread(_rebuilt, before, change.records, generation)
         return gone | {record.kind for record in change.records}
 
     def _unseal(self, rows: Sequence[PepperRow]) -> None:
@@ -196,9 +198,10 @@ class Replica:
             )
 
 
-def _rebuilt(before: Mirror, records: Sequence[Record]) -> Mirror:
+def _rebuilt(before: Mirror, records: Sequence[Record], generation: int) -> Mirror:
     """A new mirror: what was, and what changed."""
     mirror = Mirror()
     mirror.replace(record for kind in before.records.values() for record in kind.values())
     mirror.apply(records)
+    mirror.generation = generation  # no mirror knows how many there were before it
     return mirror

@@ -55,8 +55,8 @@ class Merging:
     )
 
     def __init__(self) -> None:
-        self._read: dict[int, tuple[int, str, Any]] = {}
-        """Record to its revision, the name it was read for, and what it is."""
+        self._read: dict[tuple[str, int], tuple[int, str, Any]] = {}
+        """Kind and id of a record to its revision, the name it was read for, and what it is."""
         self._vault: Vault | None = None
         self._generation = -1
         self._file: tuple[Config | None, dict[str, Account], dict[str, Public]] = (None, {}, {})
@@ -83,7 +83,8 @@ class Merging:
 
     def _once(self, record: Record, name: str, read: Callable[..., Any], *arguments: Any) -> Any:
         """What a record is; read again only when it has changed, or is of another name."""
-        kept = self._read.get(record.id)
+        key = record.kind, record.id
+        kept = self._read.get(key)
         if kept is not None and kept[0] == record.revision and kept[1] == name:
             return kept[2]
         try:
@@ -92,7 +93,7 @@ class Merging:
             found = _Left(f"its secrets do not open: {error}")
         except ValueError as error:
             found = _Left(str(error))
-        self._read[record.id] = record.revision, name, found
+        self._read[key] = record.revision, name, found
         return found
 
     def _section(self, record: Record) -> Any:
@@ -114,8 +115,11 @@ class Merging:
         """Forget records that are gone, now and then."""
         living = sum(len(mirror.records[kind]) for kind in Kind if kind != Kind.KEY)
         if len(self._read) > 2 * living + 100:
-            ids = set().union(*(mirror.records[kind] for kind in Kind if kind != Kind.KEY))
-            self._read = {id: kept for id, kept in self._read.items() if id in ids}
+            self._read = {
+                (kind, id): kept
+                for (kind, id), kept in self._read.items()
+                if id in mirror.records[kind]
+            }
 
     # --- settings ---
 

@@ -24,6 +24,7 @@ from tests.control.syncing import (
     model,
     opened,
     put,
+    put_in,
     until,
     working,
 )
@@ -75,6 +76,28 @@ async def test_a_worker_that_was_away_too_long_reads_everything(place: Place) ->
 
     assert worker.models == {"filed", "stored"}
     assert worker.sync.mirror.get(Kind.MODEL, "gone") is None
+    await worker.sync.close()
+
+
+async def test_what_a_restored_backup_counts_again_is_read_again(place: Place) -> None:
+    """Numbers that were given before mean something else in it, however often that happens."""
+    worker = Worker(place)
+    async with opened(place) as store:
+        backup = await put(store, Kind.MODEL, "kept")
+        await worker.start()
+        for created, name in enumerate(("one", "two", "three"), start=1):
+            async with store.transaction() as session:
+                await session.execute("DELETE FROM objects WHERE revision > $1", backup)
+                await session.execute("UPDATE revision SET revision = $1", backup)
+                spec = {"provider": "lab", "model": name}
+                await put_in(
+                    session, Kind.DEPLOYMENT, "", spec, parent=backup, created=float(created)
+                )
+
+            await worker.sync.refresh()
+
+            ((deployment,),) = worker.state.snapshot.models["kept"].tiers
+            assert deployment.model == name
     await worker.sync.close()
 
 

@@ -337,6 +337,21 @@ def test_a_record_is_read_once_for_each_revision() -> None:
     assert after.public["m"].block.strict
 
 
+def test_records_of_two_kinds_are_two_whatever_their_numbers() -> None:
+    rows = Rows()
+    rows.mirror.apply(
+        [
+            Record("provider", 1, 1, "p", spec=b'{"base_url":"https://p.example.com"}'),
+            Record("model", 1, 1, "m"),
+        ]
+    )
+
+    both = merged(rows)
+
+    assert both.accounts["p"].block.base_url == "https://p.example.com"
+    assert both.public["m"].block.aliases == []
+
+
 def test_a_provider_that_is_renamed_takes_its_credentials_along() -> None:
     rows = Rows()
     provider = rows.provider("p")
