@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
     from proxy.core.model import Admin
-    from proxy.store.base import Store
+    from proxy.store.base import Session, Store
 
 
 class Login(Body):
@@ -63,6 +63,8 @@ class Account(Struct, frozen=True):
     """The hash to verify; None: there is none, and none will do."""
     plain: str | None = None
     """The password itself, as the configuration has it."""
+    changed: float = 0.0
+    """When a user's became what it is: the same password may be hashed anew."""
 
     def __repr__(self) -> str:
         return f"Account({self.user})"
@@ -93,6 +95,8 @@ async def sign_in(request: Request, services: Services) -> Answer:
                 account.kept,
             )
     async with store.transaction() as session:
+        if not await _still(session, account):
+            raise _wrong(services, request)
         await forgive(session, body.username)
         opened = await sessions.begin(
             session, request, account.user, None if account.user else admin
@@ -185,9 +189,11 @@ async def put_password(request: Request, services: Services) -> Answer:
         if account.user != user.id or not await _is_right(
             services, account, body.current.get_secret_value()
         ):
-            raise Problem(403, "wrong_password", "The current password is another one.")
+            raise _another()
         kept = await door.gate.hash(body.password.get_secret_value())
     async with store.transaction() as session:
+        if not await _still(session, account):
+            raise _another()
         await forgive(session, user.name)
         await people.set_password(session, user.id, kept)
         opened = await sessions.begin(session, request, user.id, None)
@@ -203,8 +209,23 @@ async def _account(store: Store, admin: Admin, name: str) -> Account:
     if admin.password is not None and name == admin.username:
         text = admin.password.reveal()
         return Account(kept=text) if text.startswith(HASHED) else Account(plain=text)
-    rows = await store.fetch("SELECT id, password FROM users WHERE name = $1 AND enabled = 1", name)
-    return Account(rows[0][0], rows[0][1]) if rows else Account()
+    rows = await store.fetch(
+        "SELECT id, password, changed FROM users WHERE name = $1 AND enabled = 1", name
+    )
+    return Account(rows[0][0], rows[0][1], changed=rows[0][2]) if rows else Account()
+
+
+async def _still(session: Session, account: Account) -> bool:
+    """Whether the password that was right still is; nobody changes it before the transaction ends."""
+    if not account.user:
+        return True
+    # Both databases lock for a change, and look at the row again once they have the lock.
+    rows = await session.execute(
+        "UPDATE users SET changed = changed WHERE id = $1 AND changed = $2 AND enabled = 1",
+        account.user,
+        account.changed,
+    )
+    return rows == 1
 
 
 async def _is_right(services: Services, account: Account, password: str) -> bool:
@@ -244,6 +265,10 @@ def _wrong(services: Services, request: Request) -> Problem:
     services.state.metrics.auth_failures.child("admin_login").inc()
     logger.warning("admin sign-in from %s failed (request %s)", request.peer, request.id)
     return Problem(401, "wrong_credentials", "The name or the password is wrong.")
+
+
+def _another() -> Problem:
+    return Problem(403, "wrong_password", "The current password is another one.")
 
 
 def _taken() -> Problem:

@@ -163,6 +163,72 @@ async def test_a_weak_hash_is_made_anew_when_its_password_is_there(desk: Desk) -
     assert (await desk.login("anna")).status == 200
 
 
+class Held:
+    """The real hasher, whose verdict on a password is kept back until it is asked for."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Barrier(2)
+        self.hash = passwords._hasher().hash
+        self.check_needs_rehash = passwords._hasher().check_needs_rehash
+        self._verify = passwords._hasher().verify
+
+    def verify(self, kept: str, password: bytes) -> bool:
+        verdict = self._verify(kept, password)
+        self.begun.set()
+        self.go_on.wait(20.0)
+        return verdict
+
+
+async def test_a_password_that_is_changed_while_it_is_verified_opens_nothing(
+    either: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await either.user("anna")
+    held = Held()
+    monkeypatch.setattr(passwords, "_hasher", lambda: held)
+    signing_in = asyncio.ensure_future(either.login("anna"))
+    await asyncio.to_thread(held.begun.wait, 20.0)
+
+    reset = await either.owner("PATCH", "/admin/users/anna", {"password": "another long password"})
+    await asyncio.to_thread(held.go_on.wait, 20.0)
+
+    assert reset.status == 200
+    assert (await signing_in).status == 401
+    assert await either.store.fetch("SELECT id FROM sessions") == []
+
+
+async def test_a_password_that_an_owner_gave_meanwhile_stays(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.user("anna")
+    anna = await desk.session("anna")
+    held = Held()
+    monkeypatch.setattr(passwords, "_hasher", lambda: held)
+    content = {"current": PASSWORD, "password": "a password of anna's"}
+    changing = asyncio.ensure_future(desk.ask("PUT", "/admin/me/password", content, anna))
+    await asyncio.to_thread(held.begun.wait, 20.0)
+
+    reset = await desk.owner("PATCH", "/admin/users/anna", {"password": "another long password"})
+    await asyncio.to_thread(held.go_on.wait, 20.0)
+
+    assert reset.status == 200
+    assert (await changing).status == 403
+    monkeypatch.undo()
+    assert (await desk.login("anna", "another long password")).status == 200
+
+
+async def test_two_who_sign_in_by_a_weak_hash_at_once_are_both_in(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.user("anna")
+    await desk.store.execute("UPDATE users SET password = $1", WEAK)
+    held = Held()
+    monkeypatch.setattr(passwords, "_hasher", lambda: held)
+
+    both = await asyncio.gather(desk.login("anna"), desk.login("anna"))
+
+    assert [said.status for said in both] == [200, 200]
+
+
 # --- brakes ---
 
 
