@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiosqlite
 import uvloop
-from aiohttp.web_protocol import RequestHandler
 
 from proxy import cli, worker
 from proxy.control import listener
@@ -106,8 +105,8 @@ class Accounted(Coroutine[Any, Any, Any]):
         return self._work.__await__()
 
 
-class Connection(RequestHandler):
-    """Of the admin listener."""
+class Connection(listener.Connection):
+    """The same, accounted."""
 
     __slots__ = ()
 
@@ -152,33 +151,19 @@ def threaded(work: Callable[..., Any]) -> Callable[..., Any]:
 def install(folder: Path) -> None:
     """For the workers of this process, which are forked from it."""
     _threads_of_the_database()
-    new_loop, admin_server, init = (
-        uvloop.new_event_loop,
-        listener.admin_server,
-        worker.Worker.__init__,
-    )
+    new_loop, init = uvloop.new_event_loop, worker.Worker.__init__
 
     def loop() -> uvloop.Loop:
         made = new_loop()
         made.set_task_factory(task)  # type: ignore[arg-type]
         return made
 
-    def server(app: Any) -> Any:
-        plain = admin_server(app)
-
-        def connection() -> RequestHandler:
-            made = plain()
-            made.__class__ = Connection
-            return made
-
-        return connection
-
     def begin(self: worker.Worker, *arguments: Any, **named: Any) -> None:
         init(self, *arguments, **named)
         ACCOUNT.keep(folder / str(os.getpid()))
 
     setattr(uvloop, "new_event_loop", loop)  # noqa: B010
-    setattr(listener, "admin_server", server)  # noqa: B010
+    setattr(listener, "Connection", Connection)  # noqa: B010
     setattr(worker.Worker, "__init__", begin)  # noqa: B010
     setattr(feed, "LINGER", 0.0)  # noqa: B010
 

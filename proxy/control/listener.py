@@ -129,7 +129,7 @@ class AdminServer(web.Server):
     """Makes the connections of the admin port, and sees to it that they are not too many."""
 
     def __call__(self) -> RequestHandler:
-        return _Connection(
+        return Connection(
             self,
             loop=self._loop,
             keepalive_timeout=KEEPALIVE,
@@ -153,13 +153,13 @@ class AdminServer(web.Server):
 
     def _dismiss(self) -> bool:
         """Whether there was one to close."""
-        idle = [one for one in self.connections if isinstance(one, _Connection) and one.is_idle]
+        idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle]
         if idle:
             min(idle, key=lambda one: one.until).force_close()
         return bool(idle)
 
 
-class _Connection(RequestHandler):
+class Connection(RequestHandler):
     """Of the admin port. aiohttp waits for a head as long as for the next request, and for ever for who reads no answer."""
 
     __slots__ = ("_timer",)
