@@ -87,13 +87,13 @@ class _Tree:
 
     def _conditional(self, given: Given, strategy: Given) -> None:
         """Each target is a model of its own, and rules of the first choose."""
-        shared = self._shared(given)
+        shared, above = self._shared(given), self._settings(given)
         names: dict[str, str] = {}
         for number, target in enumerate(given.each("targets"), 1):
             label = target.text("name")
             said = str(label.value) if label is not None else f"target-{number}"
             inner = target.section("strategy").text("mode", "single")
-            deployments, _ = self._branch(target, inner, 1, 1.0, {})
+            deployments, _ = self._branch(target, inner, 1, 1.0, above)
             own = self._name(deployments)
             names[said] = f"{said}/*" if own.endswith("*") else said
             self.models[names[said]] = {**shared, "deployments": deployments}
@@ -106,6 +106,7 @@ class _Tree:
             kept = [rule for rule in rules if rule is not None]
             self.models[MODEL] = {**first, "rules": kept}
         self._left(strategy)
+        self._finish(given)
 
     def _rule(self, given: Given, names: dict[str, str]) -> dict[str, Any] | None:
         query, then = given.mapping("query"), given.text("then")

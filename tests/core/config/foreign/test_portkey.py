@@ -132,6 +132,33 @@ def test_conditions_are_rules() -> None:
     assert parse(found.yaml(), env={}).config.models["*"].rules[0].use == "best"
 
 
+def test_what_is_said_above_conditions_holds_for_every_target() -> None:
+    found = config(
+        strategy={
+            "mode": "conditional",
+            "conditions": [{"query": {"metadata.plan": "x"}, "then": "best"}],
+            "default": "cheap",
+        },
+        retry={"attempts": 2},
+        request_timeout=5000,
+        override_params={"temperature": 0, "user": "us"},
+        input_guardrails=["of ours"],
+        odd=1,
+        targets=[
+            target(override_params={"model": "gpt-best", "temperature": 1}) | {"name": "best"},
+            target("groq", request_timeout=1000) | {"name": "cheap"},
+        ],
+    )
+    models = plain(found.tree)["models"]
+    [best], [cheap] = models["best"]["deployments"], models["cheap/*"]["deployments"]
+
+    assert (best["retry"], cheap["retry"]) == ({"count": 2}, {"count": 2})
+    assert (best["timeouts"]["request"], cheap["timeouts"]["request"]) == (5, 1)
+    assert best["param_overrides"] == {"temperature": 1, "user": "us"}
+    assert cheap["param_overrides"] == {"temperature": 0, "user": "us"}
+    assert {"input_guardrails", "odd"} <= warned(found).keys()
+
+
 def test_the_cache_is_the_model_s() -> None:
     found = config(cache={"mode": "semantic", "max_age": 60}, **target())
 
