@@ -1,7 +1,7 @@
 """Variables over a file, as .NET does it: `OrchestrationApi__Server__Port` is `OrchestrationApi:Server:Port`.
 
-Names do not care about case. A number is the index of a list: `__0`. An index beyond the end of a list appends, and
-lists of which only some are said have no holes: what is there moves together, in order.
+Names do not care about case. A number is the index of a list (`__0`), unless a file has a mapping there. An index beyond
+the end of a list appends, and lists of which only some are said have no holes: what is there moves together, in order.
 (learn.microsoft.com: Configuration in .NET, environment variable and JSON providers.)
 """
 
@@ -45,11 +45,15 @@ class _Indexed(dict[str, Any]):
     """What was a list in a file: it stays one, whatever is laid over it."""
 
 
+class _Made(dict[str, Any]):
+    """What only variables speak of: a list, when they name nothing but indexes. A mapping of a file is none."""
+
+
 def _close(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
     closed = {name: _close(value) for name, value in tree.items()}
-    if isinstance(tree, _Indexed) or (closed and all(map(_is_index, closed))):
+    if isinstance(tree, _Indexed) or (isinstance(tree, _Made) and all(map(_is_index, closed))):
         return [closed[name] for name in sorted(closed, key=_order)]
     return closed
 
@@ -58,7 +62,7 @@ def _put(tree: dict[str, Any], parts: list[str], value: Said) -> None:
     for part in parts[:-1]:
         name = _written(tree, part)
         if not isinstance(tree.get(name), dict):
-            tree[name] = {}
+            tree[name] = _Made()
         tree = tree[name]
     name = _written(tree, parts[-1])
     # A section has no value of its own that anybody reads.
@@ -69,7 +73,8 @@ def _put(tree: dict[str, Any], parts: list[str], value: Said) -> None:
 def _merge(below: Any, above: Any) -> Any:
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
-    merged = type(below)(below)
+    is_list = isinstance(above, _Indexed) and all(map(_is_index, below))
+    merged = _Indexed(below) if is_list else type(below)(below)
     for name, value in above.items():
         known = _written(merged, name)
         merged[known] = _merge(merged[known], value) if known in merged else value

@@ -41,6 +41,12 @@ def over(tree: Any, **env: str) -> Any:
             {"Root__L__0__B": "z"},
             {"L": [{"A": "x", "B": "z"}]},
         ),
+        # A mapping of a file stays one, whatever its names are, also with a variable in it.
+        ({"A": {"50256": here(1)}}, {}, {"A": {"50256": 1}}),
+        ({"A": {"7": here(1)}}, {"Root__A__8": "2"}, {"A": {"7": 1, "8": "2"}}),
+        ({"L": [{"A": {"7": here(1)}}]}, {"Root__B__0": "x"}, {"L": [{"A": {"7": 1}}], "B": ["x"]}),
+        ({"A": here(1)}, {"Root__A__0": "x", "Root__A__1": "y"}, {"A": ["x", "y"]}),
+        ({}, {"Root__A__0": "x", "Root__A__b": "y"}, {"A": {"0": "x", "b": "y"}}),
         # A value becomes a section where something is said of its inside, and a section stays one.
         ({"A": here(1)}, {"Root__A__B": "2"}, {"A": {"B": "2"}}),
         ({"A": {"B": here(1)}}, {"Root__A": "2"}, {"A": {"B": 1}}),
@@ -68,6 +74,17 @@ def test_one_file_goes_over_another() -> None:
         "L": ["z", "y"],
         "D": 3,
         "E": 5,
+    }
+
+
+def test_a_mapping_of_numbers_stays_one_in_either_file() -> None:
+    below = {"A": {"7": here(1)}, "B": {"8": here(2)}}
+    above = {"A": {"9": here(3)}, "C": {"10": here(4)}}
+
+    assert plain(layered(below, above)) == {
+        "A": {"7": 1, "9": 3},
+        "B": {"8": 2},
+        "C": {"10": 4},
     }
 
 
