@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec.structs import replace
 
 from proxy.control.admin.draft import Draft, Note
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
@@ -24,7 +25,7 @@ from proxy.control.admin.web import Fault, Problem
 from proxy.core.clock import monotonic
 from proxy.core.config.problem import printable
 from proxy.core.log import logger
-from proxy.core.records import Kind
+from proxy.core.records import Kind, Record
 from proxy.state import unpriced
 from proxy.store import delta, objects
 from proxy.store.base import Duplicate, StoreDown
@@ -124,11 +125,26 @@ async def _worked_out(draft: Draft, edits: Sequence[Edit], places: Sequence[str]
 
 
 async def _write(session: Session, request: Request, draft: Draft) -> None:
+    for record in _renamed(draft):
+        # Its name is for another from here on: a row that was changed last is written last.
+        await objects.write(session, replace(record, name=""))
     for record in draft.records.values():
         await objects.write(session, record)
     for each in draft.notes:
         await _note(session, request, each)
     await objects.unlock(session, draft.revision)
+
+
+def _renamed(draft: Draft) -> list[Record]:
+    """What will be called otherwise, as it is stored."""
+    stored: dict[tuple[str, int], Record | None] = {}
+    for each in draft.notes:
+        stored.setdefault((each.after.kind, each.after.id), each.before)
+    return [
+        record
+        for key, record in stored.items()
+        if record is not None and record.name != draft.records[key].name
+    ]
 
 
 async def _note(session: Session, request: Request, each: Note) -> None:

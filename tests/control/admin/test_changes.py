@@ -104,6 +104,43 @@ async def test_later_edits_see_earlier_ones(office: Office) -> None:
     assert set(office.services.state.snapshot.models) >= {"filed/model"}
 
 
+async def test_a_name_goes_from_one_to_another_in_one_batch(office: Office) -> None:
+    [a, b] = await changes.apply(
+        asked(), office.services, [Create("model", "a", {}), Create("model", "b", {})]
+    )
+    first, second = str(a.record.id), str(b.record.id)
+    edits: list[Edit] = [
+        Update("model", second, {}, merge=True, name="c"),
+        Update("model", first, {}, merge=True, name="b"),
+        Update("model", second, {"strict": True}, merge=True),
+    ]
+
+    written = await changes.apply(asked(), office.services, edits)
+
+    assert [one.record.name for one in written] == ["c", "b", "c"]
+    assert set(await office.names("/admin/models")) >= {"b", "c"}
+    assert (await office.shown("/admin/models/c"))["id"] == b.record.id
+    read = await delta.read(office.store, delta.NEVER)
+    assert [record.revision for record in read.records] == [4, 5]
+
+
+async def test_two_change_their_names_in_one_batch(office: Office) -> None:
+    [a, b] = await changes.apply(
+        asked(), office.services, [Create("model", "a", {}), Create("model", "b", {})]
+    )
+    first, second = str(a.record.id), str(b.record.id)
+    edits: list[Edit] = [
+        Update("model", first, {}, merge=True, name="c"),
+        Update("model", second, {}, merge=True, name="a"),
+        Update("model", first, {}, merge=True, name="b"),
+    ]
+
+    await changes.apply(asked(), office.services, edits)
+
+    assert (await office.shown("/admin/models/a"))["id"] == b.record.id
+    assert (await office.shown("/admin/models/b"))["id"] == a.record.id
+
+
 async def test_a_rehearsal_changes_nothing_and_finds_everything(office: Office) -> None:
     said = await office.owner("POST", "/admin/keys?dry_run=true", {"name": "app"})
     refused = await office.owner("POST", "/admin/keys?dry_run=true", {"name": "filed"})
