@@ -48,22 +48,23 @@ class Sink:
         self._hurry = threading.Event()
         self._closing = False
         self._lock = threading.Lock()
-        # Characters of messages, ever: the first changes under the lock, the second in the thread.
+        # Characters of messages that were queued, ever: the first changes under the lock, the second in the thread.
         self._taken = 0
         self._given = 0
         self._reported = losses.refused
         self._thread = threading.Thread(target=self._run, name="headrace-log", daemon=True)
         self._thread.start()
 
-    def put(self, line: Line) -> None:
-        """Queue a line, or drop it. Never waits."""
+    def put(self, line: Line) -> bool:
+        """Queue a line, or drop it; whether it was queued. Never waits."""
         queue = self._queue
         if len(queue) >= QUEUE_LINES:
             losses.refused += 1
-            return
+            return False
         queue.append(line)
         if not self._wake.is_set():
             self._wake.set()
+        return True
 
     def put_entry(self, entry: Entry) -> None:
         """The same for a message; these may be long, so characters are limited too."""
@@ -73,7 +74,9 @@ class Sink:
                 losses.refused += 1
                 return
             self._taken += size
-        self.put(entry)
+        if not self.put(entry):
+            with self._lock:
+                self._taken -= size
 
     def turn(self, *, rotate: bool, keep: int) -> None:
         """Whether each day has a file of its own, and how many days those stay."""

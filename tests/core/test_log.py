@@ -19,7 +19,7 @@ import pytest
 
 from proxy.core import clock, log, model
 from proxy.core.clock import Hands
-from proxy.core.lines import Entry, RequestLine
+from proxy.core.lines import QUEUED_MESSAGE, Entry, RequestLine
 from proxy.core.redact import forget, register
 
 Configure = Callable[..., Path]
@@ -372,6 +372,30 @@ def test_long_messages_are_limited_by_their_length_too(pipe: tuple[int, int]) ->
     assert log.dropped()
 
 
+def test_messages_that_found_no_place_take_none_from_later_ones(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    log.configure(model.Logging(format="json"), writer)
+    before = log.dropped()
+    for number in range(log.QUEUE_LINES):
+        log.request(line(number))
+    assert not log.flush(timeout=0.01)
+    record = logging.makeLogRecord({"msg": "m" * QUEUED_MESSAGE})
+    assert log._handler is not None
+
+    for _ in range(2_000):
+        log._handler.handle(record)
+
+    lost = log.dropped() - before
+    assert lost * QUEUED_MESSAGE > log.QUEUE_CHARACTERS
+    _drain(reader, log.QUEUE_LINES + 2_000 - lost + 1)
+
+    for _ in range(1_000):
+        log._handler.handle(record)
+
+    assert log.dropped() - before == lost
+    assert len(_drain(reader, 1_000)) == 1_000
+
+
 def test_a_reader_that_went_away_costs_lines_and_nothing_else() -> None:
     reader, writer = os.pipe()
     before = log.dropped()
@@ -416,7 +440,7 @@ def test_closing_does_not_wait_for_ever(pipe: tuple[int, int]) -> None:
 PROGRAM = """
 import os, sys
 from proxy.core import log, model
-from proxy.core.lines import Entry, RequestLine
+from proxy.core.lines import QUEUED_MESSAGE, Entry, RequestLine
 from proxy.core.redact import register
 register("planted-canary-secret")
 log.configure(model.Logging(format="json"))
