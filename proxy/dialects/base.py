@@ -197,3 +197,5 @@ class Dialect(Struct, frozen=True, eq=False):
     framing: Framing = field(default_factory=lambda: SSE)
     last: bool = False
     """One event of a stream is its last, and says so: nothing that follows belongs to it."""
+    open_ended: bool = False
+    """No event says so: a stream may go on until its body ends."""

@@ -63,9 +63,9 @@ class EventRelay(Relay):
         "last_event",
         "late",
         "max_gap",
+        "open_ended",
         "over",
         "seen",
-        "several",
         "tap",
         "unaligned",
         "unaligned_head",
@@ -77,9 +77,11 @@ class EventRelay(Relay):
         super().__init__(exchange, attempt, client, write_timeout)
         self.tap = attempt.gate.tap
         self.dialect = attempt.gate.dialect
-        self.several = exchange.endpoint.operation == "images" and _may_be_several(exchange)
-        """Each picture is whole by itself, and only the end of the body says that there are no more."""
-        self.ends = self.dialect.family != "gemini" and not self.several
+        self.open_ended = self.dialect.open_ended or (
+            exchange.endpoint.operation == "images" and _may_be_several(exchange)
+        )
+        """Only the end of the body says that there is no more: each picture, say, is whole by itself."""
+        self.ends = self.dialect.family != "gemini" and not self.open_ended
         """An event says that it is the last. Google's reports may follow what it calls finished."""
         self.seen: Callable[[bytes, bytes], int] = self.tap.event
         self.held = b""
@@ -271,7 +273,7 @@ class EventRelay(Relay):
 
     def end(self) -> None:
         """The message ended: whole if the protocol said so, with the terminal event added if only that is missing."""
-        self.several = False
+        self.open_ended = False
         if self.held and not self.over:
             self._end_of_held()
             if self.done.done():
@@ -317,7 +319,7 @@ class EventRelay(Relay):
         return self.held
 
     def is_complete(self) -> bool:
-        return not self.unaligned and not self.several and self.tap.complete()
+        return not self.unaligned and not self.open_ended and self.tap.complete()
 
     def break_off(self, reason: End) -> None:
         """One in-band error in the client's dialect, then a close that cannot be mistaken for the end."""
@@ -331,7 +333,7 @@ class EventRelay(Relay):
 
     def due(self, now: float) -> tuple[float, End]:
         timeouts = self.timeouts
-        if self.tap.complete() and not self.unaligned and not self.several:
+        if self.is_complete():
             return self.last_read + min(AFTER_FINISH, timeouts.idle), End.STALLED
         quiet = min(
             self.last_read + timeouts.idle,

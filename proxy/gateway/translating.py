@@ -235,7 +235,7 @@ class TranslatingRelay(EventRelay):
         return b"".join((self.held, *self.parts))
 
     def is_complete(self) -> bool:
-        return self.finished or self.tap.complete()
+        return self.finished or (not self.open_ended and self.tap.complete())
 
     def break_off(self, reason: End) -> None:
         """One in-band error, unless the client has its whole answer already."""

@@ -11,8 +11,10 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.core.model import Deployment, Timeouts
-from proxy.dialects import DIALECTS
+from msgspec.structs import replace
+
+from proxy.core.model import Conversation, Deployment, Timeouts
+from proxy.dialects import spoken_by
 from proxy.gateway.answer import Gate
 from proxy.gateway.attempt import Attempt
 from proxy.gateway.endpoints import match
@@ -135,8 +137,10 @@ class Rig:
         version: tuple[int, int] = (1, 1),
         language: str = "",
         body: bytes = b"{}",
+        service: Conversation | None = None,
     ) -> None:
-        """`language`: the provider's dialect, where that is another than the client's; `body` is what it is told."""
+        """`language`: the provider's dialect, where that is another than the client's; `body` is what it is told.
+        `service` describes a provider that keeps conversations."""
         found = match("POST", PATHS[name])
         assert found is not None
         endpoint, params = found
@@ -149,7 +153,9 @@ class Rig:
         self.exchange = Exchange(request, self.down, endpoint, params, query, 0.0)
         self.exchange.stream = stream
         self.exchange.body = body
-        deployment = Deployment("m/0:p", provider(), "m", timeouts=timeouts)
+        deployment = Deployment(
+            "m/0:p", replace(provider(), conversation=service), "m", timeouts=timeouts
+        )
         candidate: Any = SimpleNamespace(
             deployment=deployment,
             dialect=language or endpoint.dialect,
@@ -160,9 +166,11 @@ class Rig:
         if language:
             self.attempt.translation = Translation(self.exchange, candidate)
             endpoint = self.attempt.translation.endpoint
+        spoken = spoken_by(deployment.provider, candidate.dialect)
+        assert spoken is not None
         self.gate = Gate(
             endpoint,
-            DIALECTS[candidate.dialect],
+            spoken,
             stream=stream,
             eager=eager,
             array=self.exchange.array and not language,

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core.model import Timeouts
-from proxy.gateway import translating
+from proxy.core.surfaces import CONVERSATION
+from proxy.gateway import event_relay, translating
 from proxy.gateway.attempt import End
+from tests.dialects.services import service
 from tests.gateway.rig import Rig
 from tests.line.harness import until
 from tests.line.streams import (
@@ -410,4 +412,56 @@ async def test_a_silent_provider_is_told_of_in_the_clients_dialect() -> None:
     assert one.relay.reason is End.STALLED
     assert b"event: error" in one.down.written
     assert TERMINAL["messages"] not in one.down.written
+    one.close()
+
+
+# Services that end their answer with its body and in no other way
+
+
+def spoken(loop: asyncio.AbstractEventLoop, timeouts: Timeouts | None = None, *reads: bytes) -> Rig:
+    """A client of such a service that has had half an answer."""
+    one = Rig(
+        loop,
+        timeouts=timeouts or Timeouts(),
+        language=CONVERSATION,
+        body=ASKED["chat"],
+        service=service(done=None, done_at_end=True),
+    )
+    one.feed(CHUNKED, chunk(b'data: {"delta": "The mill"}\n\n'), *reads)
+    return one
+
+
+async def test_a_pause_is_no_end_where_only_the_body_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_relay, "AFTER_FINISH", 0.01)
+    one = spoken(asyncio.get_running_loop(), Timeouts(idle=0.02))
+
+    await until(one.relay.done.done)
+
+    assert one.relay.reason is End.STALLED
+    assert not one.complete
+    assert TERMINAL["chat"] not in one.body
+    one.close()
+
+
+def test_a_client_that_leaves_half_way_is_booked_so_where_only_the_body_has_an_end(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    one = spoken(loop)
+
+    one.relay.gone()
+
+    assert one.relay.reason is End.CLIENT_GONE
+    one.close()
+
+
+def test_the_end_of_the_body_is_the_end_where_there_is_no_other(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    one = spoken(loop, None, chunk(b'data: {"delta": " turns."}\n\n'), LAST_CHUNK)
+
+    assert text_of(one.body) == "The mill turns."
+    assert one.relay.reason is End.DONE
+    assert one.complete
     one.close()

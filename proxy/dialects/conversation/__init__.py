@@ -42,4 +42,5 @@ def dialect(settings: Conversation) -> Dialect:
             encoder=None,
             headers=question.headers,
         ),
+        open_ended=settings.done_at_end,
     )
