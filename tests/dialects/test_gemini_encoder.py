@@ -150,6 +150,25 @@ def test_calls_that_come_interleaved_go_out_whole_and_in_the_order_they_began() 
     ]
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_arguments_written_on_several_lines_are_one_line_of_a_stream(newline: str) -> None:
+    arguments = newline.join(["{", "", '  "path": "a\\nb"', "}"])
+
+    stream, _ = encoded(
+        [
+            START,
+            ir.BlockStart(0, ir.ToolCall(id="c", name="f")),
+            ir.ArgumentsDelta(0, arguments),
+            ir.BlockEnd(0),
+            *ENDS,
+        ]
+    )
+
+    assert all(line.startswith(b"data: ") for line in stream.splitlines() if line)
+    call = chunks_of(stream)[0]["candidates"][0]["content"]["parts"][0]["functionCall"]
+    assert call["args"] == {"path": "a\nb"}
+
+
 def test_pictures_refusals_and_signed_texts_have_their_parts() -> None:
     found: list[ir.Event] = [
         ir.BlockStart(0, ir.Media("image", "image/png", "AA")),

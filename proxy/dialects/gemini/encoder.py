@@ -116,7 +116,8 @@ class Encoder:
         first, self._begun = not self._begun, True
         if self._array:
             return (b"[" if first else b",\r\n") + _encode(chunk)
-        return b"data: %b\n\n" % _encode(chunk)
+        # Arguments are as the provider wrote them, which may be on several lines. In JSON such are only space.
+        return b"data: %b\n\n" % _encode(chunk).translate(None, b"\r\n")
 
     def _part(self, part: Json, choice: int) -> bytes:
         """A chunk with one part."""
