@@ -19,6 +19,7 @@ from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Writ
 from proxy.control.admin.ground import Ground, Means
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import Orphaned, forbidden, referred, wrong
+from proxy.control.admin.web import Problem
 from proxy.core.clock import now
 from proxy.core.records import PARENTS, Kind, Record
 from proxy.core.redact import MASK
@@ -173,6 +174,10 @@ class Draft:
 
     def _delete(self, edit: Delete) -> Written:
         record = self._ground.find(edit.kind, edit.target, edit.if_match)
+        child = CHILDREN.get(Kind(edit.kind))
+        children = self.seen.children(child, record.id) if child is not None else []
+        if edit.children is not None and not edit.children.issuperset(one.id for one in children):
+            raise Problem(409, "conflict", f"More belongs to '{record.name}' by now: ask again.")
         spec = self.seen.spec(record)
         gone = references.names(record, spec)
         found = list(references.to(self.seen, edit.kind, gone, but=record.id))
@@ -180,8 +185,7 @@ class Draft:
             raise referred(record, found)
         for reference in found:
             self._release(reference, gone)
-        child = CHILDREN.get(Kind(edit.kind))
-        for each in self.seen.children(child, record.id) if child is not None else ():
+        for each in children:
             self._bury(each)
         return Written(self._bury(record))
 

@@ -60,6 +60,8 @@ class Delete(Struct, frozen=True, eq=False):
     target: str
     if_match: int | None = None
     cascade: bool = False
+    children: frozenset[int] | None = None
+    """Ids of all that may belong to it: with another one it stays."""
 
 
 class Rotate(Struct, frozen=True, eq=False):

@@ -265,7 +265,9 @@ def _leave(plan: Plan, one: Served, mirror: Mirror) -> None:
     name = one.model.name
     leaning = _leaning_on(one.model, mirror) if one.owned else []
     if one.owned and not leaning:
-        plan.edits.append(Delete(Row.MODEL, str(one.model.id)))
+        # Another worker may have written what nobody here has been told of.
+        own = frozenset(each.id for each in one.deployments)
+        plan.edits.append(Delete(Row.MODEL, str(one.model.id), children=own))
         return
     plan.edits += [Delete(Row.DEPLOYMENT, str(each.id)) for each in one.deployments]
     if leaning:

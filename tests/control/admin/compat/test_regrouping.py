@@ -187,6 +187,26 @@ def test_what_somebody_changed_meanwhile_is_not_written_over_by_a_new_name() -> 
     assert caught.value.status == 412
 
 
+@pytest.mark.parametrize("change", [None, {"models": []}])
+def test_a_model_that_another_began_to_serve_meanwhile_does_not_go(change: Any) -> None:
+    shelf = Shelf()
+    group = shelf.create({"groupName": "group", "providerType": "openai", "models": ["a"]})
+    plan = (
+        regrouping.remove(group, shelf.mirror)
+        if change is None
+        else regrouping.replace(group, read(change, grouping.FIELDS), shelf.mirror, {})
+    )
+    second = shelf.create({"groupName": "second", "providerType": "openai", "models": ["a"]})
+
+    with pytest.raises(Problem) as caught:
+        shelf.do(plan.edits)
+
+    assert (caught.value.status, caught.value.code) == (409, "conflict")
+    assert grouping.shown(shelf.group(second.provider.id))["models"] == ["a"]
+    shelf.remove(shelf.group(group.provider.id))
+    assert grouping.shown(shelf.group(second.provider.id))["models"] == ["a"]
+
+
 EDITS: list[Edit] = [
     Create(Kind.PROVIDER, "p", {}),
     Create(Kind.CREDENTIAL, "", {}, "@0"),
