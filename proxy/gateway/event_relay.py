@@ -66,6 +66,7 @@ class EventRelay(Relay):
         "open_ended",
         "over",
         "seen",
+        "single",
         "tap",
         "unaligned",
         "unaligned_head",
@@ -84,6 +85,8 @@ class EventRelay(Relay):
         self.ends = self.dialect.family != "gemini" and not self.open_ended
         """An event says that it is the last. Google's reports may follow what it calls finished."""
         self.seen: Callable[[bytes, bytes], int] = self.tap.event
+        self.single = single if exchange.alias is None else _never
+        """Finds the one event of a read, which is written as it is. Where it is to name the model, none is."""
         self.held = b""
         self.over = False
         """The terminal event has been seen: whatever follows reaches nobody."""
@@ -125,7 +128,7 @@ class EventRelay(Relay):
             data = self._realign(data)
             if not data:
                 return
-        one = single(data)
+        one = self.single(data)
         if one is not None:
             flags = self.seen(one[0], one[1])
             if flags <= CONTENT:
@@ -341,6 +344,10 @@ class EventRelay(Relay):
             self.last_content + timeouts.content,
         )
         return (quiet, End.STALLED) if quiet < self.limit else (self.limit, self.overdue)
+
+
+def _never(data: bytes) -> None:
+    """Have each event looked at."""
 
 
 def _may_be_several(exchange: Exchange) -> bool:

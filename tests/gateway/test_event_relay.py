@@ -148,6 +148,20 @@ def test_only_an_unfinished_event_is_held(loop: asyncio.AbstractEventLoop) -> No
     rig.close()
 
 
+def test_the_clients_name_of_the_model_is_in_every_event_however_many_come_at_once(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    for reads in ([CHAT.whole], [event + b"\n\n" for event in CHAT.whole.split(b"\n\n")[:-1]]):
+        rig = Rig(loop)
+        rig.exchange.alias = b'"best"'
+
+        rig.feed(CHUNKED, *map(chunk, reads), LAST_CHUNK)
+
+        assert rig.body == CHAT.whole.replace(b'"model":"m"', b'"model":"best"')
+        assert rig.relay.reason is End.DONE
+        rig.close()
+
+
 # The usage nobody asked for
 
 WITH_USAGE = CHAT.begun + b"".join(CHAT.content[3:]) + CHAT.finish + CHAT.usage + CHAT.end
