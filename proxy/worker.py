@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import orjson
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from proxy.control.admin.services import Services
     from proxy.control.instance import Seat
     from proxy.control.sync import ConfigFile, Rehearsed, Sync
-    from proxy.core.model import Server, Snapshot
+    from proxy.core.model import Provider, Server, Snapshot
     from proxy.state.sharing import Sharing
     from proxy.telemetry.telemetry import Telemetry
 
@@ -69,6 +70,18 @@ def delay(server: Server) -> float:
     if server.drain_delay is not None:
         return server.drain_delay
     return 5.0 if "KUBERNETES_SERVICE_HOST" in os.environ else 0.0
+
+
+def mask(provider: Provider) -> None:
+    """Keep what it is sent that is secret out of the log, and out of what clients are told of its refusals."""
+    for credential in provider.credentials:
+        redact.register(credential.secret.reveal())
+    redact.register_sent(provider.headers)
+    redact.register_sent(provider.query)
+    if provider.proxy is not None:
+        password = urlsplit(provider.proxy).password or ""
+        redact.register(password)
+        redact.register(unquote(password))
 
 
 class Worker:
@@ -136,8 +149,7 @@ class Worker:
             models | servers, servers.union(snapshot.providers), state.live.deployments
         )
         for provider in snapshot.reached:
-            for credential in provider.credentials:
-                redact.register(credential.secret.reveal())
+            mask(provider)
         return True
 
     def _observe(self, snapshot: Snapshot) -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 from aiohttp.http_parser import HttpRequestParserPy
@@ -158,6 +159,28 @@ async def test_what_a_configuration_keeps_secret_is_kept_out_of_the_log() -> Non
     keys = (Credential("p#0", Secret("an-odd-upstream-credential")),)
     async with serving(snapshot(provider(credentials=keys))):
         assert redact.redact("with an-odd-upstream-credential") == "with ***"
+
+
+async def test_what_a_provider_is_sent_is_masked_where_it_repeats_it() -> None:
+    headers = {
+        "X-Api-Key": "an odd one, with spaces",
+        "Authorization": "Custom odd-scheme-secret",
+        "X-Tenant": "7f3a9c0de1b2468055aa",
+        "X-Api-Version": "2024-02-15-preview",
+        "Accept": "application/json",
+        "Anthropic-Beta": "prompt-caching-2024-07-31",
+    }
+    plain = "2024-02-15-preview application/json prompt-caching-2024-07-31 Headrace"
+    told = f"got an odd one, with spaces; odd-scheme-secret, 7f3a9c0de1b2468055aa, pass%40word, pass@word, s1gned! {plain}"
+    refusal = whole(orjson.dumps({"error": {"message": told}}), status=400)
+    async with scripted(Provider(refusal)) as url:
+        one = provider(url, headers=headers, query={"sig": "s1gned!", "title": "Headrace"})
+        other = provider(name="q", proxy="http://user:pass%40word@proxy.test:3128")
+        async with serving(snapshot(one, other)) as served:
+            answer = await served.ask(raw("POST", CHAT, BODY))
+
+    assert answer.status == 400
+    assert answer.json["error"]["message"] == f"got ***; ***, ***, ***, ***, *** {plain}"
 
 
 # --- new configurations ---

@@ -10,6 +10,7 @@ Better one mask too many than one too few: a masked word costs a moment, a writt
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
@@ -31,6 +32,12 @@ _NAMES = (
     r"|private[-_]?key|authorization|signature)"
 )
 _NAME = re.compile(rf"(?i){_NAMES}\Z")
+# Of a header or parameter that is sent: these hold secrets, whatever they look like.
+_TELLING = re.compile(
+    r"(?i)auth|key|token|secret|passw|pwd|cookie|credential|session|signature|\b(?:sig|code)\b"
+)
+# `7f3a9c0de1b24680`: no word, no version, no date.
+_RANDOM = re.compile(r"(?i)(?<![a-z\d])(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]{16}")
 # `"api_key": "`, `\"api_key\": \"`, `api_key='`, `(b'x-api-key', b'`: a name, a sign, an opening quote.
 _QUOTED = (
     rf"(?i)({_NAMES}\\{{0,3}}[\"']?\s{{0,4}}(?:[:=]|(?<=[\"']),)\s{{0,4}})"
@@ -133,6 +140,19 @@ def register(secret: str | Secret, life: float | None = None) -> None:
         _passing[secret] = max(at + life, _passing.get(secret, 0.0))
     _needles = None
     redact_name.cache_clear()
+
+
+def register_sent(fields: Mapping[str, str]) -> None:
+    """The same for headers or parameters that are sent: those that hold a secret by their name or by their looks.
+
+    `application/json`, a version or a title would be masked wherever somebody speaks of them.
+    """
+    for name, value in fields.items():
+        if _TELLING.search(name) or _RANDOM.search(value):
+            register(value)
+            register(
+                value.partition(" ")[2]
+            )  # behind `Bearer`, or whatever else that scheme is called
 
 
 def forget() -> None:
