@@ -70,6 +70,7 @@ class EventRelay(Relay):
         "tap",
         "unaligned",
         "unaligned_head",
+        "whole_at",
     )
 
     def __init__(
@@ -98,6 +99,8 @@ class EventRelay(Relay):
         self.last_content = self.last_event = self.started
         self.event_count = 0
         self.max_gap = 0.0
+        self.whole_at = 0.0
+        """When it was first found to be whole; 0: it was not."""
 
     def begin(self, headers: Headers) -> None:
         """The gate may have seen all of it."""
@@ -337,13 +340,18 @@ class EventRelay(Relay):
     def due(self, now: float) -> tuple[float, End]:
         timeouts = self.timeouts
         if self.is_complete():
-            return self.last_read + min(AFTER_FINISH, timeouts.idle), End.STALLED
+            self.whole_at = self.whole_at or self.last_read
+            return min(self._said() + min(AFTER_FINISH, timeouts.idle), self.limit), End.STALLED
         quiet = min(
             self.last_read + timeouts.idle,
             self.last_event + timeouts.event,
             self.last_content + timeouts.content,
         )
         return (quiet, End.STALLED) if quiet < self.limit else (self.limit, self.overdue)
+
+    def _said(self) -> float:
+        """When an answer that is whole had its last word: Google's may go on, and signs of life are none."""
+        return max(self.whole_at, self.last_content)
 
 
 def _never(data: bytes) -> None:

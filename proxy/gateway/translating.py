@@ -237,6 +237,10 @@ class TranslatingRelay(EventRelay):
     def is_complete(self) -> bool:
         return self.finished or (not self.open_ended and self.tap.complete())
 
+    def _said(self) -> float:
+        # Behind its terminal event the client is told nothing, whatever comes.
+        return self.whole_at if self.finished else super()._said()
+
     def break_off(self, reason: End) -> None:
         """One in-band error, unless the client has its whole answer already."""
         code, message = BROKEN[reason]

@@ -754,6 +754,53 @@ async def test_a_whole_answer_whose_connection_stays_open_is_ended(
     rig.close()
 
 
+def finished(rig: Rig) -> None:
+    """Its answer is whole, but for the sign that it is over."""
+    rig.feed(CHUNKED, chunk(CHAT.begun + CHAT.finish))
+    rig.relay.last_read = rig.events.last_event = rig.events.last_content = monotonic() - 3
+
+
+async def test_signs_of_life_behind_a_whole_answer_keep_it_open_no_longer(
+    running: asyncio.AbstractEventLoop,
+) -> None:
+    rig = Rig(running)
+    finished(rig)
+    due, _ = rig.relay.due(0)
+
+    rig.feed(chunk(b": ping\n\n"))
+
+    assert rig.relay.last_read > due - event_relay.AFTER_FINISH, "it was read"
+    assert rig.relay.due(0)[0] == due
+    rig.close()
+
+
+async def test_what_is_said_behind_a_finish_is_waited_for(
+    running: asyncio.AbstractEventLoop,
+) -> None:
+    rig = Rig(running)
+    finished(rig)
+    due, _ = rig.relay.due(0)
+
+    rig.feed(chunk(CHAT.content[3]))
+
+    assert rig.relay.due(0)[0] > due
+    rig.close()
+
+
+async def test_the_limit_holds_for_a_whole_answer_too(running: asyncio.AbstractEventLoop) -> None:
+    rig = Rig(running, timeouts=Timeouts(total=1))
+    finished(rig)
+    rig.relay.limit = monotonic() - 2
+
+    assert rig.relay.due(0)[0] == rig.relay.limit
+    rig.relay._arm(0.0)
+    await until(rig.relay.done.done)
+
+    assert rig.complete
+    assert rig.relay.reason is End.FINISH_NO_DONE
+    rig.close()
+
+
 # Back-pressure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
+from time import monotonic
 
 import orjson
 import pytest
@@ -412,6 +413,19 @@ async def test_a_silent_provider_is_told_of_in_the_clients_dialect() -> None:
     assert one.relay.reason is End.STALLED
     assert b"event: error" in one.down.written
     assert TERMINAL["messages"] not in one.down.written
+    one.close()
+
+
+async def test_signs_of_life_behind_a_whole_answer_keep_it_open_no_longer() -> None:
+    one = rig(asyncio.get_running_loop(), "messages", CHAT)
+    one.feed(CHUNKED, chunk(CHAT.begun + CHAT.rest))
+    assert TERMINAL["messages"] in one.body
+    one.relay.last_read = one.events.last_content = monotonic() - 3
+    due, _ = one.relay.due(0)
+
+    one.feed(chunk(b": ping\n\n"), chunk(CHAT.content[3]))
+
+    assert one.relay.due(0)[0] == due
     one.close()
 
 
