@@ -253,6 +253,13 @@ def test_an_error_ends_a_stream(event: dict[str, Any], status: int, code: str) -
     assert found[-1] == ir.StreamError(status, "Slow", code)
 
 
+@pytest.mark.parametrize("response", [{"error": None}, {"status": None}, {}])
+def test_an_event_of_a_failure_is_one_whatever_its_response_says(response: dict[str, Any]) -> None:
+    (*_, error) = decoded(*DELTAS, event("failed", response={"id": "resp_1", **response}))
+
+    assert isinstance(error, ir.StreamError)
+
+
 def test_a_failure_without_words_has_some() -> None:
     (error,) = decoded(done(status="failed"))[-1:]
 

@@ -124,7 +124,8 @@ class ResponsesDecoder:
             return self._error(event)
         response = event.get("response")
         if kind in _TERMINAL:
-            return self._finish(response if isinstance(response, dict) else {})
+            failed = kind == "response.failed"
+            return self._finish(response if isinstance(response, dict) else {}, failed=failed)
         if isinstance(response, dict):
             return self._start(response)
         said = SAID.get(kind)
@@ -365,10 +366,10 @@ class ResponsesDecoder:
 
     # --- the end ---
 
-    def _finish(self, response: Json) -> list[ir.Event]:
+    def _finish(self, response: Json, *, failed: bool = False) -> list[ir.Event]:
         out = self._start(response)
         self._ended, self._text = True, None
-        if response.get("status") == "failed" or response.get("error"):
+        if failed or response.get("status") == "failed" or response.get("error"):
             return [*out, *self._error({"error": response.get("error") or {}})]
         self._reconcile(objects(response.get("output")), out)
         for item in self._order:
