@@ -118,8 +118,10 @@ _LOOKS: tuple[Look, ...] = (
 _forms: set[str] = set()
 _passing: dict[str, float] = {}
 """Secrets that do not last, and until when (monotonic) they are ones."""
-_needles: tuple[str, ...] | None = ()
-"""The forms of all, the longest first: a secret may hold another one. None: to be sorted again."""
+_changes = 0
+"""How often something was registered or forgotten. Raised after that has been done: one thread registers, another one reads."""
+_needles: tuple[int, tuple[str, ...]] = (0, ())
+"""As of which of the changes, and the forms of all, the longest first: a secret may hold another one."""
 
 
 def register(secret: str | Secret, life: float | None = None) -> None:
@@ -127,7 +129,7 @@ def register(secret: str | Secret, life: float | None = None) -> None:
 
     `life`: for so many seconds only; it is forgotten when another one with a life is registered after them.
     """
-    global _needles
+    global _changes
     secret = (secret if isinstance(secret, str) else secret.reveal()).strip()
     if len(secret) < SHORTEST or secret in _forms:
         return
@@ -138,8 +140,8 @@ def register(secret: str | Secret, life: float | None = None) -> None:
         for old in [one for one, end in _passing.items() if end <= at]:
             del _passing[old]
         _passing[secret] = max(at + life, _passing.get(secret, 0.0))
-    _needles = None
-    redact_name.cache_clear()
+    _changes += 1
+    _named.cache_clear()
 
 
 def register_sent(fields: Mapping[str, str]) -> None:
@@ -150,18 +152,16 @@ def register_sent(fields: Mapping[str, str]) -> None:
     for name, value in fields.items():
         if _TELLING.search(name) or _RANDOM.search(value):
             register(value)
-            register(
-                value.partition(" ")[2]
-            )  # behind `Bearer`, or whatever else that scheme is called
+            register(value.partition(" ")[2])  # behind `Bearer`, or any other scheme
 
 
 def forget() -> None:
     """Drop all registered secrets. For tests."""
-    global _needles
+    global _changes
     _forms.clear()
     _passing.clear()
-    _needles = ()
-    redact_name.cache_clear()
+    _changes += 1
+    _named.cache_clear()
 
 
 def redact(text: str) -> str:
@@ -180,10 +180,12 @@ def redact(text: str) -> str:
 
 def _sorted() -> tuple[str, ...]:
     global _needles
-    needles = _needles
-    if needles is None:
+    changes = _changes
+    known, needles = _needles
+    if known != changes:
         forms = _forms.union(*map(_forms_of, list(_passing)))
-        needles = _needles = tuple(sorted(forms, key=len, reverse=True))
+        needles = tuple(sorted(forms, key=len, reverse=True))
+        _needles = changes, needles
     return needles
 
 
@@ -192,9 +194,14 @@ def _forms_of(secret: str) -> set[str]:
     return {secret, quote(secret, safe=""), quote_plus(secret), _json(secret)}
 
 
-@lru_cache(maxsize=2048)
 def redact_name(text: str) -> str:
     """The same, remembered: for short texts that come again and again, such as a model's name."""
+    return _named(text, _changes)
+
+
+@lru_cache(maxsize=2048)
+def _named(text: str, changes: int) -> str:
+    # The number is for the cache: what was harmless before a change need not be so after it.
     return redact(text)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import orjson
@@ -209,6 +210,39 @@ def test_a_secret_registered_later_is_not_remembered_as_harmless() -> None:
     register("tomorrows-secret")
 
     assert redact_name("tomorrows-secret") == MASK
+
+
+class _Meanwhile(str):
+    """A secret by whose length another thread sees to it that a second one is registered."""
+
+    __slots__ = ("meanwhile",)
+
+    meanwhile: tuple[str, ...]
+
+    def strip(self, chars: str | None = None) -> _Meanwhile:
+        return self
+
+    def __len__(self) -> int:
+        for secret in getattr(self, "meanwhile", ()):
+            thread = threading.Thread(target=register, args=(secret,))
+            thread.start()
+            thread.join()
+        return super().__len__()
+
+
+@pytest.mark.parametrize("said", [redact, redact_name])
+def test_a_secret_registered_while_all_are_sorted_is_masked_from_then_on(
+    said: Callable[[str], str],
+) -> None:
+    first = _Meanwhile("first-secret")
+    register(first)
+    first.meanwhile = ("tomorrows-secret",)
+
+    assert said("tomorrows-secret") == "tomorrows-secret"
+    first.meanwhile = ()
+
+    assert said("tomorrows-secret") == MASK
+    assert said("first-secret") == MASK
 
 
 @pytest.mark.parametrize(
