@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from proxy.dialects import ir
+from proxy.dialects.joined import joined
 
 
 def _more(field: str, part: str) -> Callable[[Any, Any], None]:
@@ -16,6 +17,11 @@ def _more(field: str, part: str) -> Callable[[Any, Any], None]:
         setattr(block, field, getattr(block, field) + getattr(event, part))
 
     return grow
+
+
+def _data(block: Any, event: Any) -> None:
+    # Only in the last four characters may what was there have its end.
+    block.data = block.data[:-4] + joined((block.data[-4:], event.data))
 
 
 def _sign(block: Any, event: Any) -> None:
@@ -32,7 +38,7 @@ _GROW: Mapping[tuple[type, type], Callable[[Any, Any], None]] = {
     (ir.TextDelta, ir.Media): _more("transcript", "text"),
     (ir.ReasoningDelta, ir.Reasoning): _more("text", "text"),
     (ir.ArgumentsDelta, ir.ToolCall): _more("arguments", "text"),
-    (ir.DataDelta, ir.Media): _more("data", "data"),
+    (ir.DataDelta, ir.Media): _data,
     (ir.LogprobsDelta, ir.Text): _more("logprobs", "tokens"),
     (ir.CitationDelta, ir.Text): _cite,
     (ir.SignatureDelta, ir.Text): _sign,

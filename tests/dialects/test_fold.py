@@ -89,6 +89,15 @@ def test_every_delta_grows_its_block() -> None:
     assert starts[0] == ir.Text("H")
 
 
+def test_pieces_of_data_that_were_encoded_by_themselves_are_one() -> None:
+    fold = Fold()
+
+    fold.add([ir.BlockStart(0, ir.Media("audio"))])
+    fold.add(ir.DataDelta(0, piece) for piece in ("YWJjZA==", "ZWZnaA==", "aQ=="))
+
+    assert fold.response.choices[0].blocks == [ir.Media("audio", data="YWJjZGVmZ2hp")]
+
+
 def test_what_a_block_cannot_take_is_left_out() -> None:
     fold = Fold()
 

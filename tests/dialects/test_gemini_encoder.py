@@ -193,6 +193,17 @@ def test_pictures_refusals_and_signed_texts_have_their_parts() -> None:
     assert list(encoded([START, *found, *ENDS])[1]) == ["refusal", "opaque"]
 
 
+def test_a_picture_in_pieces_that_were_encoded_by_themselves_is_one() -> None:
+    (part,) = parts(
+        ir.BlockStart(0, ir.Media("image", "image/png")),
+        ir.DataDelta(0, "YWJjZA=="),
+        ir.DataDelta(0, "ZWZnaA=="),
+        ir.BlockEnd(0),
+    )
+
+    assert part["inlineData"]["data"] == "YWJjZGVmZ2g="
+
+
 def test_citations_and_probabilities_are_in_the_last_chunk() -> None:
     cited = ir.Citation("https://a.example", "A", start=1, end=2)
     token = {"token": "b", "logprob": -1.0, "bytes": [98], "top_logprobs": []}

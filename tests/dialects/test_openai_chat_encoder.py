@@ -218,6 +218,22 @@ def test_images_and_sound_are_shown() -> None:
     assert not loss
 
 
+def test_a_picture_in_pieces_that_were_encoded_by_themselves_is_one() -> None:
+    found: list[ir.Event] = [
+        ir.ResponseStart("r", "m", 5),
+        ir.BlockStart(0, ir.Media("image", mime="image/png", data="YWJjZA==")),
+        ir.DataDelta(0, "ZWZnaA=="),
+        ir.BlockEnd(0),
+        ir.ChoiceEnd("stop"),
+        ir.ResponseEnd(),
+    ]
+    assert CODEC is not None
+    stream, _ = told(CODEC, found)
+
+    (image,) = accumulated(stream)[0]["images"]
+    assert image["image_url"]["url"] == "data:image/png;base64,YWJjZGVmZ2g="
+
+
 def test_what_has_no_place_is_counted() -> None:
     found = response(
         ir.Opaque("anthropic", "server_tool_use"),

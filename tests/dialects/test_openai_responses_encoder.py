@@ -231,12 +231,16 @@ def test_an_answer_that_is_not_whole_says_so(finish: ir.Finish, last: str) -> No
     )
 
 
-def test_a_picture_is_what_a_tool_would_have_made() -> None:
+@pytest.mark.parametrize(
+    ("pieces", "whole"), [(["aGk="], "aGk="), (["YWJjZA==", "ZWZnaA=="], "YWJjZGVmZ2g=")]
+)
+def test_a_picture_is_what_a_tool_would_have_made(pieces: list[str], whole: str) -> None:
     image = ir.Media("image", mime="image/png")
-    found = written(ir.BlockStart(0, image), ir.DataDelta(0, "aGk="), ir.BlockEnd(0))
+    data = [ir.DataDelta(0, piece) for piece in pieces]
+    found = written(ir.BlockStart(0, image), *data, ir.BlockEnd(0))
 
     (item,) = found[-1]["response"]["output"]
-    assert (item["type"], item["result"]) == ("image_generation_call", "aGk=")
+    assert (item["type"], item["result"]) == ("image_generation_call", whole)
 
 
 @pytest.mark.parametrize(

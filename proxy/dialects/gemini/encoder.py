@@ -22,6 +22,7 @@ from proxy.dialects.gemini.grounding import Written
 from proxy.dialects.gemini.names import FAMILY, NAME
 from proxy.dialects.identity import new_id, sealed
 from proxy.dialects.ir import Json
+from proxy.dialects.joined import joined
 from proxy.dialects.loss import Loss
 
 _encode = msgspec.json.Encoder().encode
@@ -292,12 +293,11 @@ class Encoder:
     def _whole(self, opened: _Open) -> bytes:
         """A block that goes out in one piece."""
         block = opened.block
-        whole = "".join(opened.pieces)
         if isinstance(block, ir.ToolCall):
             signed = {"signature": opened.signature, "origin": opened.origin}
-            block = replace(block, arguments=whole, **signed)
+            block = replace(block, arguments="".join(opened.pieces), **signed)
         elif isinstance(block, ir.Media):
-            block = replace(block, data=whole)
+            block = replace(block, data=joined(opened.pieces))
         part = part_of(block, self._loss, same=self._same)
         return self._part(part, opened.choice) if part is not None else b""
 

@@ -14,6 +14,7 @@ from proxy.dialects import identity, ir
 from proxy.dialects import usage as reports
 from proxy.dialects.choices import DONE
 from proxy.dialects.ir import Json
+from proxy.dialects.joined import joined
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_chat import thoughts
 from proxy.dialects.openai_chat.completion import (
@@ -267,7 +268,7 @@ class ChatEncoder:
         block = state.block
         assert isinstance(block, ir.Media)
         if block.kind == "image" and not block.file_id:
-            whole = ir.Media("image", mime=block.mime, data="".join(state.data), url=block.url)
+            whole = ir.Media("image", mime=block.mime, data=joined(state.data), url=block.url)
             spoken.images += 1
             return self._chunk(state.choice, {"images": [image(whole, spoken.images - 1)]})
         if not state.head:

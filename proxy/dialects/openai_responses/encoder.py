@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from proxy.core.clock import now
 from proxy.dialects import identity, ir
 from proxy.dialects.ir import Json
+from proxy.dialects.joined import joined
 from proxy.dialects.loss import Loss
 from proxy.dialects.openai_responses.fields import FAMILY, NAME, finish_out
 from proxy.dialects.openai_responses.items import ITEM, call_item, is_empty_thought, reasoning_item
@@ -369,7 +370,7 @@ class ResponsesEncoder:
         return out + self._out.done(item)
 
     def _end_media(self, opened: Open, block: ir.Media) -> bytes:
-        data = "".join(opened.pieces)
+        data = joined(opened.pieces)
         if block.kind != "image" or not data:
             self._loss.drop(f"{block.kind}.data")
             return b""
