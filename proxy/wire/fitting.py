@@ -27,9 +27,17 @@ def fit(edited: Envelope, how: Fit) -> None:
         edited.drop(name)
     for name, (least, most) in how.clamp.items():
         value = edited.raw(name)
-        number = None if value is None else orjson.loads(value)
+        number = None if value is None else _decoded(value)
         if isinstance(number, int | float) and not isinstance(number, bool):
             bound = min(max(number, least), most)
             if bound != number:
                 edited.set(name, orjson.dumps(int(bound) if bound == int(bound) else bound))
     edited.merge_overrides(how.set)
+
+
+def _decoded(value: bytes) -> object:
+    """What is beyond any number, or no text, is nothing."""
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None

@@ -30,6 +30,7 @@ def test_both_alphabets_are_base64(data: str, expected: str) -> None:
         ({"mimeType": "text/plain", "data": "SMOp"}, ir.Media("document", "text/plain", text="Hé")),
         ({"mimeType": "text/csv", "data": "//79"}, ir.Media("document", "text/csv", "//79")),
         ({"mimeType": "text/csv", "data": "!"}, ir.Media("document", "text/csv", "!===")),
+        ({"mimeType": "text/csv", "data": "é"}, ir.Media("document", "text/csv", "é===")),
         ({"data": "AA=="}, ir.Media("document", "", "AA==")),
         (
             {"mimeType": "image/png", "data": "AA==", "displayName": "cat"},

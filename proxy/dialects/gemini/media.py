@@ -89,8 +89,8 @@ def read_inline(value: object, where: str) -> ir.Media:
     if mime.startswith("text/"):
         try:
             made.text, made.data = b64decode(data).decode(), ""
-        except (Error, UnicodeDecodeError):
-            pass  # not UTF-8: then it is bytes
+        except (Error, ValueError):
+            pass  # not UTF-8, or no base64: then it is bytes
         if not made.text:
             made.data = data
     return made
