@@ -36,7 +36,7 @@ def fit(edited: Envelope, how: Fit) -> None:
 
 
 def _decoded(value: bytes) -> object:
-    """What is beyond any number, or no text, is nothing."""
+    """None for what the envelope lets pass and nobody can hold: a number beyond any double."""
     try:
         return orjson.loads(value)
     except orjson.JSONDecodeError:

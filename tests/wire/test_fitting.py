@@ -65,7 +65,7 @@ def test_a_number_is_written_as_it_was_sent_where_it_fits() -> None:
     assert edited.encode() == b'{"t":1.50,"n":12345678901234567890123}'
 
 
-@pytest.mark.parametrize("value", [b"9" * 400, b"-" + b"9" * 400, b'"\\ud800"'])
+@pytest.mark.parametrize("value", [b"9" * 400, b"-" + b"9" * 400])
 def test_what_is_beyond_any_number_goes_to_the_provider_as_it_is(value: bytes) -> None:
     edited = Envelope.parse(b'{"t":%b}' % value)
     fit(edited, Fit(clamp={"t": (0, 2)}))
