@@ -315,6 +315,16 @@ def test_reports_that_count_nothing_are_passed_over() -> None:
     assert folded(found).usage == Usage(input=10, output=5)
 
 
+@pytest.mark.parametrize("more", [{}, {"usageMetadata": None}])
+def test_a_text_about_reports_is_none(more: dict[str, Any]) -> None:
+    counted = {**chunk({"text": "a"}), "usageMetadata": USAGE}
+    about = {**chunk({"text": "promptTokenCount"}), **more}
+
+    found = streamed(chunk({"text": "Tell: "}), counted, about, chunk(finish="STOP"))
+
+    assert folded(found).usage == Usage(input=10, output=5)
+
+
 def test_unknown_fields_are_kept() -> None:
     response = folded(decoded(fixture("unknown_fields.stream.sse")))
 
