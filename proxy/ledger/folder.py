@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import uuid
 from pathlib import Path
 
+from proxy.core.naming import name_once
 from proxy.ledger.segments import make_folder
 
 TABLE = "limits.shm"
@@ -67,8 +67,7 @@ def host_id(folder: Path) -> str:
         made = folder / f"host.{uuid.uuid4().hex}"
         try:
             write_whole(made, str(uuid.uuid4()).encode() + b"\n")
-            with contextlib.suppress(FileExistsError):  # another process was quicker
-                os.link(made, path)
+            name_once(made, path)  # or another process was quicker
         finally:
             made.unlink(missing_ok=True)
     try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core import redact
 from proxy.core.log import logger
+from proxy.core.naming import name_once
 from proxy.core.secret import Secret
 from proxy.core.vault import MAKE_ONE, Vault, kid_of
 from proxy.store.opening import sqlite_path
@@ -105,6 +106,24 @@ def _own(path: Path | None, sealed: bool | None) -> list[Secret]:
 
 def _make(path: Path) -> Secret:
     key = secrets.token_urlsafe(32)
+    try:
+        first = _written(key, path)
+    except OSError as error:
+        raise ValueError(
+            f"store: the master key {path} cannot be made: {error.strerror}; "
+            "put one into secrets.keys, or name a file with secrets.file"
+        ) from None
+    if not first:  # another worker was faster
+        return _lines(path, PRIVATE, "the key of the database")[0]
+    logger.warning(
+        "made the master key %s: keep a copy elsewhere, without it the secrets in the database are lost",
+        path,
+    )
+    return Secret(key)
+
+
+def _written(key: str, path: Path) -> bool:
+    """Whether it is in this file now; False when there was one before. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written before it has its name: whoever finds the file finds a whole key in it.
     descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -113,16 +132,9 @@ def _make(path: Path) -> Secret:
             file.write(key + "\n")
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:  # another worker was faster
-        return _lines(path, PRIVATE, "the key of the database")[0]
+        return name_once(Path(draft), path)
     finally:
-        os.unlink(draft)
-    logger.warning(
-        "made the master key %s: keep a copy elsewhere, without it the secrets in the database are lost",
-        path,
-    )
-    return Secret(key)
+        Path(draft).unlink(missing_ok=True)
 
 
 def _lines(path: Path, forbidden: int, what: str) -> list[Secret]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -100,6 +101,18 @@ def test_a_host_has_one_id_whoever_asks_first(tmp_path: Path) -> None:
     assert uuid.UUID(ids.pop()).version == 4
     assert [one.name for one in folder.iterdir()] == ["host"]
     assert stat.S_IMODE((folder / "host").stat().st_mode) == 0o600
+
+
+def test_a_host_has_an_id_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: object, target: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+
+    assert host_id(tmp_path) == host_id(tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["host"]
 
 
 def test_it_stays(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from proxy.core.secret import Secret
 from proxy.core.vault import Vault
 from proxy.store import keyring
 from proxy.store.opening import open_store
+from tests.ledger.samples import files_of_at_most
 
 KEY = "Jq7vT2mXc9Lr4KfWz8Pb1NsYd6HgEa3U"
 OTHER = "aZ3xC6vB9nM2qW5eR8tY1uI4oP7sD0fG"
@@ -76,6 +79,31 @@ def test_a_database_without_secrets_gets_a_key_of_its_own(
     assert [path.name for path in tmp_path.iterdir()] == ["h.db.key"]
     assert str(path) in caplog.text
     assert path.read_text().strip() not in caplog.text
+
+
+def test_a_key_is_made_where_there_are_no_links(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: object, target: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+
+    made = keyring.vault(settings(), sealed=False)
+
+    assert made is not None
+    assert opens(keyring.vault(settings(), sealed=True), made.seal(b"value", PLACE))
+    assert [path.name for path in tmp_path.iterdir()] == ["h.db.key"]
+    assert stat.S_IMODE((tmp_path / "h.db.key").stat().st_mode) == 0o600
+
+
+def test_a_key_that_cannot_be_made_is_asked_for(settings: Settings, tmp_path: Path) -> None:
+    with (
+        files_of_at_most(10),
+        pytest.raises(ValueError, match=r"h\.db\.key .*too large.* into secrets\.keys"),
+    ):
+        keyring.vault(settings(), sealed=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_used_to_seal_is_kept_out_of_the_log(settings: Settings, tmp_path: Path) -> None:
