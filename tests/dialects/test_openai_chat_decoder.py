@@ -142,6 +142,47 @@ def test_citations_and_probabilities_belong_to_their_text() -> None:
     assert [token["token"] for token in probable.logprobs] == ["Hi"]
 
 
+def probable(delta: dict[str, Any], token: str) -> bytes:
+    found = chunk(delta)
+    logprob = {"token": token, "logprob": -0.1, "bytes": None, "top_logprobs": []}
+    found["choices"][0]["logprobs"] = {"content": [logprob]}
+    return data(found)
+
+
+def test_the_probabilities_of_thoughts_do_not_take_them_apart() -> None:
+    stream = b"".join(
+        [
+            probable({"role": "assistant", "reasoning_content": "Hm"}, "Hm"),
+            probable({"reasoning_content": ", well"}, ", well"),
+            probable({"content": "Hi"}, "Hi"),
+            data(chunk(finish="stop")),
+        ]
+    )
+
+    thought, text = folded(fed(ChatDecoder(ir.Request()), stream)).choices[0].blocks
+
+    assert thought == ir.Reasoning("Hm, well")
+    assert isinstance(text, ir.Text)
+    assert text.text == "Hi"
+    assert [token["token"] for token in text.logprobs] == ["Hi"]
+
+
+def test_the_probabilities_of_a_call_do_not_end_it() -> None:
+    function = {"name": "f", "arguments": '{"a"'}
+    begun = {"index": 0, "id": "c", "type": "function", "function": function}
+    stream = b"".join(
+        [
+            probable({"tool_calls": [begun]}, '{"a"'),
+            probable({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}, ":1}"),
+            data(chunk(finish="tool_calls")),
+        ]
+    )
+
+    (call,) = folded(fed(ChatDecoder(ir.Request()), stream)).choices[0].blocks
+
+    assert call == ir.ToolCall("c", "f", '{"a":1}')
+
+
 def test_sound_and_pictures_are_media() -> None:
     sound, picture = blocks("sound")[0], blocks("pictures")[1]
 

@@ -63,7 +63,7 @@ class Choice:
         self._show(delta, events)
         self._call(delta, events)
         tokens = answer.tokens(found)
-        if tokens:
+        if tokens and self._may_weigh():
             block = self._use(ir.Text, ir.Text(), events)
             events.append(ir.LogprobsDelta(block.index, tokens))
         cited = messages.citations(list(answer.objects(delta.get("annotations"))))
@@ -95,6 +95,10 @@ class Choice:
             events.append(ir.BlockEnd(self._open.index))
         self._open = None
         self.text = self.thought = -1
+
+    def _may_weigh(self) -> bool:
+        """Whether probabilities are of a text: those of thoughts and calls have no place, and end nothing."""
+        return not self._calls.all if self._open is None else self._open.kind is ir.Text
 
     def _use(self, kind: type, block: ir.Block, events: Events) -> _Open:
         """The open block of a kind; a new one, `block`, if another or none is open."""
