@@ -69,6 +69,26 @@ def test_pieces_of_one_turn_belong_together() -> None:
     assert mended(request, "gemini.generate", Loss()) is request
 
 
+def test_calls_of_two_turns_with_one_id_have_two() -> None:
+    request = asked(
+        called("call_0", "call_1"),
+        ir.Message("user", [result("call_0", "a"), result("call_1", "b")]),
+        called("call_0"),
+        ir.Message("user", [result("call_0", "c")]),
+        called("call_0", "call_0"),
+        ir.Message("user", [result("call_0", "d"), result("call_0", "e"), result("call_0", "f")]),
+    )
+    before = copy.deepcopy(request)
+
+    made = mended(request, "anthropic.messages", Loss()).messages
+
+    assert made[:2] == request.messages[:2]
+    assert made[2:4] == [called("call_0_2"), ir.Message("user", [result("call_0_2", "c")])]
+    assert made[4] == called("call_0_3", "call_0_4")
+    assert made[5].content == [result("call_0_3", "d"), result("call_0_4", "e"), ir.Text("f")]
+    assert request == before
+
+
 def test_calls_without_a_result_are_left_alone() -> None:
     request = asked(called("1"), ir.Message("user", [ir.Text("x")]), called("2"))
 
