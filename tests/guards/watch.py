@@ -24,7 +24,8 @@ from types import CodeType, FrameType
 
 import uvloop
 
-LIMIT = 0.050
+LIMIT, UNSEEN = 0.050, 0.150
+"""Seconds; where no callback is seen, so that it may also be a machine that gave its processor to another."""
 TICK = 0.005
 LOOK_AT_MOST = 0.010
 """Counted at most for one look at a sleeping thread, however late the look."""
@@ -99,7 +100,7 @@ class Patient:
             self._count(self._to_blame(spent, elapsed))
             if self._block is not None:
                 self._block.seconds = self._counted
-            elif self._counted > LIMIT:
+            elif self._counted > (UNSEEN if self._blamed is None else LIMIT):
                 self._block = Block(_stack(self._thread))
                 self._block.seconds = self._counted
                 return self._block

@@ -366,9 +366,11 @@ def processes() -> Iterator[Processes]:
     processes.close()
 
 
-def two_by_two(folder: Path, url: str, limits: Limits, ask: Ask, used: int) -> list[Orders]:
+def two_by_two(
+    folder: Path, url: str, limits: Limits, ask: Ask, used: int, seconds: float = 0.6
+) -> list[Orders]:
     return [
-        Orders(str(folder), name, url, limits, column, 2, ask, used, seconds=0.6)
+        Orders(str(folder), name, url, limits, column, 2, ask, used, seconds=seconds)
         for name in ("a", "b")
         for column in (0, 1)
     ]
@@ -394,7 +396,8 @@ def test_workers_of_two_hosts_spend_together_what_a_strict_budget_allows(
 ) -> None:
     limits = Limits(budget=Budget(1.0, "total", strict=True))
     ask = Ask(likely=1_000, worst=5_000)
-    processes.start(two_by_two(tmp_path, valkey.url, limits, ask, 1_000))
+    # Long enough for a busy machine to come to the end of it.
+    processes.start(two_by_two(tmp_path, valkey.url, limits, ask, 1_000, seconds=1.8))
 
     said = processes.go()
 
