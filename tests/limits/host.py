@@ -74,6 +74,10 @@ class Host:
         self.accounts.close()
 
 
+PATIENCE = 15.0
+"""Seconds."""
+
+
 class Orders(msgspec.Struct):
     """What a process is told."""
 
@@ -88,6 +92,8 @@ class Orders(msgspec.Struct):
     """Micro-dollars each request is settled with, at once; -1: it never ends."""
     at_once: int = 4
     seconds: float = 1.0
+    to_the_end: bool = False
+    """Until one is refused too, however long a busy machine takes for that: PATIENCE at most."""
     slots_last: int = 5
 
 
@@ -115,8 +121,11 @@ async def _main(orders: Orders) -> None:
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     began = monotonic()
-    while monotonic() < began + orders.seconds:
-        for hold in await host.takes(who, orders.at_once, orders.ask):
+    wants = orders.to_the_end
+    while (now := monotonic()) < began + orders.seconds or (wants and now < began + PATIENCE):
+        holds = await host.takes(who, orders.at_once, orders.ask)
+        wants = wants and len(holds) == orders.at_once
+        for hold in holds:
             admitted += 1
             if orders.used >= 0:
                 host.accounts.settle(hold, Used(orders.ask.tokens, orders.used))

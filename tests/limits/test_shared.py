@@ -366,11 +366,9 @@ def processes() -> Iterator[Processes]:
     processes.close()
 
 
-def two_by_two(
-    folder: Path, url: str, limits: Limits, ask: Ask, used: int, seconds: float = 0.6
-) -> list[Orders]:
+def two_by_two(folder: Path, url: str, limits: Limits, ask: Ask, used: int) -> list[Orders]:
     return [
-        Orders(str(folder), name, url, limits, column, 2, ask, used, seconds=seconds)
+        Orders(str(folder), name, url, limits, column, 2, ask, used, seconds=0.6, to_the_end=True)
         for name in ("a", "b")
         for column in (0, 1)
     ]
@@ -396,8 +394,7 @@ def test_workers_of_two_hosts_spend_together_what_a_strict_budget_allows(
 ) -> None:
     limits = Limits(budget=Budget(1.0, "total", strict=True))
     ask = Ask(likely=1_000, worst=5_000)
-    # Long enough for a busy machine to come to the end of it.
-    processes.start(two_by_two(tmp_path, valkey.url, limits, ask, 1_000, seconds=1.8))
+    processes.start(two_by_two(tmp_path, valkey.url, limits, ask, 1_000))
 
     said = processes.go()
 
