@@ -185,9 +185,9 @@ deaths.RESPAWN_MIN = deaths.RESPAWN_MAX = 600.0
 
 def serve(name, tether):
     signal.signal(signal.SIGTERM, lambda *_: tether.say(b"L") if name != "ship" else os._exit(0))
-    tether.ready()
-    # In one piece: the others write to the same pipe.
+    # In one piece: the others write to the same pipe. And before anybody is told to leave for its sake.
     os.write(1, f"up {name} {os.getpid()}\\n".encode())
+    tether.ready()
     tether._end.setblocking(True)
     while (words := tether._end.recv(9)) and not set(words) & set(b"SY!"):
         pass
