@@ -130,9 +130,8 @@ class Decoder:
         is_thought = part.thought
         if choice.kind is not (ir.Reasoning if is_thought else ir.Text) or choice.is_signed:
             return self._any(name, data)
-        if b"okenCount" in bytes(
-            chunk.usage_metadata
-        ):  # Vertex sends reports that name only the kind of traffic
+        # Vertex sends reports that name only the kind of traffic.
+        if b"okenCount" in bytes(chunk.usage_metadata):
             self._report = chunk.usage_metadata
         text = part.text
         if not text:

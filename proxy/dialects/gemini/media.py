@@ -7,7 +7,6 @@ is a file; any other is a URL.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from binascii import Error
 from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
@@ -89,7 +88,7 @@ def read_inline(value: object, where: str) -> ir.Media:
     if mime.startswith("text/"):
         try:
             made.text, made.data = b64decode(data).decode(), ""
-        except (Error, ValueError):
+        except ValueError:
             pass  # not UTF-8, or no base64: then it is bytes
         if not made.text:
             made.data = data
