@@ -15,11 +15,14 @@ blocked loop. Time in which the machine let nobody run is not counted, or a busy
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import CodeType, FrameType
 
 import uvloop
@@ -199,13 +202,28 @@ class Watch:
             time.sleep(TICK)
             with self._lock:
                 for patient in self._patients:
-                    block = patient.look()
+                    with _no_collection():
+                        block = patient.look()
                     if block is not None:
                         self._blocks.append(block)
                 if any(patient.loop.is_closed() for patient in self._patients):
                     self._patients = [p for p in self._patients if not p.loop.is_closed()]
                 if not self._patients and not self._stopped:
                     self._called.clear()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: until CPython 3.12 a collection may begin where a frame is made for us, finalizers let
+    the other thread go on, and the frame we are being given is one that has returned: a segmentation fault.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _starts_a_thread(thread: int) -> bool:

@@ -191,7 +191,7 @@ async def serving(content: dict[str, Any], folder: Path) -> AsyncIterator[Proxy]
         yield proxy
     finally:
         for client in proxy.clients:
-            client.close()
+            client.writer.transport.abort()  # a goodbye by TLS would outlive the loop
         await worker.close(0.2)
 
 
