@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate = every.add_parser("simulate", help="run the simulated provider alone")
     simulate.add_argument("--host", default="127.0.0.1")
     simulate.add_argument("--port", type=_port, default=9100, help="0 picks a free one")
+    simulate.add_argument("--tied", action="store_true", help=argparse.SUPPRESS)  # the demo's
     simulate.set_defaults(run=_simulate)
 
     config = every.add_parser("config", help="look at a configuration, or import one")
@@ -153,7 +154,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _simulate(options: argparse.Namespace) -> int:
     from proxy.simulator import server
 
-    server.main(options.host, options.port)
+    server.main(options.host, options.port, tied=options.tied)
     return 0
 
 

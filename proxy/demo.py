@@ -44,7 +44,8 @@ def _run(host: str, port: int | None, read: Read, serve: Run) -> int:
 
     print("starting the simulated provider …", file=sys.stderr, flush=True)
     provider = subprocess.Popen(
-        [sys.executable, "-m", "proxy", "simulate", "--port", "0"],
+        [sys.executable, "-m", "proxy", "simulate", "--port", "0", "--tied"],
+        stdin=subprocess.PIPE,  # it ends when this does, however that was
         stderr=subprocess.PIPE,
         text=True,
     )

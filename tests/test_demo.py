@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -140,6 +141,23 @@ def test_when_it_ends_nothing_is_left_running(tmp_path: Path, number: signal.Sig
 
     assert not any(Path(f"/proc/{pid}").exists() for pid in started)
     assert "Traceback" not in one.said
+
+
+def test_when_it_is_killed_nothing_is_left_running(tmp_path: Path) -> None:
+    one = Demo(tmp_path, "--port", "0")
+    started = {pid: os.pidfd_open(pid) for pid in children(one.process.pid)}
+    assert len(started) == 2  # who provides, and who ships
+
+    one.process.kill()
+    one.process.wait(20)
+
+    left = [pid for pid, end in started.items() if not select.select([end], [], [], 20)[0]]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    for end in started.values():
+        os.close(end)
+    one.stop(signal.SIGKILL)
+    assert not left
 
 
 def test_a_usual_port_that_is_taken_does_no_harm(tmp_path: Path) -> None:

@@ -49,11 +49,13 @@ async def start(host: str, port: int, identity: Identity | None = None) -> Simul
     return Simulator(server, world)
 
 
-async def _serve(host: str, port: int, identity: Identity | None) -> None:
+async def _serve(host: str, port: int, identity: Identity | None, *, tied: bool) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if tied:
+        loop.add_reader(0, stop.set)  # nobody writes there: it is its end that can be read
     simulator = await start(host, port, identity)
     # Everything made so far lives as long as the process, and requests make no cycles worth finding.
     gc.freeze()
@@ -61,11 +63,13 @@ async def _serve(host: str, port: int, identity: Identity | None) -> None:
     sys.stderr.write(f"listening on {simulator.host}:{simulator.port}\n")
     sys.stderr.flush()
     await stop.wait()
+    if tied:
+        loop.remove_reader(0)
     simulator.close()
     await simulator.wait_closed()
 
 
-def main(host: str, port: int, identity: Identity | None = None) -> None:
-    """Run until SIGTERM or SIGINT."""
+def main(host: str, port: int, identity: Identity | None = None, *, tied: bool = False) -> None:
+    """Run until SIGTERM or SIGINT; `tied`: also no longer than whoever holds the other end of the pipe that is its input."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(host, port, identity))
+        runner.run(_serve(host, port, identity, tied=tied))
