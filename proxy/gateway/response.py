@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
     Choose = Callable[[Exchange, type[Relay]], type[Relay]]
 
-_UNSAFE_NAME = re.compile(r"[^A-Za-z0-9_.\[\]-]")
+_REMARK = re.compile(r" \([^)]*\)")
+_UNSAFE_NAME = re.compile(r"[^A-Za-z0-9_.\[\]:=* -]")
 _MOST_NAMES = 32
+_LONGEST_NAME = 80
 
 
 async def respond(
@@ -119,9 +121,14 @@ def _translated_headers(attempt: Attempt, translation: Translation) -> Headers:
     passed = [pair for pair in to_client(attempt.gate.headers) if pair[0] != b"content-type"]
     passed.append((b"content-type", translation.content_type))
     if translation.loss:
-        names = [_UNSAFE_NAME.sub("", name)[:64] for name in translation.dropped()]
+        names = [_listed(name) for name in translation.dropped()]
         passed.append((b"x-headrace-dropped", ", ".join(names[:_MOST_NAMES]).encode()))
     return passed
+
+
+def _listed(name: str) -> str:
+    """A name as it stands in a list with commas: "user, safety_identifier" is one name, and has none."""
+    return _UNSAFE_NAME.sub("", _REMARK.sub("", name).replace(",", " or"))[:_LONGEST_NAME]
 
 
 def reject(exchange: Exchange, error: ProxyError) -> None:

@@ -115,6 +115,19 @@ async def test_a_word_that_stands_for_two_things_is_said_once() -> None:
     assert answer.headers["x-headrace-dropped"] == "reasoning.summary"
 
 
+async def test_names_in_the_header_can_be_read_and_told_apart() -> None:
+    answers = Provider(whole(GENERATED))
+    async with (
+        scripted(answers) as url,
+        serving(snapshot(provider(url, dialects=GEMINI))) as served,
+    ):
+        asked = {**ASKED, "user": "u", "odd\r\nn\u00e4me: one": 1}
+        answer = await ask(served, asked)
+
+    dropped = answer.headers["x-headrace-dropped"].split(", ")
+    assert dropped == ["user or safety_identifier", "oddnme: one"]
+
+
 async def test_nothing_is_said_where_nothing_was_left_out() -> None:
     answers = Provider(whole(MESSAGE))
     async with (
