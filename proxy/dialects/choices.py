@@ -14,6 +14,7 @@ from proxy.dialects import usage as reports
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY, Usage
 from proxy.dialects.errors import fault_in, in_band
 from proxy.dialects.lenient import is_idle, last_object, last_word, mended, object_at
+from proxy.dialects.several import Several
 
 DONE = b"data: [DONE]\n\n"
 NULL = Raw(b"null")
@@ -37,10 +38,10 @@ class _Body(Struct, gc=False):
 _decode_body = msgspec.json.Decoder(_Body).decode
 
 
-class ChoicesTap:
+class ChoicesTap(Several):
     """The part of a tap that is the same for both; `event` is each one's own."""
 
-    __slots__ = ("_done", "_ended", "_report", "_seen", "bad", "error", "finish_reason")
+    __slots__ = ("_report", "bad", "error", "finish_reason")
 
     sequence = 0
     shown: tuple[str, ...] = ()
@@ -52,8 +53,9 @@ class ChoicesTap:
         self.bad = 0
         self._report: Raw | bytes = NULL
         self._done = False
-        self._seen: set[int] = set()
-        self._ended: set[int] = set()
+        self._seen = set()
+        self._ended = set()
+        self.awaited = 1
 
     @property
     def usage(self) -> Usage | None:
@@ -62,10 +64,6 @@ class ChoicesTap:
     @property
     def closing(self) -> bytes:
         return b"" if self._done else DONE
-
-    def complete(self) -> bool:
-        """`[DONE]`, which not everybody sends, or a finish reason for every choice."""
-        return self._done or (bool(self._seen) and self._seen <= self._ended)
 
     def meet(self, index: int) -> None:
         """A choice is seen for the first time."""

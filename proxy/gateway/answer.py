@@ -13,6 +13,7 @@ from enum import Enum
 
 from proxy.core.errors import Cause, UpstreamError
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY, Dialect, Tap
+from proxy.dialects.several import expect
 from proxy.gateway.endpoints import Endpoint
 from proxy.upstream.connection import SWITCHED, Headers, UpstreamConnection
 
@@ -80,10 +81,14 @@ class Gate:
         hide_usage: bool,
         loop: asyncio.AbstractEventLoop,
         patient: bool = False,
+        answers: int = 1,
     ) -> None:
+        """`answers`: as many are asked for."""
         self.endpoint = endpoint
         self.dialect = dialect
         self.tap: Tap = dialect.tap()
+        if answers > 1:
+            expect(self.tap, answers)
         self.stream = stream
         self.eager = eager
         self.array = array
@@ -300,6 +305,7 @@ class Gate:
             self._scan()
         if self.error is not None or self.opened:
             return
+        expect(self.tap, 1)
         if self.tap.complete():
             self._open()
         else:

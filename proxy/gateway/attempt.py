@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.surfaces import CONVERSATION, family
 from proxy.dialects import DIALECTS
-from proxy.gateway import outbound, translation
+from proxy.gateway import outbound, sizing, translation
 from proxy.gateway.answer import Gate, Kind
 from proxy.gateway.pulse import Pulse
 from proxy.gateway.translation import Translation
@@ -249,15 +249,17 @@ class Attempt:
         self.connected_at = monotonic()
         self.opened = connection.served == 0
         loop = asyncio.get_running_loop()
+        stream = bool(endpoint.stream) if translation else exchange.stream
         gate = self.gate = Gate(
             endpoint,
             DIALECTS[endpoint.dialect] if translation is None else translation.provider,
-            stream=bool(endpoint.stream) if translation else exchange.stream,
+            stream=stream,
             eager=eager,
             array=exchange.stream and translation is None and exchange.array,
             hide_usage=hide_usage,
             loop=loop,
             patient=translation is not None and not exchange.stream,
+            answers=sizing.answers(exchange) if stream else 1,
         )
         self.upstream = gate.source = connection
         try:

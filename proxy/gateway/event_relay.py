@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, USAGE_ONLY
+from proxy.dialects.several import expect
 from proxy.gateway.answer import UNFRAMED
 from proxy.gateway.attempt import Attempt, End
 from proxy.gateway.relay import Relay
@@ -280,6 +281,7 @@ class EventRelay(Relay):
     def end(self) -> None:
         """The message ended: whole if the protocol said so, with the terminal event added if only that is missing."""
         self.open_ended = False
+        expect(self.tap, 1)
         if self.held and not self.over:
             self._end_of_held()
             if self.done.done():

@@ -32,6 +32,9 @@ LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 GEMINI = ("generationConfig", "generation_config")
 _GEMINI_LIMITS = ("maxOutputTokens", "max_output_tokens")
 _CHOICES = ("n", "best_of")
+_WANTED = ("n",)
+_SEVERAL = frozenset({"chat", "completions", "generate"})
+"""Operations that may be asked for several answers."""
 _GEMINI_CHOICES = ("candidateCount", "candidate_count")
 MOST = 10_000_000
 """Nobody's answer is longer; what says more says nothing. Nor do all answers of a request, and its prompt, come to more."""
@@ -64,6 +67,7 @@ _AUDIO_USUAL, _AUDIO_MOST = 1600, 100
 """Bytes of a recording a token, usually and at least: 128 kbit/s and 8 kbit/s at ten tokens a second."""
 
 _decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_integer = msgspec.json.Decoder(int).decode
 
 
@@ -106,6 +110,29 @@ def size(exchange: Exchange, *, strict: bool = False) -> Size:
     return Size(
         prompt, most, _greatest(settings, _GEMINI_LIMITS), _greatest(settings, _GEMINI_CHOICES) or 1
     )
+
+
+def answers(exchange: Exchange) -> int:
+    """As many as the client wants to one question, or to several."""
+    envelope, operation = exchange.envelope, exchange.endpoint.operation
+    if envelope is None or operation not in _SEVERAL:
+        return 1
+    if operation == "generate":
+        return _greatest(_settings(envelope), _GEMINI_CHOICES) or 1
+    wanted = 1 if envelope.lacks(_WANTED) else _largest(envelope, _WANTED) or 1
+    return wanted * _questions(envelope) if operation == "completions" else wanted
+
+
+def _questions(envelope: Envelope) -> int:
+    """Of a request for text completions: a list of texts, or of lists of tokens, is as many."""
+    raw = envelope.raw("prompt") or b""
+    if not raw.startswith(b"["):
+        return 1
+    try:
+        first = _decode_list(raw)
+    except (ValueError, RecursionError):
+        return 1
+    return len(first) if first and bytes(first[0])[:1] in (b'"', b"[") else 1
 
 
 def characters(exchange: Exchange) -> int:

@@ -138,6 +138,7 @@ class Rig:
         language: str = "",
         body: bytes = b"{}",
         service: Conversation | None = None,
+        answers: int = 1,
     ) -> None:
         """`language`: the provider's dialect, where that is another than the client's; `body` is what it is told.
         `service` describes a provider that keeps conversations."""
@@ -177,6 +178,7 @@ class Rig:
             hide_usage=hide_usage,
             loop=loop,
             patient=bool(language) and not stream,
+            answers=answers,
         )
         self.up = Wire()
         self.upstream = UpstreamConnection(loop)

@@ -20,6 +20,7 @@ from tests.gateway.asked import CHAT, exchange, provider, raw, snapshot
 from tests.gateway.served import (
     CHUNK,
     COMPLETION,
+    FINISH,
     STREAM,
     STREAMED,
     chunk,
@@ -80,6 +81,19 @@ async def test_a_whole_answer() -> None:
         assert attempt.gate.held == COMPLETION
         assert attempt.started <= attempt.connected_at <= attempt.answered_at
         assert (upstream.busy, upstream.idle) == (0, 1)
+
+
+async def test_a_stream_that_breaks_between_two_answers_is_not_whole() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM + chunk(CHUNK + FINISH.partition(b"\n\n")[0] + b"\n\n"))
+        await reader.read()
+
+    body = STREAMING.replace(b"{", b'{"n":2,', 1)
+    async with scripted(script) as url, attempts(url, body) as (upstream, [attempt, _]):
+        assert await run(attempt, upstream)
+
+        assert not attempt.gate.tap.complete()
 
 
 async def test_a_stream_has_answered_with_its_first_content() -> None:

@@ -26,6 +26,7 @@ from tests.line.streams import (
     RESPONSES,
     STREAMS,
     WRITINGS,
+    Stream,
     chunk,
 )
 
@@ -397,6 +398,57 @@ def test_a_lost_connection_is_no_ending_for_a_stream_that_only_named_its_finish(
     rig.eof(ConnectionResetError())
 
     broken_off(rig, End.TRUNCATED)
+    rig.close()
+
+
+OTHER = {
+    "chat": CHAT.finish.replace(b'"index":0', b'"index":1'),
+    "gemini": GEMINI.end.replace(b'{"content"', b'{"index":1,"content"'),
+}
+"""The end of a second answer."""
+
+
+@pytest.mark.parametrize("stream", [CHAT, GEMINI], ids=lambda stream: stream.name)
+def test_an_answer_of_several_is_not_whole_with_the_first(
+    stream: Stream, loop: asyncio.AbstractEventLoop
+) -> None:
+    first = stream.begun + (stream.finish or stream.end)
+    rig = Rig(loop, stream.name, answers=2)
+    rig.feed(CHUNKED, chunk(first))
+
+    assert not rig.relay.is_complete()
+    assert rig.relay.due(0)[0] > rig.events.last_content + event_relay.AFTER_FINISH
+    rig.eof(ConnectionResetError())
+
+    broken_off(rig, End.TRUNCATED)
+    rig.close()
+
+
+@pytest.mark.parametrize("stream", [CHAT, GEMINI], ids=lambda stream: stream.name)
+@pytest.mark.parametrize("answers", [2, 3])
+def test_fewer_answers_than_were_asked_for_are_whole_once_no_more_can_come(
+    answers: int, stream: Stream, loop: asyncio.AbstractEventLoop
+) -> None:
+    sent = stream.begun + (stream.finish or stream.end) + OTHER[stream.name]
+    rig = Rig(loop, stream.name, answers=answers)
+    rig.feed(CHUNKED, chunk(sent))
+
+    assert rig.relay.is_complete() is (answers == 2)
+    rig.feed(LAST_CHUNK)
+
+    assert rig.complete
+    assert rig.body == sent + (CHAT.end if stream is CHAT else b"")
+    rig.close()
+
+
+def test_all_answers_of_a_stream_that_is_wanted_as_a_whole_are_in_it(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    body = b'{"contents":[{"parts":[{"text":"q"}]}],"generationConfig":{"candidateCount":2}}'
+    rig = Rig(loop, "gemini", language="openai.chat", body=body, stream=False, answers=2)
+    rig.feed(CHUNKED, chunk(CHAT.begun + CHAT.finish), chunk(OTHER["chat"] + CHAT.end), LAST_CHUNK)
+
+    assert len(orjson.loads(rig.attempt.body or b"{}")["candidates"]) == 2
     rig.close()
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.gateway.exchange import Exchange
-from proxy.gateway.sizing import Size, limits_in, size
+from proxy.gateway.sizing import Size, answers, limits_in, size
 from proxy.wire import envelope
 from proxy.wire.envelope import Envelope
 from tests.gateway.asked import CHAT, exchange, raw
@@ -35,6 +35,31 @@ def of_body(path: str, body: bytes) -> Exchange:
     one = exchange(raw("POST", path, b"{}"))
     one.body, one.envelope = body, Envelope.parse(body)
     return one
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "wanted"),
+    [
+        (CHAT, {}, 1),
+        (CHAT, {"n": 3}, 3),
+        (CHAT, {"n": None}, 1),
+        (CHAT, {"n": -3}, 1),
+        (CHAT, {"n": "3"}, 1),
+        (GEMINI, {"generationConfig": {"candidateCount": 2}}, 2),
+        (GEMINI, {"generation_config": {"candidate_count": 2}}, 2),
+        (GEMINI, {"n": 2}, 1),
+        ("/v1/messages", {"n": 2}, 1),
+        ("/v1/completions", {"prompt": "a", "n": 2}, 2),
+        ("/v1/completions", {"prompt": ["a", "b", "c"], "n": 2}, 6),
+        ("/v1/completions", {"prompt": [1, 2, 3]}, 1),
+        ("/v1/completions", {"prompt": [[1, 2], [3]]}, 2),
+        ("/v1/completions", {"prompt": []}, 1),
+    ],
+)
+async def test_as_many_answers_as_are_asked_for(
+    path: str, fields: dict[str, Any], wanted: int
+) -> None:
+    assert answers(of_body(path, orjson.dumps({"model": "m", **fields}))) == wanted
 
 
 def saying(content: Any) -> dict[str, Any]:

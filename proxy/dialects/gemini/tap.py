@@ -14,6 +14,7 @@ from proxy.dialects import usage as reports
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, Usage
 from proxy.dialects.errors import in_band
 from proxy.dialects.lenient import is_idle, last_object, last_word, mended, object_at
+from proxy.dialects.several import Several
 
 _NULL = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
@@ -58,10 +59,10 @@ _ENVELOPE = frozenset({"candidates", "createTime", "modelVersion", "responseId",
 _NO_REASON = (None, "", "FINISH_REASON_UNSPECIFIED")
 
 
-class GenerateTap:
+class GenerateTap(Several):
     """Watches generated content."""
 
-    __slots__ = ("_done", "_ended", "_report", "_seen", "bad", "error", "finish_reason")
+    __slots__ = ("_report", "bad", "error", "finish_reason")
 
     sequence = 0
     closing = b""
@@ -72,16 +73,13 @@ class GenerateTap:
         self.bad = 0
         self._report: Raw | bytes = _NULL
         self._done = False
-        self._seen: set[int] = set()
-        self._ended: set[int] = set()
+        self._seen = set()
+        self._ended = set()
+        self.awaited = 1
 
     @property
     def usage(self) -> Usage | None:
         return reports.gemini(self._report)
-
-    def complete(self) -> bool:
-        """A finish reason for every candidate, or a prompt that was blocked."""
-        return self._done or (bool(self._seen) and self._seen <= self._ended)
 
     def event(self, name: bytes, data: bytes) -> int:
         try:
