@@ -90,9 +90,11 @@ class Envelope:
             for value in fields.values():
                 if len(value) <= _SMALL or memoryview(value)[0] in _NUMBER_STARTS:
                     _decode_any(value)
+            # Its own look into a list is one level of that limit further down.
+            deep = _is_too_deep(body, fields)
         except (ValueError, RecursionError):
             raise ProxyError("bad_json") from None
-        if _is_too_deep(body, fields):
+        if deep:
             raise ProxyError("bad_json")
         return fields
 

@@ -242,6 +242,7 @@ async def test_too_large_a_head_is_refused(sim: Simulator, tmp_path: Path, data:
         b'{"a":1,}',
         b"{'a':1}",
         b'{"a":NaN}',
+        b'{"a":' + b"[" * 100 + b"]" * 100 + b"}",
     ],
 )
 @pytest.mark.parametrize(

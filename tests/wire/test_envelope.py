@@ -145,6 +145,13 @@ def test_closing_brackets_in_strings_hide_no_depth() -> None:
     assert refused(b'{"a":[{"b":' + deep + b"}]}")
 
 
+@pytest.mark.parametrize("pair", [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
+def test_a_tower_is_refused_at_every_height(pair: tuple[bytes, bytes]) -> None:
+    opener, closer = pair
+    for height in range(MAX_DEPTH, 1200):
+        assert refused(b'{"a":' + opener * height + b"1" + closer * height + b"}"), height
+
+
 def test_wide_bodies_are_not_deep() -> None:
     assert not refused(b'{"a":[' + b'{"b":[1]},' * 10_000 + b"{}]}")
     assert not refused(b'{"a":{"b":[' + b'{"b":[1]},' * 10_000 + b"{}]}}")
