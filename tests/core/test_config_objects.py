@@ -84,6 +84,14 @@ def test_one_word_is_stored_as_a_list() -> None:
     assert found.spec == {"routes": ["chat"], "cidrs": ["10.0.0.1"]}
 
 
+@pytest.mark.parametrize("said", ["off", "No", 0, False])
+def test_a_switch_is_stored_as_true_or_false(said: Any) -> None:
+    found = check("provider", {"base_url": URL, "enabled": said, "verify_tls": "on"})
+
+    assert found.spec["enabled"] is False
+    assert found.spec["verify_tls"] is True
+
+
 def test_what_is_inside_and_an_object_of_its_own_comes_apart() -> None:
     provider = check(
         "provider", {"base_url": URL, "credentials": ["sk-1", {"key": "sk-2", "weight": 3}]}

@@ -28,7 +28,11 @@ def test_items_of_the_wrong_kind_are_passed_over_and_the_others_keep_their_place
         ("Yes", True, False),
         (False, False, True),
         ("off", False, True),
-        *((other, False, False) for other in (1, 0, None, "maybe")),
+        (1, True, False),
+        (1.0, True, False),
+        (0, False, True),
+        (0.0, False, True),
+        *((other, False, False) for other in (2, -1, 0.5, None, "maybe", [], [0])),
     ],
 )
 def test_truth_as_the_schema_reads_it(value: Any, true: bool, false: bool) -> None:

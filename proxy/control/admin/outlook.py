@@ -16,6 +16,7 @@ from proxy.control.admin import figures
 from proxy.control.admin.conditions import condition, grade, last_check
 from proxy.control.admin.usage import shown as used
 from proxy.core.clock import monotonic, now
+from proxy.core.config.plain import is_false
 from proxy.core.records import Kind
 from proxy.limits.subjects import of_credential, of_deployment
 from proxy.state.health import CLOSED
@@ -50,7 +51,7 @@ class Outlook:
         """Its deployments and its credentials together; what it serves."""
         provider, live = self._state.snapshot.providers.get(shown["name"]), self._state.live
         if provider is None:
-            why = "no credential" if shown["enabled"] else "disabled"
+            why = "disabled" if is_false(shown["enabled"]) else "no credential"
             return {"served": False, "why": why, "status": health.UNUSED}
         served = self.serves(provider.name)
         states = [live.deployments[one.id] for _, one in served if one.id in live.deployments]
@@ -131,7 +132,7 @@ class Outlook:
         }
 
     def _why_not(self, shown: Mapping[str, Any]) -> str:
-        if shown["enabled"] is False:
+        if is_false(shown["enabled"]):
             return "disabled"
         if shown["weight"] == 0:
             return "no weight"

@@ -26,6 +26,7 @@ from proxy.control.admin.shapes import of_file, shape
 from proxy.control.admin.status import providers_of
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Request, Route
+from proxy.core.config.plain import is_false
 from proxy.core.records import PARENTS, Kind, Record
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ _FILTERS: dict[str, Callable[[Thing, str, Overlay], bool]] = {
     "model": lambda thing, value, seen: _above(thing, seen) == value,
     "team": lambda thing, value, _: (spec_of(thing).get("team") or "") == value,
     "enabled": lambda thing, value, _: (
-        (spec_of(thing).get("enabled", True) is not False) == (value == "true")
+        is_false(spec_of(thing).get("enabled")) == (value == "false")
     ),
     "source": lambda thing, value, _: isinstance(thing, FileObject) == (value == "file"),
 }

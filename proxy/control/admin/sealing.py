@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from proxy.control.admin.web import Fault, Problem
+from proxy.core.config.plain import is_false
 from proxy.core.config.presets import address_of
 from proxy.core.config.stored import SEALED
 from proxy.core.records import place
@@ -128,7 +129,7 @@ def is_sent_elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> bo
     """Whether a provider's secrets would now reach somebody else: another host, no encryption, no check of who it is."""
     if _origin(before) != _origin(after):
         return True
-    return before.get("verify_tls", True) is not False and after.get("verify_tls", True) is False
+    return is_false(after.get("verify_tls")) and not is_false(before.get("verify_tls"))
 
 
 def left_behind(
@@ -176,7 +177,7 @@ def _origin(spec: Mapping[str, Any]) -> tuple[str, str, int | None]:
 
 def is_private(spec: Mapping[str, Any]) -> bool:
     """Whether nobody on the way can read what is sent."""
-    return _origin(spec)[0] == "https" and spec.get("verify_tls", True) is not False
+    return _origin(spec)[0] == "https" and not is_false(spec.get("verify_tls"))
 
 
 def revealed(value: object) -> str:

@@ -48,6 +48,7 @@ _INSIDE: Mapping[str, tuple[str, str]] = {
 }
 """Kind to the field that holds objects of their own, and their kind."""
 _LISTS = ("models", "routes", "cidrs", "aliases", "fallbacks", "prefer")
+_SWITCHES = ("enabled", "allow_private", "allow_http", "verify_tls")
 _NO_REFERENCES = "the API reads no files and variables of this machine; send the value itself"
 
 
@@ -256,6 +257,9 @@ class _Object:
         for name in _LISTS:
             if name in spec:
                 spec[name] = _listed(spec[name])
+        for name in _SWITCHES:
+            if name in spec:
+                spec[name] = not is_false(spec[name])
         sealed = stored.SEALED.get(self.kind, frozenset())
         secrets = {name: spec.pop(name) for name in sorted(spec.keys() & sealed)}
         if self.kind == "credential" and "key" in secrets:

@@ -31,13 +31,13 @@ def tables(value: Any) -> Iterator[tuple[int, Table]]:
 
 def is_true(value: Any) -> bool:
     """Whether the schema will read it as true."""
-    return value is True or (
-        isinstance(value, str) and value.casefold() in ("true", "yes", "on", "1", "y", "t")
-    )
+    if isinstance(value, (int, float)):
+        return value == 1
+    return isinstance(value, str) and value.casefold() in ("true", "yes", "on", "1", "y", "t")
 
 
 def is_false(value: Any) -> bool:
     """Whether the schema will read it as false."""
-    return value is False or (
-        isinstance(value, str) and value.casefold() in ("false", "no", "off", "0", "n", "f")
-    )
+    if isinstance(value, (int, float)):
+        return value == 0
+    return isinstance(value, str) and value.casefold() in ("false", "no", "off", "0", "n", "f")

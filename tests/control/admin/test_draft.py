@@ -272,6 +272,19 @@ async def test_a_provider_sent_elsewhere_takes_no_keys_along(office: Office) -> 
     assert (changed["action"], changed["after"]["secrets"]) == ("provider.update", "cleared")
 
 
+@pytest.mark.parametrize("said", [False, "false", "Off", 0])
+async def test_a_provider_whose_certificate_nobody_checks_takes_none_along_either(
+    office: Office, said: Any
+) -> None:
+    body = {"name": "far", "base_url": "https://far.example.com", "credentials": [CREDENTIAL]}
+    await office.made("/admin/providers", body)
+
+    changed = await office.owner("PATCH", "/admin/providers/far", {"verify_tls": said})
+
+    [credential] = (await office.shown("/admin/credentials?provider=far"))["data"]
+    assert (changed.status, changed.json["verify_tls"], credential["set"]) == (200, False, False)
+
+
 async def test_what_a_provider_loses_on_its_way_is_named(office: Office) -> None:
     body = {**LAB, "headers": {"x-a": "one", "x-b": "two"}, "query": {"k": "three"}}
     await office.made("/admin/providers", {**body, "proxy": "http://127.0.0.1:3128"})

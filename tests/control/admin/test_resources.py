@@ -135,6 +135,15 @@ async def test_lists_are_filtered(office: Office, path: str, names: list[str]) -
     assert await office.names(path) == names
 
 
+@pytest.mark.parametrize("said", ["off", "no", "0", 0])
+async def test_what_is_off_in_another_word_is_off_on_every_page(office: Office, said: Any) -> None:
+    shown = await office.made("/admin/keys", {"name": "beta", "enabled": said})
+
+    assert shown["enabled"] is False
+    assert await office.names("/admin/keys?enabled=false") == ["beta"]
+    assert await office.names("/admin/keys?enabled=true") == ["filed"]
+
+
 async def test_children_are_filtered_by_what_they_belong_to(office: Office) -> None:
     await office.lab("m", "n")
 

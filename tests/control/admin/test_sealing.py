@@ -76,6 +76,8 @@ BASE = {"base_url": "https://a.example/v1"}
         ({"base_url": "https://[::1"}, True),
         ({**BASE, "verify_tls": False}, True),
         ({**BASE, "verify_tls": True}, False),
+        ({**BASE, "verify_tls": "yes"}, False),
+        *(({**BASE, "verify_tls": said}, True) for said in ("false", "Off", "no", "0", 0, 0.0)),
         ({"preset": "openai"}, True),
         ({**BASE, "preset": "openai"}, False),
         ({}, True),
@@ -95,6 +97,7 @@ def test_another_preset_is_another_place() -> None:
     [
         (BASE, True),
         ({**BASE, "verify_tls": False}, False),
+        ({**BASE, "verify_tls": "off"}, False),
         ({"base_url": "http://a.example"}, False),
         ({"preset": "openai"}, True),
     ],
