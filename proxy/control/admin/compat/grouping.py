@@ -8,7 +8,7 @@ A model belongs to a group when no other provider serves it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -142,9 +142,6 @@ def served(mirror: Mirror) -> dict[str, list[Served]]:
 def shown(group: Group) -> dict[str, Any]:
     """The group as it was made, with its keys masked; null where nothing was said and the usual applies."""
     spec = group.spec
-    places = [place for one in group.models for place in one.places]
-    timeouts = spec.get("timeouts", {})
-    policies = (spec_of(one.model).get("strategy") for one in group.models if one.owned)
     return {
         "id": group.provider.id,
         "groupName": group.provider.name,
@@ -152,16 +149,26 @@ def shown(group: Group) -> dict[str, Any]:
         "baseUrl": address_of(spec),
         "apiKeys": [vendors.masked(key) for _, key in group.credentials],
         "models": [one.model.name for one in group.models],
-        "balancePolicy": next(filter(None, policies), None),
         "retryCount": spec.get("retry", {}).get("count"),
-        "timeout": timeouts.get("request", timeouts.get("ttft")),
-        "priority": min((place.priority for place in places), default=None),
+        **in_short(spec, group.models),
         "enabled": spec.get("enabled", True),
         "parameters": spec.get("param_defaults", {}),
         "description": spec.get("note"),
         "source": "store",
         "createdAt": moment(group.provider.created),
         "updatedAt": moment(group.provider.updated),
+    }
+
+
+def in_short(spec: Mapping[str, Any], models: Sequence[Served]) -> dict[str, Any]:
+    """Fields that are one number or word for what may be several: two timeouts, all deployments, all models."""
+    timeouts = spec.get("timeouts", {})
+    policies = (spec_of(one.model).get("strategy") for one in models if one.owned)
+    places = (place for one in models for place in one.places)
+    return {
+        "balancePolicy": next(filter(None, policies), None),
+        "timeout": timeouts.get("request", timeouts.get("ttft")),
+        "priority": min((place.priority for place in places), default=None),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from proxy.control.admin import changes
-from proxy.control.admin.compat import grouping, regrouping
+from proxy.control.admin.compat import grouping, regrouping, vendors
 from proxy.control.admin.compat.spelled import Given, renamed
 from proxy.control.admin.refusal import missing, read_only
 from proxy.control.admin.turns import turns
@@ -43,6 +43,14 @@ def group_of(given: Given, words: Words) -> Given:
     return Given(values, given.unknown)
 
 
+def whole(said: Given, group: Group) -> Given:
+    """With all keys of the group, where it says the one that is shown of them: sent back, that changes nothing."""
+    shown = [vendors.masked(key) for _, key in group.credentials]
+    if said.get("apiKeys") != shown[:1]:
+        return said
+    return Given({**said.values, "apiKeys": shown}, said.unknown)
+
+
 async def create(
     request: Request, services: Services, given: Given, words: Words
 ) -> tuple[Group, list[str]]:
@@ -60,7 +68,8 @@ async def replace(
 ) -> tuple[Group, list[str]]:
     """Other fields for a provider: those given."""
     try:
-        plan = regrouping.replace(group, group_of(given, words), services.sync.mirror, {})
+        said = whole(group_of(given, words), group)
+        plan = regrouping.replace(group, said, services.sync.mirror, {})
         await apply(request, services, plan)
     except Problem as problem:
         raise renamed(problem, words.theirs) from None

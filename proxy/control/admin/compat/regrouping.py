@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from proxy.control.admin import references
-from proxy.control.admin.compat import vendors
+from proxy.control.admin.compat import grouping, vendors
 from proxy.control.admin.compat.grouping import Group, Served
 from proxy.control.admin.compat.spelled import Given, folded, invalid
 from proxy.control.admin.draft import merged
@@ -52,6 +52,7 @@ NATIVE: Mapping[str, Mapping[str, str]] = {
 
 _PLACE = ("priority", "weight")
 _NO_SUCH_KEY = "no key of this group looks like that"
+_NO_KEY = "the whole key is expected: this is how one is shown"
 _KEYS_STAY = "the whole key is expected: the address changes, and keys do not move with it"
 
 
@@ -68,6 +69,8 @@ def create(given: Given, mirror: Mirror, in_file: Mapping[str, str]) -> Plan:
     Raises Problem 400, and 409 for a model that is in the file.
     """
     name = given.get("groupName")
+    if any(key.startswith(MASK) for key in given.get("apiKeys", ())):
+        raise invalid(Fault("apiKeys", _NO_KEY))
     plan = Plan(warnings=given.warnings)
     fields = vendors.block(
         given.get("providerType"), given.get("baseUrl"), field="providerType", address="baseUrl"
@@ -84,7 +87,8 @@ def create(given: Given, mirror: Mirror, in_file: Mapping[str, str]) -> Plan:
 
 
 def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, str]) -> Plan:
-    """Other fields for a group: those given; what is not given stays. Raises Problem, as `create`."""
+    """Other fields for a group: those given; what is not given, or given as it is shown, stays. Raises Problem, as
+    `create`."""
     plan = Plan(warnings=given.warnings)
     name = given.get("groupName", group.provider.name)
     renamed = name != group.provider.name
@@ -100,7 +104,8 @@ def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, st
             for one in staying
             for each in one.deployments
         ]
-    fields = {**_address(group, given), **_settings(given)}
+    new = _news(given, group.spec, staying)
+    fields = {**_address(group, given), **_settings(new)}
     if "param_defaults" in fields:
         before = group.spec.get("param_defaults", {})
         fields["param_defaults"] = _instead(before, fields["param_defaults"])
@@ -111,7 +116,7 @@ def replace(group: Group, given: Given, mirror: Mirror, in_file: Mapping[str, st
     if "apiKeys" in given.values:
         _credentials(plan, group, given.get("apiKeys"), moved=moves(group, fields))
     for one in staying:
-        _stay(plan, one, name if renamed else None, given)
+        _stay(plan, one, name if renamed else None, new)
     for model in wanted:
         if all(one.model.name != model for one in staying):
             _serve(plan, model, name, given, _usual(group), mirror, in_file)
@@ -132,6 +137,17 @@ def remove(group: Group, mirror: Mirror) -> Plan:
 def moves(group: Group, fields: Mapping[str, Any]) -> bool:
     """Whether these fields send the group's requests somewhere else: its keys do not go along."""
     return is_sent_elsewhere(group.spec, merged(group.spec, fields))
+
+
+def _news(given: Given, spec: Mapping[str, Any], staying: Sequence[Served]) -> Given:
+    """Without what one number or word is shown for and is so already: behind it may be several, which differ."""
+    shown = grouping.in_short(spec, staying)
+    values = {
+        name: value
+        for name, value in given.values.items()
+        if name not in shown or shown[name] != value
+    }
+    return Given(values, given.unknown)
 
 
 def _settings(given: Given) -> dict[str, Any]:

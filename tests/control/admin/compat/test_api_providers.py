@@ -173,3 +173,18 @@ def test_a_fault_of_either_level_is_raised() -> None:
         given({"config": {"api_key": 1}})
 
     assert [fault.field for fault in caught.value.faults] == ["config.api_key"]
+
+
+async def test_one_with_several_keys_sent_back_as_it_was_shown_keeps_them(desk: Desk) -> None:
+    keys = [f"sk-one-of-three-000{number}" for number in range(3)]
+    body = {"name": "many", "preset": "openai", "credentials": keys}
+    id = (await desk.owner("POST", "/admin/providers", body)).json["id"]
+    shown = (await desk.owner("GET", f"{AT}/{id}")).json
+
+    said = await desk.owner("PUT", f"{AT}/{id}", {**shown, "timeout": 30})
+
+    assert (said.status, said.json["timeout"]) == (200, 30)
+    group = (await desk.owner("GET", f"/admin/groups/{id}")).json
+    assert group["apiKeys"] == ["***0000", "***0001", "***0002"]
+    await desk.owner("PUT", f"{AT}/{id}", {"api_key": "sk-another-one-9999"})
+    assert (await desk.owner("GET", f"/admin/groups/{id}")).json["apiKeys"] == ["***9999"]

@@ -40,7 +40,7 @@ async def made(desk: Desk, **changes: Any) -> dict[str, Any]:
     return group
 
 
-async def put(desk: Desk, id: int, /, **changes: Any) -> dict[str, Any]:
+async def put(desk: Desk, id: int | str, /, **changes: Any) -> dict[str, Any]:
     said = await desk.owner("PUT", f"/admin/groups/{id}", changes)
     assert said.status == 200, said.body
     group: dict[str, Any] = said.json
@@ -239,6 +239,35 @@ async def test_a_group_sent_back_as_it_was_shown_stays_as_it_is(desk: Desk) -> N
     assert before == {kind: await listed(desk, kind) for kind in before}
 
 
+async def test_what_differs_behind_one_number_stays_when_the_group_is_sent_back(desk: Desk) -> None:
+    """Two timeouts, the places of deployments and the strategies of models are each shown as one."""
+    timeouts = {"ttft": 10, "request": 600}
+    provider = {"name": "lab", "preset": "openai", "timeouts": timeouts}
+    await desk.owner("POST", "/admin/providers", provider)
+    for number, policy in enumerate(("random", "round_robin"), 1):
+        one = {"provider": "lab", "priority": number}
+        body = {"name": f"m{number}", "strategy": policy, "deployments": [one]}
+        await desk.owner("POST", "/admin/models", body)
+    kinds = ("models", "deployments")
+    before = {kind: await listed(desk, kind) for kind in kinds}
+    shown = (await desk.owner("GET", "/admin/groups/lab")).json
+
+    changed = await put(desk, "lab", **{**shown, "description": "for tests"})
+
+    assert changed["description"] == "for tests"
+    assert (await listed(desk, "providers"))[0]["timeouts"] == timeouts
+    assert before == {kind: await listed(desk, kind) for kind in kinds}
+
+
+async def test_a_model_that_joins_stands_where_the_body_says(desk: Desk) -> None:
+    group = await made(desk, models=["gpt-4"], priority=3)
+
+    await put(desk, group["id"], models=["gpt-4", "gpt-5"], priority=3, balancePolicy="random")
+
+    assert {one["priority"] for one in await listed(desk, "deployments")} == {3}
+    assert {one["strategy"] for one in await listed(desk, "models")} == {"random"}
+
+
 async def test_models_come_and_go(desk: Desk) -> None:
     group = await made(desk)
 
@@ -262,6 +291,16 @@ async def test_keys_that_stay_are_the_same_and_others_come_and_go(desk: Desk) ->
         "sk-your-openai-key-1",
         "sk-your-openai-key-3",
     ]
+
+
+@pytest.mark.parametrize("mask", ["***", "***ey-1"])
+async def test_a_new_group_has_no_mask_for_a_key(desk: Desk, mask: str) -> None:
+    body = {**GROUP, "apiKeys": ["sk-your-openai-key-1", mask]}
+
+    said = await desk.owner("POST", "/admin/groups", body)
+
+    assert (said.status, said.json["errors"][0]["field"]) == (400, "apiKeys")
+    assert await listed(desk, "providers") == []
 
 
 async def test_a_mask_that_stands_for_no_key_is_refused(desk: Desk) -> None:
