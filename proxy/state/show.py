@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import yaml
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from proxy.core import model
 from proxy.core.jsonpath import dotted
 from proxy.core.redact import MASK
+from proxy.core.secret import Secret
 from proxy.core.surfaces import MCP
 from proxy.core.url import join, masked
 from proxy.state import unpriced
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 _SHORTEST = 4
 """A hidden value shorter than this would mask half of every word."""
 _SECRET_NAME = re.compile(r"auth|key|token|secret|passw|cookie|credential", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 
 
 def show(loaded: Loaded, *, as_json: bool = False) -> str:
@@ -62,7 +63,7 @@ def _report(loaded: Loaded) -> dict[str, Any]:
             "tls": admin.tls and asdict(admin.tls),
         },
         "store": {
-            "url": _PASSWORD.sub(f"{MASK}@", snapshot.store_url),
+            "url": _store(snapshot.store_url),
             "poll": config.store.poll,
             "snapshot": config.store.copy_path,
         },
@@ -96,6 +97,11 @@ def _report(loaded: Loaded) -> dict[str, Any]:
         "keys": [_key(key) for key in snapshot.keys.values()],
         "warnings": [str(problem) for problem in (*loaded.warnings, *unpriced.remarks(loaded))],
     }
+
+
+def _store(url: str) -> str:
+    """A file has no password, and its folder may have an `@` in its name."""
+    return url if not url or url.casefold().startswith("sqlite:") else masked(url)
 
 
 def _hook(hook: Hook) -> dict[str, Any]:
@@ -139,7 +145,7 @@ def _provider(provider: model.Provider) -> dict[str, Any]:
         "pass_deadline": provider.pass_deadline,
         "propagate": provider.propagate,
         "fields": {name: asdict(fit) for name, fit in provider.fields.items()},
-        "proxy": provider.proxy and _PASSWORD.sub(f"{MASK}@", provider.proxy),
+        "proxy": provider.proxy and masked(provider.proxy),
         "max_connections": provider.max_connections,
         "warm": provider.warm,
         "key_strategy": str(provider.key_strategy),
@@ -301,7 +307,7 @@ def _key(key: model.VirtualKey) -> dict[str, Any]:
 
 
 def _masked(value: Any, hidden: list[str]) -> Any:
-    """The same without anything that came from a secret file or variable, wherever it stands."""
+    """The same without anything that came from a secret file or variable, wherever it stands; structs as mappings."""
     if isinstance(value, str):
         for secret in hidden:
             if secret == value or (len(secret) >= _SHORTEST and secret in value):
@@ -309,6 +315,8 @@ def _masked(value: Any, hidden: list[str]) -> Any:
         return value
     if isinstance(value, dict):
         return {name: _masked(item, hidden) for name, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_masked(item, hidden) for item in value]
+    if isinstance(value, Struct):
+        return MASK if isinstance(value, Secret) else _masked(asdict(value), hidden)
     return value

@@ -202,3 +202,40 @@ def test_a_server_of_shared_limits_is_shown_without_its_password(url: str) -> No
     ):
         assert "geheim" not in text
     assert shown(f"shared: {{url: '{url}'}}")["shared"]["url"].startswith(url[:5])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:literal@literal@db.example/headrace",
+        "postgresql://user:literal/literal@db.example/headrace",
+        "postgresql://db.example/headrace?user=u&password=literal",
+    ],
+)
+def test_no_part_of_a_password_in_the_url_of_the_database_is_shown(url: str) -> None:
+    for text in (f'store: {{url: "{url}"}}', 'store: {url: "${DATABASE}"}'):
+        assert "literal" not in show(parse(text, "h.yaml", {"DATABASE": url}))
+
+
+def test_the_place_of_a_database_in_a_file_is_shown_whole() -> None:
+    text = 'store: {url: "sqlite:////srv/a@b/headrace.db"}'
+
+    assert shown(text)["store"]["url"] == "sqlite:////srv/a@b/headrace.db"
+
+
+def test_rules_are_shown_with_what_they_look_at() -> None:
+    text = """
+providers: {p: {base_url: "https://p.example", credentials: [literal], fields: {openai.chat: {drop: [user]}}}}
+models:
+  big: {deployments: [{provider: p}]}
+  m:
+    deployments: [{provider: p}]
+    rules: [{use: big, when: {headers: {x-tier: [gold, "${TIER_TOKEN}"]}, min_tokens: 9}, share: 0.5}]
+"""
+    loaded = parse(text, "h.yaml", {"TIER_TOKEN": "literal-tier"})
+
+    (rule,) = yaml.safe_load(show(loaded))["models"]["m"]["rules"]
+    assert rule["use"] == "big"
+    assert rule["when"]["headers"] == {"x-tier": ["gold", "***"]}
+    assert (rule["when"]["min_tokens"], rule["share"]) == (9, 0.5)
+    assert orjson.loads(show(loaded, as_json=True))["models"]["m"]["rules"] == [rule]
