@@ -17,8 +17,10 @@ libphonenumber). Names and addresses of people have no form, and are not found.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from string import ascii_uppercase
 from typing import Any
 
 import msgspec
@@ -30,12 +32,19 @@ Span = tuple[int, int]
 Finder = Callable[[str], Iterable[Span]]
 
 _EMAIL = re.compile(
-    r"(?<![\w.+%-])[\w+%-][\w.+%-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,62}"
+    r"(?<![\w.+%-])[\w+%-][\w.+%-]{0,63}@(?:[\w-]{1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,62}"
 )
-_CARD = re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?!\d)")
+_CARD = re.compile(
+    r"(?<![\d.])(?=[3-6]|2[2-7])"
+    r"(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5})(?!\d)"
+)
+"""As issuers number and write them: then other digits may stand beside it, the month it ends in for instance."""
+_ANY_CARD = re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?!\d)")
+"""However it is written."""
 _IBAN = re.compile(
     r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
 )
+_IBAN_LEAST = 15
 _PLACEHOLDER = re.compile(r"\[(?:EMAIL|PHONE|CARD|IBAN)_\d{1,9}\]")
 _BEGINNING = re.compile(r"\[[A-Z]{0,5}(?:(?<=[A-Z])_\d{0,9})?\Z")
 _LONGEST = len("[EMAIL_999999999]")
@@ -96,15 +105,18 @@ class Masking:
 
     def _placed(self, text: str, values: _Values) -> str:
         """The text with placeholders, the first kind that claims a place having it."""
-        spans: list[tuple[int, int, str]] = []
+        spans: list[tuple[int, int, str]] = []  # sorted
         for kind, finder in self._finders.items():
             for start, end in finder(text):
-                if all(end <= other[0] or start >= other[1] for other in spans):
-                    spans.append((start, end, kind))
+                place = bisect_left(spans, (start,))
+                if (not place or spans[place - 1][1] <= start) and (
+                    place == len(spans) or spans[place][0] >= end
+                ):
+                    spans.insert(place, (start, end, kind))
         if not spans:
             return text
         out, at = [], 0
-        for start, end, kind in sorted(spans):
+        for start, end, kind in spans:
             out += [text[at:start], values.placeholder(kind, text[start:end])]
             at = end
         return "".join((*out, text[at:]))
@@ -162,21 +174,44 @@ def _emails(text: str) -> Iterator[Span]:
 
 
 def _cards(text: str) -> Iterator[Span]:
-    for match in _CARD.finditer(text):
-        digits = [int(digit) for digit in match[0] if digit.isdigit()]
-        doubled = sum(sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
-        if (sum(digits[::-2]) + doubled) % 10 == 0 and any(digits):
+    at = 0
+    while match := _CARD.search(text, at):
+        start, at = match.span()
+        if _is_card(match[0]):
+            yield start, at
+        else:  # its first digits may be of something else
+            at = start + 4
+    for match in _ANY_CARD.finditer(text):
+        if _is_card(match[0]):
             yield match.span()
+
+
+def _is_card(text: str) -> bool:
+    digits = [int(digit) for digit in text if digit.isdigit()]
+    doubled = sum(sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
+    return (sum(digits[::-2]) + doubled) % 10 == 0 and any(digits)
 
 
 def _ibans(text: str) -> Iterator[Span]:
-    for match in _IBAN.finditer(text):
-        code = match[0].replace(" ", "")
-        if (
-            15 <= len(code) <= 34
-            and int("".join(str(int(c, 36)) for c in code[4:] + code[:4])) % 97 == 1
-        ):
-            yield match.span()
+    at = 0
+    while match := _IBAN.search(text, at):
+        start, found = match.start(), match[0]
+        while len(found) >= _IBAN_LEAST and not _is_iban(found):
+            found = found.rpartition(" ")[0]  # the next word looks like a part of it
+        at = start + 4
+        if len(found) >= _IBAN_LEAST:
+            at = start + len(found)
+            yield start, at
+
+
+def _is_iban(text: str) -> bool:
+    code = text.replace(" ", "")
+    return (
+        _IBAN_LEAST <= len(code) <= 34 and int((code[4:] + code[:4]).translate(_LETTERS)) % 97 == 1
+    )
+
+
+_LETTERS = {ord(letter): str(int(letter, 36)) for letter in ascii_uppercase}
 
 
 def _phones(region: str | None) -> Finder:

@@ -43,12 +43,29 @@ def asked(text: Any) -> Request:
         ("card 4111 1111 1111 1111 and 4111111111111112", "card [CARD_1] and 4111111111111112"),
         ("DE89 3704 0044 0532 0130 00, GB82WEST12345698765432", "[IBAN_1], [IBAN_2]"),
         ("DE89 3704 0044 0532 0130 01", "DE89 3704 0044 0532 0130 01"),
+        ("card 4111111111111111 12/27", "card [CARD_1] 12/27"),
+        ("4111 1111 1111 1111 123", "[CARD_1] 123"),
+        ("1234 4111 1111 1111 1111", "1234 [CARD_1]"),
+        ("3782 822463 10005 1234", "[CARD_1] 1234"),
+        ("7 4111111111111111-27", "7 [CARD_1]-27"),
+        ("4111111111111111 4242424242424242", "[CARD_1] [CARD_2]"),
+        ("AT611904300234573201 BIC OPSKATWW", "[IBAN_1] BIC OPSKATWW"),
+        ("ES91 2100 0418 4502 0005 1332 EUR 100", "[IBAN_1] EUR 100"),
+        ("NO12 ES91 2100 0418 4502 0005 1332", "NO12 [IBAN_1]"),
+        ("max@müller.example", "[EMAIL_1]"),
+        ("写给 max@mail.example谢谢", "写给 [EMAIL_1]谢谢"),
         ("a@b.example, c@d.example, a@b.example", "[EMAIL_1], [EMAIL_2], [EMAIL_1]"),
         ("[EMAIL_1] is mine: a@b.example", "[EMAIL_1] is mine: [EMAIL_2]"),
     ],
 )
 def test_what_has_the_form_and_passes_its_check(text: str, expected: str) -> None:
     assert masked(text) == expected
+
+
+def test_many_are_found_in_time() -> None:
+    text = " ".join(f"a{number}@b.example" for number in range(20_000))
+
+    assert masked(text, hook(kinds=["email", "card"])).endswith("[EMAIL_20000]")
 
 
 def test_without_a_country_only_what_names_one() -> None:
