@@ -6,6 +6,7 @@ alone differ each time.
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Mapping
 from enum import StrEnum
@@ -21,21 +22,18 @@ from proxy.control.admin.carried import Bound
 from proxy.control.admin.intake import choice
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.trail import note
+from proxy.control.admin.transfer import Stock
 from proxy.control.admin.web import JSON, Answer, Fault, Problem, Route
 from proxy.core import virtual_key
 from proxy.core.config.document import resolve
 from proxy.core.records import Kind, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from proxy.control.admin.access import Principal
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
     from proxy.core.records import Record
     from proxy.core.vault import Vault
-    from proxy.core.virtual_key import Pepper
-    from proxy.state.mirror import Mirror
 
 YAML = "application/yaml; charset=utf-8"
 HEAD = "# Objects of Headrace's store, as GET /admin/config/export shows them. POST /admin/config/import takes them back.\n"
@@ -55,9 +53,7 @@ class Secrets(StrEnum):
 class Source(Struct, frozen=True, eq=False):
     """What is exported, and what it is opened with."""
 
-    mirror: Mirror
-    vault: Vault | None
-    peppers: Sequence[Pepper] = ()
+    stock: Stock
     whose: Principal | None = None
     """Who asks, if not for everything: keys they may not touch are not there."""
 
@@ -80,9 +76,11 @@ class _Writer:
     """One export."""
 
     def __init__(self, source: Source, secrets: Secrets) -> None:
-        self._mirror = source.mirror
-        self._vault = source.vault
-        self._peppers = {pepper.id: pepper for pepper in source.peppers}
+        self._records = source.stock.records
+        self._credentials = source.stock.families(Kind.CREDENTIAL)
+        self._deployments = source.stock.families(Kind.DEPLOYMENT)
+        self._vault = source.stock.vault
+        self._peppers = {pepper.id: pepper for pepper in source.stock.peppers}
         self._whose = source.whose
         self._secrets = secrets
         self._variables = carried.Variables()
@@ -97,14 +95,14 @@ class _Writer:
         return {name: section for name, section in sections.items() if section}
 
     def _named(self, kind: str) -> list[Record]:
-        return sorted(self._mirror.records.get(kind, {}).values(), key=lambda one: one.name)
+        return sorted(self._records.get(kind, {}).values(), key=lambda one: one.name)
 
     def _is_theirs(self, key: Record) -> bool:
         return self._whose is None or may_touch(self._whose, spec_of(key).get("team") or "")
 
     def _provider(self, record: Record) -> dict[str, Any]:
         spec = spec_of(record)
-        children = self._mirror.children(Kind.CREDENTIAL, record.id)
+        children = self._credentials.get(record.id, ())
         if self._secrets is Secrets.OMIT:
             return spec
         opened = self._opened(record)
@@ -138,7 +136,7 @@ class _Writer:
 
     def _model(self, record: Record) -> dict[str, Any]:
         spec = spec_of(record)
-        children = self._mirror.children(Kind.DEPLOYMENT, record.id)
+        children = self._deployments.get(record.id, ())
         if children:
             spec["deployments"] = [spec_of(child) for child in children]
         return spec
@@ -209,14 +207,21 @@ async def export(request: Request, services: Services) -> Answer:
     secrets = choice(request, "secrets", Secrets, Secrets.REFERENCES)
     format = choice(request, "format", Format, Format.YAML)
     sync = services.sync
-    content = document(Source(sync.mirror, sync.vault, sync.peppers, request.who), secrets)
+    source = Source(Stock.of(sync.mirror, sync.vault, sync.peppers), request.who)
+    content = await asyncio.to_thread(_written, source, secrets, format)
     if secrets is Secrets.ENCRYPTED:
         async with store.transaction() as session:
             await note(session, request, "config.export", "config")
     headers = {"content-disposition": f'attachment; filename="headrace-export.{format}"'}
+    return Answer(content, headers=headers, kind=JSON if format is Format.JSON else YAML)
+
+
+def _written(source: Source, secrets: Secrets, format: Format) -> bytes:
+    """Beside the loop: of ten thousand keys it takes seconds."""
+    content = document(source, secrets)
     if format is Format.JSON:
-        return Answer(orjson.dumps(content, option=orjson.OPT_INDENT_2), headers=headers, kind=JSON)
-    return Answer(text(content).encode(), headers=headers, kind=YAML)
+        return orjson.dumps(content, option=orjson.OPT_INDENT_2)
+    return text(content).encode()
 
 
 class Format(StrEnum):

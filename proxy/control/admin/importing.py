@@ -23,6 +23,7 @@ from proxy.control.admin.sealing import no_master_key
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.shapes import PARENT
 from proxy.control.admin.transfer import Mode, Stock
+from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.config.document import Document, compose, resolve
 from proxy.core.config.problem import ConfigError
@@ -174,7 +175,7 @@ async def carry_out(
                 step.place,
                 between(step.before, one.record),
             )
-            for step, one in zip(made.steps, written, strict=True)
+            async for step, one in turns(zip(made.steps, written, strict=True))
         ]
     report.warnings += dict.fromkeys(said for one in written for said in one.warnings)
     return report

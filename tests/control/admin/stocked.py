@@ -76,4 +76,4 @@ class Stocked:
 
     @property
     def source(self) -> Source:
-        return Source(self.mirror, self.vault, self.peppers)
+        return Source(Stock.of(self.mirror, self.vault, self.peppers))

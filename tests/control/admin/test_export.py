@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.control.admin import export, importing, resources
+from proxy.control.admin import batch, export, importing, resources
 from proxy.control.admin.access import Role
 from proxy.control.admin.export import Secrets, text
 from proxy.control.admin.importing import read_yaml
@@ -165,7 +165,7 @@ def test_a_value_that_stands_twice_is_written_twice() -> None:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    routes = (*OURS, *resources.ROUTES, *export.ROUTES, *importing.ROUTES)
+    routes = (*OURS, *resources.ROUTES, *batch.ROUTES, *export.ROUTES, *importing.ROUTES)
     async with open_desk(tmp_path, routes) as one:
         said = await one.owner(
             "POST", "/admin/config/import", CONTENT.encode(), content_type="application/yaml"
@@ -213,3 +213,14 @@ async def test_an_export_with_secrets_is_noted(desk: Desk) -> None:
 
     rows = await desk.store.fetch("SELECT principal FROM audit WHERE action = 'config.export'")
     assert rows == [("token",)]
+
+
+@pytest.mark.parametrize("query", ["secrets=omit", "secrets=encrypted", "format=json"])
+async def test_an_export_of_many_objects_holds_nobody_up(desk: Desk, query: str) -> None:
+    """The guard against blocking the loop watches."""
+    rows = [{"name": f"k{number:04}", "team": "a-red-one"} for number in range(1000)]
+    assert (await desk.owner("POST", "/admin/keys/batch", rows)).status == 201
+
+    said = await desk.owner("GET", f"/admin/config/export?{query}")
+
+    assert (said.status, said.body.count(b"a-red-one")) == (200, 1000)

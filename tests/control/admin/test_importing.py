@@ -95,6 +95,17 @@ async def test_an_export_changes_nothing_where_it_comes_from(
     assert counts(said)[:3] == [0, 0, 0]
 
 
+async def test_many_objects_hold_nobody_up(desk: Desk) -> None:
+    """The guard against blocking the loop watches."""
+    keys = [{"name": f"k{number}", "key": f"sk-client-{number:08}"} for number in range(2500)]
+
+    first = await take(desk, {"keys": keys}, kind="application/json")
+    again = await take(desk, {"keys": keys}, kind="application/json")
+
+    assert (first.status, again.status) == (200, 200)
+    assert b'"create":0,"update":0,"delete":0,"unchanged":2500' in again.body
+
+
 async def test_json_is_taken_too(desk: Desk) -> None:
     said = await take(desk, {"models": {"m": {}}}, kind="application/json")
 
