@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.core.errors import ProxyError
 from proxy.core.log import logger
 from proxy.gateway.hooks.threads import Threads
-from proxy.hooks.points import Refuse, Veto
+from proxy.hooks.points import Point, Refuse, Veto
 
 if TYPE_CHECKING:
     from proxy.hooks.chain import Call
@@ -30,13 +30,13 @@ threads = Threads()
 async def call(made: Call, state: State, *arguments: Any) -> Any:
     """What the hook returns, or FAILED.
 
-    Raises Veto, and ProxyError: hook_refused (the hook said so), hook_failed (it raised something else, or took too
+    Raises Veto (before_attempt), and ProxyError: hook_refused (the hook said so), hook_failed (it raised something else, or took too
     long, and the configuration wants no request to go on without it).
     """
     started = monotonic()
     outcome = "ok"
     try:
-        async with asyncio.timeout(made.hook.timeout):
+        async with asyncio.timeout(made.hook.timeout) as limit:
             if made.waits:
                 return await made.function(*arguments)
             result = await threads.run(made.function, *arguments)
@@ -44,10 +44,16 @@ async def call(made: Call, state: State, *arguments: Any) -> Any:
     except Refuse as refuse:
         outcome = "refused"
         raise refusal(refuse) from None
-    except Veto:
-        outcome = "refused"
-        raise
-    except TimeoutError:
+    except Veto as error:
+        if made.point is Point.BEFORE_ATTEMPT:
+            outcome = "refused"
+            raise
+        outcome = "error"
+        return _failed(made, state, "raised Veto, which before_attempt may", error)
+    except TimeoutError as error:
+        if not limit.expired():  # it waited for something else
+            outcome = "error"
+            return _failed(made, state, "raised TimeoutError", error)
         outcome = "timeout"
         return _failed(made, state, f"took longer than {made.hook.timeout:g} s", None)
     except asyncio.CancelledError as error:

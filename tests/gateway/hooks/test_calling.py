@@ -57,7 +57,15 @@ async def test_what_it_returns(state: State) -> None:
 
 @pytest.mark.parametrize("make", [raises, raises_async])
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), SystemExit(1), asyncio.CancelledError(), StopIteration()]
+    "error",
+    [
+        ValueError("x"),
+        SystemExit(1),
+        asyncio.CancelledError(),
+        StopIteration(),
+        Veto(),
+        TimeoutError(),
+    ],
 )
 async def test_a_failure_is_the_policys_to_judge(
     make: Callable[[BaseException], Callable[[], Any]],
@@ -112,12 +120,13 @@ async def test_a_refusal_is_no_failure(
     with pytest.raises(ProxyError) as raised:
         await call(one(Point.BEFORE_ROUTE, make(refuse), open=True), state)
     with pytest.raises(Veto):
-        await call(one(Point.BEFORE_ROUTE, make(Veto())), state)
+        await call(one(Point.BEFORE_ATTEMPT, make(Veto()), open=True), state)
 
     error = raised.value
     assert (error.ref, error.message, error.code) == ("hook_refused", "no\nway", "my.code")
     assert error.status == 451
-    assert count(state, "refused") == 2
+    assert count(state, "refused") == 1
+    assert state.metrics.hook_calls.child("h", "before_attempt", "refused").value == 1
 
 
 @pytest.mark.parametrize("code", ["", "x" * 65, 'a"b', "ü"])
