@@ -120,3 +120,20 @@ async def knock(store: Store, name: str) -> None:
 async def forgive(store: Session, name: str) -> None:
     """Forget the failures of an account. Raises StoreDown."""
     await store.execute("DELETE FROM login_failures WHERE account = $1", account(name))
+
+
+_MAKE_ROOM = """
+DELETE FROM login_failures
+WHERE account = $1 AND EXISTS (SELECT 1 FROM login_failures WHERE account = $2)
+"""
+
+
+async def follow(store: Session, before: str, after: str) -> None:
+    """An account has another name: its failures go along, or each new name would be some more tries. Raises StoreDown."""
+    if before != after:
+        await store.execute(_MAKE_ROOM, account(after), account(before))
+        await store.execute(
+            "UPDATE login_failures SET account = $1 WHERE account = $2",
+            account(after),
+            account(before),
+        )

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr
 from proxy.control.admin import people, sessions
 from proxy.control.admin.access import Permission
 from proxy.control.admin.identify import OWN, is_same_origin
-from proxy.control.admin.lockout import forgive, knock
+from proxy.control.admin.lockout import follow, forgive, knock
 from proxy.control.admin.passwords import HASHED, is_stale
 from proxy.control.admin.refusal import too_many
 from proxy.control.admin.services import needs_store
@@ -98,9 +98,7 @@ async def sign_in(request: Request, services: Services) -> Answer:
         if not await _still(session, account):
             raise _wrong(services, request)
         await forgive(session, body.username)
-        opened = await sessions.begin(
-            session, request, account.user, None if account.user else admin
-        )
+        opened = await sessions.begin(session, request, account.user, admin)
         who = f"user:{body.username}"
         await note(session, request, "login", "session", account.user, body.username, principal=who)
     principal = await sessions.find(store, opened.cookie.reveal(), admin)
@@ -159,6 +157,7 @@ async def put_me(request: Request, services: Services) -> Answer:
             await session.execute(
                 "UPDATE users SET name = $1 WHERE id = $2", body.name, principal.user
             )
+            await follow(session, before.name, body.name)
             after = await people.find(session, str(principal.user))
             await note(
                 session,
@@ -196,7 +195,7 @@ async def put_password(request: Request, services: Services) -> Answer:
             raise _another()
         await forgive(session, user.name)
         await people.set_password(session, user.id, kept)
-        opened = await sessions.begin(session, request, user.id, None)
+        opened = await sessions.begin(session, request, user.id, admin)
         await note(session, request, "password", "user", user.id, user.name)
     again = await sessions.find(store, opened.cookie.reveal(), admin)
     if again is None:

@@ -40,8 +40,8 @@ class User(Struct, frozen=True):
 
     @property
     def is_owner(self) -> bool:
-        """Whether it can do everything."""
-        return self.enabled and self.role == Role.OWNER.value
+        """Whether it can do everything. One with a team has to do with that alone."""
+        return self.enabled and self.role == Role.OWNER.value and not self.team
 
     def shown(self) -> dict[str, Any]:
         """All but the password."""
@@ -138,7 +138,7 @@ async def keep_an_owner(session: Session, admin: Admin, user: User) -> None:
     if not user.is_owner or admin.password is not None:
         return
     rows = await session.fetch(
-        "SELECT id FROM users WHERE role = $1 AND enabled = 1 AND id <> $2 LIMIT 1",
+        "SELECT id FROM users WHERE role = $1 AND enabled = 1 AND team = '' AND id <> $2 LIMIT 1",
         Role.OWNER.value,
         user.id,
     )

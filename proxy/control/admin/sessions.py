@@ -83,9 +83,9 @@ def _hashed(text: str) -> str:
 
 
 async def begin(
-    store: Session, request: Request, user: int, admin: Admin | None, *, by_token: bool = False
+    store: Session, request: Request, user: int, admin: Admin, *, by_token: bool = False
 ) -> Opened:
-    """A session for a user, or (`admin`) for the configuration's own account or token. Raises StoreDown.
+    """A session for a user, or (0) for the configuration's own account or token. Raises StoreDown.
 
     The one the browser came with ends: its id is never the id of somebody who has signed in since.
     """
@@ -95,7 +95,8 @@ async def begin(
     )
     await end(store, request, admin)
     cookie = opened.cookie.reveal()
-    named = name_by_token(cookie, admin) if admin and by_token else name_of(cookie, admin)
+    own = name_by_token if by_token else name_of
+    named = name_of(cookie) if user else own(cookie, admin)
     await store.execute(
         "DELETE FROM sessions WHERE expires < $1 OR seen < $2", time - STEP, time - IDLE - STEP
     )
@@ -120,16 +121,15 @@ def _agent(request: Request) -> str:
     return "".join(letter for letter in text if letter.isprintable())
 
 
-async def end(store: Session, request: Request, admin: Admin | None) -> None:
+async def end(store: Session, request: Request, admin: Admin) -> None:
     """End the session of this request. Raises StoreDown."""
     cookie = presented(request)
     if cookie:
-        by_token = "" if admin is None else name_by_token(cookie, admin)
         await store.execute(
             "DELETE FROM sessions WHERE id = $1 OR id = $2 OR id = $3",
             name_of(cookie),
             name_of(cookie, admin),
-            by_token,
+            name_by_token(cookie, admin),
         )
 
 

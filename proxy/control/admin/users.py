@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from proxy.control.admin import people, sessions
 from proxy.control.admin.access import Permission, Role, needs_power
-from proxy.control.admin.lockout import forgive
+from proxy.control.admin.lockout import follow, forgive
 from proxy.control.admin.people import Password, User, check_password, find
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.strict import Body, Name, Team, read
@@ -137,6 +137,7 @@ async def unlock(request: Request, services: Services) -> Answer:
     """Forget the failed sign-ins of an account."""
     async with needs_store(services).transaction() as session:
         user = await find(session, request.params["id"])
+        needs_power(request.who, user.role, user.team)
         await forgive(session, user.name)
         await note(session, request, "unlock", "user", user.id, user.name)
     return Answer(status=204)
@@ -171,6 +172,7 @@ async def _change(
             if not after.is_owner:
                 await people.keep_an_owner(session, services.state.snapshot.admin, before)
             await people.update(session, before, after, kept)
+            await follow(session, before.name, after.name)
             await note(
                 session,
                 request,

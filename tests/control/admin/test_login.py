@@ -347,6 +347,16 @@ async def test_the_account_of_the_configuration_is_an_owner(own: Desk) -> None:
     assert (await own.ask("POST", "/admin/probe/users", who=with_session(said))).status == 200
 
 
+async def test_its_session_ends_when_its_browser_signs_somebody_else_in(own: Desk) -> None:
+    root = with_session(await own.login("root"))
+    anna = {"name": "anna", "role": "viewer", "password": PASSWORD}
+    assert (await own.ask("POST", "/admin/users", anna, root)).status == 201
+
+    assert (await own.login("anna", cookie=root.headers["cookie"])).status == 200
+
+    assert (await own.ask("GET", "/admin/me", who=root)).status == 401
+
+
 @pytest.mark.parametrize(
     ("name", "password"),
     [("root", "wrong"), ("root", ""), ("root", HASHED), ("root", WEAK), ("admin", PASSWORD)],
@@ -427,6 +437,24 @@ async def test_another_password_is_given_with_the_one_so_far(desk: Desk) -> None
     assert (await desk.ask("POST", "/admin/probe/read", who=fresh)).status == 200
     assert (await desk.login("anna")).status == 401
     assert (await desk.login("anna", "another long password")).status == 200
+
+
+async def test_another_name_is_no_more_guesses(either: Desk) -> None:
+    await either.user("anna")
+    anna = await either.session("anna")
+    content = {"current": "wrong", "password": "another long password"}
+    for _ in range(5):
+        await either.ask("PUT", "/admin/me/password", content, anna)
+
+    for who, path, name in (
+        (anna, "/admin/me", "anne"),
+        (OWNER, "/admin/users/anne", "anja"),
+    ):
+        await either.login(name, "wrong")  # what others tried under it
+        method = "PUT" if who is anna else "PATCH"
+        assert (await either.ask(method, path, {"name": name}, who)).status == 200
+        said = await either.ask("PUT", "/admin/me/password", content, anna)
+        assert (said.status, said.code) == (429, "too_many")
 
 
 async def test_without_it_there_is_none_and_guesses_are_counted(desk: Desk) -> None:

@@ -70,7 +70,9 @@ async def test_other_rights_or_another_password_end_its_sessions_and_no_others(
 
 
 async def test_the_last_owner_is_kept_unless_the_configuration_has_one(desk: Desk) -> None:
-    anna = replace(ANNA, id=await people.insert(desk.store, ANNA, "$hash"))
+    whole = replace(ANNA, team="")
+    anna = replace(whole, id=await people.insert(desk.store, whole, "$hash"))
+    await people.insert(desk.store, replace(ANNA, name="berta"), "$hash")
 
     with pytest.raises(Problem) as caught:
         await people.keep_an_owner(desk.store, Admin(), anna)
@@ -78,7 +80,7 @@ async def test_the_last_owner_is_kept_unless_the_configuration_has_one(desk: Des
     await people.keep_an_owner(desk.store, Admin(password=Secret("of the file")), anna)
     await people.keep_an_owner(desk.store, Admin(), replace(anna, role="viewer"))
 
-    otto = replace(ANNA, name="otto")
+    otto = replace(whole, name="otto")
     await people.insert(desk.store, otto, "$hash")
     await people.keep_an_owner(desk.store, Admin(), anna)
 

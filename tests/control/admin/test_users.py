@@ -122,6 +122,7 @@ FEWER = [
     ("DELETE", None),
     ("PATCH", {"role": "admin"}),
     ("PATCH", {"enabled": False}),
+    ("PATCH", {"team": "red"}),
     ("PUT", {"name": "anna", "role": "viewer"}),
 ]
 
@@ -131,6 +132,7 @@ async def test_the_last_owner_stays(desk: Desk, method: str, body: Any) -> None:
     await desk.user("anna", Role.OWNER)
     await desk.user("berta", Role.OWNER, enabled=False)
     await desk.user("clara", Role.ADMIN)
+    await desk.user("dora", Role.OWNER, team="red")
 
     said = await desk.owner(method, "/admin/users/anna", body)
 
@@ -221,6 +223,17 @@ async def test_who_has_more_rights_is_not_taken_down_by_who_has_less(desk: Desk)
     viewer = ANNA | {"name": "dora"}
     assert (await desk.ask("POST", "/admin/users", viewer, scoped)).status == 201
     assert (await desk.ask("PATCH", "/admin/users/dora", {"role": "metrics"}, scoped)).status == 200
+
+
+async def test_an_owner_of_a_team_unlocks_nobody_of_another(desk: Desk) -> None:
+    await desk.user("anna", Role.OWNER)
+    await desk.user("berta", Role.OWNER, team="red")
+    await desk.user("clara", team="red")
+    berta = await desk.session("berta")
+
+    for name, status in (("anna", 403), ("clara", 204)):
+        said = await desk.ask("POST", f"/admin/users/{name}/unlock", None, berta)
+        assert said.status == status
 
 
 async def test_every_change_is_in_the_audit_log(either: Desk) -> None:
