@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 import msgspec
 from msgspec import Struct
 
-from proxy.core.redact import redact, redact_name
+from proxy.core.redact import redact, redact_name, remembering
 
 LONGEST = 256
 """Characters kept of a name from outside."""
@@ -203,6 +203,10 @@ def name(raw: str) -> str:
     if len(text) > LONGEST:
         text = text[: LONGEST - 1] + "…"
     return _encodable(text)
+
+
+# What was harmless before a secret was registered need not be so after it.
+remembering.append(name.cache_clear)
 
 
 def _clean_entry(entry: Entry) -> None:

@@ -10,7 +10,7 @@ Better one mask too many than one too few: a masked word costs a moment, a writt
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
@@ -124,6 +124,10 @@ _needles: tuple[int, tuple[str, ...]] = (0, ())
 """As of which of the changes, and the forms of all, the longest first: a secret may hold another one."""
 
 
+remembering: list[Callable[[], None]] = []
+"""Called when secrets have changed: by whoever remembers what `redact` made of a text."""
+
+
 def register(secret: str | Secret, life: float | None = None) -> None:
     """From now on this secret is masked wherever it turns up, also quoted for a URL or in JSON.
 
@@ -141,7 +145,8 @@ def register(secret: str | Secret, life: float | None = None) -> None:
             del _passing[old]
         _passing[secret] = max(at + life, _passing.get(secret, 0.0))
     _changes += 1
-    _named.cache_clear()
+    for clear in remembering:
+        clear()
 
 
 def register_sent(fields: Mapping[str, str]) -> None:
@@ -151,8 +156,13 @@ def register_sent(fields: Mapping[str, str]) -> None:
     """
     for name, value in fields.items():
         if _TELLING.search(name) or _RANDOM.search(value):
-            register(value)
-            register(value.partition(" ")[2])  # behind `Bearer`, or any other scheme
+            register_all_of(value)
+
+
+def register_all_of(value: str) -> None:
+    """The same for a value that may have `Bearer`, or any other scheme, before its secret."""
+    register(value)
+    register(value.partition(" ")[2])
 
 
 def forget() -> None:
@@ -161,7 +171,8 @@ def forget() -> None:
     _forms.clear()
     _passing.clear()
     _changes += 1
-    _named.cache_clear()
+    for clear in remembering:
+        clear()
 
 
 def redact(text: str) -> str:
@@ -203,6 +214,9 @@ def redact_name(text: str) -> str:
 def _named(text: str, changes: int) -> str:
     # The number is for the cache: what was harmless before a change need not be so after it.
     return redact(text)
+
+
+remembering.append(_named.cache_clear)
 
 
 def redact_bytes(body: bytes) -> bytes:

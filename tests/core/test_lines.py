@@ -20,6 +20,7 @@ from proxy.core.lines import (
     clip_error,
     clip_message,
     escape,
+    name,
     to_console,
     to_json,
 )
@@ -187,6 +188,14 @@ def test_a_secret_in_a_name_is_masked(field: str, write: object, canary: str) ->
         line = request(**{field: f"gpt {secret}"})
 
         assert secret.encode() not in write(line)  # type: ignore[operator]
+
+
+def test_a_name_that_is_a_secret_since_it_was_seen_is_masked_from_then_on() -> None:
+    assert name("plain-words-of-a-kind") == "plain-words-of-a-kind"
+
+    register("plain-words-of-a-kind")
+
+    assert name("plain-words-of-a-kind") == "***"
 
 
 @given(before=st.integers(0, 2 * QUEUED))
