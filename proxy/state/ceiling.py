@@ -79,7 +79,7 @@ class Ceiling:
     def __init__(self, start: int, least: int, most: int) -> None:
         self.waiting: list[Waiting] = []
         """Of the models that use the deployment: who is called when a place comes free."""
-        self.least = float(least)
+        self.least = float(min(least, most))
         self.most = float(most)
         self.limit = min(max(float(start), self.least), self.most)
         """Requests at once; the whole part counts."""
@@ -109,7 +109,7 @@ class Ceiling:
 
     def bound(self, least: int, most: int) -> None:
         """The configuration has changed: what was learned stays, as far as it may."""
-        self.least, self.most = float(least), float(most)
+        self.least, self.most = float(min(least, most)), float(most)
         self.limit = min(max(self.limit, self.least), self.most)
         self._was = min(max(self._was, self.least), self.most)
 

@@ -186,6 +186,17 @@ def test_it_stays_within_its_bounds(
         assert least <= one.limit <= least + 20
 
 
+def test_never_more_goes_before_never_fewer() -> None:
+    one = Ceiling(32, 2, 1)
+    assert one.limit == 1.0
+    one.bad(10.0, 1.0)
+    assert one.limit == 1.0
+
+    one.bound(10, 4)
+    one.bad(20.0, 1.0)
+    assert one.limit == 4.0
+
+
 def test_other_bounds_keep_what_was_learned() -> None:
     one = Ceiling(32, 2, 1000)
     one.bound(2, 20)
