@@ -16,6 +16,7 @@ from proxy.core.config import Config, ConfigError, Loaded, load, parse, schema, 
 from proxy.core.config.problem import dotted, nearest, printable, suggestion
 from proxy.core.config.values import processors
 from proxy.core.model import Auth, Strategy
+from proxy.core.secret import Secret
 
 PROVIDER = 'providers: {p: {base_url: "https://api.example.com", credentials: [sk-upstream]}}\n'
 
@@ -386,6 +387,19 @@ def test_files_are_read_from_where_the_configuration_is(tmp_path: Path) -> None:
     assert token.reveal() == "from-a-file-0123456789"
 
 
+@pytest.mark.parametrize("credential", ["8675309", "[8675309]", "{key: 8675309}"])
+def test_the_credential_of_a_server_of_tools_is_not_repeated(credential: str) -> None:
+    text = f'mcp: {{s: {{url: "https://tools.example/mcp", credential: {credential}}}}}'
+
+    assert "8675309" not in only(text)
+
+
+def test_the_credential_of_a_server_of_tools_is_hidden_whatever_its_variable_is_called() -> None:
+    text = 'mcp: {s: {url: "https://tools.example/mcp", credential: "${TOOLS}"}}'
+
+    assert Secret("from-outside") in parse(text, "h.yaml", {"TOOLS": "from-outside"}).hidden
+
+
 def test_a_missing_secret_file_is_an_error_even_for_a_credential() -> None:
     assert "/nowhere/x" in only(provider(credentials=["file:/nowhere/x"]))
 
@@ -491,10 +505,12 @@ def test_dialects_are_a_list_or_a_mapping() -> None:
         ({"openai.chat": "/v1/{a|b|c}"}, "expected a path such as"),
         ([], "expected at least one dialect"),
         ("openai.chat", "expected a list of dialects"),
+        (5, "expected a list of dialects"),
     ],
 )
-def test_wrong_dialects_are_explained(dialects: Any, message: str) -> None:
-    assert message in only(provider(dialects=dialects))
+@pytest.mark.parametrize("auth", ["bearer", {"openai": "google"}])
+def test_wrong_dialects_are_explained(dialects: Any, message: str, auth: Any) -> None:
+    assert message in only(provider(dialects=dialects, auth=auth))
 
 
 @pytest.mark.parametrize(

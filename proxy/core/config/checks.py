@@ -507,7 +507,9 @@ def buys_tokens(block: Table) -> bool:
     """Whether its credential is never presented itself: for Google it may be a document, with spaces and lines in it."""
     auth = block.get("auth")
     if isinstance(auth, dict):
-        spoken = {surfaces.family(str(name)) for name in block.get("dialects") or surfaces.OPENAI}
+        named = block.get("dialects")
+        names = named if named and isinstance(named, dict | list) else surfaces.OPENAI
+        spoken = {surfaces.family(str(name)) for name in names}
         places = [auth.get(family) for family in spoken]
     else:
         places = [auth]

@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
 
 _SECRET_FIELDS = frozenset(
-    {"credentials", "key", "secrets", "token", "password", "headers", "query", "proxy", "url"}
+    {
+        "credential",
+        "credentials",
+        "headers",
+        "key",
+        "password",
+        "proxy",
+        "query",
+        "secrets",
+        "token",
+        "url",
+    }
 )
 _REFERENCE_ONLY = re.compile(r"\$\{\w+\}|file:.*|secret:[\w-]+/\S+")
 _LOOKS_SECRET = re.compile(
