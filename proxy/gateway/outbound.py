@@ -220,7 +220,7 @@ def _body(exchange: Exchange, candidate: Candidate) -> tuple[bytes, bool]:
     envelope = exchange.envelope
     model = candidate.upstream_model
     if envelope is None:
-        if exchange.form and model != exchange.model:
+        if exchange.form and (model != exchange.model or endpoint.model_in_path):
             return multipart.replace_model(exchange.body, exchange.form, model), False
         return exchange.body, False
     renamed = endpoint.family != "gemini" and (endpoint.model_in_path or model != exchange.model)

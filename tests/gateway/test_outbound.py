@@ -683,6 +683,14 @@ async def test_a_form_whose_model_is_in_the_path_gets_a_field() -> None:
     assert sent.body.endswith(form(None))
 
 
+@pytest.mark.parametrize("said", [None, "m", "another"])
+async def test_the_model_in_the_path_is_the_one_that_is_asked_for(said: str | None) -> None:
+    # The key was checked for that one, and for no other.
+    sent = await send(raw("POST", "/openai/deployments/m/images/edits", form(said), FORM))
+
+    assert sent.body == form("m").replace(b"Content-D", b"content-d", said is None)
+
+
 # --- heads are remembered ---
 
 
