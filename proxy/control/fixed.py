@@ -16,7 +16,13 @@ FIXED = (
     "admin.host",
     "admin.port",
     "store.url",
+    "store.snapshot",
     "ledger.path",
+    "ledger.size",
+    "ledger.sync",
+    "shared.url",
+    "shared.prefix",
+    "shared.timeout",
     "logging.file",
     "logging.format",
 )

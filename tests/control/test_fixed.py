@@ -25,6 +25,12 @@ def config(**sections: Any) -> Config:
         ("store", "url", "sqlite:///other.db"),
         ("logging", "file", "other.log"),
         ("logging", "format", "json"),
+        ("store", "snapshot", "other.snapshot"),
+        ("ledger", "size", "1GiB"),
+        ("ledger", "sync", "1s"),
+        ("shared", "url", "redis://limits.example:6379/0"),
+        ("shared", "prefix", "other:"),
+        ("shared", "timeout", "2s"),
     ],
 )
 def test_each_is_named(section: str, field: str, value: object) -> None:
