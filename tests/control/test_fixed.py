@@ -25,7 +25,6 @@ def config(**sections: Any) -> Config:
         ("store", "url", "sqlite:///other.db"),
         ("logging", "file", "other.log"),
         ("logging", "format", "json"),
-        ("store", "snapshot", "other.snapshot"),
         ("ledger", "size", "1GiB"),
         ("ledger", "sync", "1s"),
         ("shared", "url", "redis://limits.example:6379/0"),
@@ -35,6 +34,10 @@ def config(**sections: Any) -> Config:
 )
 def test_each_is_named(section: str, field: str, value: object) -> None:
     assert changed(config(), config(**{section: {field: value}})) == [f"{section}.{field}"]
+
+
+def test_so_is_the_place_of_the_copy_of_the_database() -> None:
+    assert changed(config(), config(store={"url": "", "snapshot": "x"})) == ["store.snapshot"]
 
 
 def test_everything_else_may_change() -> None:
