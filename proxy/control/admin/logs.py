@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import asdict
@@ -114,9 +115,9 @@ def _value(name: str, text: str) -> dict[str, Any]:
             return {"status": int(text)}
         return {"statuses": (int(match[1]) * 100, int(match[1]) * 100 + 100)}
     if name == "min_cost":
-        return {
-            name: math.ceil(number(text, _DEAREST, "a number of US dollars is expected") * MICRO)
-        }
+        number(text, _DEAREST, "a number of US dollars is expected")
+        # 0.000123 * 1e6 is a little more than 123, and what cost 123 would not be found.
+        return {name: math.ceil(Decimal(text) * MICRO)}
     return {name: number(text, _LATEST, "a Unix time in seconds is expected")}
 
 

@@ -28,6 +28,8 @@ TURN = 500
 """Objects looked at between two turns of the loop."""
 WORDS = {"enabled": ("true", "false"), "live": ("true", "false"), "source": ("file", "store")}
 """Filters, and `live`, that take one of some words."""
+_LARGEST = 2**63 - 1
+"""What a database counts to."""
 COMMON = frozenset({"limit", "after"})
 
 Key = tuple[int, int | str]
@@ -127,7 +129,7 @@ def _key(text: str) -> Key:
     match value:
         case [0, str(id)]:
             return (0, id)
-        case [1, int(number)] if not isinstance(number, bool):
+        case [1, int(number)] if not isinstance(number, bool) and 0 <= number <= _LARGEST:
             return (1, number)
         case _:
             raise ValueError

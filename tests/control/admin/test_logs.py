@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy.control.admin.access import Role
+from proxy.control.admin import logs
+from proxy.control.admin.access import Principal, Role
+from proxy.control.admin.web import Request
 from proxy.ledger.records import Content, Record
 from proxy.store.ledger.booking import book
 from tests.control.admin.office import Office, open_office, problem
@@ -61,6 +65,7 @@ def rids(page: Any) -> str:
         ("rid=c", "c"),
         ("min_cost=0.00007", "ba"),
         ("min_cost=5", "b"),
+        ("min_cost=1e-400000000", "fdba"),
         ("min_cost=5.000001", ""),
         ("model=' OR 1=1 --", ""),
     ],
@@ -79,6 +84,14 @@ async def test_a_request_says_what_it_cost(office: Office) -> None:
     assert (one["ttft_ms"], one["connect_ms"]) == (250.0, None)
     assert (unknown["cost"], unknown["cost_micro"]) == (None, None)
     assert running["state"] == "running"
+
+
+@given(st.integers(0, 10**12))
+def test_a_cost_as_it_is_shown_is_at_least_itself(micro: int) -> None:
+    principal = Principal("token", Role.OWNER)
+    request = Request("GET", "/admin/logs", {}, {}, b"", "", "", principal=principal)
+
+    assert logs.filters(request, {"min_cost": repr(micro / 1_000_000)}).min_cost == micro
 
 
 async def test_it_is_read_in_pages_that_nothing_shifts(office: Office) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,12 @@ def test_a_cursor_comes_back_as_the_key_it_was(key: Any) -> None:
         return
 
     assert asked(request(after=text), ()).after == key
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 2**64 - 1])
+def test_a_number_that_no_database_counts_to_is_no_cursor(number: int) -> None:
+    with pytest.raises(Problem):
+        asked(request(after=cursor((1, number))), ())
 
 
 @given(st.text(max_size=40))

@@ -69,7 +69,13 @@ def shown(record: Record) -> dict[str, Any]:
 async def listing(request: Request, services: Services) -> Answer:
     """Every key the caller may see, those of the file first."""
     principal = request.who
-    in_file = [
+    stored = plain.in_order(services.sync.mirror, records.Kind.KEY)
+    mine = [shown(record) async for record in turns(stored) if _may(principal, record)]
+    return Answer([*_of_the_file(principal, services), *mine])
+
+
+def _of_the_file(principal: Principal, services: Services) -> list[dict[str, Any]]:
+    return [
         {
             "id": None,
             "name": key.name,
@@ -84,14 +90,18 @@ async def listing(request: Request, services: Services) -> Answer:
         for key in services.sync.config.keys
         if may_touch(principal, key.team or "")
     ]
-    stored = plain.in_order(services.sync.mirror, records.Kind.KEY)
-    mine = [shown(record) async for record in turns(stored) if _may(principal, record)]
-    return Answer([*in_file, *mine])
 
 
 async def one(request: Request, services: Services) -> Answer:
     """One key, by id or name."""
-    return Answer(shown(_find(request, services)))
+    target = request.params["id"]
+    record = services.sync.mirror.get(records.Kind.KEY, target)
+    if record is not None and _may(request.who, record):
+        return Answer(shown(record))
+    for key in _of_the_file(request.who, services):
+        if key["name"] == target:
+            return Answer(key)
+    raise missing("key", target)
 
 
 async def create(request: Request, services: Services) -> Answer:
@@ -138,10 +148,7 @@ def _find(request: Request, services: Services) -> Record:
     record = services.sync.mirror.get(records.Kind.KEY, target)
     if record is not None and _may(request.who, record):
         return record
-    if any(
-        key.name == target and may_touch(request.who, key.team or "")
-        for key in services.sync.config.keys
-    ):
+    if any(key["name"] == target for key in _of_the_file(request.who, services)):
         raise read_only("key", target)
     raise missing("key", target)
 

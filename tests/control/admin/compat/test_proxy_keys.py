@@ -64,6 +64,14 @@ async def test_keys_of_the_file_are_listed_without_a_trace_of_them(desk: Desk) -
     assert [(one["name"], one["key"], one["id"]) for one in listed] == [("file-key", "***", None)]
 
 
+async def test_one_of_the_file_is_shown_as_it_is_listed(desk: Desk) -> None:
+    said = await desk.owner("GET", f"{AT}/file-key")
+
+    assert (said.status, said.json) == (200, (await desk.owner("GET", AT)).json[0])
+    blue = await desk.token("blue", Role.KEY_MANAGER, team="blue")
+    assert (await desk.ask("GET", f"{AT}/file-key", who=blue)).status == 404
+
+
 async def test_a_change_leaves_what_is_not_named(desk: Desk) -> None:
     key = await made(desk)
 
