@@ -161,9 +161,12 @@ def leave(code: int, message: str) -> NoReturn:
 
 def read(path: Path, *, quiet: bool = False) -> Config:
     """The file. Raises ConfigError (a ValueError) that lists every problem. `quiet` is who does not serve it."""
+    from proxy.core import redact
     from proxy.core.config import load
 
     loaded = load(path)
+    for secret in loaded.hidden:
+        redact.register_all_of(secret.reveal())
     if not quiet:
         for warning in (*loaded.warnings, *further(loaded)):
             print(f"warning: {warning}", file=sys.stderr)

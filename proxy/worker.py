@@ -78,6 +78,10 @@ def mask(provider: Provider) -> None:
         redact.register(credential.secret.reveal())
     redact.register_sent(provider.headers)
     redact.register_sent(provider.query)
+    service = provider.conversation
+    if service is not None:
+        redact.register_sent(service.headers)
+        redact.register_sent(service.create.headers)
     if provider.proxy is not None:
         password = urlsplit(provider.proxy).password or ""
         redact.register(password)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from proxy import commands
+from proxy.core import redact
 from proxy.core.records import Kind, Record
 from proxy.store import objects
 from proxy.store.base import Store
@@ -69,6 +70,21 @@ def test_a_configuration_is_looked_at_without_its_database(place: Place) -> None
         assert place.run(*command)[0] == 0
 
     assert not place.database.parent.exists()
+
+
+def test_what_comes_from_outside_the_file_is_masked_whatever_its_header_is_called(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENANT", "blue-whale")
+    monkeypatch.setenv("WHO", "odd-one")
+    headers = {"X-Tenant": "${TENANT}", "X-Who": "Custom ${WHO}", "X-Title": "Headrace"}
+    place.write(providers={"p0": {"headers": headers}})
+
+    commands.read(place.path, quiet=True)
+    said = redact.redact("Headrace: blue-whale, odd-one")
+    redact.forget()
+
+    assert said == "Headrace: ***, ***"
 
 
 def test_a_database_is_brought_up_to_date(place: Place) -> None:

@@ -21,11 +21,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
 from proxy.core import redact, tasks
-from proxy.core.model import Admin, Credential, Snapshot, VirtualKey
+from proxy.core.model import Admin, Conversation, Create, Credential, Snapshot, VirtualKey
 from proxy.core.secret import Secret
 from proxy.state.replies import Reply
 from proxy.upstream.resolver import VettingResolver
-from proxy.worker import Worker, listen
+from proxy.worker import Worker, listen, mask
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.served import COMPLETION, Provider, whole
 from tests.line.harness import Answer, Process, Raw, config, read_request, scripted, until
@@ -181,6 +181,19 @@ async def test_what_a_provider_is_sent_is_masked_where_it_repeats_it() -> None:
 
     assert answer.status == 400
     assert answer.json["error"]["message"] == f"got ***; ***, ***, ***, ***, *** {plain}"
+
+
+async def test_what_a_conversation_is_begun_and_asked_with_is_masked_too() -> None:
+    create = Create("/begin", ("id",), headers={"X-Session": "an odd one, to begin"})
+    service = Conversation(
+        create, "{prompt}", (("text",),), headers={"X-Api-Key": "an odd one, to ask"}
+    )
+    mask(provider(conversation=service))
+
+    said = redact.redact("got an odd one, to begin and an odd one, to ask")
+    redact.forget()
+
+    assert said == "got *** and ***"
 
 
 # --- new configurations ---
