@@ -7,6 +7,7 @@ JSON (speech, a transcript as text) is no body for a tap: the caller tells by th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import ceil
 
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from proxy.core.errors import UpstreamError
+from proxy.core.errors import Cause, UpstreamError
 from proxy.dialects import usage as reports
 from proxy.dialects.base import BAD, CONTENT, ERROR, FINISH, Dialect, Usage
 from proxy.dialects.choices import NULL, ChoicesTap
@@ -271,7 +272,20 @@ class RerankTap(PlainTap):
         return super().body(raw)
 
 
-def _dialect(name: str, tap: type[CompletionsTap | PlainTap], family: str = "openai") -> Dialect:
+def _tools_error(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> UpstreamError:
+    """Of a server of tools: 403 is about what was asked. One that does not take the credential says 401 (MCP, Authorization)."""
+    error = parse_error(status, headers, body)
+    if status == 403 and error.cause is Cause.AUTH:
+        error.cause = Cause.CLIENT
+    return error
+
+
+def _dialect(
+    name: str,
+    tap: type[CompletionsTap | PlainTap],
+    family: str = "openai",
+    parse_error: Callable[..., UpstreamError] = parse_error,
+) -> Dialect:
     return Dialect(
         name=name,
         family=family,
@@ -292,5 +306,5 @@ ALL = (
     _dialect("openai.rerank", RerankTap),
     # These two are not looked into.
     _dialect("openai.other", PlainTap),
-    _dialect("mcp.http", PlainTap, "mcp"),
+    _dialect("mcp.http", PlainTap, "mcp", _tools_error),
 )

@@ -54,6 +54,9 @@ _ALERTS = {
     Cause.TLS: "the provider's certificate is not accepted, nothing was sent",
 }
 
+_THINGS = frozenset({"mcp", "other", "stored"})
+"""Operations that are about no model: what is not there is a session that is over, or a file."""
+
 
 class Meter:
     """One a request; `settle` is called exactly once, whatever happened."""
@@ -164,7 +167,8 @@ class Meter:
             cost = self.entry.failed(attempt, self.attempts, outcome, self.cause)
             tally.wasted(self.state.metrics, attempt, cost, self.cause)
         provider = attempt.candidate.deployment.provider.name
-        if error.cause in _ALERTS:
+        missing = error.cause is Cause.NOT_FOUND and self.exchange.endpoint.operation in _THINGS
+        if error.cause in _ALERTS and not missing:
             self._alert(attempt, error.cause)
         if error.cause is Cause.EMPTY:
             self.state.metrics.empty_responses.child(provider, "no_content").inc()

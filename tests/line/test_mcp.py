@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared._httpx_utils import create_mcp_http_client
 
-from tests.line.harness import KEY, Proxy, config, request, serving
+from tests.line.harness import KEY, Proxy, config, read_request, request, scripted, serving
 
 pytestmark = pytest.mark.allow_blocking(
     "the server and the client of MCP build TLS contexts and models in the loop"
@@ -172,6 +172,26 @@ async def test_what_the_server_refuses_passes_as_it_is(proxy: Proxy, tools: Tool
     assert 400 <= answer.status < 500
     assert orjson.loads(answer.body)["jsonrpc"] == "2.0"
     assert len(tools.heads) == 1
+
+
+async def test_what_it_refuses_one_session_is_held_against_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    statuses = iter((403, 404, 405, 200))
+
+    async def refuses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for status in statuses:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 2\r\n\r\n{}" % status)
+
+    async with (
+        scripted(refuses) as url,
+        serving(settings(url), tmp_path) as proxy,
+    ):
+        answers = [await proxy.post("/mcp/tools", {}) for _ in range(4)]
+
+    assert [answer.status for answer in answers] == [403, 404, 405, 200]
+    assert "deployment mcp/tools" not in caplog.text, "an end of a session is no mistake"
 
 
 async def test_a_notification_has_an_empty_answer_and_the_connection_goes_on(
