@@ -141,7 +141,7 @@ def _routes(resource: Resource) -> Iterator[Route]:
         aliases += [f"/api/{name}/batch" for name in names]
     table = (
         ("POST", create, f"Make many {resource.plural}.", f"new_{kind}"),
-        ("PUT", replace, f"Replace many {resource.plural}.", f"new_{kind}"),
+        ("PUT", replace, f"Replace many {resource.plural}.", f"whole_{kind}"),
         ("PATCH", change, f"Change many {resource.plural}.", f"some_of_{kind}"),
         ("DELETE", delete, f"Delete many {resource.plural}.", "target"),
     )

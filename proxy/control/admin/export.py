@@ -19,7 +19,7 @@ from msgspec import Struct
 from proxy.control.admin import carried, sealing
 from proxy.control.admin.access import Permission, may_touch
 from proxy.control.admin.carried import Bound
-from proxy.control.admin.intake import choice
+from proxy.control.admin.intake import choice, known
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.trail import note
 from proxy.control.admin.transfer import Stock
@@ -48,6 +48,13 @@ class Secrets(StrEnum):
     """Sealed texts, for an installation with the same master key."""
     OMIT = "omit"
     """Nothing."""
+
+
+class Format(StrEnum):
+    """Of an export."""
+
+    YAML = "yaml"
+    JSON = "json"
 
 
 class Source(Struct, frozen=True, eq=False):
@@ -204,6 +211,7 @@ _Dumper.add_representer(str, _text)
 async def export(request: Request, services: Services) -> Answer:
     """Everything the store has of the configuration, of keys those one may touch. Noted in the audit log where it holds secrets."""
     store = needs_store(services)
+    known(request, "secrets", "format")
     secrets = choice(request, "secrets", Secrets, Secrets.REFERENCES)
     format = choice(request, "format", Format, Format.YAML)
     sync = services.sync
@@ -224,13 +232,6 @@ def _written(source: Source, secrets: Secrets, format: Format) -> bytes:
     return text(content).encode()
 
 
-class Format(StrEnum):
-    """Of an export."""
-
-    YAML = "yaml"
-    JSON = "json"
-
-
 ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
@@ -240,6 +241,7 @@ ROUTES: tuple[Route, ...] = (
         "Export the store's objects",
         aliases=("/api/config/export",),
         tag="config",
+        query={"secrets": {"enum": list(Secrets)}, "format": {"enum": list(Format)}},
         gives=("application/yaml", "application/json"),
     ),
 )

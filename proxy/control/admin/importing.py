@@ -17,7 +17,7 @@ from proxy.control.admin import body, changes
 from proxy.control.admin.access import Permission
 from proxy.control.admin.differences import Difference, between
 from proxy.control.admin.edits import Create, Delete
-from proxy.control.admin.intake import choice, switch
+from proxy.control.admin.intake import choice, known, switch
 from proxy.control.admin.planning import plan
 from proxy.control.admin.sealing import no_master_key
 from proxy.control.admin.services import needs_store
@@ -214,6 +214,7 @@ def _action(step: Step, written: changes.Written) -> str:
 async def import_document(request: Request, services: Services) -> Answer:
     """Take in the body. 400 names everything that is wrong; a dry run answers 200 and says the same."""
     needs_store(services)
+    known(request, "mode", "dry_run")
     mode = choice(request, "mode", Mode, Mode.MERGE)
     dry_run = switch(request, "dry_run")
     document = await asyncio.to_thread(_read, request)
@@ -237,6 +238,13 @@ ROUTES: tuple[Route, ...] = (
         import_document,
         "Import objects into the store",
         aliases=("/api/config/import",),
+        body={
+            "type": "object",
+            "description": "As the configuration file: providers, models, keys and settings.",
+            "additionalProperties": True,
+        },
         tag="config",
+        query={"mode": {"enum": list(Mode)}, "dry_run": {"enum": ["true", "false"]}},
+        takes=("application/json", "application/yaml"),
     ),
 )

@@ -129,6 +129,7 @@ def _switches() -> Iterator[Route]:
                 aliases=tuple(f"/admin/{name}{rest}" for name in resource.also),
                 answer={"$ref": f"#/components/schemas/{kind}"},
                 tag=resource.plural,
+                headers=("If-Match",),
             )
 
 
@@ -167,6 +168,7 @@ ROUTES = (
         needs_body=False,
         answer={"$ref": "#/components/schemas/key"},
         tag="keys",
+        headers=("If-Match",),
     ),
     *_switches(),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -54,6 +55,10 @@ _SHOWN: dict[str, Schema] = {
     "last4": TEXT,
     "warnings": {"type": "array", "items": TEXT},
     "live": {"type": "object", "description": "With `live=true`: how it is."},
+}
+_WHICH: dict[str, Schema] = {
+    "id": {"type": ["integer", "string"], "description": "Which object; or by its `name`."},
+    "revision": {"type": ["integer", "null"], "description": "The one it must still have."},
 }
 _USED: Schema = {
     **of(USAGE),
@@ -135,7 +140,8 @@ def _of_kind(kind: Kind, section: Schema) -> dict[str, Schema]:
         f"some_of_{kind}": some,
         f"{kind}_page": page({"$ref": here}),
         f"new_{kind}_batch": _batch({"$ref": f"#/components/schemas/new_{kind}"}),
-        f"some_of_{kind}_batch": _batch({"$ref": f"#/components/schemas/some_of_{kind}"}),
+        f"whole_{kind}_batch": _batch(_row(new, above)),
+        f"some_of_{kind}_batch": _batch(_row(some, above)),
         f"{kind}_batch_done": {
             "type": "object",
             "properties": {"data": {"type": "array", "items": {"type": "object"}}},
@@ -157,6 +163,12 @@ def page(item: Schema) -> Schema:
         },
         "required": ["data", "next"],
     }
+
+
+def _row(body: Schema, above: Mapping[str, Schema]) -> Schema:
+    """A body that also says which object it is about, and so need not say its name or what it belongs to."""
+    needed = [name for name in body.get("required", ()) if name not in above and name != "key"]
+    return {**body, "properties": _WHICH | body["properties"], "required": needed}
 
 
 def _batch(item: Schema) -> Schema:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from proxy.control.admin import batch
 from tests.control.admin.office import CREDENTIAL, LAB, Office, problem
 
 
@@ -141,3 +142,14 @@ async def test_a_name_that_is_another_s_id_is_a_name_where_it_is_said_to_be_one(
     assert [one["name"] for one in gone.json["data"]] == [digits]
     assert problem(again)[:2] == (404, "not_found")
     assert await office.names("/admin/models?source=store") == ["other"]
+
+
+def test_the_description_of_a_batch_lets_each_row_say_which_object_it_is_about() -> None:
+    bodies = {route.method: route.body["$ref"] for route in batch.ROUTES if "keys" in route.path}
+
+    assert {method: ref.rpartition("/")[2] for method, ref in bodies.items()} == {
+        "POST": "new_key_batch",
+        "PUT": "whole_key_batch",
+        "PATCH": "some_of_key_batch",
+        "DELETE": "target_batch",
+    }

@@ -191,11 +191,20 @@ async def test_json_says_the_same(desk: Desk) -> None:
     assert said.json == read_yaml(stocked().shown())
 
 
-@pytest.mark.parametrize("query", ["format=xml", "secrets=plain", "secrets="])
+@pytest.mark.parametrize("query", ["format=xml", "secrets=plain", "secrets=", "secret=omit"])
 async def test_a_choice_that_is_none_is_refused(desk: Desk, query: str) -> None:
     said = await desk.owner("GET", f"/admin/config/export?{query}")
 
     assert (said.status, said.code) == (400, "invalid")
+
+
+def test_its_parameters_are_in_the_description() -> None:
+    [route] = export.ROUTES
+
+    assert {name: schema["enum"] for name, schema in route.query.items()} == {
+        "secrets": ["references", "encrypted", "omit"],
+        "format": ["yaml", "json"],
+    }
 
 
 @pytest.mark.parametrize("role", [Role.OPERATOR, Role.VIEWER, Role.KEY_MANAGER, Role.METRICS])

@@ -299,6 +299,24 @@ async def test_a_choice_that_is_none_is_refused(desk: Desk, query: str) -> None:
     assert (await take(desk, CONTENT, query)).status == 400
 
 
+@pytest.mark.parametrize("query", ["dryrun=true", "dry-run=true", "Mode=replace", "mode=merge&x="])
+async def test_a_parameter_that_is_none_is_refused_before_anything_is_written(
+    desk: Desk, query: str
+) -> None:
+    said = await take(desk, CONTENT, query)
+
+    assert (said.status, said.code) == (400, "invalid")
+    assert await objects(desk) == 0
+
+
+def test_its_parameters_and_what_it_takes_are_in_the_description() -> None:
+    [route] = importing.ROUTES
+
+    assert set(route.query) == {"mode", "dry_run"}
+    assert set(route.takes) == {"application/json", "application/yaml"}
+    assert route.body is not None
+
+
 @pytest.mark.parametrize("text", ["", "{}", "# nothing\n", "null"])
 async def test_nothing_is_a_document_too(desk: Desk, text: str) -> None:
     assert counts(await take(desk, text)) == [0, 0, 0, 0]

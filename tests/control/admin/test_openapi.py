@@ -62,6 +62,15 @@ def test_parameters_of_a_path_are_those_in_it() -> None:
             assert names == set(re.findall(r"\{([a-z_]+)\}", path))
 
 
+def test_whatever_obeys_if_match_says_so() -> None:
+    for path in ("/admin/keys/{id}", "/admin/keys/{id}/rotate", "/admin/providers/{id}/disable"):
+        method = "put" if path.endswith("}") else "post"
+        headers = [
+            one["name"] for one in ADMIN[path][method]["parameters"] if one["in"] == "header"
+        ]
+        assert headers == ["If-Match"], path
+
+
 def test_the_api_for_applications_is_described_for_its_own_listener() -> None:
     path = CONTENT["paths"]["/v1/chat/completions"]
     body = path["post"]["requestBody"]["content"]["application/json"]
