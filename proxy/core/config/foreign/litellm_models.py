@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.config.foreign import vendors
+from proxy.core.config.foreign import clouds, vendors
 from proxy.core.config.foreign.litellm_nearest import DEPLOYMENT
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Said
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _WITHOUT_PREFIX = (("claude", "anthropic"), ("gemini", "gemini"), ("", "openai"))
 """Beginnings of names that need no provider before them."""
+_VERTEX = ("vertex", "vertex-anthropic")
 _MODES = {
     "chat": "chat",
     "completion": "completion",
@@ -149,9 +150,19 @@ class Models:
                 )
                 return None
             rest = rest if vendors.is_nobodys(prefix) else written
+        elif preset == "vertex":
+            preset = clouds.vertex_preset(rest)
+            if preset is None:
+                self._sheet.warn(
+                    upstream.origin, "left out: of Vertex AI only Gemini and Claude are asked here"
+                )
+                return None
         block = self._block(params, upstream, preset, base)
         if block is None:
             return None
+        if preset == "bedrock":
+            rest, region = clouds.bedrock_model(rest)
+            block |= self._bedrock(params, upstream, region)
         return self._pool.named(preset or "openai-compatible", block), rest
 
     def _block(
@@ -173,9 +184,11 @@ class Models:
             "credentials": None if key is None else [text(key)],
             "headers": headers,
         }
-        region = params.text("aws_region_name")
         if preset == "bedrock":
-            return self._bedrock(params, upstream, block, region)
+            return block
+        if preset in _VERTEX and base is None:
+            place = self._vertex(params, upstream)
+            return None if place is None else block | place
         if base is not None:
             address = str(base.value).rstrip("/")
             if preset == "azure-openai" and not address.endswith(("/openai", "/v1")):
@@ -194,20 +207,37 @@ class Models:
             return base.as_(address)
         return base.as_(Reference(f"${{{found[1]}}}{address[found.end() :]}"))
 
-    def _bedrock(
-        self, params: Given, upstream: Said, block: dict[str, Any], region: Said | None
-    ) -> dict[str, Any] | None:
-        access, secret = params.text("aws_access_key_id"), params.text("aws_secret_access_key")
-        place = "us-east-1" if region is None else str(text(region).value)
-        if region is None or place.startswith("Reference"):
-            self._sheet.warn(upstream.origin, f"aws_region_name is taken to be {place}")
+    def _bedrock(self, params: Given, upstream: Said, beside: str | None) -> dict[str, Any]:
+        """`beside`: the region that is said with the model."""
+        region = params.text("aws_region_name")
+        place = beside if region is None else clouds.bare(text(region))
+        if place is None:
             place = "us-east-1"
-        block["base_url"] = upstream.as_(f"https://bedrock-runtime.{place}.amazonaws.com")
-        if access is not None and secret is not None:
-            block["auth"] = upstream.as_(f"sigv4:{place}")
-            both = f"{_bare(text(access))}:{_bare(text(secret))}"
-            block["credentials"] = [access.as_(Reference(both))]
+            self._sheet.warn(upstream.origin, f"aws_region_name is taken to be {place}")
+        fields = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        keys = [params.text(field) for field in fields]
+        block = clouds.bedrock(upstream, place, *(key and text(key) for key in keys))
+        address = params.text("aws_bedrock_runtime_endpoint")
+        if address is not None:
+            block["base_url"] = self._address(address, str(address.value))
+            block |= vendors.allowances(str(address.value))
+        if "auth" not in block:
+            self._sheet.warn(
+                upstream.origin,
+                "without an access key $AWS_BEARER_TOKEN_BEDROCK is used; for a role of the machine "
+                f"give the provider auth: sigv4:{place} and credentials: [ambient]",
+            )
         return block
+
+    def _vertex(self, params: Given, upstream: Said) -> dict[str, Any] | None:
+        project, region, account = (
+            params.text(f"vertex_{field}") for field in ("project", "location", "credentials")
+        )
+        if project is None:
+            self._sheet.warn(upstream.origin, "left out: vertex_project is needed")
+            return None
+        place = "us-central1" if region is None else clouds.bare(text(region))
+        return clouds.vertex(upstream, clouds.bare(text(project)), place, account and text(account))
 
     # --- the rest ---
 
@@ -262,14 +292,6 @@ class Models:
             self._sheet.warn(mode.origin, "no type here; the nearest is to leave it out")
             return None
         return mode.as_(known)
-
-
-def _bare(said: Said) -> str:
-    return (
-        said.value.text
-        if isinstance(said.value, Reference)
-        else str(said.value).replace("${", "$${")
-    )
 
 
 def _referring(tree: Any) -> Any:

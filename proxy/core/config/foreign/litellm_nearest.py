@@ -22,7 +22,6 @@ DEPLOYMENT: Mapping[str, str] = {
     "aws_profile_name": "credentials of the provider",
     "aws_role_name": "credentials of the provider",
     "aws_session_name": "credentials of the provider",
-    "aws_session_token": "the third part of a credential: ACCESS_KEY_ID:SECRET:SESSION_TOKEN",
     "azure_ad_token": "credentials of the provider",
     "base_model": "prices, under the name the model has at its provider",
     "budget_duration": "quota of the deployment",

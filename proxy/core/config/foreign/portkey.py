@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.config.foreign import vendors
+from proxy.core.config.foreign import clouds, vendors
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Said
 from proxy.core.config.foreign.tree import Reference
@@ -35,6 +35,7 @@ _NEAREST = {
     "forward_headers": "providers.*.headers, which are the same for all requests",
     "strict_open_ai_compliance": "answers are always in the client's format",
     "azure_api_version": "Azure's v1 API is used, which needs none",
+    "api_version": "Azure's v1 API is used, which needs none",
     "vertex_project_id": "part of base_url",
     "vertex_region": "part of base_url",
     "weight": "weights count where the strategy is loadbalance",
@@ -184,13 +185,17 @@ class _Tree:
     def _target(
         self, given: Given, priority: int, share: float, settings: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        block = self._provider(given)
+        params = dict(settings.get("params", {}))
+        model = params.pop("model", None)
+        if vendors.preset(str(getattr(given.text("provider"), "value", ""))) == "azure-openai":
+            # There the deployment is the model.
+            own = given.text("azure_deployment_id") or given.text("deployment_id")
+            model = own or model
+        block = self._provider(given, "" if model is None else str(model.value))
         if block is None:
             self._finish(given)
             return []
         name, fields = block
-        params = dict(settings.get("params", {}))
-        model = params.pop("model", None)
         at = given.origin("provider")
         self._finish(given)
         return [
@@ -206,7 +211,7 @@ class _Tree:
             }
         ]
 
-    def _provider(self, given: Given) -> tuple[str, dict[str, Any]] | None:
+    def _provider(self, given: Given, model: str) -> tuple[str, dict[str, Any]] | None:
         said, virtual = given.text("provider"), given.text("virtual_key")
         key, host = given.text("api_key"), given.text("custom_host")
         word = "" if said is None else str(said.value)
@@ -220,6 +225,8 @@ class _Tree:
                 f"what {slug} stands for is not in the file: check the provider, set its key",
             )
         preset = vendors.preset(word)
+        if preset == "vertex" and host is None:
+            preset = clouds.vertex_preset(model or "*")
         if preset is None and host is None:
             self._sheet.warn(
                 given.origin("provider"),
@@ -227,14 +234,14 @@ class _Tree:
             )
             return None
         organization = given.text("openai_organization")
-        resource = given.text("azure_resource_name")
-        deployment = given.text("azure_deployment_id")
-        if deployment is not None:
-            self._sheet.warn(deployment.origin, "not here; the nearest is: model of the deployment")
+        resource = given.text("azure_resource_name") or given.text("resource_name")
+        cloud = {} if host is not None else self._cloud(given, preset)
         address = host
         if host is None and resource is not None:
             address = resource.as_(f"https://{resource.value}.openai.azure.com/openai")
-        if address is None and preset is not None and not vendors.has_address(preset):
+        if key is not None and "credentials" in cloud:
+            self._sheet.warn(key.origin, "not used: what the cloud takes is had for its own fields")
+        if address is None and not cloud and preset is not None and not vendors.has_address(preset):
             self._sheet.warn(given.origin("provider"), "left out: it needs an address")
             return None
         credentials = None
@@ -251,7 +258,23 @@ class _Tree:
             **({} if address is None else vendors.allowances(str(address.value))),
             "credentials": credentials,
             "headers": {} if organization is None else {"openai-organization": organization},
+            **cloud,
         }
+
+    def _cloud(self, given: Given, preset: str | None) -> dict[str, Any]:
+        """Address and credential, where they are made of fields of the cloud's."""
+        at = given.text("provider")
+        if preset == "bedrock" and at is not None:
+            region = given.text("aws_region")
+            fields = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+            keys = [given.text(field) for field in fields]
+            return {} if region is None else clouds.bedrock(at, clouds.bare(region), *keys)
+        if preset in ("vertex", "vertex-anthropic") and at is not None:
+            project, region = given.text("vertex_project_id"), given.text("vertex_region")
+            account = given.take("vertex_service_account_json")
+            if not isinstance(account, dict) and project is not None and region is not None:
+                return clouds.vertex(at, clouds.bare(project), clouds.bare(region), account)
+        return {}
 
     # --- settings ---
 

@@ -103,6 +103,48 @@ def test_bedrock_is_signed_with_its_keys() -> None:
     assert "us-east-1" in str(warned(entry(model="bedrock/x")))
 
 
+def test_bedrock_is_asked_where_and_for_what_litellm_asks_it() -> None:
+    found = entry(
+        model="bedrock/converse/us-west-2/amazon.nova",
+        aws_region_name="os.environ/REGION",
+        aws_session_token="os.environ/TOKEN",
+        aws_access_key_id="os.environ/ID",
+        aws_secret_access_key="os.environ/SECRET",
+    )
+
+    assert provider(found) == {
+        "preset": "bedrock",
+        "base_url": Reference("https://bedrock-runtime.${REGION}.amazonaws.com"),
+        "auth": Reference("sigv4:${REGION}"),
+        "credentials": [Reference("${ID}:${SECRET}:${TOKEN}")],
+    }
+    assert plain(found.tree)["models"]["m"]["deployments"][0]["model"] == "amazon.nova"
+    inside = entry(
+        model="bedrock/us-west-2/x", aws_bedrock_runtime_endpoint="https://b.example.com"
+    )
+    assert provider(inside) == {"preset": "bedrock", "base_url": "https://b.example.com"}
+    assert "sigv4:us-west-2" in str(warned(inside))
+
+
+def test_vertex_is_asked_for_gemini_and_claude() -> None:
+    gemini = {"model": "vertex_ai/gemini-2.5-pro", "vertex_project": "p"}
+    found = entry(**gemini, vertex_location="global", vertex_credentials="/sa.json")
+
+    assert provider(found) == {
+        "preset": "vertex",
+        "base_url": "https://aiplatform.googleapis.com/v1/projects/p/locations/global",
+        "credentials": [Reference("file:/sa.json")],
+    }
+    claude = entry(model="vertex_ai/claude-x", vertex_project="os.environ/P")
+    assert provider(claude) == {
+        "preset": "vertex-anthropic",
+        "base_url": Reference(
+            "https://us-central1-aiplatform.googleapis.com/v1/projects/${P}/locations/us-central1"
+        ),
+        "credentials": ["ambient"],
+    }
+
+
 def test_parameters_limits_and_prices_have_their_places() -> None:
     found = entry(
         info={"mode": "embedding", "max_input_tokens": 8000, "supports_vision": True, "id": "x"},
@@ -153,6 +195,7 @@ def test_headers_may_refer_to_variables() -> None:
         ("a*b", {"model": "openai/x"}, "model_list[0].model_name"),
         ("m", {}, "model_list[0].model_name"),
         ("m", {"model": "vertex/x"}, "model_list[0].litellm_params.model"),
+        ("m", {"model": "vertex_ai/gemini-x"}, "model_list[0].litellm_params.model"),
         ("m", {"model": "azure/x"}, "model_list[0].litellm_params.model"),
     ],
 )

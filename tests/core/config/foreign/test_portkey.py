@@ -216,3 +216,43 @@ def test_it_is_recognised() -> None:
     assert recognised({"provider": "openai", "api_key": "x"})
     assert not recognised({"provider": "openai"})
     assert not recognised({"models": {}})
+
+
+def test_clouds_have_their_address_from_the_fields_beside_the_provider() -> None:
+    found = config(
+        targets=[
+            target("azure-openai", resource_name="res", deployment_id="dep", api_version="x"),
+            {
+                "provider": "bedrock",
+                "aws_access_key_id": "id",
+                "aws_secret_access_key": "secret",
+                "aws_region": "eu-west-1",
+                "override_params": {"model": "nova"},
+            },
+            {
+                "provider": "vertex-ai",
+                "api_key": "a token for an hour",
+                "vertex_project_id": "p",
+                "vertex_region": "us-east5",
+                "override_params": {"model": "claude-x"},
+            },
+        ],
+        strategy={"mode": "fallback"},
+    )
+
+    blocks = plain(found.tree)["providers"]
+    assert blocks["azure-openai"]["base_url"] == "https://res.openai.azure.com/openai"
+    assert blocks["bedrock"] == {
+        "preset": "bedrock",
+        "base_url": "https://bedrock-runtime.eu-west-1.amazonaws.com",
+        "auth": "sigv4:eu-west-1",
+        "credentials": [Reference("id:secret")],
+    }
+    assert blocks["vertex-anthropic"] == {
+        "preset": "vertex-anthropic",
+        "base_url": "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5",
+        "credentials": ["ambient"],
+    }
+    models = [one["model"] for one in plain(found.tree)["models"]["*"]["deployments"]]
+    assert models == ["dep", "nova", "claude-x"]
+    assert warned(found).keys() == {"targets[0].api_version", "targets[2].api_key"}
