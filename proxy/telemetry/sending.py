@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSE_SECONDS = 2.0
+MOST_SAID = 32 << 20
+"""Bytes of requests that wait with their spans; further spans go without what was asked and answered."""
 FEW = 8
 """Spans that are sent at once while not many wait: half a millisecond of the interpreter."""
 
@@ -61,6 +63,8 @@ class Sender:
         self._make = make
         self._exporter: Exporter | None = None
         self._queue: deque[Span] = deque()
+        self._came = self._went = 0
+        """Bytes that were put with spans, and of them those that do not wait any more. Each is changed by one thread."""
         self._measures: Sequence[Measure] = ()
         """The last reading, if it has not been sent."""
         self._wake = threading.Event()
@@ -75,9 +79,19 @@ class Sender:
         if self._closing or len(queue) + len(spans) > wanted.queue:
             self._counts.dropped += len(spans)
             return
+        for span in spans:
+            if span.content is not None:
+                self._hold(span, len(span.content.asked))
         queue.extend(spans)
         if len(queue) >= wanted.batch and not self._wake.is_set():
             self._wake.set()
+
+    def _hold(self, span: Span, size: int) -> None:
+        """Its body waits as long as it does, if there is room for it."""
+        if self._came - self._went + size > MOST_SAID:
+            span.content = None
+        else:
+            self._came += size
 
     def measure(self, measures: Sequence[Measure]) -> None:
         """Send a reading; one that is still waiting is old now, and forgotten."""
@@ -122,10 +136,13 @@ class Sender:
         while queue:
             size = min(len(queue), few if len(queue) < self._wanted.queue // 8 else most)
             batch = [queue.popleft() for _ in range(size)]
+            said = sum(len(one.content.asked) for one in batch if one.content is not None)
             if exporter is None:
+                self._went += said
                 self._counts.dropped += len(batch)
                 continue
             taken = self._tried(exporter.send, batch)
+            self._went += said
             if taken:
                 self._counts.sent += len(batch)
             else:

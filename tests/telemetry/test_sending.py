@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from proxy.core.series import Kind
-from proxy.core.span import Span
+from proxy.core.span import Content, Span
 from proxy.telemetry.measures import Measure
-from proxy.telemetry.sending import Counts, Sender
+from proxy.telemetry.sending import MOST_SAID, Counts, Sender
 from proxy.telemetry.wanted import Wanted
 
 
@@ -83,6 +83,39 @@ def start(place: Place, counts: Counts) -> Iterator[Start]:
 
 def span(name: str) -> Span:
     return Span(name, True, "1" * 32, "2" * 16, "", False, 1, "", 0.0, 1.0, False, {})
+
+
+def test_what_waits_with_spans_has_an_end(start: Start, place: Place) -> None:
+    place.open.clear()
+    sender = start(queue=1000, batch=8)
+    part = MOST_SAID // 20
+    spans = [span(str(number)) for number in range(100)]
+    for one in spans:
+        one.content = Content(bytes(part), "said", "stop", 10)
+    sender.put([spans[0]])
+    assert place.entered.acquire(timeout=10)
+
+    sender.put(spans[1:])
+    held = sum(one.content is not None for one in spans)
+    place.open.set()
+    sender.close()
+
+    assert held == 20
+    assert place.names == [one.name for one in spans]
+
+
+def test_there_is_room_again_once_they_are_sent(start: Start, place: Place) -> None:
+    sender = start(queue=1000, batch=8)
+    for number in range(10):
+        one = span(str(number))
+        one.content = Content(bytes(MOST_SAID // 2), "said", "stop", 10)
+        sender.put([one])
+        assert place.entered.acquire(timeout=10)
+        sender.measure(
+            [Measure("a", "", "1", Kind.COUNTER, (), ())]
+        )  # follows when the others are sent
+        assert place.entered.acquire(timeout=10)
+        assert one.content is not None
 
 
 def test_spans_arrive_in_their_order_and_none_twice(
