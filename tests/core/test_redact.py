@@ -267,6 +267,28 @@ def test_a_clean_body_stays_as_it_is() -> None:
     assert redact_bytes(body) is body
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        rb"gw+b7Kq\/Zr91Lm0pQ==",
+        rb"gw+b7Kq/Zr91Lm0pQ\u003d\u003d",
+        rb"gw\u002Bb7Kq/Zr91Lm0pQ==",
+        rb"\u0067w\u002bb7Kq\u002fZr91Lm0pQ=\u003d",
+    ],
+)
+def test_a_secret_in_a_json_body_is_found_however_it_is_escaped(written: bytes) -> None:
+    register("gw+b7Kq/Zr91Lm0pQ==")
+
+    masked = redact_bytes(b'{"error": {"message": "no such key: %b"}}' % written)
+
+    assert orjson.loads(masked) == {"error": {"message": "no such key: ***"}}
+
+
+@pytest.mark.parametrize("body", [rb'{"a": "b\/c \u00e9 \u003d", "b": 1}', rb'{"a": "\ud800"}'])
+def test_escapes_without_a_secret_stay_as_they_are(body: bytes) -> None:
+    assert redact_bytes(body) is body
+
+
 def test_a_json_body_stays_json() -> None:
     body = (
         b'{"error":{"message":"Incorrect API key provided: sk-abcd1234efgh","param":"api_key=\'x",'
