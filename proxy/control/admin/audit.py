@@ -32,6 +32,8 @@ COLUMNS = (
     "after",
     "revision",
 )
+TEAM = "team"
+"""The kind of a row about what a team has used."""
 FILTERS = ("principal", "action", "kind", "name", "request", "object", "since", "until")
 
 # One statement for all filters: an empty text, and -1, mean that nothing is asked. No SQL is put together here.
@@ -70,8 +72,8 @@ async def read(request: Request, services: Services) -> Answer:
 
 
 def _is_theirs(request: Request, row: dict[str, Any]) -> bool:
-    """Whether it tells nothing of a virtual key that was never one of theirs who ask."""
-    if row["kind"] != Kind.KEY or not request.who.team:
+    """Whether it tells nothing of another team, nor of a virtual key that was never one of theirs who ask."""
+    if row["kind"] not in (Kind.KEY, TEAM) or not request.who.team:
         return True
     told = [fields for fields in (row["before"], row["after"]) if fields is not None]
     return any(may_touch(request.who, fields.get("team") or "") for fields in told)

@@ -229,7 +229,7 @@ async def reset(request: Request, services: Services) -> Answer:
     """Forget what was counted in the window that runs: a quota's requests and tokens, a budget's money."""
     intake.known(request)
     scope, name = _named(fields(request))
-    subject = _subject(request, services, scope, name)
+    subject, team = _subject(request, services, scope, name)
     accounts = services.state.accounts
     if accounts is None:
         raise Problem(409, "conflict", "Nothing is counted here.")
@@ -246,7 +246,8 @@ async def reset(request: Request, services: Services) -> Answer:
     if store is not None:
         # Before it is done: nothing is changed that nobody could be asked about.
         async with store.transaction() as session:
-            await note(session, request, "usage.reset", scope, name=name, before=_counted(before))
+            said = _counted(before) | ({"team": team} if team else {})
+            await note(session, request, "usage.reset", scope, name=name, before=said)
     _begin_anew(subject, accounts, services.state)
     return Answer({"before": before, "now": shown(subject, services.state)})
 
@@ -271,9 +272,9 @@ def _named(body: dict[str, Any]) -> tuple[str, str]:
     return scope, "global" if scope == "global" else value
 
 
-def _subject(request: Request, services: Services, scope: str, name: str) -> Subject:
-    """By its id, or by its name. Raises Problem 404; also for what is another team's."""
-    named: Subject | None = None
+def _subject(request: Request, services: Services, scope: str, name: str) -> tuple[Subject, str]:
+    """By its id, or by its name; and whose it is. Raises Problem 404; also for what is another team's."""
+    named: tuple[Subject, str] | None = None
     there = False
     for id, called, team, make in _everybody(services.state.snapshot, scope):
         if name not in (called, id.partition(":")[2]):
@@ -281,7 +282,8 @@ def _subject(request: Request, services: Services, scope: str, name: str) -> Sub
         if request.who.team and not (team and may_touch(request.who, team)):
             continue
         there = True
-        named = make() or named
+        subject = make()
+        named = named if subject is None else (subject, team)
     if named is None:
         if there:
             raise Problem(

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.control.admin.access import Role
 from proxy.core.clock import Hands, now
+from proxy.core.model import Budget, Limits
 from proxy.ledger.reading import Reader
 from proxy.ledger.records import Charged
 from proxy.ledger.spool import Full, Spool
@@ -261,6 +263,26 @@ async def test_a_budget_begins_anew(office: Office) -> None:
         0,
         -3_000_000,
     )
+
+
+async def test_a_team_reads_of_what_was_reset_for_it_alone(office: Office) -> None:
+    office.services.state.use(
+        replace(
+            office.services.state.snapshot,
+            teams={name: Limits(budget=Budget(9.0, "day")) for name in ("red", "blue")},
+        )
+    )
+    for body in ({"key": "app"}, {"team": "red"}, {"team": "blue"}):
+        assert (await office.owner("POST", "/admin/usage/reset", body)).status == 200
+    admins = {team: await office.token(team, Role.ADMIN, team=team) for team in ("red", "blue")}
+
+    told = {
+        team: (await office.ask("GET", "/admin/audit?action=usage.reset", None, who)).json["data"]
+        for team, who in admins.items()
+    }
+
+    seen = {team: [(row["kind"], row["name"]) for row in rows] for team, rows in told.items()}
+    assert seen == {"red": [("team", "red"), ("key", "app")], "blue": [("team", "blue")]}
 
 
 async def test_nothing_that_was_used_leaves_no_record(office: Office) -> None:
