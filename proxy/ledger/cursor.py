@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from proxy.core.log import logger
 from proxy.ledger.segments import (
     FIRST,
     FRAME,
@@ -22,15 +24,17 @@ from proxy.ledger.segments import (
 )
 
 CHUNK: Final = 256 << 10
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
+"""Why nothing can be opened just now: no fault of the file's."""
 
 
 class Cursor:
-    """Reads while the worker writes. No bytes, whatever they are, make it raise; a segment that cannot be opened does, OSError,
-    and is tried again the next time.
+    """Reads while the worker writes. No bytes, whatever they are, make it raise; that nothing can be opened does, OSError, and
+    it is tried again the next time. A segment that is beyond reach by itself is passed over once its worker has left it.
 
     `name` and `at` say where it is: behind the last frame that `next` gave. `finished` are the segments behind it, which
-    nothing will be added to; `damaged` those of them, or the current one, with bytes that are no frames. `bad` counts
-    places of damage.
+    nothing will be added to; `damaged` those of them, or the current one, with bytes that are no frames; `unread`
+    those that could not be opened. `bad` counts places of damage, and of the others each as one.
     """
 
     def __init__(self, folder: Path, offsets: Mapping[str, int]) -> None:
@@ -40,6 +44,7 @@ class Cursor:
         self.at = FIRST
         self.finished: list[str] = []
         self.damaged: set[str] = set()
+        self.unread: set[str] = set()
         self.bad = 0
         self.opened: Callable[[str, int], None] = lambda name, at: None
         """Told each segment it begins to read, and where."""
@@ -132,6 +137,15 @@ class Cursor:
                 # There is nothing to be had from it. From one that is beyond reach there may be: it must not be deleted unread.
                 self.finished.append(name)
                 continue
+            except OSError as error:
+                if error.errno in _PASSING:
+                    raise
+                self._cannot_read(name, error)
+                if not self._is_left(name):
+                    return False  # its worker may write in it still
+                self.finished.append(name)
+                continue
+            self.unread.discard(name)
             self.name, self._mark = name, mark
             self.at = max(self._offsets.get(name, FIRST), FIRST)
             self._closed = False
@@ -145,6 +159,12 @@ class Cursor:
             self.opened(name, self.at)
             return True
         return False
+
+    def _cannot_read(self, name: str, error: OSError) -> None:
+        if name not in self.unread:
+            self.unread.add(name)
+            self.bad += 1
+            logger.error("%s cannot be read: %s", self.folder / name, error.strerror)
 
     def _leave(self) -> None:
         self.close()
@@ -191,19 +211,22 @@ class Cursor:
         return False
 
     def _is_closed(self) -> bool:
-        names = self._names
-        if self.name not in names or any(map(self._is_begun, names[names.index(self.name) + 1 :])):
+        if self.name not in self._names or self._is_left(self.name):
             return True
         tail = self._read(os.fstat(self._fd).st_size - FRAME.size, FRAME.size)
         return tail in [seal(self._mark, kind) for kind in SEALS]
+
+    def _is_left(self, name: str) -> bool:
+        """Whether its worker has gone on to another one."""
+        return any(map(self._is_begun, self._names[self._names.index(name) + 1 :]))
 
     def _is_begun(self, name: str) -> bool:
         try:
             with (self.folder / name).open("rb") as file:
                 file.seek(FIRST)
                 return any(file.read(FRAME.size))
-        except FileNotFoundError:
-            return False
+        except OSError:
+            return False  # as far as can be known
 
     def _read(self, at: int, size: int) -> bytes:
         if size <= 0:

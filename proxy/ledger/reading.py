@@ -2,7 +2,8 @@
 
 The tail of the newest segment may be torn (its worker was killed in the middle of a copy) or not yet written: reading
 stops there and is tried again. A bad frame in a segment that is closed is stepped over to the next one that is whole,
-counted, and the file is kept for inspection in `<folder>/damaged`.
+counted, and the file is kept for inspection in `<folder>/damaged`. One that cannot be opened is put into `<folder>/unread`
+once its worker has left it; none of those is deleted.
 
 A segment is deleted once all of it is booked. What of it is still needed, should its worker die, is the starts of requests
 that are not over: those are written to `<folder>/open` first.
@@ -27,7 +28,7 @@ from proxy.ledger.forms import END
 from proxy.ledger.records import End, Record, parse
 from proxy.ledger.room import NO_SPACE, release, workers
 from proxy.ledger.segments import FIRST, sequence_of, sync_folder
-from proxy.ledger.unfinished import Begun, Unfinished
+from proxy.ledger.unfinished import Begun, Key, Unfinished, key_of
 
 KEPT: Final = 16
 """Damaged segments, at most: the oldest go."""
@@ -51,16 +52,7 @@ class Batch(Struct, frozen=True):
     """For `done`."""
 
 
-class _Key(Struct, frozen=True, array_like=True, gc=False):
-    """The first words of every record: enough to know of a start, or of progress, until it is to be booked."""
-
-    tag: str
-    rid: str
-    at: float
-
-
-_key: Final = msgspec.msgpack.Decoder(_Key).decode
-_Head = tuple[Record | _Key, bytes, str, int]
+_Head = tuple[Record | Key, bytes, str, int]
 """A record that was read, its body, the name of its segment, and where the one behind it is."""
 
 
@@ -112,7 +104,7 @@ class _Worker:
             if of != name:
                 name, sequence = of, sequence_of(of)
             self.booked[name] = at
-            if type(what) is _Key and what.rid not in ended:
+            if type(what) is Key and what.rid not in ended:
                 begun.note(what.tag, what.rid, body, sequence)
         self.taken = []
 
@@ -129,8 +121,12 @@ class _Worker:
             try:
                 for body in bodies(self.cursor.folder, name, at):
                     self.unfinished.see(body, sequence_of(name))
-            except OSError:
-                return
+            except OSError as error:
+                logger.error(
+                    "what was booked of %s cannot be read again: what began in it may get no end: %s",
+                    self.cursor.folder / name,
+                    error.strerror,
+                )
 
 
 class Reader:
@@ -173,7 +169,7 @@ class Reader:
             one.taken.append(head)
             what, body, name, _ = head
             size += len(body)
-            if type(what) is not _Key:
+            if type(what) is not Key:
                 records.append(what)  # type: ignore[arg-type]
             elif self._whole or what.rid not in self._over:
                 try:
@@ -279,16 +275,29 @@ class Reader:
         try:
             for name in segments:
                 path = cursor.folder / name
-                if name in cursor.damaged:
+                if name in cursor.unread:
+                    self._put_aside(path)
+                elif name in cursor.damaged:
                     self._keep(path)
                 else:
                     path.unlink(missing_ok=True)
                 cursor.finished.remove(name)
                 cursor.damaged.discard(name)
+                cursor.unread.discard(name)
                 offsets.pop(name, None)
             cursor.refresh()
         except OSError as error:
             self._complain(error)
+
+    def _put_aside(self, path: Path) -> None:
+        """All of them: somebody may make them readable, and put them back."""
+        aside = self._folder / "unread"
+        aside.mkdir(mode=0o700, exist_ok=True)
+        try:
+            path.rename(aside / f"{path.parent.name}_{path.name}")
+        except FileNotFoundError:
+            return
+        logger.error("a segment of the ledger that cannot be read was put into %s", aside)
 
     def _keep(self, path: Path) -> None:
         aside = self._folder / "damaged"
@@ -320,11 +329,11 @@ class Reader:
             logger.error("what is booked of the ledger cannot be written down: %s", error.strerror)
 
 
-def _what(body: bytes) -> Record | _Key:
+def _what(body: bytes) -> Record | Key:
     """As much of it as is needed now. Raises msgspec.MsgspecError for what no version has written."""
     if body.startswith(END):
         return parse(body)
-    key = _key(body)
+    key = key_of(body)
     return key if key.tag in _LATER else parse(body)
 
 

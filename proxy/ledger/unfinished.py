@@ -12,13 +12,15 @@ from proxy.ledger.records import Progress, Start, parse
 
 
 class Key(Struct, frozen=True, array_like=True, gc=False):
-    """The two first words of every record."""
+    """The first words of every record: enough to know of a start, or of progress, until it is to be booked."""
 
     tag: str
     rid: str
+    at: float
 
 
-_key: Final = msgspec.msgpack.Decoder(Key)
+key_of: Final = msgspec.msgpack.Decoder(Key).decode
+"""Of a record's body. Raises msgspec.MsgspecError for what no version has written."""
 
 
 class Begun(Struct, gc=False):
@@ -45,7 +47,7 @@ class Unfinished:
     def see(self, body: bytes, sequence: int) -> str:
         """Its tag. What no version has written is passed over: empty."""
         try:
-            key = _key.decode(body)
+            key = key_of(body)
         except msgspec.MsgspecError:
             return ""
         self.note(key.tag, key.rid, body, sequence)

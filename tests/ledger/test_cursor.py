@@ -17,7 +17,7 @@ from proxy.ledger.segments import CLOSED, FIRST, Segment, seal
 from tests.ledger.samples import end, no_descriptors
 
 MARK = b"\x01mark\x02\x03\xff"
-NAMES = (f"0000000000001-{MARK.hex()}.wal", f"0000000000002-{MARK.hex()}.wal")
+NAMES = tuple(f"000000000000{n}-{MARK.hex()}.wal" for n in (1, 2, 3))
 BODIES = [
     encode(Content(f"r{n}", float(n), "q" * (n * 7 % 90), MARK.decode("latin-1")))
     for n in range(24)
@@ -60,7 +60,7 @@ def test_frames_come_in_order_over_all_segments(tmp_path: Path) -> None:
     cursor = Cursor(put(tmp_path, segment(FRAMES[:10]), segment(FRAMES[10:])), {})
 
     assert read(cursor) == BODIES
-    assert cursor.finished == list(NAMES)
+    assert cursor.finished == list(NAMES[:2])
     assert cursor.bad == 0
     assert read(cursor) == []
 
@@ -185,6 +185,31 @@ def test_one_that_cannot_be_opened_is_read_when_it_can_be(tmp_path: Path) -> Non
 
     assert cursor.finished == []
     assert read(cursor) == BODIES[:6]
+
+
+def test_one_that_is_beyond_reach_does_not_hold_up_what_is_behind_it(tmp_path: Path) -> None:
+    cursor = Cursor(put(tmp_path, *(segment(FRAMES[n : n + 3]) for n in (0, 3, 6))), {})
+    nobodys = tmp_path / NAMES[1]
+    nobodys.unlink()
+    nobodys.symlink_to(nobodys)  # which nobody can open
+
+    assert read(cursor) == BODIES[:3] + BODIES[6:9]
+    assert cursor.finished == list(NAMES[:3])
+    assert (cursor.unread, cursor.bad) == ({NAMES[1]}, 1)
+
+
+def test_the_last_one_is_read_when_it_can_be(tmp_path: Path) -> None:
+    cursor = Cursor(put(tmp_path, segment(FRAMES[:3]), segment(FRAMES[3:6])), {})
+    last = tmp_path / NAMES[1]
+    aside = last.rename(tmp_path / "aside")
+    last.symlink_to(last)
+
+    assert read(cursor) == BODIES[:3]
+    assert read(cursor) == []
+    assert (cursor.unread, cursor.bad) == ({NAMES[1]}, 1)
+    aside.replace(last)
+    assert read(cursor) == BODIES[3:6]
+    assert (cursor.unread, cursor.finished) == (set(), list(NAMES[:2]))
 
 
 def test_what_waits_is_measured(tmp_path: Path) -> None:

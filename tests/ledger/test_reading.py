@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import zlib
 from pathlib import Path
 
@@ -86,19 +88,26 @@ def test_a_batch_comes_again_until_it_is_done(tmp_path: Path) -> None:
     assert drained(tmp_path) == []
 
 
-def test_what_was_taken_before_reading_failed_is_taken_again(tmp_path: Path) -> None:
+def test_what_was_taken_before_reading_failed_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where many workers wrote, more of one is read in the middle of a batch."""
     for some in ("a", "b"), ("c",), ("d",):
         put(tmp_path, [end(rid) for rid in some])
     for worker in range(1, 8):
         put(tmp_path, [], str(worker))
-    segment = segments(tmp_path)[-1]
-    aside = segment.rename(tmp_path / "aside")
-    segment.symlink_to(segment)  # which nobody can open
+    segment, opened = segments(tmp_path)[-1], os.open
+
+    def too_many(path: Path, *how: int) -> int:
+        if path == segment:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, *how)
+
     reader = Reader(tmp_path)
-    with pytest.raises(OSError, match="Too many levels of symbolic links"):
-        reader.take(4)
-    aside.replace(segment)
+    with monkeypatch.context() as crowded:
+        crowded.setattr(os, "open", too_many)
+        with pytest.raises(OSError, match="Too many open files"):
+            reader.take(4)
 
     batch = reader.take(4)
 
@@ -272,6 +281,54 @@ def test_a_damaged_segment_is_read_around_and_kept(
     assert kept.read_bytes() == words
     assert "damaged" in caplog.text
     reader.close()
+
+
+def test_a_segment_that_cannot_be_opened_is_put_aside_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for rid in "abc":
+        put(tmp_path, [end(rid)])
+    put(tmp_path, [end("d")], "1")
+    path = segments(tmp_path)[1]
+    path.unlink()
+    path.symlink_to(path)  # which nobody can open
+    reader = Reader(tmp_path)
+    with caplog.at_level(logging.WARNING, "headrace"):
+        batch = reader.take()
+        assert batch is not None
+        assert sorted(rids(batch.records)) == ["a", "c", "d"]
+        reader.done(batch)
+        assert reader.take() is None
+
+    assert reader.damaged == 1
+    assert segments(tmp_path) == []
+    assert [one.name for one in (tmp_path / "unread").iterdir()] == [f"0_{path.name}"]
+    assert caplog.text.count("cannot be read: Too many levels of symbolic links") == 1
+    assert caplog.text.count("was put into") == 1
+    reader.close()
+
+
+def test_a_segment_that_cannot_be_read_again_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, [start("a"), start("b"), end("b")], close=False)
+    first = Reader(tmp_path)
+    batch = first.take(1)
+    assert batch is not None
+    first.done(batch)
+    first.close()
+    path = segments(tmp_path)[0]
+
+    def broken(self: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    reader = Reader(tmp_path)
+    with monkeypatch.context() as disk, caplog.at_level(logging.WARNING, "headrace"):
+        disk.setattr(Path, "read_bytes", broken)
+        assert reader.take() is not None
+    reader.close()
+
+    assert f"what was booked of {path} cannot be read again" in caplog.text
 
 
 def test_no_more_damaged_ones_are_kept_than_anybody_looks_at(tmp_path: Path) -> None:
