@@ -6,8 +6,6 @@ with its first delta. `messageStop` says why it ended, `metadata` after it what 
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from binascii import Error
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -20,6 +18,7 @@ from proxy.dialects.bedrock import reading
 from proxy.dialects.bedrock.words import CLAUDE, FAMILY, NAME, mime
 from proxy.dialects.errors import fault_of, status_of
 from proxy.dialects.ir import Json
+from proxy.dialects.joined import joined
 from proxy.dialects.lenient import mended, object_at
 
 _encode = msgspec.json.Encoder().encode
@@ -50,7 +49,8 @@ class _Open(Struct):
     """`text`, `reasoning`, `redacted`, `toolUse`, `answer` (a call that is the answer), `image`, or `own`: what only
     Bedrock knows."""
     signature: str = ""
-    sealed: bytes = b""
+    sealed: str = ""
+    """Thoughts so far: each piece is base64 of its own."""
     name: str = ""
     """Bedrock's word for what is `own`."""
     value: Json = {}
@@ -207,7 +207,8 @@ class ConverseDecoder:
             found += [*events, ir.SignatureDelta(held.index, held.signature, CLAUDE)]
         if sealed := reading.text(delta.get("redactedContent")):
             held, events = self._at(at, "redacted")
-            signature, origin = _joined(held, sealed)
+            held.sealed = joined((held.sealed, sealed))
+            signature, origin = reading.opened(held.sealed)
             found += [*events, ir.SignatureDelta(held.index, signature, origin)]
         return found
 
@@ -312,12 +313,3 @@ def _object(data: bytes) -> Json | None:
 def _number(fields: Json) -> int:
     at = fields.get("contentBlockIndex")
     return at if isinstance(at, int) and not isinstance(at, bool) else 0
-
-
-def _joined(held: _Open, sealed: str) -> tuple[str, str]:
-    """Sealed thoughts so far: each piece is base64 of its own."""
-    try:
-        held.sealed += b64decode(sealed, validate=True)
-    except (Error, ValueError):
-        return sealed, FAMILY
-    return reading.opened(b64encode(held.sealed).decode("ascii"))
