@@ -179,12 +179,11 @@ class Draft:
         if edit.children is not None and not edit.children.issuperset(one.id for one in children):
             raise Problem(409, "conflict", f"More belongs to '{record.name}' by now: ask again.")
         spec = self.seen.spec(record)
-        gone = references.names(record, spec)
-        found = list(references.to(self.seen, edit.kind, gone, but=record.id))
+        found = self._ground.named(record, references.names(record, spec))
         if found and not edit.cascade:
             raise referred(record, found)
         for reference in found:
-            self._release(reference, gone)
+            self._release(reference)
         for each in children:
             self._bury(each)
         return Written(self._bury(record))
@@ -214,7 +213,7 @@ class Draft:
         buried = replace(record, spec=b"{}", sealed="", private=b"", updated=now(), deleted=True)
         return self._put("delete", record, buried)
 
-    def _release(self, reference: references.Reference, gone: frozenset[str]) -> None:
+    def _release(self, reference: references.Reference) -> None:
         """Let nobody name what goes."""
         # An earlier one may have changed it.
         record = self.seen.by_id(reference.record.kind, reference.record.id)
@@ -224,7 +223,9 @@ class Draft:
             self._bury(record)
             return
         spec = dict(self.seen.spec(record))
-        spec[reference.field] = [name for name in spec[reference.field] if name not in gone]
+        spec[reference.field] = [
+            name for name in spec[reference.field] if name not in reference.named
+        ]
         self._put("update", record, replace(record, spec=orjson.dumps(spec), updated=now()))
 
     def _clear_credentials(self, provider: Record) -> list[int]:

@@ -156,6 +156,14 @@ class Ground:
         """That nobody names it by what it is not called any more. Raises Problem."""
         after = references.names(replace(record, name=name), spec)
         gone = references.names(record, before) - after
-        found = list(references.to(self.seen, record.kind, gone, but=record.id)) if gone else []
+        found = self.named(record, gone, after) if gone else []
         if found:
             raise referred(record, found)
+
+    def named(
+        self, record: Record, gone: frozenset[str], stay: frozenset[str] = frozenset()
+    ) -> list[references.Reference]:
+        """Who names it by what it is called no more; `stay` is what it is still called."""
+        file = self.means.config.models
+        others = {*stay, *file, *(alias for block in file.values() for alias in block.aliases)}
+        return list(references.to(self.seen, record.kind, gone, but=record.id, others=others))

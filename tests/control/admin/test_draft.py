@@ -150,6 +150,22 @@ async def test_what_others_name_is_not_deleted(office: Office, path: str) -> Non
     assert (await office.owner("GET", path)).status == 200
 
 
+@pytest.mark.parametrize("change", [{"name": "tame/*"}, None])
+async def test_a_wildcard_that_a_fallback_needs_stays(office: Office, change: Any) -> None:
+    await office.lab("wild/*", "other")
+    await office.owner("PATCH", "/admin/models/other", {"fallbacks": ["wild/x", "filed/model"]})
+
+    method = "DELETE" if change is None else "PATCH"
+    said = await office.owner(method, "/admin/models/wild%2F%2A", change)
+    cascaded = await office.owner("DELETE", "/admin/models/wild%2F%2A?cascade=true")
+
+    assert problem(said)[:2] == (409, "referenced")
+    assert cascaded.status == 204
+    assert (await office.shown("/admin/models/other"))["fallbacks"] == ["filed/model"]
+    # What names nothing that is gone can still be changed.
+    assert (await office.owner("PATCH", "/admin/models/other", {"strict": True})).status == 200
+
+
 async def test_a_provider_goes_with_all_that_is_its(office: Office) -> None:
     await office.lab("m")
 

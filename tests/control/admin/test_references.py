@@ -54,3 +54,29 @@ def test_fallbacks_name_models_by_any_of_their_names_and_no_model_counts_for_its
 
 def test_nobody_names_a_key() -> None:
     assert list(to(seen(), Kind.KEY, frozenset({"m", "p"}))) == []
+
+
+WILD = [
+    record(Kind.MODEL, 1, "wild/*", aliases=["w*"]),
+    record(Kind.MODEL, 2, "wild/own"),
+    record(Kind.MODEL, 3, "other", fallbacks=["wild/x", "wild/own", "w2", "filed"]),
+]
+
+
+def test_a_fallback_that_only_a_wildcard_reaches_names_the_wildcard() -> None:
+    mirror = Mirror()
+    mirror.apply(WILD)
+
+    [found] = to(Overlay(mirror), Kind.MODEL, frozenset({"wild/*", "w*"}), but=1)
+
+    assert found.says == "fallbacks of model 'other'"
+    assert found.named == {"wild/x", "w2"}
+
+
+def test_what_another_pattern_reaches_too_is_not_lost() -> None:
+    mirror = Mirror()
+    mirror.apply(WILD)
+
+    [found] = to(Overlay(mirror), Kind.MODEL, frozenset({"wild/*", "w*"}), but=1, others={"wild*"})
+
+    assert found.named == {"w2"}
