@@ -322,6 +322,9 @@ def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
         (ir.ToolChoice("none"), "none"),
         (ir.ToolChoice("required"), "required"),
         (ir.ToolChoice("tool", ["f"]), {"type": "function", "function": {"name": "f"}}),
+        # Who allows all of them needs no words that few providers know.
+        (ir.ToolChoice("allowed", ["g", "f"], required=True), "required"),
+        (ir.ToolChoice("allowed", ["f"]), "auto"),
     ],
 )
 def test_every_choice_is_said(choice: ir.ToolChoice, expected: object) -> None:

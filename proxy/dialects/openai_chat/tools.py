@@ -133,7 +133,7 @@ def render(request: ir.Request, loss: Loss, *, own: bool) -> Json:
     if tools:
         body["tools"] = tools
     if request.tool_choice is not None and (tools or own):
-        body["tool_choice"] = _render_choice(request.tool_choice, request.tools, names)
+        body["tool_choice"] = _render_choice(request.tool_choice, request.tools, names, own=own)
     if request.parallel_tool_calls is not None and (tools or own):
         body["parallel_tool_calls"] = request.parallel_tool_calls
     return body
@@ -200,7 +200,7 @@ def _search_options(tool: ir.ServerTool) -> Json:
 
 
 def _render_choice(
-    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool], names: Names
+    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool], names: Names, *, own: bool
 ) -> object:
     custom = {tool.name for tool in tools if isinstance(tool, ir.Tool) and tool.custom}
 
@@ -211,8 +211,13 @@ def _render_choice(
     if choice.mode == "tool" and choice.names:
         return named(choice.names[0])
     if choice.mode == "allowed":
+        mode = "required" if choice.required else "auto"
+        if not own and all(
+            isinstance(tool, ir.Tool) and tool.name in choice.names for tool in tools
+        ):
+            return mode  # all of them: nothing that only OpenAI knows has to be said
         allowed = {
-            "mode": "required" if choice.required else "auto",
+            "mode": mode,
             "tools": [named(name) for name in choice.names],
         }
         return {"type": "allowed_tools", "allowed_tools": allowed}
