@@ -173,10 +173,21 @@ def openai(raw: Raw | bytes, images: int = 0) -> Usage | None:
         output,
         reasoning,
         images=images,
-        # Of cached ones nobody says whether they are audio: they are taken for text while there is enough of it.
-        audio_input=report.details(_ASKED, "audio_tokens"),
+        # Where nobody says which of the cached ones are audio they are taken for text while there is enough of it.
+        audio_input=max(report.details(_ASKED, "audio_tokens") - _cached_audio(report), 0),
         audio_output=report.details(_SAID, "audio_tokens"),
     )
+
+
+def _cached_audio(report: Report) -> int:
+    """As sessions of the Realtime API say it."""
+    asked = report.fields.get(_ASKED[-1])
+    if not isinstance(asked, dict):
+        return 0
+    inner = Report(asked)
+    found = inner.detail("cached_tokens_details", "audio_tokens")
+    report.absurd |= inner.absurd
+    return found
 
 
 _ASKED = ("prompt_tokens_details", "input_tokens_details", "input_token_details")

@@ -9,12 +9,13 @@ keeps has in it, and every turn of a model that uses the provider's own tools.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from proxy.gateway import sizing
 
 if TYPE_CHECKING:
     from proxy.dialects.base import Usage
+    from proxy.dialects.realtime import RealtimeTap
     from proxy.gateway.attempt import Attempt
     from proxy.gateway.exchange import Exchange
 
@@ -98,7 +99,7 @@ def bounds(exchange: Exchange, attempt: Attempt) -> tuple[int, int, int, float]:
     """(tokens of the prompt, tokens of the answer, images, seconds): no more than these can be true."""
     size = len(exchange.body)
     wanted = answers(exchange)
-    turns = _TURNS if _has_tools(exchange, attempt) else 1
+    turns = _turns(exchange, attempt)
     window = max(_WINDOW, attempt.candidate.deployment.max_context)
     return (
         window * turns + _INPUT_PER_BYTE * size,
@@ -106,6 +107,13 @@ def bounds(exchange: Exchange, attempt: Attempt) -> tuple[int, int, int, float]:
         _IMAGES + wanted,
         _SECONDS + _SECONDS_PER_BYTE * size,
     )
+
+
+def _turns(exchange: Exchange, attempt: Attempt) -> int:
+    """Times all of it may be read. A session is read again for each of its responses."""
+    if exchange.endpoint.upgrades:
+        return max(cast("RealtimeTap", attempt.gate.tap).responses, 1)
+    return _TURNS if _has_tools(exchange, attempt) else 1
 
 
 def answers(exchange: Exchange) -> int:

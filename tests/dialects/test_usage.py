@@ -72,6 +72,19 @@ def openai(**report: Any) -> Usage | None:
             # What is cached is text as far as there is any: all that was not is audio.
             Usage(5, 15, 0, 5, audio_input=5, audio_output=5),
         ),
+        (
+            {
+                "input_tokens": 200,
+                "output_tokens": 5,
+                "input_token_details": {
+                    "text_tokens": 50,
+                    "audio_tokens": 150,
+                    "cached_tokens": 180,
+                    "cached_tokens_details": {"text_tokens": 45, "audio_tokens": 135},
+                },
+            },
+            Usage(20, 180, 0, 5, audio_input=15),
+        ),
     ],
 )
 def test_openai_counts_cached_tokens_in_the_prompt(report: dict[str, Any], expected: Usage) -> None:

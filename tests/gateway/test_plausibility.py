@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.core.model import Deployment
 from proxy.dialects.base import Usage
+from proxy.dialects.realtime import RealtimeTap
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.plausibility import BELIEVED, CHARGED, Doubt, answers, bounds, doubt
 from tests.gateway.asked import CHAT, exchange, provider, raw
@@ -61,6 +62,17 @@ async def test_only_what_is_impossible_is_doubted(usage: Usage, expected: Doubt 
     one = asked()
 
     assert doubt(usage, one, answer(one), whole=True) == expected
+
+
+async def test_a_session_reads_all_of_it_for_each_response() -> None:
+    handshake = ("Upgrade: websocket", "Connection: Upgrade")
+    one = exchange(raw("GET", "/v1/realtime?model=m", b"", *handshake))
+    attempt = answer(one)
+    attempt.gate.tap = RealtimeTap()
+    attempt.gate.tap.responses = 3
+
+    assert doubt(Usage(0, 3 * MANY, 0, 9, suspect="large"), one, attempt, whole=True) is None
+    assert doubt(Usage(1, 3 * MANY, 0, 9, suspect="large"), one, attempt) is Doubt.INPUT
 
 
 async def test_a_long_answer_has_tokens_and_an_unfinished_one_may_have_none_yet() -> None:
@@ -127,7 +139,7 @@ def test_what_is_longer_may_have_more(prompt: int, received: int) -> None:
         body=b"x" * (prompt % 10_000),
         bytes_out=0,
         envelope=envelope,
-        endpoint=SimpleNamespace(operation="models"),
+        endpoint=SimpleNamespace(operation="models", upgrades=False),
     )
     tokens, output, images, seconds = bounds(one, answer(one, received))
 
