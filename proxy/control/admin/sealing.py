@@ -108,16 +108,17 @@ def _entries(
     *,
     merge: bool,
 ) -> dict[str, Any]:
+    # The name of a header is the same in other letters, and one that was kept beside the new one would be sent.
+    spelled = {key.lower(): key for key in old} if name == "headers" else {}
     result = dict(old) if merge else {}
     for key, value in given.items():
-        if value is None:
-            result.pop(key, None)
-        elif value != MASK:
-            result[key] = value
-        elif key in old:
-            result[key] = old[key]
-        else:
+        before = spelled.get(key.lower(), key)
+        if value == MASK and before not in old:
             faults.append(_unmasked(f"{name}.{key}"))
+            continue
+        result.pop(before, None)
+        if value is not None:
+            result[key] = old[before] if value == MASK else value
     return result
 
 

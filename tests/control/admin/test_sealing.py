@@ -51,6 +51,20 @@ def test_what_is_not_given_stays(given: Any, put: Any, patch: Any) -> None:
     assert KNOWN == {"headers": {"a": "1", "b": "2"}, "proxy": "http://p:1"}
 
 
+def test_a_header_is_the_same_in_other_letters() -> None:
+    known = {"headers": {"X-Account": "1", "b": "2"}, "query": {"k": "1"}}
+
+    assert kept(known, {"headers": {"x-account": "9"}}, merge=True)["headers"] == {
+        "x-account": "9",
+        "b": "2",
+    }
+    assert kept(known, {"headers": {"x-account": None}}, merge=True)["headers"] == {"b": "2"}
+    assert kept(known, {"headers": {"x-account": "***"}}, merge=False)["headers"] == {
+        "x-account": "1"
+    }
+    assert kept(known, {"query": {"K": "9"}}, merge=True)["query"] == {"k": "1", "K": "9"}
+
+
 def test_a_mask_of_nothing_is_no_secret() -> None:
     with pytest.raises(Problem) as caught:
         kept({}, {"key": "***", "headers": {"x": "***"}}, merge=False)
