@@ -114,7 +114,7 @@ def _server(provider: model.Provider) -> dict[str, Any]:
         "url": masked(join(provider.base_url, provider.dialects[MCP])),
         "auth": f"{place.scheme}:{place.name}" if place.name else place.scheme,
         "headers": _named(provider.headers),
-        "query": _named(provider.query),
+        "query": dict.fromkeys(provider.query, MASK),
         "allow_private": provider.allow_private,
         "idle": provider.timeouts.idle,
     }

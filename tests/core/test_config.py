@@ -387,6 +387,24 @@ def test_files_are_read_from_where_the_configuration_is(tmp_path: Path) -> None:
     assert token.reveal() == "from-a-file-0123456789"
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("https://tools.example/mcp?a=b#c", "a URL without '?'"),
+        ("https://tools.example/mcp?a=b c", "a URL without '?'"),
+        ("https://tools.example/mcp#c", "a URL without '#'"),
+        ("https://u:p@tools.example/mcp?a=b", "a URL without user and password"),
+        ("http://10.0.0.1/mcp?a=b", "a public address"),
+        ("ftp://tools.example/mcp?a=b", "a URL that begins with https://"),
+    ],
+)
+def test_the_address_of_a_server_of_tools_is_looked_at_without_its_query(
+    url: str, message: str
+) -> None:
+    assert loads('mcp: {s: {url: "https://tools.example/mcp?profile=a%20b&key=c"}}')
+    assert message in only(f'mcp: {{s: {{url: "{url}"}}}}')
+
+
 @pytest.mark.parametrize("credential", ["8675309", "[8675309]", "{key: 8675309}"])
 def test_the_credential_of_a_server_of_tools_is_not_repeated(credential: str) -> None:
     text = f'mcp: {{s: {{url: "https://tools.example/mcp", credential: {credential}}}}}'

@@ -194,6 +194,28 @@ async def test_what_it_refuses_one_session_is_held_against_no_other(
     assert "deployment mcp/tools" not in caplog.text, "an end of a session is no mistake"
 
 
+async def test_the_query_of_its_address_goes_with_every_request(tmp_path: Path) -> None:
+    asked = []
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, _ = await read_request(reader)
+            asked.append(head.split(b" ")[1])
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    async with (
+        scripted(answers) as url,
+        serving(settings(f"{url}/mcp?profile=a%20b&api_key=c"), tmp_path) as proxy,
+    ):
+        await proxy.post("/mcp/tools", {})
+        await proxy.post("/mcp/tools?more=1", {})
+
+    assert [sorted(one.partition(b"?")[2].split(b"&")) for one in asked] == [
+        [b"api_key=c", b"profile=a+b"],
+        [b"api_key=c", b"more=1", b"profile=a+b"],
+    ]
+
+
 async def test_a_notification_has_an_empty_answer_and_the_connection_goes_on(
     proxy: Proxy, tools: Tools
 ) -> None:

@@ -239,3 +239,11 @@ models:
     assert rule["when"]["headers"] == {"x-tier": ["gold", "***"]}
     assert (rule["when"]["min_tokens"], rule["share"]) == (9, 0.5)
     assert orjson.loads(show(loaded, as_json=True))["models"]["m"]["rules"] == [rule]
+
+
+def test_of_the_query_of_a_server_of_tools_the_names_are_shown() -> None:
+    text = 'mcp: {s: {url: "https://tools.example/mcp?profile=literal&k=literal"}}'
+
+    server = shown(text)["mcp"]["s"]
+    assert server["url"] == "https://tools.example/mcp"
+    assert server["query"] == {"profile": "***", "k": "***"}

@@ -51,6 +51,8 @@ _MCP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TOKEN = re.compile(r"[\x21-\x7e]*")
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
 """As browsers send it: lower case, no path, and no port where it is the usual one."""
+_QUERY = re.compile(r"[!$-;=?-Z_a-z~]+")
+"""What follows a `?`: no `#`, which would begin a fragment."""
 _PLACEHOLDER = re.compile(r"://[^/]*[A-Z]{4}")
 
 
@@ -225,7 +227,10 @@ class Check:
         if not _MCP_NAME.fullmatch(str(path[-1])):
             expected = "a name of letters, digits, - and _, as it is in the path"
             self._report(path, expected, repr(printable(str(path[-1]))), key=True)
-        self._address((*path, "url"), block.get("url"), block)
+        url = block.get("url")
+        if isinstance(url, str) and _QUERY.fullmatch(url.strip().partition("?")[2]):
+            url = url.strip().partition("?")[0]
+        self._address((*path, "url"), url, block)
         for name, value in table(block.get("headers")).items():
             self._header((*path, "headers", name), name, value)
         self._auth_headers((*path, "auth"), block.get("auth"))
