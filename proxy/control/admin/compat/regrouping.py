@@ -193,7 +193,7 @@ def _address(group: Group, given: Given) -> dict[str, Any]:
 
 
 def _credentials(plan: Plan, group: Group, keys: Sequence[str], *, moved: bool) -> None:
-    """Those not named any more away, those not there yet made. A key as it was shown is the key it was shown of."""
+    """Those not named any more away, those not there yet made. A key as it was shown is every key that looks like that."""
     there = {} if moved else dict(group.credentials)
     new: list[str] = []
     kept: set[int] = set()
@@ -202,10 +202,10 @@ def _credentials(plan: Plan, group: Group, keys: Sequence[str], *, moved: bool) 
         same = [
             id
             for id, key in there.items()
-            if id not in kept and (vendors.masked(key) == text if shown else key == text)
+            if (vendors.masked(key) == text if shown else key == text)
         ]
         if same:
-            kept.add(same[0])
+            kept.update(same)
         elif shown:
             raise invalid(Fault("apiKeys", _NO_SUCH_KEY if not moved else _KEYS_STAY))
         else:

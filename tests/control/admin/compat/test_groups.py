@@ -293,6 +293,18 @@ async def test_keys_that_stay_are_the_same_and_others_come_and_go(desk: Desk) ->
     ]
 
 
+async def test_keys_that_look_alike_all_stay_when_they_are_sent_back(desk: Desk) -> None:
+    keys = ["short-1", "short-2", "sk-one-key-of-the-lab-0001", "sk-two-key-of-the-lab-0001"]
+    group = await made(desk, apiKeys=keys)
+    before = await listed(desk, "credentials")
+    assert group["apiKeys"] == ["***", "***", "***0001", "***0001"]
+
+    await put(desk, group["id"], apiKeys=group["apiKeys"], timeout=30)
+    await desk.owner("PUT", f"/api/providers/{group['id']}", {"api_key": "***", "timeout": 20})
+
+    assert await listed(desk, "credentials") == before
+
+
 @pytest.mark.parametrize("mask", ["***", "***ey-1"])
 async def test_a_new_group_has_no_mask_for_a_key(desk: Desk, mask: str) -> None:
     body = {**GROUP, "apiKeys": ["sk-your-openai-key-1", mask]}
