@@ -444,7 +444,10 @@ def test_whatever_is_said_a_bill_is_a_price_or_none_at_all(
         gate=gate, connected_at=1.0, candidate=candidate, relay=None, late_events=0, late_bytes=0
     )
     asked: Any = SimpleNamespace(
-        body=b"{}", bytes_out=0, envelope=None, endpoint=SimpleNamespace(operation=operation)
+        body=b"{}",
+        bytes_out=0,
+        envelope=None,
+        endpoint=SimpleNamespace(operation=operation, upgrades=False),
     )
     known = Snapshot(ledger=Settings(client_gone=gone, failed=failed))
     found = bill(asked, one, outcome, known)
