@@ -28,6 +28,7 @@ from aiohttp.web_request import BaseRequest
 
 from proxy.core.log import logger
 from proxy.gateway.forwarded import is_proxy
+from proxy.gateway.unread import Unread
 from proxy.state.lag import Lag
 from proxy.wire.headers import with_one_user_agent
 
@@ -113,8 +114,7 @@ class ClientConnection(RequestHandler):
         "_received",
         "_refusal",
         "_reject",
-        "_write_timeout",
-        "_write_timer",
+        "_unread",
         "answered",
         "flow",
         "forwards",
@@ -165,8 +165,7 @@ class ClientConnection(RequestHandler):
         self._head_timeout = head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
-        self._write_timeout = write_timeout
-        self._write_timer: asyncio.TimerHandle | None = None
+        self._unread = Unread(loop, write_timeout)
         self._hangup: select.poll | None = None
         self._received = b""
         self._proxies = proxies
@@ -327,43 +326,13 @@ class ClientConnection(RequestHandler):
         if since is None or transport is None:
             return
         if now - max(since, began) >= patience and not _unread(transport):
-            self._part(transport)
+            self._unread.part(transport)
 
     def force_close(self) -> None:
         transport = self.transport
         super().force_close()
         if transport is not None:
-            self._watch(transport)
-
-    def _part(self, transport: asyncio.Transport) -> None:
-        """Close it as soon as all is sent, if the client takes it."""
-        transport.close()
-        self._watch(transport)
-
-    def _watch(self, transport: asyncio.Transport, before: int = 0) -> None:
-        """Cut the client off once it takes no byte of what is unsent for `write_timeout` seconds; `before`: what was, then."""
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
-        unsent = transport.get_write_buffer_size()
-        if unsent and unsent == before:
-            transport.abort()
-        elif unsent:
-            self._write_timer = self._loop.call_later(
-                self._write_timeout, self._watch, transport, unsent
-            )
-
-    async def _caught_up(self) -> None:
-        """When the client has taken enough of its answer to be given another."""
-        transport = self.transport
-        if transport is None:
-            return
-        self._watch(transport)
-        try:
-            await self.taken()
-        finally:
-            if self._write_timer is not None and not transport.is_closing():
-                self._write_timer.cancel()
+            self._unread.watch(transport)
 
     def cut(self) -> None:
         """This process ends now: a stream is told so, whoever waits for an answer gets an error."""
@@ -415,8 +384,8 @@ class ClientConnection(RequestHandler):
                 self.answered += 1
                 if self._handler_waiter is not None:
                     self._handler_waiter.set_result(None)
-            if self._paused and keep_alive:
-                await self._caught_up()
+            if self._paused and keep_alive and self.transport is not None:
+                await self._unread.caught_up(self.transport, self.taken())
             if (
                 not keep_alive
                 or self._close
@@ -437,7 +406,7 @@ class ClientConnection(RequestHandler):
         """No request is answered any more."""
         if self.transport is not None:
             self._task_handler = None
-            self._part(self.transport)
+            self._unread.part(self.transport)
 
     async def _next(self) -> tuple[Any, StreamReader]:
         """The next request's head and body, or what was wrong with it."""
@@ -488,7 +457,7 @@ class ClientConnection(RequestHandler):
             request is not None and not request.content.is_eof()
         ):
             if self.transport is not None:
-                self._watch(self.transport)
+                self._unread.watch(self.transport)
             return False  # nothing is owed, or the rest of the body will never come
         self.half_closed = True
         self._probe()
@@ -543,5 +512,4 @@ class ClientConnection(RequestHandler):
         if flow is not None:
             flow.gone()
         super().connection_lost(exc)
-        if self._write_timer is not None:
-            self._write_timer.cancel()
+        self._unread.stop()

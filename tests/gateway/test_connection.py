@@ -530,7 +530,7 @@ async def test_one_that_takes_a_little_of_it_is_not() -> None:
         assert one.transport is not None
         left = one.transport.get_write_buffer_size()
 
-        one._watch(one.transport, left + 1)
+        one._unread.watch(one.transport, left + 1)
         assert place.server.connections
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert len((await client.answer()).body) == 12 << 20
