@@ -37,6 +37,8 @@ _OURS = frozenset({"key", "api_key", "api-version"})
 """Query parameters that are between the client and us."""
 _MAX_FIXED = 4096
 _VERSION = b"anthropic-version"
+_BRING = frozenset({"PATCH", "POST", "PUT"})
+"""Methods whose requests have a body, if only one of nothing: some servers ask for its length (RFC 9110, 8.6)."""
 _CONTEXT = frozenset({b"traceparent", b"tracestate"})
 """Headers of the trace, for providers that are to know of it."""
 _NO_CONTEXT: frozenset[bytes] = frozenset()
@@ -134,7 +136,7 @@ def _head(
     auth = upstream.provider.auth.get(endpoint.family)
     if auth is not None and auth.scheme == "sigv4" and candidate.credential is not None:
         parts.append(_signed(upstream, candidate.credential, auth, target, body))
-    if body or endpoint.method == "POST":
+    if body or endpoint.method in _BRING:
         parts.append(b"content-length: %d\r\n" % len(body))
     parts.append(b"\r\n")
     return b"".join(parts)

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.line.harness import KEY, Proxy, config, request, serving
+from tests.line.harness import KEY, Proxy, config, read_request, request, scripted, serving
 
 pytestmark = pytest.mark.allow_blocking(
     "client libraries build TLS contexts and models in the loop"
@@ -164,6 +164,24 @@ async def test_what_changes_something_is_sent_once(
 
     assert answer.status == 503
     assert [len(one.seen) for one in vendors] == [1, 0]
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST", "PUT"])
+async def test_a_body_of_nothing_has_a_length(method: str, tmp_path: Path) -> None:
+    heads: list[bytes] = []
+
+    async def strict(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        heads.append(head.lower())
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with scripted(strict) as url, serving(settings(Vendor(url)), tmp_path) as proxy:
+        raw = await proxy.raw()
+        raw.send(request(method, "/v1/empty", b"", None, key=KEY))
+        answer = await raw.answer()
+
+    assert answer.status == 204
+    assert b"\r\ncontent-length: 0\r\n" in heads[0]
 
 
 async def test_a_provider_can_be_named(proxy: Proxy, vendors: tuple[Vendor, Vendor]) -> None:
