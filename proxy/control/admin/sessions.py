@@ -19,11 +19,12 @@ from msgspec import Struct
 from proxy.control.admin.access import Principal, Role, role_of
 from proxy.core.clock import now
 from proxy.core.secret import Secret
+from proxy.store.base import ADMIN_TIMEOUT
 
 if TYPE_CHECKING:
     from proxy.control.admin.web import Request
     from proxy.core.model import Admin
-    from proxy.store.base import Session, Store
+    from proxy.store.base import Row, Session, Store
 
 COOKIE = "__Host-headrace"
 IDLE = 30 * 60.0
@@ -136,6 +137,19 @@ async def end(store: Session, request: Request, admin: Admin) -> None:
 async def end_all(store: Session, user: int) -> int:
     """End every session of a user; how many there were. Raises StoreDown."""
     return await store.execute("DELETE FROM sessions WHERE user_id = $1", user)
+
+
+SHOWN = ("created", "seen", "expires", "peer", "agent")
+_OF_USER = """
+SELECT created, seen, expires, peer, agent FROM sessions
+WHERE user_id = $1 AND expires >= $2 AND seen >= $3 ORDER BY seen DESC
+"""
+
+
+async def of_user(store: Session, user: int) -> list[Row]:
+    """Every session of a user that is not over, as SHOWN, the one used last first. Raises StoreDown."""
+    time = now()
+    return await store.fetch(_OF_USER, user, time - STEP, time - IDLE - STEP, timeout=ADMIN_TIMEOUT)
 
 
 _FIND = """

@@ -20,7 +20,7 @@ from proxy.control.admin.strict import Body, Name, Team, read
 from proxy.control.admin.trail import note
 from proxy.control.admin.web import Answer, Fault, Problem, Route
 from proxy.core.clock import now
-from proxy.store.base import ADMIN_TIMEOUT, Duplicate
+from proxy.store.base import Duplicate
 from proxy.store.objects import lock
 
 if TYPE_CHECKING:
@@ -114,13 +114,8 @@ async def list_sessions(request: Request, services: Services) -> Answer:
     """Where a user is signed in."""
     store = needs_store(services)
     user = await find(store, request.params["id"])
-    rows = await store.fetch(
-        "SELECT created, seen, expires, peer, agent FROM sessions WHERE user_id = $1 ORDER BY seen DESC",
-        user.id,
-        timeout=ADMIN_TIMEOUT,
-    )
-    names = ("created", "seen", "expires", "peer", "agent")
-    return Answer({"data": [dict(zip(names, row, strict=True)) for row in rows]})
+    rows = await sessions.of_user(store, user.id)
+    return Answer({"data": [dict(zip(sessions.SHOWN, row, strict=True)) for row in rows]})
 
 
 async def end_sessions(request: Request, services: Services) -> Answer:

@@ -308,3 +308,16 @@ async def test_its_session_is_found_and_ended_like_others(tmp_path: Path) -> Non
 
         assert not await _is_in(desk, root)
         assert await desk.store.fetch("SELECT id FROM sessions") == []
+
+
+async def test_one_that_is_over_is_nowhere_that_a_user_is_signed_in(
+    either: Desk, hands: Hands
+) -> None:
+    await either.user("anna")
+    await either.session("anna")
+    path = "/admin/users/anna/sessions"
+    assert len((await either.owner("GET", path)).json["data"]) == 1
+
+    hands.advance(IDLE + STEP + 1)
+
+    assert (await either.owner("GET", path)).json["data"] == []
