@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.refusal import missing, read_only, referred, sentence, stale, wrong
 from proxy.control.admin.shapes import PARENT
 from proxy.control.admin.web import Fault, Problem
+from proxy.core import virtual_key
 from proxy.core.config.objects import Around, Checked, check_object
 from proxy.core.records import PARENTS, Kind, Record
 
@@ -45,7 +47,8 @@ class Ground:
     def __init__(self, seen: Overlay, means: Means) -> None:
         self.seen = seen
         self.means = means
-        self._digests: set[bytes] = set()
+        self._digests: set[bytes] | None = None
+        """Of keys that nobody here serves yet."""
 
     def find(self, kind: str, target: str, if_match: int | None) -> Record:
         """An object of the store. Raises Problem 404, 409 read_only, 412."""
@@ -145,6 +148,9 @@ class Ground:
 
     def unknown(self, digests: list[bytes]) -> None:
         """That nobody has this key already. Raises Problem."""
+        if self._digests is None:
+            # Other workers may just have made some.
+            self._digests = set(chain.from_iterable(map(_kept, self.seen.changed(Kind.KEY))))
         for digest in digests:
             if digest in self._digests or digest in self.means.known:
                 raise Problem(409, "conflict", "This key is in use already.")
@@ -167,3 +173,11 @@ class Ground:
         file = self.means.config.models
         others = {*stay, *file, *(alias for block in file.values() for alias in block.aliases)}
         return list(references.to(self.seen, record.kind, gone, but=record.id, others=others))
+
+
+def _kept(key: Record) -> list[bytes]:
+    """What a virtual key is known by; nothing where that cannot be read."""
+    try:
+        return [bytes.fromhex(one.digest) for one in virtual_key.digests(key.private)]
+    except ValueError:
+        return []

@@ -76,6 +76,10 @@ class Overlay:
             if not found[id].deleted:
                 yield found[id]
 
+    def changed(self, kind: str) -> Iterator[Record]:
+        """Those living records of a kind that lie over the mirror."""
+        return (one for one in self._changed.get(kind, {}).values() if not one.deleted)
+
     def children(self, kind: str, parent: int) -> list[Record]:
         """The credentials of a provider, or the deployments of a model, in the order of the ids."""
         found: dict[int, Record] = {}

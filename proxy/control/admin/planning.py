@@ -270,7 +270,7 @@ class _Planner:
         body = {one: value for one, value in block.items() if one not in ("name", "key")}
         key, private = block.get("key"), None
         if carried.is_sealed(key):
-            private = self._digests_of(key, (*path, "key"), before)
+            private = self._digests_of(key, (*path, "key"), name)
             if private is None:
                 return
         elif carried.is_left_out(key):
@@ -291,7 +291,7 @@ class _Planner:
             virtual_key.digest(str(key), pepper).hex() in kept for pepper in self._stock.peppers
         )
 
-    def _digests_of(self, sealed: str, path: Path, before: Record | None) -> bytes | None:
+    def _digests_of(self, sealed: str, path: Path, name: str) -> bytes | None:
         content = self._unsealed(sealed, "key", path)
         if content == MASK:
             return None
@@ -306,15 +306,15 @@ class _Planner:
             if one.pepper not in mine and one.pepper not in given:
                 self._plan.fault(path, "it was made with a pepper that neither of the two has")
                 return None
-            holder = self._holders().get(one.digest)
-            if holder is not None and (before is None or holder != before.name):
+            holder = self._holders().setdefault(one.digest, name)
+            if holder != name:
                 self._plan.fault(path, f"this key is there already, and is called {holder!r}")
                 return None
         self._plan.peppers |= {name: given[name] for name in given.keys() - mine}
         return virtual_key.private(kept)
 
     def _holders(self) -> dict[str, str]:
-        """Every digest to the name of its key."""
+        """Every digest to the name of its key, those that the document brings among them."""
         if self._digests is None:
             self._digests = {
                 one.digest: record.name

@@ -176,6 +176,21 @@ async def test_what_another_worker_wrote_is_seen_before_this_one_was_told(
     assert (changed.status, changed.json["aliases"]) == (200, ["n"])
 
 
+async def test_a_key_that_another_worker_has_just_taken_is_taken(
+    office: Office, tmp_path: Path, store_url: str
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    key = {"key": "sk-of-a-client-0123456789"}
+    async with open_office(folder, store_url) as other:
+        await other.made("/admin/keys", {"name": "first", **key})
+        assert office.services.sync.mirror.get("key", "first") is None
+
+        said = await office.owner("POST", "/admin/keys", {"name": "second", **key})
+
+    assert problem(said)[:2] == (409, "conflict")
+
+
 async def test_writers_at_the_same_time_each_get_revisions_of_their_own(office: Office) -> None:
     made = await asyncio.gather(
         *(office.made("/admin/keys", {"name": f"k{number}"}) for number in range(20))

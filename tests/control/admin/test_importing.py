@@ -156,6 +156,22 @@ def _kept(desk: Desk, peppers: tuple[Pepper, ...]) -> set[str]:
 # --- looking first ---
 
 
+async def test_one_sealed_key_is_one_key(desk: Desk) -> None:
+    await take(desk, CONTENT)
+    [key] = importing.read_yaml(await exported(desk, "encrypted"))["keys"]
+    await desk.owner("DELETE", "/admin/keys/team-a")
+
+    said = await take(desk, {"keys": [key, {**key, "name": "b"}]}, kind="application/json")
+
+    assert said.status == 400
+    assert said.json["errors"] == [
+        {
+            "field": "keys[1].key",
+            "message": "this key is there already, and is called 'team-a'",
+        }
+    ]
+
+
 async def test_a_dry_run_says_everything_and_writes_nothing(desk: Desk) -> None:
     await take(desk, CONTENT)
     before = await desk.store.fetch("SELECT * FROM objects")
