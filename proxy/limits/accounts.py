@@ -214,7 +214,8 @@ class Accounts:
         over. Told in the order of positions, it is counted once, however often it is told; 0: each time.
 
         `came` is when the request came (Unix time). What came before `created` is learned from the database instead,
-        and not booked here; None: neither is what is charged while nothing is `known`.
+        and not booked here; None: neither is what is charged while nothing is `known`. Nor is what is of a window that
+        was left behind for others, which are counted in now.
         """
         if not self.known and (came is None or came < self.created):
             return
@@ -224,7 +225,7 @@ class Accounts:
             return  # of workers there were before this file: they counted nothing in here
         for charge in charges:
             if not position:
-                with _Window(table, charge) as at:
+                with _Window(table, charge, spare=True) as at:
                     if at >= 0:
                         windows.add(table.words, at, *amounts)
                 continue
@@ -232,7 +233,7 @@ class Accounts:
             before = charge.subject
             if self._booked(charge, column) >= place:
                 continue
-            window = _Window(table, charge)
+            window = _Window(table, charge, spare=True)
             with window as at:
                 if at >= 0:
                     if place == position:
@@ -254,7 +255,7 @@ class Accounts:
         what was settled since. `elsewhere` is what all other hosts used: it takes the place of what was known of them.
         """
         words = self._table.words
-        with _Window(self._table, charge, learned=True) as at:
+        with _Window(self._table, charge, spare=True) as at:
             if at < 0:
                 return
             for base, said in ((windows.ELSEWHERE, elsewhere), (windows.BEFORE, own)):
@@ -420,13 +421,13 @@ class Accounts:
 class _Window:
     """The word of the window of a charge, locked; -1: it has ended and is gone, or there is no room."""
 
-    __slots__ = ("_charge", "_learned", "_lock", "_table", "slot")
+    __slots__ = ("_charge", "_lock", "_spare", "_table", "slot")
 
-    def __init__(self, table: Table, charge: Charge, *, learned: bool = False) -> None:
-        """`learned`: for what the database says of it, so it makes no room for itself where others are counted."""
+    def __init__(self, table: Table, charge: Charge, *, spare: bool = False) -> None:
+        """`spare`: for what the database says of it, or a dead worker had, so it makes no room for itself where others are counted."""
         self._table = table
         self._charge = charge
-        self._learned = learned
+        self._spare = spare
         self._lock = -1
         self.slot = -1
 
@@ -448,7 +449,7 @@ class _Window:
             self._lock = -1
         if over:
             return windows.find(table.words, slot, charge.window, charge.ends)
-        if self._learned:
+        if self._spare:
             return windows.learn(
                 table.words, slot, charge.window, charge.ends, wall, known=table.known
             )

@@ -276,6 +276,18 @@ def test_what_others_used_of_windows_that_are_left_behind_takes_no_place(
     assert accounts.view(limited(budget=Budget(1.0, "total"))).spent == 100 + 20
 
 
+@pytest.mark.parametrize("position", [0, 1_000])
+def test_nor_does_what_a_dead_worker_could_not_book(accounts: Accounts, position: int) -> None:
+    charges = moved(accounts)
+    subjects = {period: limited(budget=Budget(1.0, period)) for period in PERIODS}
+    before = {period: accounts.view(one).spent for period, one in subjects.items()}
+    (left,) = (period for period, spent in before.items() if not spent)
+
+    accounts.charge((charges[left],), Used(micro=5), None, 0, position)
+
+    assert {period: accounts.view(one).spent for period, one in subjects.items()} == before
+
+
 def test_nor_that_of_a_window_whose_requests_are_all_under_way(accounts: Accounts) -> None:
     charges, one = moved(Accounts.memory()), limited(budget=Budget(1.0, "day"))
     for period in PERIODS[:3]:
