@@ -76,6 +76,7 @@ def read(exchange: Exchange) -> Preferences:
         found = _of_body(_value(envelope.raw("provider")), _value(envelope.raw("models")))
         for name in FIELDS:
             envelope.drop(name)
+        exchange.body = envelope.encode()  # what is translated, and what is sent as it is
     headers = exchange.request.headers
     for name in _HEADERS:
         text = headers.get(PREFIX + name)

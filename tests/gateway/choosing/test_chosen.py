@@ -13,6 +13,10 @@ from tests.gateway.served import Provider, serving, virtual_key, whole
 from tests.line.harness import Answer, scripted
 
 KEY = "sk-test-key-0009"
+MESSAGE = (
+    b'{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"hi"}],'
+    b'"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":1}}'
+)
 
 
 def ask(*fields: str, model: str = "m", **body: Any) -> bytes:
@@ -131,3 +135,24 @@ async def test_ever_new_preferences_are_forgotten() -> None:
 
             assert len(live.narrowed) <= 256
             assert len(live.routes) <= 300
+
+
+async def test_what_a_client_prefers_is_read_here_and_goes_to_nobody() -> None:
+    """Neither as it came nor translated; and to be heard is not to be left out."""
+    chat, messages = Provider(whole()), Provider(whole(MESSAGE))
+    async with scripted(chat) as first, scripted(messages) as second:
+        spoken = {"anthropic.messages": "/v1/messages"}
+        places = provider(first, "a"), provider(second, "b", dialects=spoken)
+        made = snapshot(*places)
+        tiers = (tuple(Deployment(f"m-{one.name}", one, "m") for one in places),)
+        model = replace(made.models["m"], tiers=tiers, preferences=True)
+        async with serving(replace(made, models={"m": model})) as served:
+            for name in ("a", "b"):
+                wanted = {"only": [name], "require_parameters": True}
+                answer = await served.ask(ask(provider=wanted, models=["m"], route="fallback"))
+
+                assert answer.status == 200, answer
+                assert "x-headrace-dropped" not in answer.headers
+
+    for asked in (chat, messages):
+        assert orjson.loads(asked.requests[0][1]).keys() <= {"model", "messages", "max_tokens"}
