@@ -9,6 +9,7 @@ After Dean and Barroso, "The Tail at Scale" (2013).
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -126,8 +127,11 @@ class Race:
 
     def _start(self, attempt: Attempt, limit: float) -> None:
         upstream = self._pool.of(attempt.candidate.deployment.provider)
-        work = _tried(attempt, upstream, limit)
-        self._tasks[spawn(work, name="an attempt beside another")] = attempt
+        task = spawn(_tried(attempt, upstream, limit), name="an attempt beside another")
+        # It runs in the next turn of the loop, if it is not given up before: by then its provider may be out of use.
+        upstream.attempts += 1
+        task.add_done_callback(partial(_over, upstream))
+        self._tasks[task] = attempt
 
     def _begin_second(self, after: float) -> None:
         candidate, why = _somebody(self._first, after, self._plan, self._meter)
@@ -184,6 +188,13 @@ class Race:
 
     def _count(self, outcome: str) -> None:
         self._meter.state.metrics.hedges.child(self._plan.model.name, outcome).inc()
+
+
+def _over(upstream: Upstream, task: asyncio.Task[Exception | None]) -> None:
+    """Whoever waits for the last attempt is told, if it was that."""
+    upstream.attempts -= 1
+    if upstream.quieted is not None:
+        upstream.tell_quiet()
 
 
 async def _tried(attempt: Attempt, upstream: Upstream, limit: float) -> Exception | None:

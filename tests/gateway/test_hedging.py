@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -25,10 +25,15 @@ from proxy.core.model import (
 )
 from proxy.core.model import Ledger as Policy
 from proxy.core.secret import Secret
+from proxy.gateway import routing
+from proxy.gateway.attempt import Attempt
+from proxy.gateway.hedging import Race
 from proxy.limits.accounts import Accounts, Ask
 from proxy.limits.subjects import of_deployment
 from proxy.state.health import HALF_OPEN
-from tests.gateway.asked import CHAT, NO_PAUSE, PEPPER, provider, raw
+from proxy.state.live import Live
+from proxy.upstream.pool import UpstreamPool
+from tests.gateway.asked import CHAT, NO_PAUSE, PEPPER, exchange, provider, raw
 from tests.gateway.recorded import Ledger, recording
 from tests.gateway.served import CHUNK, FINISH, STREAM, Served, chunk, serving, virtual_key, whole
 from tests.line.harness import read_request, scripted, until
@@ -104,6 +109,25 @@ def inflight(served: Served) -> int:
     deployments = sum(abs(one.inflight) for one in live.deployments.values())
     states = [one for account in live.accounts.values() for one in account.states.values()]
     return deployments + sum(abs(one.inflight) for one in states)
+
+
+async def test_an_attempt_counts_from_the_moment_it_is_begun() -> None:
+    """Else a provider that is taken out of the configuration could be closed before it is asked."""
+    one, pool = provider(), UpstreamPool()
+    settings = model(one)
+    asked = exchange(ask())
+    live, dialect = Live(settings), asked.endpoint.dialect
+    plan = routing.plan(settings, live, "m", None, dialect, Random(1))
+    first = Attempt(asked, plan.first(0.0))
+    race, upstream = Race(first, plan, pool, cast("Any", None)), pool.of(one)
+
+    race._start(first, 5.0)
+
+    assert upstream.attempts == 1
+    race.stop()
+    await upstream.quiet()
+    assert upstream.attempts == 0
+    await pool.close()
 
 
 async def test_the_quicker_answer_is_the_answer_and_the_other_is_closed(ledger: Ledger) -> None:
