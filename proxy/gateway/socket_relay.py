@@ -117,6 +117,9 @@ class SocketRelay(Relay):
         self.reason = End.DONE if self._reader.closed else End.CLIENT_GONE
         self.stop()
 
+    def _leave(self) -> None:
+        self.stop()  # it has no end that somebody could wait for
+
     # the end
 
     def restart(self) -> None:

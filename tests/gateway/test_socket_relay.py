@@ -75,3 +75,35 @@ async def test_a_switch_that_nobody_asked_for_is_none(tmp_path: Path) -> None:
 
     assert answer.status >= 500
     assert orjson.loads(answer.body)["error"]
+
+
+async def test_nobody_goes_on_with_the_session_of_a_client_that_takes_nothing(
+    tmp_path: Path,
+) -> None:
+    ended = asyncio.Event()
+
+    async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(SWITCHED)
+        try:
+            while True:
+                writer.write(b"\x82\x7f" + (1 << 20).to_bytes(8, "big") + bytes(1 << 20))
+                await writer.drain()
+        finally:
+            ended.set()
+
+    async with scripted(floods) as url:
+        content = settings(url)
+        content["server"] = {"host": "127.0.0.1", "port": 0, "write_timeout": 1}
+        content["ledger"] = {
+            "path": str(tmp_path / "ledger"),
+            "client_gone": "drain",
+            "drain_seconds": 300,
+        }
+        async with serving(content, tmp_path) as proxy:
+            client = await proxy.raw()
+            await opened(client)
+            client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            async with asyncio.timeout(15):
+                await ended.wait()
+            client.close()
