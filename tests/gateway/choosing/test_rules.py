@@ -128,7 +128,8 @@ async def test_the_first_that_holds() -> None:
 async def test_a_share_of_them() -> None:
     rng = Random(1)
     rules = (Rule("a", share=0.1), Rule("b", share=0.0))
-    found = [first(rules, asked(), Snapshot(), rng) for _ in range(2000)]
+    one, content = asked(), Snapshot()
+    found = [first(rules, one, content, rng) for _ in range(2000)]
 
     assert 150 < sum(one is not None for one in found) < 250
     assert all(one is None or one.use == "a" for one in found)
