@@ -46,12 +46,20 @@ export async function send(method, path, body, { revision, type = "application/j
   const more = {};
   if (body !== undefined) more["content-type"] = type;
   if (revision !== undefined && revision !== null) more["if-match"] = `"${revision}"`;
-  return read(await ask(path + query(parameters), {
+  const sent = () => ask(path + query(parameters), {
     method,
     headers: headers(more),
     body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
     signal,
-  }));
+  }).then(read);
+  try {
+    return await sent();
+  } catch (error) {
+    if (error.code !== "csrf" || !csrf) throw error;
+    // Somebody signed in anew beside this page: the cookie is that one's, so its token has to be, too.
+    csrf = (await get("/admin/session")).csrf ?? null;
+    return sent();
+  }
 }
 
 // Any answer as it is, for those who read a stream or a file. Raises Problem unless it is a success, or (`relayed`) what

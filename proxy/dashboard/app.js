@@ -3,7 +3,7 @@ import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./l
 import { Link, navigate, useRoute } from "./router.js";
 import { find, ROUTES } from "./routes.js";
 import { resume, Session, signIn, signInByToken, signOut } from "./session.js";
-import { Choice, Failure, Loading, mountToasts, Page, Text } from "./ui.js";
+import { Choice, explain, Failure, Loading, mountToasts, Page, Text, toast } from "./ui.js";
 import { apply, useTheme } from "./theme.js";
 
 apply();
@@ -56,6 +56,9 @@ function Screen({ route, rest, session }) {
   const [state, set] = useState({ path: null });
   const [broken, again] = useErrorBoundary();
   const top = useRef(null);
+  const at = useRoute();
+  // What broke it may have been in the address.
+  useEffect(() => { if (broken) again(); }, [at]);
   useEffect(() => {
     let current = true;
     const put = (page) => { loaded.set(route.path, page); if (current) set({ path: route.path, page }); };
@@ -92,7 +95,11 @@ function App() {
   if (session === undefined) return html`<main class="door"><${Loading} /></main>`;
   if (session === null) return html`<${Door} onIn=${set} />`;
   const found = find(path);
-  const leave = async () => { await signOut(); set(null); navigate("/"); };
+  const leave = async () => {
+    try { await signOut(); } catch (error) { if (error.status !== 401) { toast(explain(error), { tone: "bad" }); return; } }
+    set(null);
+    navigate("/");
+  };
   const page = !found
     ? html`<${Page} title="Not here"><p>There is no such page. <${Link} to="/">Go to the overview<//>.</p><//>`
     : !session.may(found.route.permission)

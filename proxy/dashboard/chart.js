@@ -32,6 +32,9 @@ const few = (self, series) => self.data[series].reduce((sum, value) => sum + (va
 export function Lines({ label, x, series, format = String, height = 200, onZoom, sync }) {
   const box = useRef(null);
   const plot = useRef(null);
+  // What is drawn is what there is by then, also where the colours change long after the first drawing.
+  const latest = useRef(null);
+  latest.current = { x, series, onZoom };
   const shape = series.map((one) => one.label).join("\n");
 
   useEffect(() => {
@@ -43,6 +46,7 @@ export function Lines({ label, x, series, format = String, height = 200, onZoom,
     const resolved = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
     const make = () => {
       plot.current?.destroy();
+      const { x, series } = latest.current;
       const axis = { stroke: resolved("--muted"), grid: { stroke: resolved("--line"), width: 1 }, ticks: { stroke: resolved("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
       plot.current = new uPlot({
         width: element.clientWidth, height,
@@ -53,7 +57,7 @@ export function Lines({ label, x, series, format = String, height = 200, onZoom,
           const stroke = resolved(`--series-${(n % 6) + 1}`);
           return { label: one.label, stroke, width: one.width ?? 1.75, spanGaps: false, points: { show: few, size: 4, fill: stroke }, fill: one.fill ? stroke.replace("rgb(", "rgba(").replace(")", ", .12)") : undefined, value: (_, value) => (value === null || value === undefined ? "–" : (one.format ?? format)(value)) };
         })],
-        hooks: { setSelect: [(self) => { if (onZoom && self.select.width > 4) onZoom(self.posToVal(self.select.left, "x"), self.posToVal(self.select.left + self.select.width, "x")); self.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false); }] },
+        hooks: { setSelect: [(self) => { if (onZoom && self.select.width > 4) latest.current.onZoom(self.posToVal(self.select.left, "x"), self.posToVal(self.select.left + self.select.width, "x")); self.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false); }] },
       }, [x, ...series.map((one) => one.values)], element);
     };
     make();

@@ -1,6 +1,7 @@
 // /docs: both APIs from /openapi.json, searchable, each operation to be tried with one's own key.
 import { html, render, useEffect, useLayoutEffect, useMemo, useState } from "./lib.js";
 import { get } from "./api.js";
+import { decoded } from "./router.js";
 import { apply } from "./theme.js";
 import { schemaView } from "./reference-schema.js";
 import { Try } from "./reference-try.js";
@@ -40,16 +41,19 @@ const words = ({ method, path, operation, aliases }) => `${method} ${path} ${ope
 
 function Reference({ content, place }) {
   const [search, type] = useState("");
-  const [chosen, choose] = useState(() => decodeURIComponent(location.hash.slice(1)));
+  const [chosen, choose] = useState(() => decoded(location.hash.slice(1)));
   useEffect(() => {
-    const moved = () => choose(decodeURIComponent(location.hash.slice(1)));
+    // "main" is the page itself, that one skips to.
+    const moved = () => { const to = decoded(location.hash.slice(1)); if (to !== "main") choose(to); };
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, []);
   const all = useMemo(() => operationsOf(content), [content]);
   const asked = search.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = all.filter((one) => asked.every((word) => words(one).includes(word)));
-  const current = all.find((one) => one.id === chosen) || all.find((one) => one.path === "/v1/chat/completions") || all[0];
+  // "tag/providers" is how one is made: it has all the fields.
+  const tagged = all.filter((one) => `tag/${one.operation.tags[0]}` === chosen);
+  const current = all.find((one) => one.id === chosen) || tagged.find((one) => one.method === "post") || tagged[0] || all.find((one) => one.path === "/v1/chat/completions") || all[0];
   const slash = (event) => { if (event.key === "/" && !["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName)) { event.preventDefault(); document.querySelector("nav input")?.focus(); } };
   useLayoutEffect(() => { addEventListener("keydown", slash); return () => removeEventListener("keydown", slash); }, []);
   useEffect(() => { if (chosen) document.querySelector("main h1")?.focus(); document.title = `${current.operation.summary} · Headrace API`; }, [current.id]);

@@ -30,10 +30,16 @@ export function useRoute() {
   return route;
 }
 
-// The query as state: `set({status: "5xx"})` changes what it names and leaves the rest; empty values go away.
+// Text of an address as it was written; as it stands there where it is no UTF-8.
+export function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
+// The query as state: `set({status: "5xx"})` changes what it names and leaves the rest, as the address has it by then; empty
+// values go away.
 export function useQuery() {
-  const { path, query } = useRoute();
-  return [query, (changes, options) => navigate(path, { ...query, ...changes }, options)];
+  const { query } = useRoute();
+  return [query, (changes, options) => { const now = here(); navigate(now.path, { ...now.query, ...changes }, options); }];
 }
 
 export function Link({ to, query, children, ...rest }) {

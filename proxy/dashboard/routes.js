@@ -1,3 +1,5 @@
+import { decoded } from "./router.js";
+
 // The pages: where they are, what they are called, which permission they need, and the module each is loaded from when first asked for.
 export const ROUTES = [
   { path: "/", title: "Overview", permission: "read", load: () => import("./pages/overview.js") },
@@ -16,5 +18,5 @@ export function find(path) {
   const found = ROUTES.filter((one) => one.path === path || (one.path !== "/" && path.startsWith(`${one.path}/`)));
   if (!found.length) return null;
   const route = found.reduce((best, one) => (one.path.length > best.path.length ? one : best));
-  return { route, rest: decodeURIComponent(path.slice(route.path.length).replace(/^\//, "")) };
+  return { route, rest: decoded(path.slice(route.path.length).replace(/^\//, "")) };
 }

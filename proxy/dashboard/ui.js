@@ -4,15 +4,24 @@ import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./li
 // --- words and numbers ---------------------------------------------------------------------------------------------
 
 const NUMBER = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+const SMALL = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 });
 const COMPACT = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DATED = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const UNKNOWN = "–";
 const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
-export const count = (value) => (!known(value) ? UNKNOWN : Math.abs(value) >= 100_000 ? COMPACT.format(value) : NUMBER.format(value));
-export const percent = (share) => (known(share) ? `${NUMBER.format(share * 100)} %` : UNKNOWN);
+// What is less than one has two digits, so that little is not mistaken for nothing.
+const digits = (value) => (Math.abs(value) < 1 ? SMALL : NUMBER).format(value);
+export const count = (value) => (!known(value) ? UNKNOWN : Math.abs(value) >= 100_000 ? COMPACT.format(value) : digits(value));
+// Nor is nearly all mistaken for all.
+export function percent(share) {
+  if (!known(share)) return UNKNOWN;
+  const left = 100 - share * 100;
+  return `${left > 1e-9 && left < 0.1 ? (100 - Number(left.toPrecision(1))).toLocaleString(undefined, { maximumFractionDigits: 9 }) : digits(share * 100)} %`;
+}
 export function money(dollars) {
   if (!known(dollars)) return UNKNOWN;
   if (dollars === 0) return "$0";
@@ -22,6 +31,7 @@ export function money(dollars) {
 // Seconds to words: 850 µs, 12.3 ms, 4.2 s, 3 min.
 export function duration(seconds) {
   if (!known(seconds)) return UNKNOWN;
+  if (seconds === 0) return "0";
   if (seconds < 0.001) return `${NUMBER.format(seconds * 1e6)} µs`;
   if (seconds < 1) return `${NUMBER.format(seconds * 1000)} ms`;
   if (seconds < 120) return `${NUMBER.format(seconds)} s`;
@@ -39,6 +49,8 @@ export function ago(unix, at = Date.now() / 1000) {
 // A Unix time in the reader's zone.
 export const when = (unix) => (known(unix) ? FULL.format(unix * 1000) : UNKNOWN);
 export const clock = (unix) => (known(unix) ? CLOCK.format(unix * 1000) : UNKNOWN);
+// The same with its day, where that is not today.
+export const moment = (unix) => (known(unix) && new Date(unix * 1000).toDateString() !== new Date().toDateString() ? DATED.format(unix * 1000) : clock(unix));
 
 export function Time({ at, relative = true }) {
   const [, tick] = useState(0);

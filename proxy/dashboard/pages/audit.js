@@ -12,10 +12,11 @@ export default function Audit() {
   const [query, set] = useQuery();
   const [open, show] = useState(null);
   const put = (name) => (value) => set({ [name]: value, after: "" }, { replace: true });
-  // To the minute, so that the question stays the same while one looks.
-  const since = query.span ? Math.floor(Date.now() / 60_000) * 60 - Number(query.span) : undefined;
-  const from = useLoad("/admin/audit", { principal: query.principal, kind: query.kind, name: query.name, request: query.request, since, after: query.after, limit: 50 });
-  const filtered = query.principal || query.kind || query.name || query.request || query.span || query.after;
+  const { principal, kind, name, request, span, after } = query;
+  const asked = { principal, kind, name, request, after, limit: 50 };
+  // How long ago is worked out when it is asked, so that the page stays the same while one looks.
+  const from = useLoad("/admin/audit", () => ({ ...asked, since: span && Math.floor(Date.now() / 1000) - Number(span) }), { key: JSON.stringify([asked, span]) });
+  const filtered = principal || kind || name || request || span || after;
   return html`<${Page} title="Audit" lead="Every change by the admin API, every sign-in, and who read what was said in a request.">
     <${Card}>
       <div class="filters">

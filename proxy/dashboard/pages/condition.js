@@ -70,8 +70,10 @@ export function FileNotice({ what }) {
   return html`<div class="notice info">This ${what} is in the configuration file${file && html`, <code>${file}</code>`}, so it is changed there. After that, <code>headrace reload</code> has it read anew. Others can be added here, beside it.</div>`;
 }
 
-// Sums of the last `seconds`, by one dimension: {name: row}.
+// Sums of the last `seconds`, by one dimension: {name: row}, and `asked(name)`, how many requests, which is undefined while
+// that is not known.
 export function useLately(by, filters = {}, seconds = 3600) {
   const load = useLoad("/admin/statistics", () => ({ group_by: by, span: 0, since: Math.floor(Date.now() / 1000 - seconds), ...filters }), { every: 30, key: JSON.stringify([by, filters, seconds]) });
-  return { ...load, rows: Object.fromEntries((load.data?.data || []).map((row) => [row[by], row])) };
+  const rows = Object.fromEntries((load.data?.data || []).map((row) => [row[by], row]));
+  return { ...load, rows, asked: (name) => load.data && (rows[name]?.requests ?? 0) };
 }

@@ -1,8 +1,9 @@
 // Every object by kind: from which line of the file or which revision of the database it is, and its fields.
-import { html, useEffect, useState } from "../lib.js";
+import { html, useState } from "../lib.js";
 import { useQuery } from "../router.js";
-import { useLoad, useRested } from "../use.js";
-import { Badge, Card, Copy, Dialog, Empty, Facts, Loaded, Pager, Select, Table, Text, Time } from "../ui.js";
+import { useLoad } from "../use.js";
+import { Badge, Card, Copy, Dialog, Empty, Facts, Loaded, Pager, Select, Table, Time } from "../ui.js";
+import { Typed } from "./typed.js";
 
 const KINDS = [
   ["providers", "Providers", "provider"], ["credentials", "Credentials", "credential"], ["models", "Models", "model"],
@@ -22,19 +23,12 @@ export function Objects({ session }) {
     <div class="filters">
       <${Select} label="Kind" value=${kind} options=${kinds} onInput=${(value) => change({ kind: value, q: "", after: "" })} />
       ${kind !== "sections" && html`
-        ${!UNNAMED[kind] && html`<${Search} key=${kind} value=${query.q ?? ""} onInput=${(q) => change({ q, after: "" }, { replace: true })} />`}
+        ${!UNNAMED[kind] && html`<${Typed} key=${kind} label="Search" name="q" query=${query} set=${change} type="search" placeholder="part of the name" />`}
         <${Select} label="From" value=${query.source ?? ""} options=${[["", "Anywhere"], ["file", "The file"], ["store", "The database"]]} onInput=${(source) => change({ source, after: "" })} />`}
     </div>
     <${Loaded} from=${file}>${(where) => html`
       ${where.path && html`<p class="muted">The file is <code>${where.path}</code>.</p>`}
       ${kind === "sections" ? html`<${Sections} lines=${where.lines.section} path=${where.path} />` : html`<${List} kind=${kind} where=${where} />`}`}<//><//>`;
-}
-
-function Search({ value, onInput }) {
-  const [typed, type] = useState(value);
-  const rested = useRested(typed);
-  useEffect(() => { if (rested !== value) onInput(rested); }, [rested]);
-  return html`<${Text} label="Search" type="search" value=${typed} onInput=${type} placeholder="part of the name" />`;
 }
 
 const named = (one) => one.name ?? `${one.provider ?? one.public_model} · ${one.last4 ? `…${one.last4}` : one.model ?? one.provider ?? one.id}`;

@@ -1,5 +1,5 @@
 // The database's objects as a file, and a file's objects into the database: looked at before anything is changed.
-import { html, useState } from "../lib.js";
+import { html, useRef, useState } from "../lib.js";
 import { query, raw, send } from "../api.js";
 import { Action, Area, Badge, Card, Choice, Confirm, count, Empty, Failure, Field, Select, toast } from "../ui.js";
 import { Differences } from "./config-diff.js";
@@ -43,7 +43,10 @@ function Import() {
   const [report, show] = useState(null);
   const [error, fail] = useState(null);
   const [asked, ask] = useState(false);
-  const put = (value) => { setText(value); show(null); fail(null); };
+  // Of what is asked for: an answer about another text or mode is not shown, as what is imported has to be what was looked at.
+  const asking = useRef(0);
+  const forget = () => { asking.current += 1; show(null); fail(null); };
+  const put = (value) => { setText(value); forget(); };
   const take = async (file) => {
     if (!file) return;
     if (file.size > MOST) { fail({ message: `${file.name} has more than 4 MiB, which is the most that is taken at once.` }); return; }
@@ -51,8 +54,12 @@ function Import() {
   };
   const go = (dry_run) => send("POST", "/admin/config/import", text, { type: kindOf(text), parameters: { mode, dry_run } });
   const look = async () => {
-    fail(null);
-    try { show(await go(true)); } catch (failure) { show(null); fail(failure); }
+    forget();
+    const mine = asking.current;
+    try {
+      const seen = await go(true);
+      if (mine === asking.current) show(seen);
+    } catch (failure) { if (mine === asking.current) fail(failure); }
   };
   const doIt = async () => {
     const done = await go(false);
@@ -65,7 +72,7 @@ function Import() {
     <p class="muted">A document in the words of the configuration file, YAML or JSON. First you are shown what it would change; all of it is done then, or nothing.</p>
     <${Field} label="Choose a file">${(attributes) => html`<input ...${attributes} type="file" accept=".yaml,.yml,.json,application/json,application/yaml" onChange=${(event) => take(event.target.files[0])} />`}<//>
     <${Area} label="or paste it" class="mono tall" value=${text} onInput=${put} spellcheck=${false} placeholder=${"providers:\n  openai: {preset: openai, credentials: [sk-…]}\nmodels:\n  gpt-4o: {deployments: [{provider: openai}]}"} />
-    <div class="row"><${Choice} label="What becomes of objects that it does not name" value=${mode} options=${MODES} onInput=${(value) => { setMode(value); show(null); }} />
+    <div class="row"><${Choice} label="What becomes of objects that it does not name" value=${mode} options=${MODES} onInput=${(value) => { setMode(value); forget(); }} />
       <span class="muted">${mode === "merge" ? "What it does not name stays." : "What it does not name is deleted from the database."}</span></div>
     <div class="row"><${Action} class="primary" disabled=${!text.trim()} run=${look}>Show what it would change<//></div>
     <${Failure} error=${error} />

@@ -3,11 +3,12 @@ import { html, useEffect, useState } from "../lib.js";
 import { send } from "../api.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useSession } from "../session.js";
-import { useLoad, useRested } from "../use.js";
+import { useLoad } from "../use.js";
 import { Action, Badge, Card, Choice, Confirm, Copy, count, Dialog, Empty, Facts, FormDialog, Loaded, money, Page, Pager, percent, Select, Table, Tabs, Text, Time, toast } from "../ui.js";
 import { LimitFields, limitsBody, limitsOf } from "./limits-form.js";
 import { Spend } from "./spend.js";
 import { Teams } from "./teams.js";
+import { Typed } from "./typed.js";
 
 const DAY = 86_400;
 
@@ -26,18 +27,17 @@ export default function Keys({ rest, session }) {
   return html`
     <${Page} title="Keys and teams" lead="A virtual key is what an application presents. It says which models it may use, how much of them, and who pays.">
       <${Tabs} label="Keys or teams" value=${tab} options=${[["keys", "Keys"], ["teams", "Teams"]]} onInput=${(key) => navigate("/keys", key === "keys" ? {} : { tab: key })} />
-      ${tab === "teams" ? html`<${Teams} session=${session} />` : html`<${List} key=${version} query=${query} set=${set} session=${session} />`}
+      ${tab === "teams" ? html`<${Teams} session=${session} />` : html`<${List} version=${version} query=${query} set=${set} session=${session} />`}
       ${rest && html`<${One} id=${rest} onClose=${() => { changed(version + 1); navigate("/keys", query); }} />`}
     <//>`;
 }
 
-function List({ query, set, session }) {
-  const [text, type] = useState(query.q || "");
-  const rested = useRested(text);
-  useEffect(() => { if ((query.q || "") !== rested) set({ q: rested, after: "" }, { replace: true }); }, [rested]);
+// `version`: another one has the list read anew.
+function List({ version, query, set, session }) {
   const from = useLoad("/admin/keys", { q: query.q, team: query.team, enabled: query.enabled, after: query.after, limit: 50 });
   const usage = useLoad(session.may("read") ? "/admin/usage" : null, { scope: "key", limit: 1000 }, { every: 10 });
   const spent = useLoad(session.may("read") ? "/admin/statistics" : null, { group_by: "key", span: 0, since: Math.floor(Date.now() / 1000 / 3600) * 3600 - 7 * DAY });
+  useEffect(() => { if (version) { from.reload(); usage.reload(); } }, [version]);
   const [made, make] = useState(null);
   const [adding, add] = useState(false);
   const limited = Object.fromEntries((usage.data?.data || []).map((one) => [one.id, one]));
@@ -46,7 +46,7 @@ function List({ query, set, session }) {
   return html`
     <${Card} title="Virtual keys" actions=${html`<button class="primary" onClick=${() => add(true)}>New key</button>`}>
       <div class="filters">
-        <${Text} label="Name" value=${text} onInput=${type} type="search" placeholder="a part of it" />
+        <${Typed} label="Name" name="q" query=${query} set=${set} type="search" placeholder="a part of it" />
         <${Text} label="Team" value=${query.team} onInput=${(team) => set({ team, after: "" }, { replace: true })} type="search" />
         <${Select} label="State" value=${query.enabled || ""} options=${[["", "all"], ["true", "enabled"], ["false", "disabled"]]} onInput=${(enabled) => set({ enabled, after: "" })} />
       </div>
@@ -59,9 +59,9 @@ function List({ query, set, session }) {
             { name: "State", of: state },
             { name: "Team", of: (key) => key.team || html`<span class="muted">–</span>` },
             { name: "Models", of: (key) => html`<span class="mono">${key.models.slice(0, 3).join(", ")}${key.models.length > 3 ? ` +${key.models.length - 3}` : ""}</span>` },
-            { name: "Limits", wide: true, of: (key) => html`<${Spend} usage=${limited[key.id]} />` },
-            { name: "Requests, 7 days", num: true, of: (key) => count(weeks[key.name]?.requests ?? 0) },
-            { name: "Cost, 7 days", num: true, of: (key) => money(weeks[key.name] ? weeks[key.name].cost : 0) },
+            { name: "Limits", wide: true, of: (key) => html`<${Spend} usage=${limited[key.id]} known=${usage.data && (limited[key.id] || !usage.data.next)} />` },
+            { name: "Requests, 7 days", num: true, of: (key) => count(spent.data && (weeks[key.name]?.requests ?? 0)) },
+            { name: "Cost, 7 days", num: true, of: (key) => money(spent.data && (weeks[key.name] ? weeks[key.name].cost : 0)) },
             { name: "Ends", of: (key) => html`<${Time} at=${at(key.expires)} />` },
           ]} /><${Pager} after=${query.after} next=${next} go=${(after) => set({ after })} />`)}<//>
     <//>
@@ -159,7 +159,7 @@ function Detail({ it, reload, onClose }) {
       ["Routes", it.routes.length ? html`<span class="mono">${it.routes.join(", ")}</span>` : "all"],
       ["Networks", it.cidrs.length ? html`<span class="mono">${it.cidrs.join(", ")}</span>` : "all"],
       ["Good until", it.expires ? html`<${Time} at=${at(it.expires)} relative=${false} />` : "for ever"],
-      ["Limits", html`<${Spend} usage=${usage.data?.data[0]} />`],
+      ["Limits", html`<${Spend} usage=${usage.data?.data[0]} known=${usage.data} />`],
       it.keys?.length > 1 && ["Keys in use", it.keys.map((one) => html`<div><code>…${one.last4}</code> ${one.until ? html`good until <${Time} at=${one.until} relative=${false} />` : ""}</div>`)],
       it.created && ["Made", html`<${Time} at=${it.created} />`],
     ]} />

@@ -21,7 +21,8 @@ function Shown({ one, from, session }) {
   const [query, ask] = useQuery();
   const [open, show] = useState(query.next === "try" ? "next" : null);
   const deployments = useLoad("/admin/deployments", { model: one.name, live: true, limit: 200 }, { every: 3 });
-  const lately = useLately("model", { model: one.name }).rows[one.name];
+  const hour = useLately("model", { model: one.name });
+  const lately = hour.rows[one.name];
   const close = () => { show(null); if (query.next) ask({ next: "" }, { replace: true }); };
   const again = () => Promise.all([from.reload(), deployments.reload()]);
   const operate = session.may("operate");
@@ -37,7 +38,7 @@ function Shown({ one, from, session }) {
       ${open === "next" && html`<div class="notice good row" role="status"><span><strong>${one.name} is added.</strong> Ask it something to see that it works.</span>${served && operate && html`<button class="primary" onClick=${() => show("try")}>Test it</button>`}<button class="plain" onClick=${close} aria-label="Dismiss">✕</button></div>`}
       ${one.read_only && html`<${FileNotice} what="model" />`}
       <div class="tiles">
-        <${Tile} label="Requests, 1 h" value=${count(lately?.requests ?? 0)} note=${html`<${Link} to="/requests" query=${{ model: one.name }}>Show them<//>`} />
+        <${Tile} label="Requests, 1 h" value=${count(hour.asked(one.name))} note=${html`<${Link} to="/requests" query=${{ model: one.name }}>Show them<//>`} />
         <${Tile} label="Success" value=${percent(lately?.success_rate)} note=${lately?.failed ? `${count(lately.failed)} failed` : ""} />
         <${Tile} label="TTFT p50" value=${duration(lately?.ttft?.p50)} note=${lately?.ttft ? `p95 ${duration(lately.ttft.p95)}` : ""} />
         <${Tile} label="In flight" value=${html`<${InFlight} live=${one.live} />`} />

@@ -36,16 +36,17 @@ export function Tiers({ model, rows, session, changed, add }) {
   const may = operate && !model.read_only;
   const tiers = tiersOf(rows, draft);
   const weight = (row) => draft[row.id]?.weight ?? row.weight;
+  const counts = (row) => weighed(weight(row), row);
   const put = (row, fields) => set({ ...draft, [row.id]: { revision: row.revision, ...draft[row.id], ...fields } });
   const edits = rows.filter((row) => draft[row.id]).map((row) => ({ row, ...draft[row.id] }))
-    .filter(({ row, priority: p = priority(row), weight: w = row.weight }) => p !== priority(row) || Number(w) !== row.weight);
+    .filter(({ row, priority: p = priority(row), weight: w = row.weight }) => p !== priority(row) || weighed(w, row) !== row.weight);
   const close = () => show(null);
 
   const save = async () => {
     fail(null);
     const before = edits.map(({ row }) => ({ id: row.id, priority: row.priority, weight: row.weight, preferred: row.preferred }));
     try {
-      await send("PATCH", "/admin/deployments/batch", edits.map(({ row, revision, priority: p, weight: w }) => ({ id: row.id, revision, ...(p === undefined ? {} : { priority: p, preferred: false }), ...(w === undefined ? {} : { weight: Number(w) }) })));
+      await send("PATCH", "/admin/deployments/batch", edits.map(({ row, revision, priority: p, weight: w }) => ({ id: row.id, revision, ...(p === undefined ? {} : { priority: p, preferred: false }), ...(w === undefined ? {} : { weight: weighed(w, row) }) })));
     } catch (problem) { fail(problem.status === 412 ? new Conflict(problem) : problem); return; }
     set({});
     await changed();
@@ -68,7 +69,7 @@ export function Tiers({ model, rows, session, changed, add }) {
     <div class="stack">
       ${tiers.map(([at, held], number) => html`<section key=${at} class=${`tier ${dragged ? "target" : ""}`} aria-label=${`Priority ${at}`} onDragOver=${(event) => dragged && event.preventDefault()} onDrop=${(event) => { event.preventDefault(); drop(at); }}>
         <h3>${number === 0 ? "Tried first" : "Then"} <span class="muted small">priority ${at}</span></h3>
-        <ul>${held.map((row) => html`<${Row} key=${row.id} row=${row} weight=${weight(row)} share=${share(row, held, weight)} got=${all ? (lately.rows[row.live.deployment]?.requests || 0) / all : null} figures=${lately.rows[row.live.deployment]} edited=${edits.some((one) => one.row === row)}
+        <ul>${held.map((row) => html`<${Row} key=${row.id} row=${row} weight=${weight(row)} share=${share(row, held, counts)} got=${all ? (lately.rows[row.live.deployment]?.requests || 0) / all : null} figures=${lately.rows[row.live.deployment]} edited=${edits.some((one) => one.row === row)}
           may=${may} operate=${operate} movable=${(step) => movable(row, step)} move=${(step) => move(row, step)} weigh=${(value) => put(row, { weight: value })} drag=${drag} show=${show} changed=${changed} />`)}</ul>
       </section>`)}
       ${may && dragged && html`<div class="tier target new" onDragOver=${(event) => event.preventDefault()} onDrop=${(event) => { event.preventDefault(); drop(Math.max(...tiers.map(([p]) => p)) + 1); }}>A tier of its own, tried last</div>`}
@@ -82,6 +83,9 @@ export function Tiers({ model, rows, session, changed, add }) {
     ${open?.what === "try" && html`<${Try} title=${`Test ${model.name} at ${open.row.provider}`} deployment=${open.row} onClose=${close} />`}
   <//>`;
 }
+
+// The weight in a field; an empty one, or one that is no number, leaves it as it is.
+const weighed = (text, row) => (String(text).trim() === "" ? row.weight : Number(text));
 
 // What its weight would give it in its tier.
 function share(row, held, weight) {

@@ -1,12 +1,13 @@
 // Models: the names clients ask for, and who serves each.
-import { html, useEffect, useState } from "../lib.js";
+import { html, useState } from "../lib.js";
 import { Link, navigate, useQuery } from "../router.js";
-import { useLoad, useRested } from "../use.js";
-import { Card, count, duration, Empty, Loaded, money, Page, Pager, percent, Select, Table, Text } from "../ui.js";
+import { useLoad } from "../use.js";
+import { Card, count, duration, Empty, Loaded, money, Page, Pager, percent, Select, Table } from "../ui.js";
 import { Command, Health, InFlight, OfFile, useLately } from "./condition.js";
 import { enc } from "./fields.js";
 import { NewModel } from "./models-form.js";
 import { One } from "./models-one.js";
+import { Typed } from "./typed.js";
 
 export default function Models({ rest, session }) {
   return rest ? html`<${One} key=${rest} name=${rest} session=${session} />` : html`<${List} session=${session} />`;
@@ -17,9 +18,6 @@ const FIRST = { name: "fast", deployments: [{ provider: "openai", model: "gpt-4o
 
 function List({ session }) {
   const [query, set] = useQuery();
-  const [text, type] = useState(query.q || "");
-  const rested = useRested(text);
-  useEffect(() => { if ((query.q || "") !== rested) set({ q: rested, after: "" }, { replace: true }); }, [rested]);
   const from = useLoad("/admin/models", { q: query.q, source: query.source, after: query.after, limit: 50, live: true }, { every: 5 });
   const lately = useLately("model");
   const [adding, add] = useState(false);
@@ -32,7 +30,7 @@ function List({ session }) {
     { name: "Deployments", num: true, of: (one) => deployments(one.live) },
     { name: "Strategy", of: (one) => html`<span class="mono">${one.live.strategy || one.strategy || ""}</span>` },
     { name: "In flight", num: true, of: (one) => html`<${InFlight} live=${one.live} />` },
-    { name: "Requests, 1 h", num: true, of: (one) => count(of(one)?.requests ?? 0) },
+    { name: "Requests, 1 h", num: true, of: (one) => count(lately.asked(one.name)) },
     { name: "Success", num: true, of: (one) => percent(of(one)?.success_rate) },
     { name: "TTFT p50", num: true, of: (one) => duration(of(one)?.ttft?.p50) },
     { name: "Cost, 1 h", num: true, of: (one) => money(of(one)?.cost) },
@@ -41,7 +39,7 @@ function List({ session }) {
     <${Page} title="Models" lead=${LEAD} actions=${begin}>
       <${Card}>
         <div class="filters">
-          <${Text} label="Name" value=${text} onInput=${type} type="search" placeholder="a part of it" />
+          <${Typed} label="Name" name="q" query=${query} set=${set} type="search" placeholder="a part of it" />
           <${Select} label="From" value=${query.source || ""} options=${[["", "everywhere"], ["store", "added here"], ["file", "the file"]]} onInput=${(source) => set({ source, after: "" })} />
         </div>
         <${Loaded} from=${from} lines=${5}>${({ data, next }) => (data.length === 0

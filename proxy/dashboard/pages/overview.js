@@ -1,5 +1,5 @@
 // How it goes: now, lately, and how the providers are.
-import { html } from "../lib.js";
+import { html, useRef } from "../lib.js";
 import { useLoad } from "../use.js";
 import { Link } from "../router.js";
 import { Badge, Card, Copy, duration, Empty, Page } from "../ui.js";
@@ -46,7 +46,10 @@ export default function Overview() {
   const today = useLoad("/admin/statistics", () => ({ since: midnight(), span: 0 }), { every: 60 });
   const now = samples[samples.length - 1];
   const ever = useLoad("/admin/logs", { limit: 1 });
-  const nothing = ever.data && !ever.data.items.length && !ever.data.note && !samples.some((one) => one.requests.total || one.inflight);
+  // Once there was one, there was one, also when five minutes have passed since.
+  const busy = useRef(false);
+  busy.current ||= samples.some((one) => one.requests.total || one.inflight);
+  const nothing = ever.data && !ever.data.items.length && !ever.data.note && !busy.current;
   const spent = today.data && (today.data.data[0]?.cost ?? 0);
   return html`<${Page} title="Overview" actions=${html`<${Liveness} state=${state} />`}>
     ${nothing && html`<${First} status=${status.data} />`}

@@ -20,7 +20,8 @@ export function KeyOfVisit({ session, required, onChange }) {
   const [typed, type] = useState("");
   const use = (one) => { visit.key = one; type(""); onChange(); };
   const revoke = async () => {
-    await send("DELETE", `/admin/keys/${key.id}`);
+    // One that somebody has deleted already is as good as revoked.
+    try { await send("DELETE", `/admin/keys/${key.id}`); } catch (error) { if (error.status !== 404) throw error; }
     use(null);
     toast(`The key ${key.name} is revoked.`);
   };

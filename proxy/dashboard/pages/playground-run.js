@@ -6,7 +6,7 @@ const MOST_EVENTS = 2000;
 const MOST_RUNS = 30;
 
 // Of this visit: until the page is loaded anew. Nothing of it is kept in the browser.
-export const visit = { key: null, form: null, runs: [] };
+export const visit = { key: null, form: null, edited: null, runs: [] };
 let numbers = 0;
 
 // Sends a request; `changed` is called when there is more to show. The run says how it goes: state "waiting", "streaming",

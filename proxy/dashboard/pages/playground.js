@@ -47,11 +47,12 @@ function built(form, model, dialect) {
 function Desk({ about, session }) {
   const [query, change] = useQuery();
   const [form, setForm] = useState(visit.form ?? FIRST);
-  const [edited, edit] = useState(null);
+  const [edited, edit] = useState(visit.edited);
   const [run, show] = useState(visit.runs[0] ?? null);
   const [address, setAddress] = useState(() => reached(about));
   const drawn = useFrames();
   visit.form = form;
+  visit.edited = edited;
 
   const dialect = DIALECTS[query.dialect] ? query.dialect : "chat";
   const model = query.model ?? about.models.find((one) => !one.name.endsWith("*"))?.name ?? "";
@@ -76,7 +77,7 @@ function Desk({ about, session }) {
     <div class="split">
       <form class="card stack" onSubmit=${go} onKeyDown=${keys} aria-label="Request">
         <div class="form two">
-          <${Model} value=${model} models=${about.models} onInput=${(value) => change({ model: value }, { replace: true })} />
+          <${Model} value=${model} models=${about.models} onInput=${(value) => { change({ model: value }, { replace: true }); if (edited !== null) edit(renamed(edited, value)); }} />
           <${Select} label="Dialect" value=${dialect} options=${Object.entries(DIALECTS).map(([name, one]) => [name, one.words])} onInput=${(value) => { change({ dialect: value }, { replace: true }); edit(null); }} />
         </div>
         <${KeyOfVisit} session=${session} required=${about.key_required} onChange=${drawn} />
@@ -93,6 +94,13 @@ function Desk({ about, session }) {
     <${Code} request=${{ dialect, model, text, stream }} address=${address} onAddress=${setAddress} />
     ${visit.runs.length > 0 && html`<${Card} title="Of this visit"><${Past} selected=${run} onPick=${show} /><//>`}
   </div>`;
+}
+
+// A body with this model in it; as it is where it is no object with one.
+function renamed(text, model) {
+  let body;
+  try { body = JSON.parse(text); } catch { return text; }
+  return body && typeof body.model === "string" ? JSON.stringify({ ...body, model }, null, 2) : text;
 }
 
 // Where this browser would reach the API: its host where the API listens for everybody, else as it is on that machine.

@@ -3,7 +3,7 @@ import { html, useState } from "../lib.js";
 import { send } from "../api.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { useLoad } from "../use.js";
-import { Badge, Card, clock, count, duration, Empty, Facts, FormDialog, Loaded, money, Page, percent, Table, Text, Tile, Time, toast } from "../ui.js";
+import { Badge, Card, count, duration, Empty, Facts, FormDialog, Loaded, moment, money, Page, Pager, percent, Table, Text, Tile, Time, toast } from "../ui.js";
 import { CAUSES, Countdown, FileNotice, Health, InFlight, KeyState, LastCheck, OfFile, useLately } from "./condition.js";
 import { Delete } from "./deleting.js";
 import { different, enc, merged, More, ObjectForm, others, patch, secrets, useOpened, whole } from "./fields.js";
@@ -26,9 +26,11 @@ const Missing = ({ name }) => html`<${Page} title=${name}><${Empty} title="There
 
 function Shown({ one, from, session, query, ask }) {
   const [open, show] = useState(null);
-  const credentials = useLoad("/admin/credentials", { provider: one.name, live: true, limit: 200 }, { every: 5 });
+  const [after, go] = useState("");
+  const credentials = useLoad("/admin/credentials", { provider: one.name, live: true, limit: 200, after }, { every: 5 });
   const deployments = useLoad("/admin/deployments", { provider: one.name, live: true, limit: 200 }, { every: 5 });
-  const lately = useLately("provider", { provider: one.name }).rows[one.name];
+  const hour = useLately("provider", { provider: one.name });
+  const lately = hour.rows[one.name];
   const close = () => show(null);
   const again = () => Promise.all([from.reload(), credentials.reload(), deployments.reload()]);
   const operate = session.may("operate");
@@ -45,18 +47,18 @@ function Shown({ one, from, session, query, ask }) {
       ${query.next === "model" && html`<${Next} one=${one} session=${session} add=${() => show("model")} done=${() => ask({ next: "" }, { replace: true })} />`}
       ${one.read_only && html`<${FileNotice} what="provider" />`}
       <div class="tiles">
-        <${Tile} label="Requests, 1 h" value=${count(lately?.requests ?? 0)} note=${html`<${Link} to="/requests" query=${{ provider: one.name }}>Show them<//>`} />
+        <${Tile} label="Requests, 1 h" value=${count(hour.asked(one.name))} note=${html`<${Link} to="/requests" query=${{ provider: one.name }}>Show them<//>`} />
         <${Tile} label="Success" value=${percent(lately?.success_rate)} note=${lately?.failed ? `${count(lately.failed)} failed` : ""} />
         <${Tile} label="TTFT p50" value=${duration(lately?.ttft?.p50)} note=${lately?.ttft ? `p95 ${duration(lately.ttft.p95)}` : ""} />
         <${Tile} label="In flight" value=${html`<${InFlight} live=${one.live} />`} />
         <${Tile} label="Cost, 1 h" value=${money(lately?.cost)} />
       </div>
-      <${Credentials} one=${one} from=${credentials} session=${session} changed=${again} />
+      <${Credentials} one=${one} from=${credentials} after=${after} go=${go} session=${session} changed=${again} />
       <${Served} one=${one} from=${deployments} session=${session} add=${() => show("model")} changed=${again} />
       <${Card} title="What it is"><${Facts} items=${facts(one)} /><//>
     <//>
     ${open === "edit" && html`<${EditProvider} one=${one} reload=${again} onClose=${close} onSaved=${(made) => { close(); toast(`${made.name} is saved.`); if (made.name !== one.name) navigate(`/providers/${enc(made.name)}`, {}, { replace: true }); else again(); }} />`}
-    ${open === "delete" && html`<${Delete} path="/admin/providers" one=${one} kind="provider" name=${one.name} onClose=${close} onGone=${() => navigate("/providers")}>${count(credentials.data?.data.length)} credentials go with it.<//>`}
+    ${open === "delete" && html`<${Delete} path="/admin/providers" one=${one} kind="provider" name=${one.name} onClose=${close} onGone=${() => navigate("/providers")}>${after || credentials.data?.next ? "All its" : count(credentials.data?.data.length)} credentials go with it.<//>`}
     ${open === "try" && html`<${Try} title=${`Test ${one.name}`} ...${first ? { deployments: deployments.data.data } : { credential: key }} onClose=${close} />`}
     ${open === "model" && html`<${NewModel} provider=${one.name} onClose=${close} onMade=${(made) => navigate(`/models/${enc(made.name)}`, { next: "try" })} />`}`;
 }
@@ -79,7 +81,7 @@ function Why({ one }) {
   if (!live.served) return html`<span class="muted">${live.why === "no credential" ? "Add a credential: without one nothing can be sent." : "It is not in use."}</span>`;
   if (live.status === "unused") return html`<span class="muted">No model has a deployment here yet.</span>`;
   const { healthy = 0, degraded = 0, unhealthy = 0 } = live.deployments;
-  if (unhealthy) return html`<span>${unhealthy} of ${healthy + degraded + unhealthy} deployments are out${live.since ? html`, the first since ${clock(live.since)}` : ""}: too many requests failed. <${Link} to="/requests" query=${{ provider: one.name, failed: "true" }}>What failed<//></span>`;
+  if (unhealthy) return html`<span>${unhealthy} of ${healthy + degraded + unhealthy} deployments are out${live.since ? html`, the first since ${moment(live.since)}` : ""}: too many requests failed. <${Link} to="/requests" query=${{ provider: one.name, failed: "true" }}>What failed<//></span>`;
   if (!live.usable) return html`<span>All its credentials rest, or a limit is reached, so nothing is sent there for now. The table below says why and for how long.</span>`;
   if (degraded) return html`<span>${degraded} of ${healthy + degraded} deployments fail now and then, or are slower than others, and get half of their share.</span>`;
   return null;
@@ -89,7 +91,7 @@ const Next = ({ one, session, add, done }) => html`<div class="notice good row" 
 
 // --- credentials ---------------------------------------------------------------------------------------------------
 
-function Credentials({ one, from, session, changed }) {
+function Credentials({ one, from, after, go, session, changed }) {
   const [open, show] = useState(null);
   const configure = session.may("configure") && !one.read_only;
   const close = () => show(null);
@@ -106,7 +108,7 @@ function Credentials({ one, from, session, changed }) {
       ${configure && html`<button class="small" aria-label=${`Change ${label(each)}`} onClick=${() => show({ what: "edit", each })}>Change</button><button class="small danger" aria-label=${`Delete ${label(each)}`} onClick=${() => show({ what: "delete", each })}>Delete</button>`}</span>` },
   ];
   return html`<${Card} title="Credentials" actions=${configure && html`<button onClick=${() => show({ what: "add" })}>Add credentials</button>`}>
-    <${Loaded} from=${from}>${({ data }) => (data.length ? html`<${Table} label="Credentials" rows=${data} columns=${columns} />` : html`<p class="muted">None. ${configure ? "Add one, unless this provider takes requests without." : ""}</p>`)}<//>
+    <${Loaded} from=${from}>${({ data, next }) => (data.length || after ? html`<${Table} label="Credentials" rows=${data} columns=${columns} /><${Pager} after=${after} next=${next} go=${go} />` : html`<p class="muted">None. ${configure ? "Add one, unless this provider takes requests without." : ""}</p>`)}<//>
     ${open?.what === "add" && html`<${AddKeys} one=${one} onClose=${close} onMade=${() => { close(); changed(); }} />`}
     ${open?.what === "edit" && html`<${EditKey} each=${open.each} label=${label(open.each)} reload=${changed} onClose=${close} onSaved=${() => { close(); toast("The credential is saved."); changed(); }} />`}
     ${open?.what === "delete" && html`<${Delete} path="/admin/credentials" one=${open.each} kind="credential" name=${label(open.each)} onClose=${close} onGone=${() => { close(); changed(); }} />`}
@@ -116,7 +118,7 @@ function Credentials({ one, from, session, changed }) {
 
 function Rests({ of: rests }) {
   if (!rests?.length) return html`<span class="muted">–</span>`;
-  return html`<div class="stack tight">${rests.slice(0, 4).map((rest) => html`<div key=${rest.model || ""}>${rest.model ? html`<code>${rest.model}</code>` : "all models"}: <${Countdown} until=${rest.until} /> <span class="muted small">${CAUSES[rest.cause] || rest.cause}${rest.since ? `, since ${clock(rest.since)}` : ""}</span></div>`)}${rests.length > 4 && html`<span class="muted">and ${rests.length - 4} more</span>`}</div>`;
+  return html`<div class="stack tight">${rests.slice(0, 4).map((rest) => html`<div key=${rest.model || ""}>${rest.model ? html`<code>${rest.model}</code>` : "all models"}: <${Countdown} until=${rest.until} /> <span class="muted small">${CAUSES[rest.cause] || rest.cause}${rest.since ? `, since ${moment(rest.since)}` : ""}</span></div>`)}${rests.length > 4 && html`<span class="muted">and ${rests.length - 4} more</span>`}</div>`;
 }
 
 function AddKeys({ one, onClose, onMade }) {
@@ -161,7 +163,7 @@ function Served({ one, from, session, add, changed }) {
     { name: "Its name there", of: (each) => html`<code>${each.model || each.public_model}</code>` },
     { name: "Health", of: (each) => html`<div class="stack tight"><div><${Health} live=${each.live} enabled=${each.enabled} /></div><span class="small"><${LastCheck} of=${each.live.last_check} way=${each.live.check} /></span></div>` },
     { name: "In flight", num: true, of: (each) => html`<${InFlight} live=${each.live} />` },
-    { name: "Requests, 1 h", num: true, of: (each) => count(of(each)?.requests ?? 0) },
+    { name: "Requests, 1 h", num: true, of: (each) => count(lately.asked(each.live.deployment)) },
     { name: "Success", num: true, of: (each) => percent(of(each)?.success_rate) },
     { name: "TTFT p50", num: true, of: (each) => duration(of(each)?.ttft?.p50) },
     { name: html`<span class="hidden-visually">Actions</span>`, of: (each) => operate && html`<span class="row end">

@@ -1,12 +1,13 @@
 // Providers: who serves the models, with which credentials, and how each of them is.
-import { html, useEffect, useState } from "../lib.js";
+import { html, useState } from "../lib.js";
 import { send } from "../api.js";
 import { Link, navigate, useQuery } from "../router.js";
-import { useLoad, useRested } from "../use.js";
-import { Action, Badge, Card, count, duration, Empty, Loaded, Page, Pager, percent, Select, Table, Text, toast } from "../ui.js";
+import { useLoad } from "../use.js";
+import { Action, Badge, Card, count, duration, Empty, Loaded, Page, Pager, percent, Select, Table, toast } from "../ui.js";
 import { Command, Health, InFlight, Keys, LastCheck, OfFile, useLately } from "./condition.js";
 import { NewProvider } from "./providers-form.js";
 import { One } from "./providers-one.js";
+import { Typed } from "./typed.js";
 
 export default function Providers({ rest, session }) {
   return rest ? html`<${One} key=${rest} name=${rest} session=${session} />` : html`<${List} session=${session} />`;
@@ -17,9 +18,6 @@ const FIRST = { name: "openai", preset: "openai", credentials: ["sk-…"] };
 
 function List({ session }) {
   const [query, set] = useQuery();
-  const [text, type] = useState(query.q || "");
-  const rested = useRested(text);
-  useEffect(() => { if ((query.q || "") !== rested) set({ q: rested, after: "" }, { replace: true }); }, [rested]);
   const from = useLoad("/admin/providers", { q: query.q, enabled: query.enabled, source: query.source, after: query.after, limit: 50, live: true }, { every: 5 });
   const lately = useLately("provider");
   const [adding, add] = useState(false);
@@ -33,7 +31,7 @@ function List({ session }) {
     { name: "Credentials", of: (one) => html`<${Keys} of=${one.live.credentials} />` },
     { name: "Serves", of: (one) => served(one.live) },
     { name: "In flight", num: true, of: (one) => html`<${InFlight} live=${one.live} />` },
-    { name: "Requests, 1 h", num: true, of: (one) => count(of(one.name)?.requests ?? 0) },
+    { name: "Requests, 1 h", num: true, of: (one) => count(lately.asked(one.name)) },
     { name: "Success", num: true, of: (one) => percent(of(one.name)?.success_rate) },
     { name: "TTFT p50", num: true, of: (one) => duration(of(one.name)?.ttft?.p50) },
     session.may("operate") && { name: html`<span class="hidden-visually">Actions</span>`, of: (one) => !one.read_only && html`<${Switch} path="/admin/providers" one=${one} name=${one.name} changed=${from.reload} />` },
@@ -42,7 +40,7 @@ function List({ session }) {
     <${Page} title="Providers" lead=${LEAD} actions=${begin}>
       <${Card}>
         <div class="filters">
-          <${Text} label="Name" value=${text} onInput=${type} type="search" placeholder="a part of it" />
+          <${Typed} label="Name" name="q" query=${query} set=${set} type="search" placeholder="a part of it" />
           <${Select} label="State" value=${query.enabled || ""} options=${[["", "all"], ["true", "enabled"], ["false", "disabled"]]} onInput=${(enabled) => set({ enabled, after: "" })} />
           <${Select} label="From" value=${query.source || ""} options=${[["", "everywhere"], ["store", "added here"], ["file", "the file"]]} onInput=${(source) => set({ source, after: "" })} />
         </div>

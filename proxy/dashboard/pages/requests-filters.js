@@ -1,7 +1,8 @@
 // What is asked for of the log: in the address, on the form, and as parameters of the admin API.
-import { html, useEffect, useState } from "../lib.js";
-import { useLoad, useRested } from "../use.js";
+import { html } from "../lib.js";
+import { useLoad } from "../use.js";
 import { Check, Select, Text } from "../ui.js";
+import { Typed } from "./typed.js";
 
 // Names of the admin API, which are those in the address too.
 export const NAMES = ["model", "provider", "key", "team", "status", "outcome", "stream", "failed", "min_cost", "since", "until"];
@@ -20,20 +21,11 @@ export function parameters(query) {
 
 // A Unix time as an input for local times has it, and back.
 function local(unix) {
-  if (!unix) return "";
   const time = new Date(unix * 1000);
+  if (!unix || Number.isNaN(time.getTime())) return "";
   return new Date(time - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 const unix = (text) => (text ? Math.floor(new Date(text) / 1000) : "");
-
-// A field that is taken over when one has stopped typing.
-function Typed({ name, query, set, ...rest }) {
-  const [text, type] = useState(query[name] || "");
-  const rested = useRested(text, 400);
-  useEffect(() => { if ((query[name] || "") !== rested) set({ [name]: rested, after: "" }, { replace: true }); }, [rested]);
-  useEffect(() => { if ((query[name] || "") !== rested) type(query[name] || ""); }, [query[name]]);
-  return html`<${Text} value=${text} onInput=${type} autocomplete="off" spellcheck="false" ...${rest} />`;
-}
 
 export function Filters({ query, set }) {
   const status = useLoad("/admin/status");
@@ -48,8 +40,8 @@ export function Filters({ query, set }) {
   return html`<div class="filters" role="search" aria-label="Filters">
     <${Select} label="Time" value=${last} options=${LAST} onInput=${choose} />
     ${last === "between" && html`
-      <${Text} label="From" type="datetime-local" step="1" value=${local(query.since)} onInput=${(text) => put({ since: unix(text), last: "" })} />
-      <${Text} label="Until" type="datetime-local" step="1" value=${local(query.until)} onInput=${(text) => put({ until: unix(text), last: "" })} />`}
+      <${Text} label="From" type="datetime-local" step="1" value=${local(query.since)} onInput=${(text) => put({ since: unix(text), last: "between" })} />
+      <${Text} label="Until" type="datetime-local" step="1" value=${local(query.until)} onInput=${(text) => put({ until: unix(text), last: "between" })} />`}
     <${Typed} label="Model" name="model" query=${query} set=${set} list="requests-models" placeholder="any" />
     <${Typed} label="Provider" name="provider" query=${query} set=${set} list="requests-providers" placeholder="any" />
     <${Typed} label="Key" name="key" query=${query} set=${set} placeholder="any" />

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
 import { Link, navigate, useQuery } from "../router.js";
 import { query as queried } from "../api.js";
 import { useEvents, useLoad } from "../use.js";
-import { Badge, Card, clock, count, duration, Empty, Loaded, money, Page, Pager, Table, when } from "../ui.js";
+import { Badge, Card, count, duration, Empty, Loaded, moment, money, Page, Pager, Table, when } from "../ui.js";
 import { Filters, filtered, outcome, parameters, tone } from "./requests-filters.js";
 
 const LIMIT = 50;
@@ -34,7 +34,7 @@ function useTail(on, key, filters, held, reload) {
 }
 
 const COLUMNS = [
-  { name: "Time", of: (one) => html`<time datetime=${new Date(one.at * 1000).toISOString()} title=${when(one.at)}>${clock(one.at)}</time>` },
+  { name: "Time", of: (one) => html`<time datetime=${new Date(one.at * 1000).toISOString()} title=${when(one.at)}>${moment(one.at)}</time>` },
   { name: "Model", wide: true, of: (one) => html`<${Link} to=${`/requests/${encodeURIComponent(one.rid)}`} title=${one.rid}>${one.model || one.asked || "–"}<//>${one.asked && one.asked !== one.model ? html`<div class="muted small">asked as ${one.asked}</div>` : ""}` },
   { name: "Provider", of: (one) => one.provider || "–" },
   { name: "Key", of: (one) => one.key || "–" },

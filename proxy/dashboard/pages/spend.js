@@ -2,7 +2,9 @@
 import { html } from "../lib.js";
 import { Bar, money, Time } from "../ui.js";
 
-export function Spend({ usage }) {
+// `known`: whether the rows were read; what was not is no missing limit.
+export function Spend({ usage, known }) {
+  if (!known) return html`<span class="muted">–</span>`;
   if (!usage) return html`<span class="muted">no limit</span>`;
   const { budget } = usage;
   const rates = [["rpm", "requests a minute"], ["tpm", "tokens a minute"]].filter(([name]) => usage[name] !== null && usage[name] !== undefined);

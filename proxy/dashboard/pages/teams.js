@@ -27,9 +27,9 @@ export function Teams({ session }) {
       if (!names.length) return html`<${Empty} title="No teams yet">A team is a name that keys share. Give a key a team and it is counted here; limit the team and all of its keys share that limit.<//>`;
       return html`<${Table} label="Teams" rows=${names} keyOf=${(name) => name} columns=${[
         { name: "Team", of: (name) => html`<${Link} to="/keys" query=${{ team: name }}>${name}<//>` },
-        { name: "Limits", wide: true, of: (name) => html`<${Spend} usage=${taken[name]} />` },
-        { name: "Requests, 7 days", num: true, of: (name) => count(spent[name]?.requests ?? 0) },
-        { name: "Cost, 7 days", num: true, of: (name) => money(spent[name] ? spent[name].cost : 0) },
+        { name: "Limits", wide: true, of: (name) => html`<${Spend} usage=${taken[name]} known=${usage.data} />` },
+        { name: "Requests, 7 days", num: true, of: (name) => count(week.data && (spent[name]?.requests ?? 0)) },
+        { name: "Cost, 7 days", num: true, of: (name) => money(week.data && (spent[name] ? spent[name].cost : 0)) },
         { name: "", of: (name) => may && !object?.read_only && html`<div class="row end">
             <button class="small" onClick=${() => show({ name, limits: limits[name] || {} })}>Change</button>
             ${limits[name] && html`<button class="small danger" onClick=${() => show({ remove: name })}>Take limits away</button>`}</div>` },
