@@ -35,8 +35,9 @@ async def call(made: Call, state: State, *arguments: Any) -> Any:
     """
     started = monotonic()
     outcome = "ok"
+    limit = asyncio.timeout(made.hook.timeout)
     try:
-        async with asyncio.timeout(made.hook.timeout) as limit:
+        async with limit:
             if made.waits:
                 return await made.function(*arguments)
             result = await threads.run(made.function, *arguments)
