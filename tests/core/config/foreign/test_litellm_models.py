@@ -127,8 +127,12 @@ def test_bedrock_is_asked_where_and_for_what_litellm_asks_it() -> None:
 
 
 def test_vertex_is_asked_for_gemini_and_claude() -> None:
-    gemini = {"model": "vertex_ai/gemini-2.5-pro", "vertex_project": "p"}
-    found = entry(**gemini, vertex_location="global", vertex_credentials="/sa.json")
+    found = entry(
+        model="vertex_ai/gemini-2.5-pro",
+        vertex_project="p",
+        vertex_location="global",
+        vertex_credentials="/sa.json",
+    )
 
     assert provider(found) == {
         "preset": "vertex",
