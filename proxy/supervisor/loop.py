@@ -279,12 +279,18 @@ class Supervisor:
             self._stays(str(error))
 
     def _renew(self) -> None:
-        """Nobody is just being started: become the new program."""
-        self._renewing = False
+        """Nobody is just being started: become the new program, unless told to stop in this very moment."""
+        # Signals from here on wait for the new program; of those before it, it would know nothing.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, OURS)
         try:
-            self._duties.renew(processes(self.staff), self._beats.fd)
+            self._signalled(self._wakeup[0])
+            self._renewing = False
+            if not self.staff.leaving:
+                self._duties.renew(processes(self.staff), self._beats.fd)
         except OSError as error:
             self._stays(str(error))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _stays(self, reason: str) -> None:
         logger.error("not restarted: %s", reason)

@@ -340,3 +340,41 @@ def test_a_stop_is_not_forgotten_over_a_restart_under_way() -> None:
         process.wait()
         process.stdin.close()
         process.stdout.close()
+
+
+LATE = REHEARSING.replace(
+    "sys.exit(Supervisor(",
+    """
+class Late(Supervisor):
+    def _arrange(self):
+        if self._renewing:
+            os.kill(os.getpid(), signal.SIGTERM)
+        super()._arrange()
+
+sys.exit(Late(""",
+).replace('say("told")  # and stays, until it is killed', "os._exit(0)")
+
+
+def test_a_stop_in_the_moment_before_a_restart_is_not_lost() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LATE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(__file__).resolve().parents[1],
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().startswith("up ")
+            process.send_signal(signal.SIGUSR2)
+            assert process.stdout.readline().startswith("rehearsal ")
+
+            process.stdin.close()
+
+            assert process.wait(PATIENCE) == 0
+            assert process.stdout.read() == ""
+        finally:
+            process.kill()
