@@ -946,6 +946,8 @@ def test_what_a_key_may_do() -> None:
         ("routes: ['/v1/*/x']", "routes[0]: expected a route"),
         ("routes: ['zz*']", "routes[0]: expected a route"),
         ("rpm: 0", "rpm: expected a number of at least 1"),
+        ("rpm: true", "rpm: expected a whole number, found true"),
+        ("budget: {usd: true}", "budget.usd: expected a number, found true"),
         ("budget: {usd: 0}", "budget.usd: expected a number above 0"),
         ("budget: {usd: 1, period: year}", "budget.period: expected one of day, week, month, total"),
     ],

@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from proxy.core.config.schema import Deployment, Model
-from proxy.core.config.usage import Limits, Quota, Teams
+from proxy.core.config.fields import Section
+from proxy.core.config.schema import (
+    ConversationDone,
+    Credential,
+    Deployment,
+    Fields,
+    Health,
+    Model,
+    Server,
+)
+from proxy.core.config.usage import Budget, Limits, Price, Quota, Teams
 
 
 def test_a_null_is_as_good_as_leaving_the_line_out() -> None:
@@ -80,3 +89,37 @@ def test_a_deployment_can_prefill_or_not(written: object) -> None:
 def test_there_are_four_ways_to_be_checked(written: object) -> None:
     with pytest.raises(ValidationError):
         Deployment.model_validate({"provider": "p", "health_check": written})
+
+
+@pytest.mark.parametrize("kind", [True, False])
+@pytest.mark.parametrize(
+    ("section", "name", "error"),
+    [
+        (Limits, "rpm", "int_type"),
+        (Credential, "weight", "int_type"),
+        (Server, "port", "int_type"),
+        (Health, "mask_above", "float_type"),
+        (Budget, "usd", "float_type"),
+        (Price, "input", "float_type"),
+    ],
+)
+def test_a_number_is_neither_true_nor_false(
+    section: type[Section], name: str, error: str, kind: bool
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        section.model_validate({name: kind})
+
+    kinds = {one["loc"]: one["type"] for one in caught.value.errors()}
+    bounds = {error, "greater_than_equal", "greater_than"}
+    assert kinds[(name,)] in ({error} if kind else bounds)
+
+
+@pytest.mark.parametrize("value", [[False, True], [0, True]])
+def test_bounds_are_numbers(value: object) -> None:
+    with pytest.raises(ValidationError):
+        Fields.model_validate({"clamp": {"temperature": value}})
+
+
+def test_what_may_be_anything_may_be_true() -> None:
+    assert ConversationDone.model_validate({"path": "done", "equals": True}).equals is True
+    assert Limits.model_validate({"rpm": "3"}).rpm == 3

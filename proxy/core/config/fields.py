@@ -12,9 +12,13 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
+    field_validator,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from proxy.core import model, surfaces
 from proxy.core.config import values
@@ -37,6 +41,14 @@ def switch(value: object) -> object:
     if isinstance(value, bool):
         return "on" if value else "off"
     return lower(value)
+
+
+def no_switch(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """Pydantic reads true as 1 wherever a number is wanted."""
+    found = read(value)
+    if isinstance(value, bool) and type(found) in (int, float):
+        raise PydanticKnownError("int_type" if isinstance(found, int) else "float_type")
+    return found
 
 
 def blank_is_none(value: object) -> object:
@@ -257,6 +269,8 @@ BudgetCron = Annotated[str, AfterValidator(values.budget_cron)]
 Zone = Annotated[str, AfterValidator(values.zone)]
 LimitOf = Annotated[int, Field(ge=1, le=2**53)] | None
 ModelType = Literal["chat", "completion", "embedding", "image", "audio", "rerank"]
+Number = Annotated[float, WrapValidator(no_switch)]
+"""Inside of a list; a field is guarded by its section."""
 MaxTokens = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
 # What a parameter may be is for the provider to say.
 Params = dict[str, Any]
@@ -283,6 +297,11 @@ class Section(BaseModel):
         return {
             name: value for name, value in data.items() if value is not None or name not in known
         }
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _is_no_switch(cls, value: object, read: ValidatorFunctionWrapHandler) -> object:
+        return no_switch(value, read)
 
 
 def section(kind: type[Section], description: str = "") -> Any:

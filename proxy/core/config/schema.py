@@ -30,6 +30,7 @@ from proxy.core.config.fields import (
     Moment,
     Names,
     Network,
+    Number,
     OnePlace,
     Params,
     Place,
@@ -314,7 +315,7 @@ class Fields(Section):
     drop: Annotated[list[str], BeforeValidator(some)] = Field(
         default_factory=list, description="Left out: the provider refuses it."
     )
-    clamp: dict[str, tuple[float, float]] = Field(
+    clamp: dict[str, tuple[Number, Number]] = Field(
         default_factory=dict, description="A number's least and most: what is beyond is put there."
     )
     set: Params = Field(default_factory=dict, description="Put in, whatever the client sent.")
