@@ -178,6 +178,10 @@ def test_other_words_are_no_place(written: object) -> None:
         ("1970-01-01T01:00:00Z", 3600.0),
         ("1970-01-01T01:00:00+01:00", 0.0),
         ("1970-01-01 00:00:30", 30.0),
+        # As a variable has it.
+        (" 1893456000 ", 1893456000.0),
+        ("1893456000.5", 1893456000.5),
+        ("19700102", 86400.0),
     ],
 )
 def test_dates_are_unix_seconds_in_utc(written: object, expected: float) -> None:
@@ -185,7 +189,8 @@ def test_dates_are_unix_seconds_in_utc(written: object, expected: float) -> None
 
 
 @pytest.mark.parametrize(
-    "written", ["tomorrow", "", "31.1.2027", "2027-02-30", True, -5, None, 1e20]
+    "written",
+    ["tomorrow", "", "2027", "1e9", "000000000", "31.1.2027", "2027-02-30", True, -5, None, 1e20],
 )
 def test_other_things_are_no_date(written: object) -> None:
     with pytest.raises(values.Unfit):

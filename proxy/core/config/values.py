@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _SCOPE = re.compile(r"[a-z0-9-]{1,40}(?:/[a-z0-9-]{1,40})?")
+_UNIX = re.compile(r"[0-9]{9,11}(?:\.[0-9]{1,9})?")
+"""Seconds in text: of eight digits is a date."""
 _TOKEN_SCOPE = re.compile(r"[!-~]{1,512}")
 
 
@@ -177,7 +179,9 @@ def auth(value: object) -> Auth:
 
 
 def moment(value: object) -> float:
-    """A point in time as Unix seconds: a number, or an ISO 8601 date or date and time (UTC unless it says else)."""
+    """A point in time as Unix seconds: a number (also as a variable has it, in text), or an ISO 8601 date or date and time (UTC unless it says else)."""
+    if isinstance(value, str) and _UNIX.fullmatch(value.strip()):
+        value = float(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if 0 < value < 1e11:
             return float(value)
