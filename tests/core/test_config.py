@@ -615,6 +615,27 @@ def test_headers_that_would_break_the_connection_are_refused(headers: dict[str, 
     assert problems(provider(headers=headers))
 
 
+def test_one_header_has_one_spelling() -> None:
+    said = "x-a: expected a header that is named once, found 'x-a', which is "
+    mcp = "mcp: {m: {url: 'https://a.example.com/', headers: {X-A: '1', x-a: '2'}}}"
+    tracing = "tracing: {headers: {X-A: '1', x-a: '2'}}"
+    talk = {
+        "create": {"path": "/a", "id_path": "id", "headers": {"X-A": "1", "x-a": "2"}},
+        "path": "/b/{conversation_id}",
+        "body": {"text": "{prompt}"},
+        "text_path": "text",
+    }
+
+    one = only(provider(headers={"X-A": "1", "x-a": "2"}))
+    assert f"{said}providers.p.headers.X-A too; remove one" in one
+    assert f"{said}mcp.m.headers.X-A too" in only(mcp)
+    assert f"{said}tracing.headers.X-A too" in only(tracing)
+    assert f"{said}providers.p.conversation.create.headers.X-A too" in only(
+        provider(conversation=talk)
+    )
+    assert loads(provider(headers={"X-A": "1", "x-b": "2"}))
+
+
 def test_credentials_are_text_or_mappings_and_several_make_a_pool() -> None:
     config = read(provider(credentials=["a", {"key": "b", "weight": 3}, " c\n"]))
 
@@ -895,6 +916,20 @@ def test_the_name_of_the_model_among_the_parameters_is_a_warning() -> None:
 # --- keys, access, stores ---
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", " a", "a\u200b"])
+def test_names_of_all_kinds_are_plain(name: str) -> None:
+    model = {"deployments": [{"provider": "p"}], "aliases": [name]}
+    key = {"name": name, "key": "sk-application", "owner": name, "team": name}
+    text = yaml.safe_dump({"models": {"m": model}, "keys": [key]})
+
+    found = problems(PROVIDER + text)
+
+    said = "expected a name without spaces around it and control characters"
+    assert all(line.endswith(said) for line in found)
+    for place in ("models.m.aliases[0]", "keys[0].name", "keys[0].owner", "keys[0].team"):
+        assert about(found, f"{place}: ")
+
+
 def test_keys_have_names_and_values_of_their_own() -> None:
     first, second = problems(
         "keys:\n  - {name: a, key: sk-11111111}\n  - {name: a, key: sk-22222222}\n  - {name: c, key: sk-11111111}\n"
@@ -1004,7 +1039,13 @@ def test_who_may_use_the_api_is_said_when_it_may_surprise() -> None:
         "admin: {host: 192.168.1.5, token: '${T:-}'}",
         "admin: {host: admin.example.com}",
         "admin: {port: 8000}",
+        "admin: {port: +8_000}",
         "server: {port: '9000'}\nadmin: {port: 9000}",
+        "admin: {port: '08000'}",
+        "admin: {port: ' 8000 '}",
+        "admin: {port: 8000.0}",
+        "server: {port: '08001'}\nadmin: {port: null}",
+        "server: {port: null}\nadmin: {port: 8000}",
     ],
 )
 def test_an_admin_listener_others_can_reach_needs_a_token(text: str) -> None:
@@ -1019,6 +1060,8 @@ def test_an_admin_listener_others_can_reach_needs_a_token(text: str) -> None:
         "admin: {host: 127.8.8.8}",
         "server: {host: 127.0.0.1, port: 0}\nadmin: {port: 0}",
         "server: {host: 127.0.0.1}\nadmin: {port: 8000}",
+        "server: {host: 127.0.0.1, port: '00'}\nadmin: {port: '000'}",
+        "server: {port: null}\nadmin: {port: null}",
         "admin: {host: 0.0.0.0, token: 0123456789abcdef}",
     ],
 )

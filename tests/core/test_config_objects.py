@@ -334,6 +334,21 @@ def test_an_object_does_not_stand_in_its_own_way() -> None:
     assert set(wrong("model", {"aliases": ["a1"]}, "renamed")) == {"aliases[0]"}
 
 
+def test_other_names_are_plain_too() -> None:
+    said = "expected a name without spaces around it and control characters"
+
+    assert wrong("key", {"owner": "a\nb", "team": " a"}) == {"owner": said, "team": said}
+    assert wrong("model", {"aliases": ["fine", "a\x1b[2J"]}) == {"aliases[1]": said}
+
+
+def test_one_header_has_one_spelling() -> None:
+    body = {"base_url": URL, "headers": {"X-A": "1", "x-a": "2"}}
+
+    assert wrong("provider", body) == {
+        "headers.x-a": "expected a header that is named once, found 'x-a', which is headers.X-A too; remove one"
+    }
+
+
 def test_what_a_virtual_key_may_do_is_checked() -> None:
     body = {
         "key": "sk-mine",

@@ -116,7 +116,9 @@ def _entries(
         if value == MASK and before not in old:
             faults.append(_unmasked(f"{name}.{key}"))
             continue
-        result.pop(before, None)
+        # Both spellings in one body are for the check to refuse.
+        if before == key or before not in given:
+            result.pop(before, None)
         if value is not None:
             result[key] = old[before] if value == MASK else value
     return result

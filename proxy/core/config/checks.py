@@ -10,15 +10,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from pydantic import ValidationError
 
 from proxy.core import surfaces
 from proxy.core.address import is_loopback
 from proxy.core.config import address, allowances, conversations, sources
 from proxy.core.config.explain import describe
-from proxy.core.config.names import FALLBACKS, Public, cycles, member_fault
+from proxy.core.config.names import FALLBACKS, PLAIN_NAME, Public, cycles, is_plain, member_fault
 from proxy.core.config.plain import Table, is_false, is_true, table, tables, texts
 from proxy.core.config.presets import presets
 from proxy.core.config.problem import Fault, Path, Problem, Written, printable, sentence, suggestion
+from proxy.core.config.schema import Admin, Server
 from proxy.core.config.values import HEADER_NAME
 from proxy.core.secret import Secret
 
@@ -75,6 +77,8 @@ class Check:
         self._secrets()
         self._auth()
         self._usage()
+        tracing = table(self.data.get("tracing"))
+        self._spelled_once(("tracing", "headers"), table(tracing.get("headers")))
         for name, block in self.providers.items():
             self._name(("providers", name))
             self._provider(("providers", name), table(block))
@@ -113,8 +117,8 @@ class Check:
 
     def _name(self, path: Path) -> None:
         name = str(path[-1])
-        if not name.isprintable() or name != name.strip():
-            self._report(path, "a name without spaces around it and control characters", key=True)
+        if not is_plain(name):
+            self._report(path, PLAIN_NAME, key=True)
 
     # --- sections ---
 
@@ -125,8 +129,8 @@ class Check:
                 where: Path = ("admin", "origins", index)
                 found = self._shown(where, origin)
                 self._report(where, "an origin", found, "write https://ops.example.com")
-        port = str(admin.get("port", 8001))
-        shared = port != "0" and port == str(server.get("port", 8000))
+        port = _port(Admin, admin)
+        shared = bool(port) and port == _port(Server, server)
         if shared and admin.get("tls") is not None:
             advice = "server.tls holds for both"
             self._report(("admin", "tls"), "none, where one listener serves both", "one", advice)
@@ -214,8 +218,7 @@ class Check:
                 )
         self._auth_headers((*path, "auth"), block.get("auth"))
         self._fields((*path, "fields"), block.get("fields"))
-        for name, value in table(block.get("headers")).items():
-            self._header((*path, "headers", name), name, value)
+        self._headers((*path, "headers"), table(block.get("headers")))
         credentials = block.get("credentials")
         listed = credentials if isinstance(credentials, list) else [credentials]
         for index, item in enumerate(listed):
@@ -231,8 +234,7 @@ class Check:
         if isinstance(url, str) and _QUERY.fullmatch(url.strip().partition("?")[2]):
             url = url.strip().partition("?")[0]
         self._address((*path, "url"), url, block)
-        for name, value in table(block.get("headers")).items():
-            self._header((*path, "headers", name), name, value)
+        self._headers((*path, "headers"), table(block.get("headers")))
         self._auth_headers((*path, "auth"), block.get("auth"))
         self._token((*path, "credential"), block.get("credential"))
 
@@ -313,8 +315,23 @@ class Check:
             ((*path, "headers"), table(block.get("headers"))),
             ((*path, "create", "headers"), table(create.get("headers"))),
         ):
-            for name, value in headers.items():
-                self._header((*where, name), name, value)
+            self._headers(where, headers)
+
+    def _headers(self, path: Path, headers: Table) -> None:
+        for name, value in headers.items():
+            self._header((*path, name), name, value)
+        self._spelled_once(path, headers)
+
+    def _spelled_once(self, path: Path, headers: Table) -> None:
+        """Of two spellings of one name the later would be sent, and the other be there for nothing."""
+        first: dict[str, str] = {}
+        for name in headers:
+            where, other = (*path, name), first.setdefault(name.casefold(), name)
+            # What a preset says is no spelling of the writer's.
+            if other != name and self._document.written((*path, other)) is not None:
+                there = self._document.problem((*path, other), "").path
+                found = f"{printable(name)!r}, which is {there} too"
+                self._report(where, "a header that is named once", found, "remove one", key=True)
 
     def _header(self, path: Path, name: str, value: Any) -> None:
         if not HEADER_NAME.fullmatch(name):
@@ -398,6 +415,9 @@ class Check:
                     )
                     self._report(path, f"{kind}, as the model's own name", self._shown(path, alias))
                     continue
+                elif not is_plain(alias):
+                    self._report(path, PLAIN_NAME)
+                    continue
                 else:
                     self.aliases[alias] = name
                     continue
@@ -460,6 +480,8 @@ class Check:
         for index, block in tables(self.data.get("keys")):
             path: Path = ("keys", index)
             if isinstance(name := block.get("name"), str):
+                if not is_plain(name):
+                    self._report((*path, "name"), PLAIN_NAME)
                 first = names.setdefault(name, index)
                 if first != index:
                     self._again((*path, "name"), "a name", first)
@@ -477,6 +499,9 @@ class Check:
     def _rules(self, path: Path, block: Table) -> None:
         """What a virtual key may do."""
         self._faults(path, allowances.budget(block))
+        for field in ("owner", "team"):
+            if isinstance(name := block.get(field), str) and not is_plain(name):
+                self._report((*path, field), PLAIN_NAME)
         for position, pattern in texts(block.get("models")):
             if "*" in pattern[:-1] or not pattern:
                 where = (*path, "models", position)
@@ -496,6 +521,14 @@ class Check:
         self._report(
             path, f"{what} of its own", f"the one of keys[{first}] on line {line}", "change one"
         )
+
+
+def _port(section: type[Admin | Server], block: Table) -> int | None:
+    """As the schema reads it, which takes `08001` too; None where it takes it for none."""
+    try:
+        return section.model_validate({"port": block.get("port")}).port
+    except ValidationError:
+        return None
 
 
 def _is_route(pattern: str) -> bool:

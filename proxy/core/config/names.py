@@ -34,6 +34,14 @@ PAGES = frozenset(
 """What a page of the admin API shows beside the fields of an object, and nobody sets."""
 
 
+PLAIN_NAME = "a name without spaces around it and control characters"
+
+
+def is_plain(name: str) -> bool:
+    """Whether it is a `PLAIN_NAME`: it stands in logs and on screens."""
+    return name.isprintable() and name == name.strip()
+
+
 class Public:
     """Where a request for a name goes."""
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.config.checks import ADVISED
-from proxy.core.config.names import FALLBACKS, Public, member_fault
+from proxy.core.config.names import FALLBACKS, PLAIN_NAME, Public, is_plain, member_fault
 from proxy.core.config.plain import texts
 from proxy.core.config.problem import printable, sentence, suggestion
 from proxy.core.config.remarks import meet
@@ -63,6 +63,8 @@ class Neighbours:
             wildcard = name.endswith("*")
             if alias in own:
                 yield field, self._taken(alias, name)
+            elif not is_plain(alias):
+                yield field, sentence(PLAIN_NAME)
             elif not alias or alias.endswith("*") != wildcard or "*" in alias[:-1]:
                 kind = "a beginning followed by '*'" if wildcard else "a name without '*'"
                 yield field, sentence(f"{kind}, as the model's own name", repr(printable(alias)))

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from proxy.core.clock import now
 from proxy.core.config import explain, stored
 from proxy.core.config.checks import ADVISED, Check, buys_tokens, is_object
+from proxy.core.config.names import PLAIN_NAME, is_plain
 from proxy.core.config.neighbours import Neighbours
 from proxy.core.config.plain import is_false, table
 from proxy.core.config.presets import presets
@@ -157,8 +158,8 @@ class _Object:
             self._say("name", f"one of {', '.join(stored.SETTINGS)}", repr(printable(name)))
         elif not name or len(name) > MAX_NAME:
             self._say("name", f"a name of 1 to {MAX_NAME} characters")
-        elif not name.isprintable() or name != name.strip():
-            self._say("name", "a name without spaces around it and control characters")
+        elif not is_plain(name):
+            self._say("name", PLAIN_NAME)
         elif not name.strip("/"):
             self._say("name", "a name that is not only '/'")
 

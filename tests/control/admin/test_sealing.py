@@ -62,6 +62,10 @@ def test_a_header_is_the_same_in_other_letters() -> None:
     assert kept(known, {"headers": {"x-account": "***"}}, merge=False)["headers"] == {
         "x-account": "1"
     }
+    both = {"X-Account": "8", "x-account": "9"}
+    assert kept(known, {"headers": both}, merge=False)["headers"] == both
+    moved = {"x-account": "9", "X-Account": None}
+    assert kept(known, {"headers": moved}, merge=False)["headers"] == {"x-account": "9"}
     assert kept(known, {"query": {"K": "9"}}, merge=True)["query"] == {"k": "1", "K": "9"}
 
 
