@@ -18,7 +18,7 @@ from proxy.control.admin.access import Permission
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.ground import Ground, Means
 from proxy.control.admin.overlay import Overlay
-from proxy.control.admin.refusal import Orphaned, forbidden, referred, wrong
+from proxy.control.admin.refusal import SETTING_STAYS, Orphaned, forbidden, referred, wrong
 from proxy.control.admin.web import Problem
 from proxy.core.clock import now
 from proxy.core.records import PARENTS, Kind, Record
@@ -134,6 +134,8 @@ class Draft:
                 after = {**after, "team": after.get("team") or before.get("team")}
             issue.check_owner(self._means.principal, before, after)
         if name != record.name:
+            if edit.kind == Kind.SETTING:
+                raise wrong("name", SETTING_STAYS)
             self._ground.free(edit.kind, name, but=record.id)
         known = sealing.open_sealed(self._means.vault, record)
         elsewhere = edit.kind == Kind.PROVIDER and _is_sent_elsewhere(before, after, known, given)

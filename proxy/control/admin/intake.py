@@ -125,8 +125,9 @@ def if_match(request: Request) -> int | None:
     text = request.headers.get("if-match", "*").strip()
     if text == "*":
         return None
-    number = text.removeprefix("W/").strip(_SINGLE)
-    if not is_id(number):  # an ETag is a revision, and an id was one
+    number, dot, above = text.removeprefix("W/").strip(_SINGLE).partition(".")
+    # An ETag is a revision, and an id was one; behind it may be that of what is above, which nothing is changed of.
+    if not is_id(number) or (dot and not is_id(above)):
         raise Problem(412, "precondition_failed", "If-Match is no ETag that was given.")
     return int(number)
 

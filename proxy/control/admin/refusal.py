@@ -38,6 +38,9 @@ def store_down(
     return Problem(503, "store_down", detail, headers={"retry-after": "2"})
 
 
+SETTING_STAYS = "a setting is called as its section is: write the other one at its own path"
+
+
 def missing(kind: str, target: str) -> Problem:
     """404."""
     return Problem(404, "not_found", f"There is no {kind} '{target}'.")

@@ -21,7 +21,7 @@ from proxy.control.admin.draft import NEEDS
 from proxy.control.admin.edits import Delete, Written
 from proxy.control.admin.infile import FileObject
 from proxy.control.admin.overlay import Overlay
-from proxy.control.admin.refusal import missing
+from proxy.control.admin.refusal import SETTING_STAYS, missing, wrong
 from proxy.control.admin.shapes import of_file, shape
 from proxy.control.admin.status import providers_of
 from proxy.control.admin.turns import turns
@@ -183,12 +183,19 @@ async def show_one(resource: Resource, request: Request, services: Services) -> 
         more["live"] = how.of(resource.kind, show(found, services, seen))
     if isinstance(found, FileObject):
         return Answer(of_file(found) | more)
-    headers = {"etag": f'"{found.revision}"'}
+    headers = {"etag": etag(found, seen)}
     given = [text.strip().removeprefix("W/") for text in _none_match(request).split(",")]
     # What a key has used, and how a provider is, is no part of its revision.
     if (headers["etag"] in given or "*" in given) and not any(more.values()):
         return Answer(None, 304, headers)
     return Answer(shape(found, seen, services.sync.vault) | more, headers=headers)
+
+
+def etag(record: Record, seen: Overlay) -> str:
+    """Its revision; of what shows the name of the object above it, with the revision of that."""
+    kind = PARENTS.get(record.kind)
+    above = None if kind is None else seen.by_id(kind, record.parent)
+    return f'"{record.revision}"' if above is None else f'"{record.revision}.{above.revision}"'
 
 
 def _account(key: Thing) -> str:
@@ -240,6 +247,8 @@ async def _update(
             raise
         if "if-match" in request.headers:
             raise Problem(412, "precondition_failed", "There is no such setting yet.") from None
+        if body.get("name", target) != target:
+            raise wrong("name", SETTING_STAYS) from None
         edits, places = intake.split(intake.create(resource.kind, {**body, "name": target}))
         written = await changes.apply(request, services, edits, dry_run=dry_run, places=places)
         return answered(resource, written[0], services, 200 if dry_run else 201)
@@ -263,7 +272,7 @@ async def delete(resource: Resource, request: Request, services: Services) -> An
 def answered(resource: Resource, written: Written, services: Services, status: int = 200) -> Answer:
     """What a write is answered with: the object, its ETag, where it is, and what is to be known of it."""
     record = written.record
-    headers = {"etag": f'"{record.revision}"'}
+    headers = {"etag": etag(record, _with(record, services))}
     if status == 201:
         headers["location"] = f"{resource.path}/{quote(str(record.id))}"
     return Answer(shown(written, services), status, headers)

@@ -78,6 +78,33 @@ async def test_what_has_not_changed_is_not_sent_again(
 
 
 @pytest.mark.parametrize(
+    ("path", "parent"),
+    [("/admin/credentials/2", "/admin/providers/lab"), ("/admin/deployments/4", "/admin/models/m")],
+)
+async def test_what_shows_the_name_above_it_changes_with_that(
+    office: Office, path: str, parent: str
+) -> None:
+    await office.made("/admin/providers", {**LAB, "credentials": [CREDENTIAL]})
+    deployment = {"provider": "filed", "model": "up"}
+    await office.made("/admin/models", {"name": "m", "deployments": [deployment]})
+    before = (await office.owner("GET", path)).headers["etag"]
+    same = await office.owner("GET", path, if_none_match=before)
+    await office.owner("PATCH", parent, {"name": "other"})
+
+    after = await office.owner("GET", path, if_none_match=before)
+    again = await office.owner("GET", path, if_none_match=after.headers["etag"])
+    body = {"weight": 3}
+    old = await office.owner("PATCH", path, body, if_match=before)
+    written = await office.owner("PATCH", path, {"weight": 4}, if_match=old.headers["etag"])
+    shown = await office.owner("GET", path, if_none_match=written.headers["etag"])
+    late = await office.owner("PATCH", path, body, if_match=after.headers["etag"])
+
+    assert (same.status, after.status, again.status) == (304, 200, 304)
+    assert "other" in (after.json.get("provider"), after.json.get("public_model"))
+    assert (old.status, written.status, shown.status, late.status) == (200, 200, 304, 412)
+
+
+@pytest.mark.parametrize(
     ("given", "status"), [('"1"', 200), ("1", 200), ("*", 200), ('"2"', 412), ("x", 412), ("", 412)]
 )
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
@@ -232,6 +259,23 @@ async def test_a_wrong_field_is_named_where_it_is(office: Office) -> None:
     status, code, fields = problem(said)
     assert (status, code) == (400, "invalid")
     assert set(fields) == {"timeouts.ttft", "base", "credentials[1].weight"}
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("name", ["auth", "nothing", None, 3])
+async def test_a_setting_is_called_what_it_is(
+    office: Office, method: str, there: bool, name: Any
+) -> None:
+    if there:
+        await office.owner("PUT", "/admin/settings/limits", {"rpm": 5})
+
+    said = await office.owner(method, "/admin/settings/limits", {"name": name})
+
+    assert problem(said) == (400, "invalid", ["name"])
+    assert await office.names("/admin/settings") == ["limits"] * there
+    again = await office.owner(method, "/admin/settings/limits", {"name": "limits", "rpm": 6})
+    assert (again.status, again.json["rpm"]) == (200 if there else 201, 6)
 
 
 # --- whose keys they are ---
