@@ -7,6 +7,7 @@ proxy/reliability, routing, proxy/virtual_keys.)
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from proxy.core.config.foreign import access, database, litellm_keys
 from proxy.core.config.foreign.litellm_models import Models, text
@@ -194,9 +195,15 @@ def _redis(router: Given) -> Said | None:
         value = text(said).value
         return value.text if isinstance(value, Reference) else str(value).replace("${", "$${")
 
-    login = "" if password is None else f":{bare(password)}@"
+    login = "" if password is None else f":{_quoted(password, bare(password))}@"
     at = "6379" if port is None else bare(port)
     return host.as_(Reference(f"redis://{login}{bare(host)}:{at}/0"))
+
+
+def _quoted(said: Said, written: str) -> str:
+    """A password as it stands in a URL. What a variable holds is put there as it is."""
+    is_reference = isinstance(text(said).value, Reference)
+    return written if is_reference else quote(str(said.value), safe="")
 
 
 # --- models ---

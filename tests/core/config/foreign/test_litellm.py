@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -163,3 +164,15 @@ def test_it_is_recognised() -> None:
     assert recognised({"general_settings": {}, "litellm_settings": {}})
     assert not recognised({})
     assert not recognised({"models": {}})
+
+
+@pytest.mark.parametrize("password", ["p/a#s?s@w:d", "100%25", "a${B}", "ü"])
+def test_a_password_of_redis_may_hold_what_means_something_in_a_url(password: str) -> None:
+    text = f"model_list: []\nrouter_settings: {{redis_host: h.example, redis_password: '{password}'}}\n"
+
+    url = parse(translated(text).yaml(), env={}).config.shared.url
+
+    assert url is not None
+    parts = urlsplit(url.reveal())
+    assert (parts.hostname, parts.port, parts.path) == ("h.example", 6379, "/0")
+    assert unquote(parts.password or "") == password
