@@ -10,6 +10,7 @@ from msgspec import Struct
 from proxy.control.admin import changes
 from proxy.control.admin.compat import grouping, regrouping, vendors
 from proxy.control.admin.compat.spelled import Given, renamed
+from proxy.control.admin.edits import Delete
 from proxy.control.admin.refusal import missing, read_only
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Problem
@@ -70,10 +71,20 @@ async def replace(
     try:
         said = whole(group_of(given, words), group)
         plan = regrouping.replace(group, said, services.sync.mirror, {})
+        plan.warnings += _alone(group, said, plan, words)
         await apply(request, services, plan)
     except Problem as problem:
         raise renamed(problem, words.theirs) from None
     return find(str(group.provider.id), services), plan.warnings
+
+
+def _alone(group: Group, said: Given, plan: Plan, words: Words) -> list[str]:
+    """That keys go which nobody named: they have one key where the group has several."""
+    gone = sum(isinstance(edit, Delete) and edit.kind == Kind.CREDENTIAL for edit in plan.edits)
+    if "apiKeys" not in said.values or len(group.credentials) < 2 or not gone:
+        return []
+    was = "another was" if gone == 1 else f"{gone} others were"
+    return [f"'{words.theirs['apiKeys']}' is the only key now: {was} deleted."]
 
 
 async def remove(request: Request, services: Services, group: Group) -> None:

@@ -188,3 +188,18 @@ async def test_one_with_several_keys_sent_back_as_it_was_shown_keeps_them(desk: 
     assert group["apiKeys"] == ["***0000", "***0001", "***0002"]
     await desk.owner("PUT", f"{AT}/{id}", {"api_key": "sk-another-one-9999"})
     assert (await desk.owner("GET", f"/admin/groups/{id}")).json["apiKeys"] == ["***9999"]
+
+
+async def test_who_gives_one_key_where_there_are_several_is_told_that_they_are_gone(
+    desk: Desk,
+) -> None:
+    keys = [f"sk-one-of-three-000{number}" for number in range(3)]
+    body = {"name": "many", "preset": "openai", "credentials": keys}
+    id = (await desk.owner("POST", "/admin/providers", body)).json["id"]
+    said = "'config.api_key' is the only key now: 2 others were deleted."
+
+    async def put(key: str) -> Any:
+        return (await desk.owner("PUT", f"{AT}/{id}", {"config": {"api_key": key}})).json
+
+    assert (await put(keys[1]))["warnings"] == [said]
+    assert (await put("sk-another-one-9999"))["warnings"] == []
