@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from proxy.state.mirror import Mirror
 
 NOT_KEPT = "x-headrace-not-kept"
+SHOWN, LONGEST, ROOM = 32, 64, 3000
+"""Of what is not kept: fields that are named, and characters of a name and of all of them, about."""
 TYPES = frozenset(get_args(ModelType))
 MODEL: Mapping[str, Kind] = {
     "name": TEXT,
@@ -261,8 +263,16 @@ async def providers(request: Request, services: Services) -> Answer:
 
 
 def _not_kept(names: Iterable[str]) -> dict[str, str]:
-    listed = ", ".join(quote(name, safe="") for name in names)
-    return {NOT_KEPT: listed} if listed else {}
+    """Named as far as a header goes that every client takes."""
+    every, listed, room = list(names), list[str](), ROOM
+    for name in every[:SHOWN]:
+        listed.append(quote(name[:LONGEST], safe=""))
+        room -= len(listed[-1])
+        if room < 0:
+            break
+    more = len(every) - len(listed)
+    shown = ", ".join([*listed, f"and {more} more"] if more else listed)
+    return {NOT_KEPT: shown} if shown else {}
 
 
 _MODELS, _PROVIDERS = "/v1/db/models", "/v1/db/providers"

@@ -217,3 +217,16 @@ async def test_rights(desk: Desk) -> None:
     assert (await desk.ask("POST", MODELS, MODEL, operator)).status == 200
     assert (await desk.ask("POST", PROVIDERS, PROVIDER, operator)).status == 403
     assert (await desk.ask("GET", PROVIDERS, who=viewer)).status == 200
+
+
+@pytest.mark.parametrize("name", ["field", "能力" * 100])
+async def test_what_is_not_kept_fits_a_header(desk: Desk, name: str) -> None:
+    body = {**MODEL, **{f"{number:03}{name}": 1 for number in range(500)}}
+
+    said = (await post(desk, MODELS, body)).headers["x-headrace-not-kept"]
+
+    *named, rest = said.split(", ")
+    assert named[0].startswith("000")
+    assert rest == f"and {500 - len(named)} more"
+    assert len(said) < 4096
+    assert len(named) <= 32
