@@ -74,7 +74,7 @@ _STATIC: tuple[tuple[Endpoint, tuple[str, ...]], ...] = (
     ),
     (
         Endpoint("/v1/responses", "POST", "openai.responses", "responses"),
-        ("/v1/responses", "/responses", "/openai/v1/responses"),
+        ("/v1/responses", "/responses", "/openai/v1/responses", "/openai/responses"),
     ),
     (
         Endpoint("/v1/embeddings", "POST", "openai.embeddings", "embeddings"),
@@ -299,13 +299,16 @@ _MCP = {
     for method in ("GET", "POST", "DELETE")
 }
 _MCP_PATH = re.compile(r"/mcp/([A-Za-z0-9][A-Za-z0-9_-]{0,63})/?")
-_OTHER_PATH = re.compile(r"(?:/openai)?/v1/([A-Za-z0-9_.~:@!$&'()*+,=%/-]{1,1024})")
+_OTHER_PATH = re.compile(
+    r"(?:(?:/openai)?/v1/|/openai/(?!v1/|deployments/))([A-Za-z0-9_.~:@!$&'()*+,=%/-]{1,1024})"
+)
 _RESPONSE = re.compile(r"(?:/openai)?(?:/v1)?/responses/([A-Za-z0-9_.-]{1,256})(/[a-z_]+)?")
-_AZURE_PATH = re.compile(r"/openai/deployments/([^/]{1,256})(/[a-z/]+)")
+# The shortest name that leaves a tail of ours: one may hold slashes, as they are or encoded (OpenAI's client does that).
+_AZURE_PATH = re.compile(rf"/openai/deployments/(.{{1,512}}?)({'|'.join(map(re.escape, _AZURE))})")
 # The last colon is the verb's: a model's name may hold others.
 _GEMINI_PATH = re.compile(r"(?:/gemini)?/v1(?:beta|alpha)?/models/(.{1,512}):([A-Za-z]+)")
 _MODEL_PATH = re.compile(
-    r"(/anthropic|/openai|/gemini)?/(v1beta|v1)/models/(.{1,512})|/models/(.{1,512})"
+    r"(/anthropic|/openai|/gemini)?/(v1beta|v1)/models/(.{1,512})|(?:/openai)?/models/(.{1,512})"
 )
 _AMBIGUOUS = re.compile(r"//|/\.\.?(?:/|$)|%2e%2e|%5c|%00|\\|;", re.IGNORECASE)
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
@@ -337,16 +340,13 @@ def _match_pattern(method: str, path: str) -> Match | None:
             return None
         family = (found[1] or "/openai")[1:] if found[2] != "v1beta" else "gemini"
         return _ONE_MODEL[family], {"model": unquote(found[3] or found[4])}
+    if found := _AZURE_PATH.fullmatch(path):
+        return (_AZURE[found[2]], {"model": unquote(found[1])}) if method == "POST" else None
     if _ENCODED_SLASH.search(path):
         return None
     if found := _MCP_PATH.fullmatch(path):
         endpoint = _MCP.get(method)
         return None if endpoint is None else (endpoint, {"name": found[1]})
-    if found := _AZURE_PATH.fullmatch(path):
-        endpoint = _AZURE.get(found[2])
-        if endpoint is None or method != "POST":
-            return None
-        return endpoint, {"model": unquote(found[1])}
     if found := _RESPONSE.fullmatch(path):
         endpoint = _STORED.get((method, found[2] or ""))
         return None if endpoint is None else (endpoint, {"id": found[1]})
@@ -381,7 +381,7 @@ def family_of(path: str) -> str:
 
 
 def paths() -> list[str]:
-    """Every canonical route with its method, for people."""
+    """Every canonical route with its method, for people; and those of Azure, whose deployment is the model."""
     endpoints = [endpoint for endpoint, _ in _STATIC]
     endpoints += [
         *_STORED.values(),
@@ -390,4 +390,5 @@ def paths() -> list[str]:
         *_OTHERS.values(),
         *_MCP.values(),
     ]
-    return sorted({f"{endpoint.method} {endpoint.route}" for endpoint in endpoints})
+    azure = {f"POST /openai/deployments/{{model}}{tail}" for tail in _AZURE}
+    return sorted({f"{endpoint.method} {endpoint.route}" for endpoint in endpoints} | azure)

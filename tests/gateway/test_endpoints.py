@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.gateway.endpoints import allowed, family_of, match, paths
+from proxy.gateway.endpoints import allowed, family_of, match, other, paths
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,53 @@ def test_the_azure_path_carries_the_model() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "route", "model"),
+    [
+        ("a%2Fb%20c:0/embeddings", "/v1/embeddings", "a/b c:0"),
+        ("a/b/chat/completions", "/v1/chat/completions", "a/b"),
+        ("a/chat/completions", "/v1/chat/completions", "a"),
+        ("a/completions", "/v1/completions", "a"),
+        ("chat/completions", "/v1/completions", "chat"),
+    ],
+)
+def test_a_deployments_name_may_hold_slashes(path: str, route: str, model: str) -> None:
+    found = match("POST", "/openai/deployments/" + path)
+
+    assert found is not None
+    assert (found[0].route, found[1]) == (route, {"model": model})
+
+
+@pytest.mark.parametrize("tail", ["", "/", "m", "m/nothing", "m/chat/completions/", "/completions"])
+def test_other_paths_of_deployments_are_nothing(tail: str) -> None:
+    path = "/openai/deployments/" + tail
+
+    assert (match("POST", path), allowed(path), other("POST", path)) == (None, [], None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route"),
+    [
+        ("POST", "/openai/responses", "/v1/responses"),
+        ("GET", "/openai/responses/resp_1", "/v1/responses/{id}"),
+        ("GET", "/openai/models", "/v1/models"),
+        ("GET", "/openai/models/a%2Fb", "/v1/models/{model}"),
+    ],
+)
+def test_azures_other_paths_have_no_version(method: str, path: str, route: str) -> None:
+    found = match(method, path)
+
+    assert found is not None
+    assert found[0].route == route
+
+
+def test_what_azure_has_besides_is_asked_for_without_a_version() -> None:
+    found = other("GET", "/openai/files/file-1")
+
+    assert found is not None
+    assert found[1] == {"id": "files/file-1"}
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "//v1/chat/completions",
@@ -109,7 +156,9 @@ def test_the_azure_path_carries_the_model() -> None:
         "/V1/chat/completions",
         "/v1/chat/completions/",
         "http://evil/v1/chat/completions",
-        "/openai/deployments/a%2fb/chat/completions",
+        "/openai/deployments/a%2f%2e%2e/chat/completions",
+        "/openai/deployments/a/../chat/completions",
+        "/openai%2fdeployments/a/chat/completions",
     ],
 )
 def test_a_path_that_could_mean_two_things_is_nothing(path: str) -> None:
@@ -144,6 +193,7 @@ def test_the_list_for_people_names_each_route_once() -> None:
 
     assert len(listed) == len(set(listed))
     assert "POST /v1/chat/completions" in listed
+    assert "POST /openai/deployments/{model}/chat/completions" in listed
 
 
 @given(st.text(max_size=200))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 Schema = dict[str, Any]
 
@@ -62,7 +63,7 @@ _SOUND: Final[Mapping[str, Schema]] = {
 }
 _OPENAI, _ANTHROPIC, _GEMINI, _OTHER = "OpenAI", "Anthropic", "Gemini", "Other paths"
 
-OPERATIONS: Final[Mapping[str, Operation]] = {
+_PATHS: Final[Mapping[str, Operation]] = {
     "POST /v1/chat/completions": Operation(
         _OPENAI,
         "Answer a conversation, whole or as a stream.",
@@ -216,6 +217,24 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
             fields={} if method in ("GET", "DELETE") else {"model": TEXT},
         )
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    },
+}  # fmt: skip
+
+
+def _azure(tail: str) -> Operation:
+    """A path of OpenAI's as Azure has it: the model is in it, and need not be in the body."""
+    one = _PATHS["POST /v1" + tail]
+    return replace(one, required=tuple(name for name in one.required if name != "model"))
+
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    **_PATHS,
+    **{
+        "POST /openai/deployments/{model}" + tail: _azure(tail)
+        for tail in (
+            "/chat/completions", "/completions", "/embeddings", "/images/generations", "/images/edits",
+            "/audio/speech", "/audio/transcriptions", "/audio/translations",
+        )
     },
 }  # fmt: skip
 """By method and path. A path that is not here is shown without a word."""
