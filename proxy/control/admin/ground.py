@@ -137,6 +137,7 @@ class Ground:
             config=self.means.config,
             providers=self.seen.named(Kind.PROVIDER, but=but),
             models=self.seen.named(Kind.MODEL, but=but),
+            owners=self.seen.owners(),
         )
         above = parent.name if parent is not None else ""
         before = was.name if was is not None and was.name != name else ""

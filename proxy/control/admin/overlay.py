@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.control.admin.edits import Called
-from proxy.core.records import is_id, spec_of
+from proxy.core.config.plain import texts
+from proxy.core.records import Kind, is_id, spec_of
 
 if TYPE_CHECKING:
     from proxy.core.records import Record
@@ -21,18 +22,25 @@ if TYPE_CHECKING:
 class Overlay:
     """Every living record, with changes laid over it."""
 
-    __slots__ = ("_base", "_changed", "_names", "_specs")
+    __slots__ = ("_base", "_changed", "_names", "_owners", "_specs")
 
     def __init__(self, base: Mirror, delta: Delta | None = None) -> None:
         self._base: Mirror | None = None if delta is not None and delta.whole else base
         self._changed: dict[str, dict[int, Record]] = {}
         self._names: dict[str, dict[str, int]] = {}
         self._specs: dict[tuple[str, int], tuple[Record, dict[str, Any]]] = {}
+        self._owners: dict[str, str] | None = None
         for record in delta.records if delta is not None else ():
             self.put(record)
 
     def put(self, record: Record) -> None:
         """Take in a record that is new, changed or deleted."""
+        if record.kind == Kind.MODEL and self._owners is not None:
+            before = self.by_id(record.kind, record.id)
+            for name in self._public(before) if before is not None else ():
+                self._owners.pop(name, None)
+            if not record.deleted:
+                self._owners.update(dict.fromkeys(self._public(record), record.name))
         self._changed.setdefault(record.kind, {})[record.id] = record
         if record.name and not record.deleted:
             self._names.setdefault(record.kind, {})[record.name] = record.id
@@ -99,6 +107,17 @@ class Overlay:
         if known is None or known[0] is not record:
             known = self._specs[key] = (record, spec_of(record))
         return known[1]
+
+    def owners(self) -> Mapping[str, str]:
+        """Name, alias or pattern of a model to the name of the model: worked out once, then kept as models are put."""
+        if self._owners is None:
+            self._owners = {
+                name: one.name for one in self.all(Kind.MODEL) for name in self._public(one)
+            }
+        return self._owners
+
+    def _public(self, model: Record) -> list[str]:
+        return [model.name, *(alias for _, alias in texts(self.spec(model).get("aliases")))]
 
     def named(self, kind: str, *, but: int = 0) -> Named:
         """Name to fields, read when it is asked for; without the record `but`."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.config.checks import ADVISED
-from proxy.core.config.names import FALLBACKS, PLAIN_NAME, Public, is_plain, member_fault
+from proxy.core.config.names import FALLBACKS, NAMING, PLAIN_NAME, Public, is_plain, member_fault
 from proxy.core.config.plain import texts
 from proxy.core.config.problem import printable, sentence, suggestion
 from proxy.core.config.remarks import meet
@@ -21,26 +21,31 @@ MAX_SHOWN = 8
 class Neighbours:
     """Every model of file and store but those that are left out. Nothing is worked out before it is asked for."""
 
-    __slots__ = ("_config", "_owners", "_stored", "_without")
+    __slots__ = ("_config", "_known", "_owners", "_stored", "_without")
 
     def __init__(
-        self, config: Config, stored: Mapping[str, Mapping[str, Any]], without: Collection[str]
+        self,
+        config: Config,
+        stored: Mapping[str, Mapping[str, Any]],
+        without: Collection[str],
+        known: Mapping[str, str] | None = None,
     ) -> None:
         self._config = config
         self._stored = stored
         self._without = frozenset(without)
+        self._known = known
         self._owners: dict[str, str] | None = None
 
     @property
     def owners(self) -> dict[str, str]:
         """Public name, alias or pattern to the model it belongs to. The file's come before the store's."""
         if self._owners is None:
-            self._owners = owners = {}
-            for name, spec in self._stored.items():
-                if name not in self._without:
-                    owners[name] = name
-                    if "aliases" in spec:
-                        owners.update((alias, name) for _, alias in texts(spec["aliases"]))
+            known = _owners(self._stored) if self._known is None else self._known
+            owners, gone = dict(known), self._without
+            # A new one is nowhere yet, and a copy is the cheapest by far.
+            if any(name in known for name in gone):
+                owners = {public: name for public, name in known.items() if name not in gone}
+            self._owners = owners
             for name, block in self._config.models.items():
                 owners[name] = name
                 owners.update(dict.fromkeys(block.aliases, name))
@@ -70,8 +75,10 @@ class Neighbours:
                 yield field, sentence(f"{kind}, as the model's own name", repr(printable(alias)))
             else:
                 own[alias] = name
-        yield from self._fallbacks(name, block, Public(own))
-        yield from self._members(name, block, Public(own))
+        if any(block.get(field) for field in NAMING):
+            public = Public(own)
+            yield from self._fallbacks(name, block, public)
+            yield from self._members(name, block, public)
 
     def _taken(self, public: str, name: str) -> str:
         """What to say of a public name that somebody has: another model, or the one called `name` itself."""
@@ -174,3 +181,11 @@ class Neighbours:
         for kind in FALLBACKS:
             for _, other in texts(spec.get(kind)):
                 yield other
+
+
+def _owners(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    owners: dict[str, str] = {}
+    for name, spec in models.items():
+        owners[name] = name
+        owners.update((alias, name) for _, alias in texts(spec.get("aliases")))
+    return owners

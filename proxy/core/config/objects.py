@@ -69,6 +69,8 @@ class Around(Struct, frozen=True, eq=False):
     """Names in the store."""
     models: Mapping[str, Mapping[str, Any]]
     """Name in the store to its spec (aliases and fallbacks matter)."""
+    owners: Mapping[str, str] | None = None
+    """Their names, aliases and patterns, each to the name of the model; None: to be worked out of the specs."""
 
 
 class Checked(Struct, frozen=True, eq=False):
@@ -121,7 +123,7 @@ class _Object:
         self.words = stored.Words(self.place, body)
         # A null is as good as leaving the field out.
         self.fields = {name: deepcopy(value) for name, value in body.items() if value is not None}
-        self.neighbours = Neighbours(around.config, around.models, {name, was})
+        self.neighbours = Neighbours(around.config, around.models, {name, was}, around.owners)
         self.kept = kept
         self.wrong: dict[str, str] = {}
         """Field to the first thing that is wrong with it: whatever else is follows from that."""

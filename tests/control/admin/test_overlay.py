@@ -108,3 +108,25 @@ def test_one_may_be_left_out_of_the_names() -> None:
     assert names["b"] == {"weight": 2}
     with pytest.raises(KeyError):
         names["a"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.lists(st.sampled_from("uvwxyz"), max_size=3))))
+def test_who_has_which_name_is_kept_as_models_change(history: list[tuple[int, list[str]]]) -> None:
+    overlay = Overlay(Mirror())
+    overlay.owners()
+    taken: dict[int, list[str]] = {}
+
+    for revision, (id, wanted) in enumerate(history, 1):
+        others = {alias for one, names in taken.items() if one != id for alias in names}
+        taken[id] = [alias for alias in dict.fromkeys(wanted) if alias not in others]
+        spec = b'{"aliases":["%s"]}' % '","'.join(taken[id]).encode() if taken[id] else b"{}"
+        name = f"{id}-{revision % 2}"
+        gone = wanted == ["z"]
+        if gone:
+            taken[id] = []
+        overlay.put(Record(Kind.MODEL, id, revision, name, 0, spec, deleted=gone))
+
+    fresh = Overlay(Mirror())
+    for one in overlay.all(Kind.MODEL):
+        fresh.put(one)
+    assert overlay.owners() == fresh.owners()
