@@ -153,10 +153,21 @@ export function Tabs({ label, value, options, onInput }) {
   };
   return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${keys}>${options.map(([key, words]) => html`<button type="button" role="tab" aria-selected=${key === value} tabindex=${key === value ? 0 : -1} onClick=${() => onInput(key)}>${words}</button>`)}</div>`;
 }
+// Without TLS a page has no clipboard: what is selected can be copied all the same. Beside an open dialog nothing can be selected.
+function copied(text) {
+  const back = document.activeElement;
+  const field = Object.assign(document.createElement("textarea"), { value: text, className: "hidden-visually", readOnly: true });
+  ([...document.querySelectorAll("dialog[open]")].pop() ?? document.body).append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  back?.focus();
+  return done;
+}
 export function Copy({ text, label = "Copy" }) {
   const [done, set] = useState(false);
   const copy = async () => {
-    try { await navigator.clipboard.writeText(text); } catch { return toast("The browser does not let this page copy. Select the text and copy it."); }
+    try { await navigator.clipboard.writeText(text); } catch { if (!copied(text)) return toast("The browser does not let this page copy. Select the text and copy it."); }
     set(true);
     setTimeout(() => set(false), 1500);
     return undefined;

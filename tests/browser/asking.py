@@ -36,12 +36,14 @@ def chat(demo: Demo, key: str, *, model: str = "demo-fast") -> int:
         sleep(0.02)
 
 
-def asked(demo: Demo, model: str, times: int = 1, *, status: int = 200) -> None:
-    """So many short questions with the demo's key that have this status; a machine that is busy may refuse some others."""
+def asked(
+    demo: Demo, model: str, times: int = 1, *, status: int = 200, key: str = "sk-headrace-demo"
+) -> None:
+    """So many short questions with this key, usually the demo's, that have this status; a machine that is busy may refuse some others."""
     done = 0
     deadline = monotonic() + PATIENCE
     while done < times:
-        said = chat(demo, "sk-headrace-demo", model=model)
+        said = chat(demo, key, model=model)
         done += said == status
         assert said == status or monotonic() < deadline, said
 

@@ -74,6 +74,7 @@ export function FileNotice({ what }) {
 // that is not known.
 export function useLately(by, filters = {}, seconds = 3600) {
   const load = useLoad("/admin/statistics", () => ({ group_by: by, span: 0, since: Math.floor(Date.now() / 1000 - seconds), ...filters }), { every: 30, key: JSON.stringify([by, filters, seconds]) });
-  const rows = Object.fromEntries((load.data?.data || []).map((row) => [row[by], row]));
+  // Without a prototype: a name may be `constructor`.
+  const rows = Object.assign(Object.create(null), Object.fromEntries((load.data?.data || []).map((row) => [row[by], row])));
   return { ...load, rows, asked: (name) => load.data && (rows[name]?.requests ?? 0) };
 }

@@ -16,7 +16,7 @@ const WORDS = {
 };
 // Only the file may say which files this machine writes.
 const FILE_ONLY = new Set(["logging.file"]);
-const ABOUT = new Set(["id", "kind", "name", "source", "read_only", "revision", "created", "updated", "set", "warnings", "live"]);
+const ABOUT = new Set(["id", "kind", "name", "source", "read_only", "revision", "created", "updated", "set", "warnings"]);
 const fieldsOf = (one) => Object.fromEntries(Object.entries(one ?? {}).filter(([name]) => !ABOUT.has(name)));
 
 // Schemas of all sections: large, so read once, when the first is edited.

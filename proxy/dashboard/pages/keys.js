@@ -35,13 +35,15 @@ export default function Keys({ rest, session }) {
 // `version`: another one has the list read anew.
 function List({ version, query, set, session }) {
   const from = useLoad("/admin/keys", { q: query.q, team: query.team, enabled: query.enabled, after: query.after, limit: 50 });
-  const usage = useLoad(session.may("read") ? "/admin/usage" : null, { scope: "key", limit: 1000 }, { every: 10 });
+  const ids = (from.data?.data || []).map((one) => one.id);
+  const usage = useLoad(ids.length && session.may("read") ? "/admin/usage" : null, { scope: "key", ids: ids.join(","), limit: 1000 }, { every: 10 });
   const spent = useLoad(session.may("read") ? "/admin/statistics" : null, { group_by: "key", span: 0, since: Math.floor(Date.now() / 1000 / 3600) * 3600 - 7 * DAY });
   useEffect(() => { if (version) { from.reload(); usage.reload(); } }, [version]);
   const [made, make] = useState(null);
   const [adding, add] = useState(false);
-  const limited = Object.fromEntries((usage.data?.data || []).map((one) => [one.id, one]));
-  const weeks = Object.fromEntries((spent.data?.data || []).map((one) => [one.key, one]));
+  // (Of names that people choose there are maps: an object has a `constructor` that nobody put there.)
+  const limited = new Map((usage.data?.data || []).map((one) => [one.id, one]));
+  const weeks = new Map((spent.data?.data || []).map((one) => [one.key, one]));
   const filtered = query.q || query.team || query.enabled || query.after;
   return html`
     <${Card} title="Virtual keys" actions=${html`<button class="primary" onClick=${() => add(true)}>New key</button>`}>
@@ -59,9 +61,9 @@ function List({ version, query, set, session }) {
             { name: "State", of: state },
             { name: "Team", of: (key) => key.team || html`<span class="muted">–</span>` },
             { name: "Models", of: (key) => html`<span class="mono">${key.models.slice(0, 3).join(", ")}${key.models.length > 3 ? ` +${key.models.length - 3}` : ""}</span>` },
-            { name: "Limits", wide: true, of: (key) => html`<${Spend} usage=${limited[key.id]} known=${usage.data && (limited[key.id] || !usage.data.next)} />` },
-            { name: "Requests, 7 days", num: true, of: (key) => count(spent.data && (weeks[key.name]?.requests ?? 0)) },
-            { name: "Cost, 7 days", num: true, of: (key) => money(spent.data && (weeks[key.name] ? weeks[key.name].cost : 0)) },
+            { name: "Limits", wide: true, of: (key) => html`<${Spend} usage=${limited.get(String(key.id))} known=${usage.data} />` },
+            { name: "Requests, 7 days", num: true, of: (key) => count(spent.data && (weeks.get(key.name)?.requests ?? 0)) },
+            { name: "Cost, 7 days", num: true, of: (key) => money(spent.data && (weeks.has(key.name) ? weeks.get(key.name).cost : 0)) },
             { name: "Ends", of: (key) => html`<${Time} at=${at(key.expires)} />` },
           ]} /><${Pager} after=${query.after} next=${next} go=${(after) => set({ after })} />`)}<//>
     <//>
@@ -105,7 +107,7 @@ function Fields({ form, set, limits, setLimits, fault }) {
     <datalist id="key-models">${(models.data?.data || []).map((one) => html`<option value=${one.name}></option>`)}</datalist>
     <div class="form two">
       <${Text} label="Team" hint="Shares the limits of that team." value=${form.team} onInput=${put("team")} fault=${fault("team")} list="key-teams" />
-      <datalist id="key-teams">${Object.keys(teamsOf(teams.data)).map((name) => html`<option value=${name}></option>`)}</datalist>
+      <datalist id="key-teams">${[...teamsOf(teams.data).keys()].map((name) => html`<option value=${name}></option>`)}</datalist>
       <${Text} label="Good until" hint="Empty: for ever." type="datetime-local" value=${form.expires} onInput=${put("expires")} fault=${fault("expires")} />
     </div>
     <${LimitFields} form=${limits} set=${setLimits} fault=${fault} />
@@ -116,9 +118,14 @@ function Fields({ form, set, limits, setLimits, fault }) {
     </div></details>`;
 }
 
+// Of a list of settings: {team: {limits, filed}}, as a map. `filed`: the file says it, and wins over the store.
 export function teamsOf(settings) {
-  const { id, kind, name, revision, created, updated, source, read_only, warnings, ...teams } = settings?.data?.find((one) => one.name === "teams") || {};
-  return teams;
+  const found = new Map();
+  for (const setting of (settings?.data || []).filter((one) => one.name === "teams").sort((a, b) => a.read_only - b.read_only)) {
+    const { id, kind, name, revision, created, updated, source, read_only, warnings, ...teams } = setting;
+    for (const [team, limits] of Object.entries(teams)) found.set(team, { limits, filed: read_only });
+  }
+  return found;
 }
 
 function NewKey({ onClose, onMade }) {

@@ -97,7 +97,7 @@ function Credentials({ one, from, after, go, session, changed }) {
   const close = () => show(null);
   const label = (each) => (each.last4 ? `…${each.last4}` : `credential ${each.id}`);
   const columns = [
-    { name: "Credential", of: (each) => html`<span class="mono">${each.last4 ? `•••• ${each.last4}` : "••••"}</span> <span class="muted small">${each.id}</span>` },
+    { name: "Credential", of: (each) => html`<span class="mono">${each.last4 ? `•••• ${each.last4}` : "••••"}</span> <span class="muted small">id ${each.id}</span>` },
     { name: "State", of: (each) => (each.problem ? html`<${Badge} tone="bad" title=${each.problem}>cannot be opened<//>` : html`<${KeyState} state=${each.live.state} />`) },
     { name: "Rests", wide: true, of: (each) => html`<${Rests} of=${each.live.rests} />` },
     { name: "Share", num: true, of: (each) => count(each.weight ?? 1) },

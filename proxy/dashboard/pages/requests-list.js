@@ -21,15 +21,21 @@ function useTail(on, key, filters, held, reload) {
   const [more, miss] = useState(0);
   const stopped = useRef(held);
   stopped.current = held;
+  const missed = useRef(false);
   useEffect(() => { set([]); wait([]); miss(0); }, [key, on]);
   const path = useMemo(() => (on ? `/admin/logs/live${queried({ ...filters, fields: FIELDS })}` : null), [on, key]);
   const state = useEvents(path, (name, data) => {
-    if (name === "ready") reload();
+    // What came while nobody was connected is in the page of the log: read now, or when one goes on.
+    if (name === "ready") { if (stopped.current) missed.current = true; else reload(); }
     if (name !== "rows") return;
     (stopped.current ? wait : set)((before) => [...data.items, ...before].slice(0, MOST));
     miss((before) => (stopped.current ? before : 0) + data.more);
   });
-  useEffect(() => { if (!held && waiting.length) { set((before) => [...waiting, ...before].slice(0, MOST)); wait([]); } }, [held]);
+  useEffect(() => {
+    if (held) return;
+    if (waiting.length) { set((before) => [...waiting, ...before].slice(0, MOST)); wait([]); }
+    if (missed.current) { missed.current = false; reload(); }
+  }, [held]);
   return { rows, waiting: waiting.length, more, state: on ? state : "off" };
 }
 

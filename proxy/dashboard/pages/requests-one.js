@@ -1,34 +1,39 @@
 // One request: when what happened, who was asked, what it used, and what was said where that is kept.
-import { html, useEffect } from "../lib.js";
+import { html, useEffect, useState } from "../lib.js";
 import { Link } from "../router.js";
 import { useLoad } from "../use.js";
-import { Badge, Card, Copy, count, duration, Facts, Failure, Loading, money, Page, Table, Time, when } from "../ui.js";
+import { Badge, Card, Copy, count, duration, Empty, Facts, Failure, Loading, money, Page, Table, Time, when } from "../ui.js";
 import { outcome, tone } from "./requests-filters.js";
 import { Waterfall } from "./requests-waterfall.js";
 
 const AGAIN = 2000;
+// Milliseconds after which one that is not there is asked for again: it may just have ended. Then it is given up.
+const LATER = [1000, 2000, 4000, 8000];
 const seconds = (milliseconds) => (milliseconds === null ? null : milliseconds / 1000);
 const words = (text) => text.replaceAll("_", " ");
 
 export function One({ rid, session }) {
   const from = useLoad(`/admin/logs/${encodeURIComponent(rid)}`);
   const one = from.data;
-  const pending = one ? one.state !== "ended" : from.error?.status === 404;
+  const [tries, tried] = useState(0);
+  const missing = !one && from.error?.status === 404;
+  const wait = missing ? LATER[tries] : one && one.state !== "ended" ? AGAIN : undefined;
+  useEffect(() => tried(0), [rid]);
   useEffect(() => {
-    if (!pending || from.loading) return undefined;
-    const timer = setTimeout(from.reload, AGAIN);
-    return () => clearTimeout(timer);
-  }, [pending, from.loading]);
+    if (wait === undefined || from.loading) return undefined;
+    const timer = setInterval(() => { if (!document.hidden) { tried(tries + 1); from.reload(); } }, wait);
+    return () => clearInterval(timer);
+  }, [wait, from.loading]);
   const back = html`<${Link} class="button" to="/requests">All requests<//>`;
   if (!one) {
-    const missing = from.error?.status === 404 && { message: "There is no such request. One that has just ended is here some tenths of a second later; old ones are deleted in the end (ledger.keep)." };
-    return html`<${Page} title="Request" actions=${back}>${from.error ? html`<${Failure} error=${missing || from.error} retry=${from.reload} />` : html`<${Loading} />`}<//>`;
+    if (missing) return html`<${Page} title="Request" actions=${back}><${Card}><${Missing} rid=${rid} looking=${wait !== undefined} again=${() => { tried(0); from.reload(); }} /><//><//>`;
+    return html`<${Page} title="Request" actions=${back}>${from.error ? html`<${Failure} error=${from.error} retry=${from.reload} />` : html`<${Loading} />`}<//>`;
   }
   return html`<${Page} title="Request" actions=${back}>
     <div class="row"><code>${one.rid}</code><${Copy} text=${one.rid} label="Copy the id" /></div>
     <${Card}><${Head} one=${one} /><//>
     <${Card} title="When what happened"><${Waterfall} one=${one} /><//>
-    <${Card} title=${one.attempts.length === 1 ? "The attempt" : `${one.attempts.length} attempts`}><${Attempts} one=${one} /><//>
+    <${Card} title=${one.attempts.length === 0 ? "Attempts" : one.attempts.length === 1 ? "The attempt" : `${one.attempts.length} attempts`}><${Attempts} one=${one} /><//>
     <div class="grid two">
       <${Card} title="Used"><${Used} one=${one} /><//>
       <${Card} title="Who asked what"><${Asked} one=${one} /><//>
@@ -36,6 +41,9 @@ export function One({ rid, session }) {
     ${session.may("configure") && html`<${Card} title="What was said"><${Said} content=${one.content} /><//>`}
   <//>`;
 }
+
+const Missing = ({ rid, looking, again }) => html`<${Empty} title="There is no such request" action=${looking ? html`<span class="muted" role="status">Looking for it again …</span>` : html`<button onClick=${again}>Look again</button>`}>
+  Nothing is kept of <code>${rid}</code>. One that has just ended is here some tenths of a second later; old ones are deleted in the end (<code>ledger.keep</code>).<//>`;
 
 function Head({ one }) {
   const ended = one.state === "ended";

@@ -133,6 +133,8 @@ async def test_what_they_have_taken(office: Office) -> None:
 async def test_it_is_searched_and_read_in_pages(office: Office) -> None:
     assert list(await usage(office, "scope=key")) == ["key:app", "key:fast"]
     assert list(await usage(office, "name=red")) == ["team:red"]
+    assert list(await usage(office, "scope=key&ids=fast,free,nobody")) == ["key:fast"]
+    assert list(await usage(office, "scope=key&ids=")) == []
     assert list(await usage(office, "team=red")) == ["key:app", "team:red"]
 
     seen: list[str] = []
