@@ -198,13 +198,14 @@ def _stored(method: str, suffix: str) -> Endpoint:
     )
 
 
-_VERBS = {
+VERBS = {
     "generateContent": "generate",
     "streamGenerateContent": "generate",
     "countTokens": "count_tokens",
     "embedContent": "embeddings",
     "batchEmbedContents": "embeddings",
 }
+"""What can be done with a Gemini model, and which operation that is."""
 
 
 def _gemini(verb: str, *, stream: bool) -> Endpoint:
@@ -212,7 +213,7 @@ def _gemini(verb: str, *, stream: bool) -> Endpoint:
         f"/v1beta/models/{{model}}:{verb}",
         "POST",
         "gemini.generate",
-        _VERBS[verb],
+        VERBS[verb],
         suffix=f"/{{model}}:{verb}",
         model_in_path=True,
         stream=stream,
@@ -254,7 +255,7 @@ _AZURE = dict(
 )
 
 _GEMINI: Mapping[str, Endpoint] = {
-    verb: _gemini(verb, stream=verb == "streamGenerateContent") for verb in _VERBS
+    verb: _gemini(verb, stream=verb == "streamGenerateContent") for verb in VERBS
 }
 
 _STORED: Mapping[tuple[str, str], Endpoint] = {
@@ -367,6 +368,15 @@ def allowed(path: str) -> list[str]:
     if methods is not None:
         return sorted(methods)
     return [method for method in ("DELETE", "GET", "POST") if match(method, path)]
+
+
+def unknown_verb(method: str, path: str) -> str:
+    """What a `POST` to a Gemini model wants done that nobody does here; empty: it is no such request.
+
+    To a `GET` the same path may be a model whose name has a colon.
+    """
+    found = _GEMINI_PATH.fullmatch(path) if method == "POST" else None
+    return found[2] if found is not None and found[2] not in VERBS else ""
 
 
 def family_of(path: str) -> str:

@@ -19,7 +19,7 @@ from proxy.core.tls import Termination
 from proxy.dialects.render import render_error
 from proxy.gateway import beside, body, forwarded, pipeline, routing
 from proxy.gateway.connection import ClientConnection
-from proxy.gateway.endpoints import allowed, family_of, match, other
+from proxy.gateway.endpoints import VERBS, allowed, family_of, match, other, unknown_verb
 from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
 from proxy.gateway.glance import Glance
 from proxy.gateway.throttle import Throttle
@@ -216,7 +216,7 @@ class Gateway:
             answer = None if self.beyond is None else self.beyond(request, path)
             if answer is not None:
                 return await self._beside(request, client, answer)
-            transport.write(_nothing(path, close=not request.content.is_eof()))
+            transport.write(_nothing(request.method, path, close=not request.content.is_eof()))
             return request.content.is_eof() and request.keep_alive
         if client.forwards:
             said = request.headers.getall("x-forwarded-for", ())
@@ -287,7 +287,11 @@ class Gateway:
         return kept and not self._state.draining  # it may have taken as long as anybody watched
 
 
-def _nothing(path: str, *, close: bool) -> bytes:
+def _nothing(method: str, path: str, *, close: bool) -> bytes:
+    verb = unknown_verb(method, path)
+    if verb:
+        message = f"There is no method '{verb}' of models here. There are {', '.join(VERBS)}."
+        return _render(ProxyError("no_route", message), "gemini", close=close)
     methods = allowed(path)
     if not methods:
         return _render(ProxyError("no_route"), family_of(path), close=close)

@@ -26,6 +26,30 @@ PAGES: dict[str, Page] = {
 NOTHING = Snapshot()
 
 
+# --- paths ---
+
+
+@pytest.mark.parametrize("path", ["/v1beta/models/x:foo", "/gemini/v1beta/models/llama:latest"])
+async def test_a_method_of_geminis_that_is_none_is_not_there(path: str) -> None:
+    async with serving(NOTHING) as served:
+        answer = await served.ask(raw("POST", path, b"{}"))
+
+    error = answer.json["error"]
+    assert (answer.status, error["code"], error["status"]) == (404, 404, "NOT_FOUND")
+    assert "allow" not in answer.headers
+    assert error["message"] == (
+        f"There is no method '{path.rpartition(':')[2]}' of models here. There are generateContent, "
+        "streamGenerateContent, countTokens, embedContent, batchEmbedContents."
+    )
+
+
+async def test_of_a_model_with_a_colon_there_is_no_other_method() -> None:
+    async with serving(NOTHING) as served:
+        answer = await served.ask(raw("DELETE", "/v1beta/models/llama:latest"))
+
+    assert (answer.status, answer.headers["allow"]) == (405, "GET")
+
+
 # --- pages ---
 
 
