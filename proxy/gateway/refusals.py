@@ -35,7 +35,7 @@ _BUDGETS: Mapping[str, str] = {
 }
 
 _MAY: Mapping[What, Callable[[Subject], str]] = {
-    "rpm": lambda one: f"make {_many(one.rpm, 'request')} a minute",
+    "rpm": lambda one: f"make {_many(one.rpm, 'request')} a minute{_at_once(one)}",
     "tpm": lambda one: f"use {_many(one.tpm, 'token')} a minute",
     "concurrency": lambda one: f"have {_many(one.concurrency, 'request')} at once",
     "quota_requests": lambda one: (
@@ -78,6 +78,11 @@ def unrecorded() -> ProxyError:
 
 def _moment(at: float) -> str:
     return datetime.fromtimestamp(min(at, 253402300799.0), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _at_once(one: Subject) -> str:
+    """Who sends a minute's requests together meets this, not what a minute allows."""
+    return f", and {one.burst:,} in one instant" if one.burst != one.rpm else ""
 
 
 def _many(number: int, noun: str) -> str:

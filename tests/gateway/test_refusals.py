@@ -26,10 +26,14 @@ def of(kind: str) -> Subject:
 @pytest.mark.parametrize(
     ("kind", "what", "message"),
     [
-        ("key", "rpm", "This API key may make 100 requests a minute."),
+        ("key", "rpm", "This API key may make 100 requests a minute, and 10 in one instant."),
         ("team", "tpm", "The team of this API key may use 2,000 tokens a minute."),
         ("model", "concurrency", "All clients of this model together may have 1 request at once."),
-        ("global", "rpm", "All clients of this gateway together may make 100 requests a minute."),
+        (
+            "global",
+            "rpm",
+            "All clients of this gateway together may make 100 requests a minute, and 10 in one instant.",
+        ),
     ],
 )
 def test_a_rate_is_named(kind: str, what: What, message: str) -> None:
@@ -37,6 +41,25 @@ def test_a_rate_is_named(kind: str, what: What, message: str) -> None:
 
     assert (error.ref, error.code, error.message) == ("limit", "rate_limit_exceeded", message)
     assert error.retry_after == 1.25
+
+
+@pytest.mark.parametrize(
+    ("rpm", "burst", "message"),
+    [
+        (1, 0, "This API key may make 1 request a minute."),
+        (9, 0, "This API key may make 9 requests a minute, and 1 in one instant."),
+        (60, 59, "This API key may make 60 requests a minute, and 59 in one instant."),
+        (60, 60, "This API key may make 60 requests a minute."),
+        (60, 90, "This API key may make 60 requests a minute, and 90 in one instant."),
+    ],
+)
+def test_how_many_may_come_at_once_is_said_where_it_is_another_number(
+    rpm: int, burst: int, message: str
+) -> None:
+    found = subject("key", "x", "x", Limits(rpm=rpm, burst=burst))
+    assert found is not None
+
+    assert refusal(Refused(found, "rpm", 1.0)).message == message
 
 
 def test_when_a_slot_comes_free_nobody_knows() -> None:
