@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from proxy.dialects.asked import wrong
 from proxy.gateway.looking import Asked
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _TOOLS = ("tools", "functions")
 def first(
     rules: tuple[Rule, ...], exchange: Exchange, snapshot: Snapshot, rng: Random
 ) -> Rule | None:
-    """The one that holds; None: there is none."""
+    """The one that holds; None: there is none. Raises ProxyError bad_req where one asks for metadata that cannot be read."""
     case = _Case(exchange, snapshot)
     for rule in rules:
         if case.is_so(rule.when) and (rule.share >= 1.0 or rng.random() < rule.share):
@@ -83,23 +84,28 @@ class _Case:
 
 
 def _metadata(exchange: Exchange) -> dict[str, str]:
-    """The header's go over the body's."""
+    """The header's go over the body's, which is the provider's to judge."""
     envelope = exchange.envelope
     in_body = None if envelope is None else envelope.raw("metadata")
     in_head = exchange.request.headers.get(METADATA, "").encode(errors="surrogateescape")
-    found: dict[str, str] = {}
-    for raw in (in_body, in_head):
-        if raw and len(raw) <= _MOST:
-            found |= {name: _text(value) for name, value in _object(raw).items()}
-    return found
+    found: dict[str, Any] = {}
+    if in_body and len(in_body) <= _MOST:
+        found |= _object(in_body) or {}
+    if in_head:
+        said = _object(in_head)
+        if said is None:
+            raise wrong(METADATA, "a JSON object")
+        found |= said
+    return {name: _text(value) for name, value in found.items()}
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def _object(raw: bytes) -> dict[str, Any] | None:
+    """None: it is none."""
     try:
         found = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return {}  # a header that is none says nothing
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy.core.errors import ProxyError
 from proxy.core.model import Rule, Snapshot, VirtualKey, When
 from proxy.gateway.choosing.rules import first
 from proxy.gateway.exchange import Exchange
@@ -55,14 +56,26 @@ async def test_who_asks() -> None:
         ("A: b", "gold", False),
         ('X-Headrace-Metadata: {"tier":"gold"}', None, True),
         ('X-Headrace-Metadata: {"tier":"gold"}', {"tier": "iron"}, True),
-        ("X-Headrace-Metadata: {tier", {"tier": "gold"}, True),
-        ("X-Headrace-Metadata: [1]", None, False),
+        ("X-Headrace-Metadata:", {"tier": "gold"}, True),
+        ("X-Headrace-Metadata: {}", {"tier": "gold"}, True),
     ],
 )
 async def test_what_its_client_says_of_it(field: str, metadata: Any, expected: bool) -> None:
     one = asked(field, metadata=metadata)
 
     assert holds(one, metadata={"tier": ("gold", "silver")}) is expected
+
+
+@pytest.mark.parametrize("said", ["{tier", "[1]", "gold", '"gold"', "null"])
+async def test_a_header_that_is_no_object_is_refused(said: str) -> None:
+    one = asked(f"X-Headrace-Metadata: {said}", metadata={"tier": "gold"})
+
+    assert holds(one, stream=False)
+    with pytest.raises(ProxyError) as refused:
+        holds(one, metadata={"tier": ("gold",)})
+
+    assert (refused.value.ref, refused.value.code) == ("bad_req", "invalid_type")
+    assert refused.value.param == "x-headrace-metadata"
 
 
 async def test_values_are_compared_as_text() -> None:
