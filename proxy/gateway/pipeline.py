@@ -281,13 +281,21 @@ async def _read(exchange: Exchange, client: ClientConnection, state: State) -> N
         if not endpoint.model_in_path:
             exchange.model = envelope.text("model") or ""
     if not exchange.model:
-        raise ProxyError(
-            "bad_req", "The field 'model' is missing.", code="missing_field", param="model"
-        )
+        raise _nameless(exchange.envelope)
     if exchange.envelope is not None:
         # Two readers of a key given twice could see two requests; a rule and the provider must see one.
         restricted = exchange.key is not None and exchange.key.models != ("*",)
         exchange.must_reemit = restricted or exchange.envelope.duplicates
+
+
+def _nameless(envelope: Envelope | None) -> ProxyError:
+    """Why a request names no model."""
+    raw = None if envelope is None else envelope.raw("model")
+    if raw in (None, b"null", b'""'):
+        return ProxyError(
+            "bad_req", "The field 'model' is missing.", code="missing_field", param="model"
+        )
+    return ProxyError("bad_req", "'model' must be a string.", code="invalid_type", param="model")
 
 
 async def _confirm(client: ClientConnection) -> None:
@@ -326,10 +334,12 @@ def _plan(exchange: Exchange, state: State) -> routing.Plan:
         exchange.endpoint.operation,
     )
     model = plan.model
-    if model.echo_alias:
-        exchange.alias = orjson.dumps(exchange.model)
+    echo = model.echo_alias
     if model.rules or model.preferences:
         plan = chosen(plan, exchange, state)
+        echo = echo or plan.model.echo_alias
+    if echo:
+        exchange.alias = orjson.dumps(exchange.model)
     if plan.route.curious:
         plan.look(Asked(exchange, state.snapshot))
     return plan

@@ -47,6 +47,25 @@ def check_nothing_is_left(served: Served) -> None:
 # --- before a provider is asked ---
 
 
+@pytest.mark.parametrize("said", [b"4", b"true", b"{}", b'["m"]'])
+async def test_a_model_has_to_be_a_string(said: bytes) -> None:
+    async with serving(snapshot(provider())) as served:
+        answer = await served.ask(raw("POST", CHAT, b'{"model":%b,"messages":[]}' % said))
+
+    error = answer.json["error"]
+    assert (answer.status, error["code"], error["param"]) == (400, "invalid_type", "model")
+    assert error["message"] == "'model' must be a string."
+
+
+@pytest.mark.parametrize("said", [b"", b'"model":null,', b'"model":"",'])
+async def test_a_model_that_is_not_there_is_missing(said: bytes) -> None:
+    async with serving(snapshot(provider())) as served:
+        answer = await served.ask(raw("POST", CHAT, b'{%b"messages":[]}' % said))
+
+    error = answer.json["error"]
+    assert (answer.status, error["code"], error["param"]) == (400, "missing_field", "model")
+
+
 async def test_without_a_key_nothing_is_read() -> None:
     async with serving(keyed(snapshot(provider()))) as served:
         client = await served.client()
@@ -83,7 +102,7 @@ async def test_one_model_is_shown(name: str, status: int) -> None:
         (b'{"model":"m"', 400, "invalid_json"),
         (b"{}", 400, "missing_field"),
         (b'{"model":""}', 400, "missing_field"),
-        (b'{"model":7}', 400, "missing_field"),
+        (b'{"model":7}', 400, "invalid_type"),
         (b'{"model":"none"}', 404, "model_not_found"),
     ],
 )

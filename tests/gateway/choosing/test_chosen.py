@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 from msgspec.structs import replace
 
 from proxy.core.model import Deployment, Model, Rule, Snapshot, When
@@ -33,12 +34,15 @@ class Two:
     def asked(self) -> str:
         return "a" * len(self.a.requests) + "b" * len(self.b.requests)
 
-    async def __call__(self, *requests: bytes, keys: Any = None, **fields: Any) -> list[Answer]:
+    async def __call__(
+        self, *requests: bytes, keys: Any = None, echo: bool = False, **fields: Any
+    ) -> list[Answer]:
+        """`echo`: of `n`; `fields`: of `m`."""
         async with scripted(self.a) as first, scripted(self.b) as second:
             places = provider(first, "a"), provider(second, "b")
             made = snapshot(*places)
             model = replace(made.models["m"], **fields)
-            other = Model("n", ((Deployment("n-b", places[1], "other"),),))
+            other = Model("n", ((Deployment("n-b", places[1], "other"),),), echo_alias=echo)
             content = replace(made, models={"m": model, "n": other}, keys=keys or {})
             async with serving(content) as served:
                 return [await served.ask(one) for one in requests]
@@ -53,6 +57,20 @@ async def test_a_rule_leads_to_another_model() -> None:
     assert [answer.status for answer in answers] == [200, 200]
     assert two.asked == "ab"
     assert orjson.loads(two.b.requests[0][1])["model"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("of_m", "of_n", "said"),
+    [(False, False, "up"), (False, True, "m"), (True, False, "m"), (True, True, "m")],
+)
+async def test_where_a_rule_leads_the_answer_may_name_what_was_asked_for(
+    of_m: bool, of_n: bool, said: str
+) -> None:
+    two = Two()
+    (answer,) = await two(ask(), rules=(Rule("n"),), echo_alias=of_m, echo=of_n)
+
+    assert two.asked == "b"
+    assert answer.json["model"] == said
 
 
 async def test_a_rule_that_leads_nowhere_is_passed_over() -> None:
