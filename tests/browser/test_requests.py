@@ -119,8 +119,9 @@ def test_one_request_has_its_attempts_as_bars(page: Page, demo: Demo, weir: str)
 def test_a_request_that_is_none_is_looked_for_again(page: Page) -> None:
     page.goto("/dashboard/requests/nobody")
 
-    expect(page.get_by_role("alert")).to_contain_text("There is no such request")
-    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.get_by_role("heading", level=2)).to_have_text("There is no such request")
+    expect(page.get_by_text("Looking for it again")).to_be_visible()
+    accessible(page)
 
 
 def test_a_phone_shows_both(phone: Page, demo: Demo) -> None:
