@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from proxy.dialects import DIALECTS, ir
 from proxy.dialects.loss import Loss
+from proxy.dialects.openai_chat.fields import is_openais
 from proxy.dialects.survey import features
 from tests.dialects.examples import MODELS, Fixture, codec, requests
 from tests.dialects.laws import Part, check, differences, normal, said
@@ -74,6 +75,10 @@ def says_the_same(request: ir.Request, provider: str, model: str) -> None:
     if parse is None or body is None:
         return
     asked = request if provider in OF_FREE_TEXT else as_functions(request)
+    if provider == "openai.chat" != request.origin:
+        fewer = as_offered(asked)
+        if not is_openais(model) or fewer.tools == asked.tools:
+            asked = fewer
     before, after = said(asked), said(parse(body))
     dropped = set(loss.names.values())
     if before.get("document.text"):
@@ -91,6 +96,22 @@ def says_the_same(request: ir.Request, provider: str, model: str) -> None:
 
 OF_FREE_TEXT = ("openai.chat", "openai.responses")
 """Dialects that have tools which take free text; elsewhere each is a function with one text."""
+
+
+def as_offered(request: ir.Request) -> ir.Request:
+    """The same without tools that are not allowed."""
+    choice = request.tool_choice
+    if choice is None or choice.mode != "allowed":
+        return request
+    request = copy.deepcopy(request)
+    request.tools = [
+        tool
+        for tool in request.tools
+        if (tool.name in choice.names if isinstance(tool, ir.Tool) else choice.extras)
+    ]
+    mode = "required" if choice.required else "auto"
+    request.tool_choice = ir.ToolChoice(mode) if request.tools else None
+    return request
 
 
 def as_functions(request: ir.Request) -> ir.Request:

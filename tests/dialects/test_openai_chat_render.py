@@ -280,6 +280,7 @@ def test_ids_and_names_are_ones_that_are_taken() -> None:
 
 def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
     with_tools = made(
+        model="gpt-5.1",
         tools=[ir.Tool("f", strict=True), ir.Tool("g", custom=True, format={"type": "grammar", "syntax": "lark", "definition": "x"})],
         tool_choice=ir.ToolChoice("allowed", ["g"], required=True),
         parallel_tool_calls=False,
@@ -329,6 +330,39 @@ def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
 )
 def test_every_choice_is_said(choice: ir.ToolChoice, expected: object) -> None:
     assert made(tools=[TOOL], tool_choice=choice)["tool_choice"] == expected
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize("model", ["llama-3.3-70b", "openai/gpt-oss-120b", "my-gpt-4o", "deepseek"])
+def test_who_does_not_know_allowed_tools_is_offered_no_others(model: str, required: bool) -> None:
+    tools = [ir.Tool("f"), ir.Tool("g.h"), ir.ServerTool("openai", "web_search", {})]
+    choice = ir.ToolChoice("allowed", ["g.h", "gone"], required)
+
+    body = made(origin="gemini.generate", model=model, tools=tools, tool_choice=choice)
+
+    names = [tool["function"]["name"] for tool in body["tools"]]
+    assert len(names) == 1
+    assert names[0].startswith("g_h_")
+    assert body["tool_choice"] == ("required" if required else "auto")
+    assert "web_search_options" not in body
+
+
+def test_where_none_of_those_is_there_no_tool_is_offered() -> None:
+    choice = ir.ToolChoice("allowed", ["gone"], required=True)
+
+    body = made(model="llama", tools=[TOOL], tool_choice=choice)
+
+    assert not body.keys() & {"tools", "tool_choice"}
+
+
+def test_a_search_that_is_allowed_by_its_type_stays() -> None:
+    search = ir.ServerTool("openai", "web_search", {"type": "web_search"})
+    choice = ir.ToolChoice("allowed", [], extras={"tools": [{"type": "web_search"}]})
+
+    body = made(origin="openai.responses", model="llama", tools=[TOOL, search], tool_choice=choice)
+
+    assert "tools" not in body
+    assert body["web_search_options"] == {}
 
 
 def test_a_search_of_openais_becomes_options_and_any_other_tool_is_refused() -> None:

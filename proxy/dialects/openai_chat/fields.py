@@ -70,7 +70,7 @@ FIELDS: Mapping[str, str] = {
     "tool_choice.none": "tool_choice: none",
     "tool_choice.required": "tool_choice: required",
     "tool_choice.tool": "tool_choice.function, tool_choice.custom",
-    "tool_choice.allowed": "tool_choice.allowed_tools",
+    "tool_choice.allowed": "tool_choice.allowed_tools; tools, those only, where the model is not OpenAI's",
     "parallel_tool_calls": "parallel_tool_calls",
 }
 """For every provider."""
@@ -154,6 +154,11 @@ _THOUGHTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (_OPENAI, ""),
 )
 _USUAL_THOUGHTS = "reasoning_content"
+
+
+def is_openais(model: str) -> bool:
+    """Whether a name is one of OpenAI's own models: its API takes what most that speak like it do not."""
+    return _OPENAI.match(model.lower()) is not None
 
 
 def efforts(model: str) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
         "messages": Prompt(request, target.model, loss).messages(),
     }
     body.update(_parameters(request, target.model, loss, own=own))
-    body.update(tools.render(request, loss, own=own))
+    body.update(tools.render(request, target.model, loss, own=own))
     if request.format is not None and (own or request.format.kind != "text"):
         body["response_format"] = _format(request.format, own=own)
     modalities = request.modalities if own else _modalities(request.modalities, target.model, loss)

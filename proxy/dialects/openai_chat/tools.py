@@ -9,7 +9,7 @@ from proxy.dialects.asked import Fields, a_text, an_object, wrong
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss, unsupported
 from proxy.dialects.names import Names
-from proxy.dialects.openai_chat.fields import FAMILY
+from proxy.dialects.openai_chat.fields import FAMILY, is_openais
 from proxy.dialects.openai_chat.names import TOOLS
 from proxy.dialects.openai_chat.parts import cache_of
 
@@ -116,12 +116,15 @@ def _allowed(fields: Fields) -> ir.ToolChoice:
     return ir.ToolChoice("allowed", names, required)
 
 
-def render(request: ir.Request, loss: Loss, *, own: bool) -> Json:
+def render(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Json:
     """The fields of a request that are about tools."""
     body: Json = {}
     tools: list[Json] = []
     names = Names(TOOLS, request)
-    for tool in request.tools:
+    choice, offered = request.tool_choice, request.tools
+    if choice is not None and choice.mode == "allowed" and not own and not is_openais(model):
+        choice, offered = _only(choice, offered)
+    for tool in offered:
         if isinstance(tool, ir.ServerTool):
             _render_server_tool(tool, body, tools, loss, own=own)
         else:
@@ -132,11 +135,26 @@ def render(request: ir.Request, loss: Loss, *, own: bool) -> Json:
                 tools[-1].update(_outside(tool))
     if tools:
         body["tools"] = tools
-    if request.tool_choice is not None and (tools or own):
-        body["tool_choice"] = _render_choice(request.tool_choice, request.tools, names, own=own)
+    if choice is not None and (tools or own):
+        body["tool_choice"] = _render_choice(choice, offered, names, own=own)
     if request.parallel_tool_calls is not None and (tools or own):
         body["parallel_tool_calls"] = request.parallel_tool_calls
     return body
+
+
+def _only(
+    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool]
+) -> tuple[ir.ToolChoice, list[ir.Tool | ir.ServerTool]]:
+    """The same for whom `allowed_tools` is a word that is refused: no other tools are offered.
+
+    Tools that providers run have no name; in `extras` they are allowed by what they are.
+    """
+    kept = [
+        tool
+        for tool in tools
+        if (tool.name in choice.names if isinstance(tool, ir.Tool) else choice.extras)
+    ]
+    return ir.ToolChoice("required" if choice.required else "auto"), kept
 
 
 def _outside(tool: ir.Tool) -> Json:
