@@ -13,14 +13,22 @@ from proxy.core.config.foreign.litellm_nearest import DEPLOYMENT
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Said
 from proxy.core.config.foreign.tree import Reference
+from proxy.core.config.problem import printable
 
 if TYPE_CHECKING:
     from proxy.core.config.foreign.source import Sheet
 
+_TOP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _WITHOUT_PREFIX = (("claude", "anthropic"), ("gemini", "gemini"), ("", "openai"))
 """Beginnings of names that need no provider before them."""
 _VERTEX = ("vertex", "vertex-anthropic")
+_GEMINI = ("gemini", "vertex")
+_OTHER_WORDS = ("anthropic", "bedrock", *_GEMINI, *_VERTEX)
+"""Presets whose parameters are called otherwise than OpenAI's."""
+BURST = (
+    "a tenth of it may come in one instant here, the rest evenly over the minute: docs/limits.md"
+)
 _MODES = {
     "chat": "chat",
     "completion": "completion",
@@ -78,6 +86,8 @@ class Models:
         self._sheet = sheet
         self._pool = Pool()
         self.models: dict[str, dict[str, Any]] = {}
+        self._told = False
+        """Of the burst."""
 
     @property
     def providers(self) -> dict[str, Any]:
@@ -112,6 +122,8 @@ class Models:
         }
         for field, value in limits.items():
             deployment[field] = deployment.get(field) or value
+        self._tell_burst(deployment["rpm"])
+        self._fit(deployment, params, self._preset_of(provider))
         for key in params.left():
             if key in PARAMS:
                 deployment.setdefault("param_defaults", {})[key] = _referring(params.take(key))
@@ -236,10 +248,40 @@ class Models:
         if project is None:
             self._sheet.warn(upstream.origin, "left out: vertex_project is needed")
             return None
+        if account is not None and (found := _VARIABLE.fullmatch(str(account.value))):
+            self._sheet.warn(
+                account.origin,
+                f"taken for the JSON of the account; if it is a path: file:${{{found[1]}}}",
+            )
         place = "us-central1" if region is None else clouds.bare(text(region))
         return clouds.vertex(upstream, clouds.bare(text(project)), place, account and text(account))
 
     # --- the rest ---
+
+    def _preset_of(self, provider: str) -> str:
+        preset = self.providers[provider].get("preset")
+        return str(preset.value if isinstance(preset, Said) else preset)
+
+    def _tell_burst(self, rpm: Said | None) -> None:
+        if rpm is not None and not self._told:
+            self._told = True
+            self._sheet.warn(rpm.origin, BURST)
+
+    def _fit(self, deployment: dict[str, Any], params: Given, preset: str) -> None:
+        """What is taken out of requests, and what Gemini alone takes, where `preset` has the same words for it."""
+        if preset in _GEMINI and "safety_settings" in params:
+            settings = _referring(params.take("safety_settings"))
+            deployment["param_defaults"] = {"safetySettings": settings}
+        if preset in _OTHER_WORDS:
+            return
+        dropped: dict[str, Said] = {}
+        for said in params.texts("additional_drop_params"):
+            if _TOP.fullmatch(str(said.value)):
+                dropped[str(said.value)] = said.as_(None)
+            else:
+                what = printable(str(said.value))
+                self._sheet.warn(said.origin, f"{what}: only whole parameters are taken out here")
+        deployment["param_overrides"] = dropped
 
     def _deployment(self, params: Given) -> dict[str, Any]:
         timeout, first = (

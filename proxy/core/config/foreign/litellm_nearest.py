@@ -39,6 +39,7 @@ DEPLOYMENT: Mapping[str, str] = {
     "mock_timeout": "the simulator, as the provider's base_url",
     "output_cost_per_second": "price of the deployment: second",
     "region_name": "a provider of that region, by its base_url",
+    "safety_settings": "param_defaults of the deployment, in the words of its provider",
     "ssl_verify": "verify_tls of the provider",
     "tags": "models.*.rules, by metadata",
     "team_id": "models of a virtual key",

@@ -182,7 +182,56 @@ def test_parameters_limits_and_prices_have_their_places() -> None:
         "param_defaults": {"temperature": 0.2, "extra_body": {"a": {"b": Reference("${B}")}}},
     }
     assert plain(found.tree)["models"]["m"]["type"] == "embedding"
-    assert list(warned(found)) == [""]
+    assert warned(found).keys() == {"", "model_list[0].litellm_params.rpm"}
+
+
+def test_parameters_that_are_to_be_dropped_are_taken_out() -> None:
+    found = entry(model="groq/x", additional_drop_params=["user", "tools[*].input_examples", "n"])
+
+    assert deployment(found)["param_overrides"] == {"user": None, "n": None}
+    assert "tools[*].input_examples" in str(warned(found))
+    snapshot = compile_snapshot(parse(found.yaml(), env={"GROQ_API_KEY": "k"}).config)
+    tiers = snapshot.models["m"].tiers
+    assert tiers[0][0].param_overrides == {"user": None, "n": None}
+
+
+def test_elsewhere_parameters_have_other_names() -> None:
+    found = entry(model="anthropic/x", additional_drop_params=["user"])
+
+    assert "param_overrides" not in deployment(found)
+    assert "model_list[0].litellm_params.additional_drop_params" in str(warned(found))
+
+
+def test_settings_of_safety_go_to_gemini() -> None:
+    settings = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]
+    found = entry(model="gemini/x", safety_settings=settings)
+    elsewhere = entry(model="openai/x", safety_settings=settings)
+
+    assert deployment(found)["param_defaults"] == {"safetySettings": settings}
+    assert "param_defaults" not in deployment(elsewhere)
+    assert "safety_settings" in str(warned(elsewhere))
+
+
+def test_an_account_in_a_variable_is_taken_for_what_the_file_holds() -> None:
+    found = entry(
+        model="vertex_ai/gemini-x", vertex_project="p", vertex_credentials="os.environ/SA"
+    )
+
+    assert provider(found)["credentials"] == [Reference("${SA}")]
+    told = warned(found)["model_list[0].litellm_params.vertex_credentials"]
+    assert "file:${SA}" in told
+
+
+def test_how_many_requests_may_come_at_once_is_told_once() -> None:
+    content = [
+        {"model_name": "m", "litellm_params": {"model": f"openai/{name}", "rpm": 600}}
+        for name in "ab"
+    ]
+    found = translated(msgspec.json.encode({"model_list": content}).decode())
+
+    told = {path: text for path, text in warned(found).items() if "in one instant" in text}
+    assert list(told) == ["model_list[0].litellm_params.rpm"]
+    assert "docs/limits.md" in told["model_list[0].litellm_params.rpm"]
 
 
 def test_headers_may_refer_to_variables() -> None:
