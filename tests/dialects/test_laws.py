@@ -109,8 +109,8 @@ def as_offered(request: ir.Request) -> ir.Request:
         for tool in request.tools
         if (tool.name in choice.names if isinstance(tool, ir.Tool) else choice.extras)
     ]
-    mode = "required" if choice.required else "auto"
-    request.tool_choice = ir.ToolChoice(mode) if request.tools else None
+    left = ir.ToolChoice("required" if choice.required else "auto")
+    request.tool_choice = left if request.tools else None
     return request
 
 
