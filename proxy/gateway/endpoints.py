@@ -362,6 +362,13 @@ def other(method: str, path: str) -> Match | None:
     return endpoint, {"id": found[1]}
 
 
+def is_spelled_out(path: str) -> bool:
+    """Whether an endpoint is at this very path: another method there is nobody's. Below a pattern (`/v1/responses/compact`, which
+    might be an id) it may be another API's.
+    """
+    return path in _TABLE
+
+
 def allowed(path: str) -> list[str]:
     """The methods a path takes; empty when there is nothing at it."""
     methods = _TABLE.get(path)

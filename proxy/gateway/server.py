@@ -19,7 +19,16 @@ from proxy.core.tls import Termination
 from proxy.dialects.render import render_error
 from proxy.gateway import beside, body, forwarded, pipeline, routing
 from proxy.gateway.connection import ClientConnection
-from proxy.gateway.endpoints import VERBS, allowed, family_of, match, other, unknown_verb
+from proxy.gateway.endpoints import (
+    VERBS,
+    Match,
+    allowed,
+    family_of,
+    is_spelled_out,
+    match,
+    other,
+    unknown_verb,
+)
 from proxy.gateway.exchange import Exchange, Headers, new_request_id, render_response
 from proxy.gateway.glance import Glance
 from proxy.gateway.throttle import Throttle
@@ -210,8 +219,8 @@ class Gateway:
             if answer is not None:
                 return await self._beside(request, client, answer)
         found = match(request.method, path)
-        if found is None and not allowed(path) and routing.takes_other(self._state.snapshot):
-            found = other(request.method, path)
+        if found is None and routing.takes_other(self._state.snapshot):
+            found = _elsewhere(request.method, path)
         if found is None:
             answer = None if self.beyond is None else self.beyond(request, path)
             if answer is not None:
@@ -285,6 +294,12 @@ class Gateway:
             keep_alive = False
         kept = await beside.send(made, request, client, keep_alive=keep_alive)
         return kept and not self._state.draining  # it may have taken as long as anybody watched
+
+
+def _elsewhere(method: str, path: str) -> Match | None:
+    """What a provider that takes other paths may have there."""
+    ours = is_spelled_out(path) or unknown_verb(method, path)
+    return None if ours else other(method, path)
 
 
 def _nothing(method: str, path: str, *, close: bool) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.gateway.endpoints import allowed, family_of, match, other, paths
+from proxy.gateway.endpoints import allowed, family_of, is_spelled_out, match, other, paths
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,11 @@ def test_another_method_is_told_apart_from_nothing() -> None:
     assert allowed("/v1/chat/completions") == ["POST"]
     assert allowed("/v1/responses/resp_1") == ["DELETE", "GET"]
     assert allowed("/nowhere") == []
+
+
+def test_a_path_of_ours_is_spelled_out_or_looks_like_one() -> None:
+    assert is_spelled_out("/v1/chat/completions")
+    assert not is_spelled_out("/v1/responses/compact")
 
 
 @pytest.mark.parametrize(

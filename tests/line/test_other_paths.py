@@ -222,6 +222,25 @@ async def test_a_wrong_method_of_an_endpoint_of_ours_is_not_passed_on(
     assert vendors[0].seen == []
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/responses/compact"),
+        ("POST", "/v1/responses/input_tokens"),
+        ("DELETE", "/v1/models/ft:gpt-4o:me"),
+    ],
+)
+async def test_what_only_looks_like_an_id_of_ours_is_passed_on(
+    proxy: Proxy, vendors: tuple[Vendor, Vendor], method: str, path: str
+) -> None:
+    raw = await proxy.raw()
+    raw.send(request(method, path, b"{}", key=KEY))
+    answer = await raw.answer()
+
+    assert b"no such thing" in answer.body
+    assert (method, path) in [one[:2] for one in vendors[0].seen]
+
+
 async def test_a_key_for_some_models_needs_the_route(
     vendors: tuple[Vendor, Vendor], tmp_path: Path
 ) -> None:
