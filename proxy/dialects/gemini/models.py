@@ -116,6 +116,9 @@ def _level(wanted: ir.Thinking, model: str, loss: Loss) -> Json:
     if word == "none":
         loss.drop("thinking.off")
         return {"thinkingLevel": known[0]}
+    if word == "medium" and word not in known:
+        # Halfway between its two. Google takes the stronger for clients of OpenAI (Gemini 3 developer guide, OpenAI compatibility).
+        word = "high"
     return {"thinkingLevel": efforts.nearest(word, known)}
 
 
