@@ -60,7 +60,10 @@ async def test_hosts_hold_a_rate_together(valkey: ValkeyServer) -> None:
     assert statuses.count(200) <= 2
     last = answers[-1]
     assert last.status == 429
-    assert last.json["error"]["message"] == "This API key may make 10 requests a minute, and 1 in one instant."
+    assert (
+        last.json["error"]["message"]
+        == "This API key may make 10 requests a minute, and 1 in one instant."
+    )
     assert 0 < int(last.headers["retry-after"]) <= 60
 
 
