@@ -259,7 +259,7 @@ class Attempt:
             hide_usage=hide_usage,
             loop=loop,
             patient=translation is not None and not exchange.stream,
-            answers=sizing.answers(exchange) if stream else 1,
+            answers=sizing.awaited(exchange) if stream else 1,
         )
         self.upstream = gate.source = connection
         try:

@@ -193,8 +193,7 @@ class Race:
 def _over(upstream: Upstream, task: asyncio.Task[Exception | None]) -> None:
     """Whoever waits for the last attempt is told, if it was that."""
     upstream.attempts -= 1
-    if upstream.quieted is not None:
-        upstream.tell_quiet()
+    upstream.tell_quiet()
 
 
 async def _tried(attempt: Attempt, upstream: Upstream, limit: float) -> Exception | None:

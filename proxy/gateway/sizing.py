@@ -112,8 +112,8 @@ def size(exchange: Exchange, *, strict: bool = False) -> Size:
     )
 
 
-def answers(exchange: Exchange) -> int:
-    """As many as the client wants to one question, or to several."""
+def awaited(exchange: Exchange) -> int:
+    """Answers that come, to one question or to several. Of those made for `best_of`, which are paid for too, not all do."""
     envelope, operation = exchange.envelope, exchange.endpoint.operation
     if envelope is None or operation not in _SEVERAL:
         return 1

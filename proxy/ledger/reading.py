@@ -291,25 +291,22 @@ class Reader:
 
     def _put_aside(self, path: Path) -> None:
         """All of them: somebody may make them readable, and put them back."""
-        aside = self._folder / "unread"
-        aside.mkdir(mode=0o700, exist_ok=True)
-        try:
-            path.rename(aside / f"{path.parent.name}_{path.name}")
-        except FileNotFoundError:
-            return
-        logger.error("a segment of the ledger that cannot be read was put into %s", aside)
+        aside = self._aside("unread")
+        if _moved(path, aside):
+            logger.error("a segment of the ledger that cannot be read was put into %s", aside)
 
     def _keep(self, path: Path) -> None:
-        aside = self._folder / "damaged"
-        aside.mkdir(mode=0o700, exist_ok=True)
+        aside = self._aside("damaged")
         kept = sorted(aside.iterdir(), key=lambda one: one.name.rpartition("_")[2])
         for oldest in kept[: max(len(kept) - KEPT + 1, 0)]:
             oldest.unlink(missing_ok=True)
-        try:
-            path.rename(aside / f"{path.parent.name}_{path.name}")
-        except FileNotFoundError:
-            return
-        logger.error("a segment of the ledger is damaged: kept in %s", aside)
+        if _moved(path, aside):
+            logger.error("a segment of the ledger is damaged: kept in %s", aside)
+
+    def _aside(self, name: str) -> Path:
+        aside = self._folder / name
+        aside.mkdir(mode=0o700, exist_ok=True)
+        return aside
 
     def _write(self, name: str, what: object) -> None:
         data = msgspec.msgpack.encode(what) if name == "open" else msgspec.json.encode(what)
@@ -327,6 +324,15 @@ class Reader:
         if not self._ill:
             self._ill = True
             logger.error("what is booked of the ledger cannot be written down: %s", error.strerror)
+
+
+def _moved(path: Path, aside: Path) -> bool:
+    """Whether it was there."""
+    try:
+        path.rename(aside / f"{path.parent.name}_{path.name}")
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _what(body: bytes) -> Record | Key:

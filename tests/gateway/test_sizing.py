@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.gateway.exchange import Exchange
-from proxy.gateway.sizing import Size, answers, limits_in, size
+from proxy.gateway.sizing import Size, awaited, limits_in, size
 from proxy.wire import envelope
 from proxy.wire.envelope import Envelope
 from tests.gateway.asked import CHAT, exchange, raw
@@ -59,7 +59,7 @@ def of_body(path: str, body: bytes) -> Exchange:
 async def test_as_many_answers_as_are_asked_for(
     path: str, fields: dict[str, Any], wanted: int
 ) -> None:
-    assert answers(of_body(path, orjson.dumps({"model": "m", **fields}))) == wanted
+    assert awaited(of_body(path, orjson.dumps({"model": "m", **fields}))) == wanted
 
 
 def saying(content: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from proxy.control.admin import references
 from proxy.control.admin.edits import Called
-from proxy.core.config.plain import texts
 from proxy.core.records import Kind, is_id, spec_of
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class Overlay:
             }
         return self._owners
 
-    def _public(self, model: Record) -> list[str]:
-        return [model.name, *(alias for _, alias in texts(self.spec(model).get("aliases")))]
+    def _public(self, model: Record) -> frozenset[str]:
+        return references.names(model, self.spec(model))
 
     def named(self, kind: str, *, but: int = 0) -> Named:
         """Name to fields, read when it is asked for; without the record `but`."""

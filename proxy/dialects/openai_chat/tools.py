@@ -122,8 +122,12 @@ def render(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Json:
     tools: list[Json] = []
     names = Names(TOOLS, request)
     choice, offered = request.tool_choice, request.tools
-    if choice is not None and choice.mode == "allowed" and not own and not is_openais(model):
-        choice, offered = _only(choice, offered)
+    if choice is not None and choice.mode == "allowed" and not own:
+        only, kept = _only(choice, offered)
+        # Where all of them are allowed nothing has to be said that only OpenAI knows.
+        named = not any(isinstance(tool, ir.ServerTool) for tool in offered)
+        if not is_openais(model) or (named and kept == offered):
+            choice, offered = only, kept
     for tool in offered:
         if isinstance(tool, ir.ServerTool):
             _render_server_tool(tool, body, tools, loss, own=own)
@@ -136,7 +140,7 @@ def render(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Json:
     if tools:
         body["tools"] = tools
     if choice is not None and (tools or own):
-        body["tool_choice"] = _render_choice(choice, offered, names, own=own)
+        body["tool_choice"] = _render_choice(choice, offered, names)
     if request.parallel_tool_calls is not None and (tools or own):
         body["parallel_tool_calls"] = request.parallel_tool_calls
     return body
@@ -218,7 +222,7 @@ def _search_options(tool: ir.ServerTool) -> Json:
 
 
 def _render_choice(
-    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool], names: Names, *, own: bool
+    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool], names: Names
 ) -> object:
     custom = {tool.name for tool in tools if isinstance(tool, ir.Tool) and tool.custom}
 
@@ -229,13 +233,8 @@ def _render_choice(
     if choice.mode == "tool" and choice.names:
         return named(choice.names[0])
     if choice.mode == "allowed":
-        mode = "required" if choice.required else "auto"
-        if not own and all(
-            isinstance(tool, ir.Tool) and tool.name in choice.names for tool in tools
-        ):
-            return mode  # all of them: nothing that only OpenAI knows has to be said
         allowed = {
-            "mode": mode,
+            "mode": "required" if choice.required else "auto",
             "tools": [named(name) for name in choice.names],
         }
         return {"type": "allowed_tools", "allowed_tools": allowed}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from proxy.core.config.foreign import access, database, litellm_keys
+from proxy.core.config.foreign.clouds import bare
 from proxy.core.config.foreign.litellm_models import Models, text
 from proxy.core.config.foreign.litellm_nearest import BESIDE, SETTINGS, WATCHING
 from proxy.core.config.foreign.source import Given, Said, usual
@@ -191,19 +192,14 @@ def _redis(router: Given) -> Said | None:
     if host is None:
         return None
 
-    def bare(said: Said) -> str:
-        value = text(said).value
-        return value.text if isinstance(value, Reference) else str(value).replace("${", "$${")
-
-    login = "" if password is None else f":{_quoted(password, bare(password))}@"
-    at = "6379" if port is None else bare(port)
-    return host.as_(Reference(f"redis://{login}{bare(host)}:{at}/0"))
+    login = "" if password is None else f":{_quoted(text(password))}@"
+    at = "6379" if port is None else bare(text(port))
+    return host.as_(Reference(f"redis://{login}{bare(text(host))}:{at}/0"))
 
 
-def _quoted(said: Said, written: str) -> str:
+def _quoted(said: Said) -> str:
     """A password as it stands in a URL. What a variable holds is put there as it is."""
-    is_reference = isinstance(text(said).value, Reference)
-    return written if is_reference else quote(str(said.value), safe="")
+    return bare(said) if isinstance(said.value, Reference) else quote(str(said.value), safe="")
 
 
 # --- models ---
