@@ -96,7 +96,7 @@ PLACES = tuple(
         ("respond", response, ("respond",)),
         ("respond", exchange.Exchange, ("respond",)),
         ("relay", relay.Relay, ("begin", "complete")),
-        ("relay", event_relay.EventRelay, ("body", "end")),
+        ("relay", event_relay.EventRelay, ("_forward", "body", "end")),
         ("settle", meter.Meter, ("settle", "over")),
         ("settle", charging, ("bill",)),
         ("ledger", booking, ("entry",)),

@@ -291,6 +291,8 @@ async def _exchange(
 class _Listener:
     """Consumes one answer, event by event or as a whole."""
 
+    unparsed = None
+
     def __init__(self, trial: Trial, begun: float, how: Spoken, request: ir.Request) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.error: UpstreamError | None = None

@@ -42,6 +42,8 @@ class Gate:
     happened to the message in the meantime.
     """
 
+    unparsed = None
+
     __slots__ = (
         "_more",
         "_size",

@@ -15,6 +15,7 @@ from proxy.dialects.several import expect
 from proxy.gateway.answer import UNFRAMED
 from proxy.gateway.attempt import Attempt, End
 from proxy.gateway.relay import Relay
+from proxy.wire.likeness import Likeness, likeness
 from proxy.wire.sse import begins, events, last_boundary, single
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ AFTER_FINISH = 5.0
 """Seconds a provider may take to close a stream whose terminal event it has sent."""
 MOST = 256 * 1024 * 1024
 """Bytes of one stream: more than any model writes in the hour it may take, so what sends them is broken."""
+GUESSES = 4
+"""Reads in a row that were not what was expected, until nothing more is expected of the stream."""
 MOST_LATE = 64 * 1024
 """Bytes behind a terminal event that are read and dropped."""
 _DONE = b"data: [DONE]"
@@ -55,10 +58,12 @@ class EventRelay(Relay):
     """
 
     __slots__ = (
+        "alike",
         "cut_tail",
         "dialect",
         "ends",
         "event_count",
+        "guesses",
         "held",
         "last_content",
         "last_event",
@@ -90,6 +95,9 @@ class EventRelay(Relay):
         self.single = single if exchange.alias is None else _never
         """Finds the one event of a read, which is written as it is. Where it is to name the model, none is."""
         self.held = b""
+        self.alike: Likeness | None = None
+        """What the last event has in common with those that may follow; `unparsed` looks for them."""
+        self.guesses = GUESSES
         self.over = False
         """The terminal event has been seen: whatever follows reaches nobody."""
         self.late = 0
@@ -113,8 +121,44 @@ class EventRelay(Relay):
         if self.ends and tap.complete() and not tap.closing:
             self._over(End.ERROR_EVENT if tap.error else End.DONE, size)
 
+    def _forward(self, data: bytes) -> bool:
+        """Chunks whose events say the same as the one before, that there is text, go to the client as they came."""
+        alike = self.alike
+        assert alike is not None
+        events, size = 1, alike.size(data)
+        if not size:
+            events, size = alike.sizes(data)
+        exchange = self.exchange
+        if not size or exchange.bytes_out > MOST:
+            self.guesses -= 1
+            return False
+        now = monotonic()
+        if now - self.last_read > self.max_gap:
+            self.max_gap = now - self.last_read
+        self.last_read = self.last_event = self.last_content = now
+        self.event_count += events
+        self.guesses = GUESSES
+        exchange.bytes_out += size
+        self.transport.write(data)
+        return True
+
+    def _expect(self, event: bytes) -> None:
+        """It was text and nothing else, and all before it is written: those that follow may be like it."""
+        exchange = self.exchange
+        if (
+            self.guesses
+            and exchange.chunked
+            and exchange.alias is None
+            and self.seen == self.tap.event  # nobody else wants to see them
+        ):
+            if self.alike is None or not self.alike.fits(event):
+                self.alike = likeness(event)
+            if self.alike is not None:
+                self.unparsed = self._forward
+
     def body(self, data: bytes) -> None:
         """One read: the common case is one whole event, shown to the tap and written in one write."""
+        self.unparsed = None
         if self.over:
             self._behind(data)
             return
@@ -146,6 +190,8 @@ class EventRelay(Relay):
                 self.transport.write(
                     b"%x\r\n%b\r\n" % (len(data), data) if self.exchange.chunked else data
                 )
+                if flags:
+                    self._expect(data)
                 return
             self._special(data, flags, 0, len(data), now)
         else:
@@ -153,15 +199,16 @@ class EventRelay(Relay):
 
     def _several(self, data: bytes, now: float) -> None:
         end = last_boundary(data)
-        if end < len(data):
-            self.held = data[end:]
-        start = 0
+        self.held = data[end:]
+        start = flags = 0
+        event = None
         for event in events(data[:end]):
             if not event.is_sse:
                 self._write(data[start : event.start])
                 self.break_off(End.MALFORMED)
                 return
             if event.data is None:
+                flags = 0
                 continue
             flags = self.seen(event.name, event.data)
             if flags > CONTENT:
@@ -181,6 +228,8 @@ class EventRelay(Relay):
             self._write(data[start:end])
         if len(self.held) > UNFRAMED:
             self._go_raw()
+        elif event is not None and flags == CONTENT and not self.held:
+            self._expect(data[event.start : end])
 
     def _special(
         self, data: bytes, flags: int, start: int, end: int, now: float, begin: int = 0

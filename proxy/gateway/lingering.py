@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Lingering:
     """Consumes the rest of one response in the place of whoever did before. `done` is called once, when it is over."""
 
+    unparsed = None
+
     __slots__ = ("_attempt", "_done", "_gate", "_held", "_left", "_timer", "over")
 
     def __init__(

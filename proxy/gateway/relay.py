@@ -71,6 +71,7 @@ class Relay:
         "timeouts",
         "timer",
         "transport",
+        "unparsed",
         "upstream",
         "write_timeout",
     )
@@ -85,6 +86,7 @@ class Relay:
         self.transport = exchange.transport
         self.loop = attempt.gate.done.get_loop()
         self.done: asyncio.Future[None] = self.loop.create_future()
+        self.unparsed: Callable[[bytes], bool] | None = None
         self.reason = End.TRUNCATED
         self.timeouts: Timeouts = attempt.candidate.deployment.timeouts
         self.timer: asyncio.TimerHandle | None = None
@@ -217,6 +219,7 @@ class Relay:
 
     def stop(self) -> None:
         """Let go of both sides."""
+        self.unparsed = None  # it holds the relay
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

@@ -45,7 +45,12 @@ STALL = 60.0
 
 
 class Consumer(Protocol):
-    """Who receives a response. Calls come in order: head, body*, then end or lost."""
+    """Who receives a response. Calls come in order: head, (body or unparsed)*, then end or lost."""
+
+    @property
+    def unparsed(self) -> Callable[[bytes], bool] | None:
+        """Given a read that begins where a chunk does, as it came: whether it was whole chunks, and has been dealt with.
+        None, or if it says no: it is parsed."""
 
     def head(self, status: int, headers: Headers) -> None: ...
 
@@ -86,6 +91,8 @@ class UpstreamConnection(ResponseHandler):
         self._delimited = False
         self._interim = 0
         self._inflate: Inflating | None = None
+        self._aligned = False
+        """The parser is between two chunks: whole ones may pass it by."""
         self._keep_alive = False
         self._release: Callable[[], None] | None = None
 
@@ -144,6 +151,7 @@ class UpstreamConnection(ResponseHandler):
         self._delimited = False
         self._interim = 0
         self._inflate = None
+        self._aligned = False
 
     def cancel(self) -> None:
         """Nobody wants the rest: close the socket at once, so that the provider stops working."""
@@ -172,14 +180,12 @@ class UpstreamConnection(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         consumer = self.consumer
         if consumer is None:
-            if self._parser is None:
-                # An unasked answer on an idle connection: whatever it is, nobody may read it.
-                self._should_close = True
-                if self.transport is not None:
-                    self.transport.abort()
-                return
-            super().data_received(data)
+            self._unasked(data)
             return
+        unparsed = consumer.unparsed if self._aligned else None
+        if unparsed is not None and unparsed(data):
+            return
+        self._aligned = False
         self._touched = True
         failed = False
         try:
@@ -192,6 +198,7 @@ class UpstreamConnection(ResponseHandler):
         if parts:
             # The consumer may have been replaced by the head callback.
             consumer = self.consumer
+            read = data
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             self._parts = []
             self._barren = 0
@@ -203,6 +210,8 @@ class UpstreamConnection(ResponseHandler):
                     return
             if consumer is not None and data:
                 consumer.body(data)
+                if consumer.unparsed is not None and self._inflate is None:
+                    self._aligned = _is_whole(read, parts)
         else:
             # A field without an end reaches no callback: the parser would keep all of it.
             self._barren += len(data)
@@ -211,6 +220,16 @@ class UpstreamConnection(ResponseHandler):
             self._finish(reusable=not failed)
         elif failed:
             self._fail(UpstreamError(Cause.MALFORMED))
+
+    def _unasked(self, data: bytes) -> None:
+        """Nobody here waits for it: a plain `session.request` may."""
+        if self._parser is not None:
+            super().data_received(data)
+            return
+        # On an idle connection: whatever it is, nobody may read it.
+        self._should_close = True
+        if self.transport is not None:
+            self.transport.abort()
 
     def _switched(self, rest: bytes) -> bool:
         """Whether another protocol was asked for: `rest` is of that, and so is all that follows."""
@@ -344,3 +363,14 @@ class UpstreamConnection(ResponseHandler):
         self._complete = True
         # Only here: llhttp forgets the message's version and headers when the callback returns.
         self._keep_alive = self._llhttp.should_keep_alive()  # type: ignore[union-attr]
+
+
+def _is_whole(read: bytes, parts: list[bytes]) -> bool:
+    """Whether a read in which the parser found these parts of a body was whole chunks as we write them, one for each.
+
+    If it does not begin with the first of them, it began with the line of a chunk, or with the rest of one. That line ends
+    where ours does, and the part is as long as that chunk is: else there were more of it. So all lines are what they seem.
+    """
+    return not read.startswith(parts[0]) and read == b"".join(
+        [b"%x\r\n%b\r\n" % (len(part), part) for part in parts]
+    )

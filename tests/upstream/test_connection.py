@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -833,3 +834,98 @@ async def test_a_held_connection_holds_the_provider() -> None:
     assert (before, waiting) == (1, True)
     assert sent_all.is_set()
     assert len(taken.data) == size
+
+
+# --- what need not be parsed ---
+
+
+class Eager(Taken):
+    """Takes whole chunks as they come, once it has been told something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[bytes] = []
+        self.unparsed = self._take
+
+    def _take(self, data: bytes) -> bool:
+        found, rest = [], data
+        while rest:
+            heading, mark, behind = rest.partition(b"\r\n")
+            if not mark or not re.fullmatch(rb"[1-9a-f][0-9a-f]*", heading):
+                return False
+            size = int(heading, 16)
+            if len(behind) < size + 2:
+                return False
+            assert behind[size : size + 2] == b"\r\n", "not where a chunk begins"
+            found.append(behind[:size])
+            rest = behind[size + 2 :]
+        self.parts += found
+        self.taken += found
+        return True
+
+
+WORDS = st.sampled_from(
+    [b"hel", b"lo", b"\r\n", b"5\r\nhello\r\n", b"\r\n5", b"0\r\n\r\n", b"x" * 300]
+)
+
+
+@given(
+    st.lists(WORDS, min_size=1, max_size=12),
+    st.lists(st.integers(0, 5000), max_size=12),
+    st.sampled_from([b"", b";name=value", b';a="b"']),
+)
+def test_whole_chunks_may_pass_by_the_parser_wherever_reads_end(
+    words: list[bytes], cuts: list[int], extension: bytes
+) -> None:
+    loop = uvloop.new_event_loop()
+    line = Line(loop)
+    answer = OK + b"transfer-encoding: chunked\r\n\r\n"
+    for number, word in enumerate(words):
+        answer += b"%x%b\r\n%b\r\n" % (len(word), extension if number % 3 == 2 else b"", word)
+    answer += b"0\r\n\r\n"
+    ends = sorted({0, len(answer), *(at % len(answer) for at in cuts)})
+    taken = Eager()
+
+    line.connection.exchange(REQUEST, b"", taken, line._release)
+    line.answer(*(answer[start:end] for start, end in pairwise(ends)))
+
+    assert (taken.data, taken.ended, taken.error) == (b"".join(words), True, None)
+    assert line.released == [True]
+    loop.close()
+
+
+def test_they_pass_from_the_first_chunk_that_ended_with_a_read(line: Line) -> None:
+    taken = Eager()
+    line.connection.exchange(REQUEST, b"", taken, line._release)
+
+    line.answer(
+        OK + b"transfer-encoding: chunked\r\n\r\n", b"2\r\nhe\r\n", b"1\r\nl\r\n", b"1\r\nl"
+    )
+    line.answer(b"\r\n1\r\n", b"o\r\n", b"1\r\n,\r\n1\r\n \r\n", b"1\r\n!\r\n")
+
+    assert taken.taken == [b"l", b"!"]
+    assert taken.data == b"hello, !"
+    line.answer(b"0\r\n\r\n")
+    assert taken.ended
+    assert line.released == [True]
+
+
+def test_what_is_compressed_is_always_parsed(line: Line) -> None:
+    taken = Eager()
+    line.connection.exchange(REQUEST, b"", taken, line._release)
+    squeezed = zlib.compress(b"hello")
+    head = OK + b"transfer-encoding: chunked\r\ncontent-encoding: deflate\r\n\r\n"
+
+    line.answer(head, *(b"1\r\n%c\r\n" % one for one in squeezed), b"0\r\n\r\n")
+
+    assert (taken.data, taken.taken, taken.ended) == (b"hello", [], True)
+
+
+def test_the_next_answer_begins_with_its_head(line: Line) -> None:
+    for _ in range(2):
+        taken = Eager()
+        line.connection.exchange(REQUEST, b"", taken, line._release)
+        line.answer(OK + b"transfer-encoding: chunked\r\n\r\n")
+        line.answer(b"2\r\nhe\r\n", b"3\r\nllo\r\n", b"0\r\n\r\n")
+
+        assert (taken.data, taken.taken, taken.ended) == (b"hello", [b"llo"], True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from proxy.upstream.connection import UpstreamConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from proxy.core.errors import UpstreamError
     from proxy.upstream.connection import Headers
@@ -56,6 +56,8 @@ class Wire(asyncio.Transport):
 
 class Taken:
     """A consumer: what it was told, in order."""
+
+    unparsed: Callable[[bytes], bool] | None = None
 
     def __init__(self) -> None:
         self.status = 0
