@@ -46,7 +46,10 @@ interpreter at each row."""
 TEXT = 4 << 20
 """Characters of content in one transaction."""
 PAUSE, REST = 0.2, 0.7
-"""Seconds until it is looked again whether there is something new: records come together meanwhile; while nothing is written."""
+"""Seconds until it is looked again whether there is something new: records come together meanwhile; while nothing is written,
+or little again and again."""
+FEW = 200
+"""Records that are not worth a transaction of their own each PAUSE: most of what that takes is the same for any number."""
 RETRY_MIN, RETRY_MAX = 0.2, 4.0
 """Seconds until a batch is tried again."""
 FOLLOW = 5.0
@@ -124,7 +127,7 @@ class Shipper:
     # --- records -----------------------------------------------------------------------------------------------
 
     async def _ship(self) -> None:
-        pause = PAUSE
+        pause, busy = PAUSE, False
         while True:
             batch = await self._take()
             accounts = self._accounts
@@ -138,7 +141,8 @@ class Shipper:
                 self._oldest = 0.0
             elif self._leaving:
                 return
-            pause = min(pause * 1.2, REST) if batch is None else PAUSE
+            pause = pause_after(pause, 0 if batch is None else len(batch.records), busy=busy)
+            busy = batch is not None
             if batch is None or not batch.more:
                 await self._rest(pause)
 
@@ -308,6 +312,13 @@ class Shipper:
             except Exception:
                 logger.exception("what goes on beside shipping failed")
             await asyncio.sleep(pause)
+
+
+def pause_after(last: float, records: int, *, busy: bool) -> float:
+    """Seconds until the next look, after a batch of so many; `busy`: there was one before it, too. `last`: it was so long then."""
+    if records >= FEW or (records and not busy):
+        return PAUSE
+    return min(last * 1.2, REST)
 
 
 async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -24,6 +24,8 @@ from proxy.ledger.segments import (
 )
 
 CHUNK: Final = 256 << 10
+PIECE: Final = 16 << 10
+"""Bytes that are read at once where only lengths are looked for: most of a segment is still to be written."""
 _PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 """Why nothing can be opened just now: no fault of the file's."""
 
@@ -244,19 +246,24 @@ def _end(path: Path, begin: int, is_open: bool) -> int:
         size = path.stat().st_size
         if not is_open:
             return size
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             # Only lengths are followed, which is quick and near enough.
             mark = mark_of(path.name)
-            data = file.read()
+            at = base = begin
+            data = b""
+            while at + FRAME.size <= size:
+                if at - base + FRAME.size > len(data):
+                    file.seek(at)
+                    data, base = file.read(PIECE), at
+                    if len(data) < FRAME.size:
+                        break
+                found, length, _ = FRAME.unpack_from(data, at - base)
+                if found != mark or length in SEALS or at + FRAME.size + length > size:
+                    break
+                at += FRAME.size + length
+            return at
     except OSError:
         return begin
-    at = begin
-    while at + FRAME.size <= len(data):
-        found, length, _ = FRAME.unpack_from(data, at)
-        if found != mark or length in SEALS or at + FRAME.size + length > size:
-            break
-        at += FRAME.size + length
-    return at
 
 
 def bodies(folder: Path, name: str, until: int | None = None) -> Iterator[bytes]:

@@ -346,6 +346,8 @@ _KEYS = "PRAGMA foreign_keys = ON"
 _AT_ONCE = "PRAGMA busy_timeout = 0"
 _CACHE = "PRAGMA cache_size = -16384"
 # Pages (16 MiB): what books thousands of rows changes the same pages of indexes again and again.
+_INSIDE = "PRAGMA temp_store = MEMORY"
+# What a statement would undo of itself: otherwise a file that is made and deleted in each transaction.
 _RARELY = "PRAGMA wal_autocheckpoint = 4000"
 # Not the ledger: it may be gigabytes, nobody is served by it, and a start does not wait for it.
 _CHECKED = """
@@ -364,7 +366,7 @@ class Sqlite:
         self._place = place = Place(path)
         self._reader = Line(place, _WAL)
         self._pages = Line(place, _WAL)
-        self._writer = Line(place, _WAL, _FULL, _KEYS, _AT_ONCE, _CACHE, _RARELY)
+        self._writer = Line(place, _WAL, _FULL, _KEYS, _AT_ONCE, _CACHE, _INSIDE, _RARELY)
         self._watching: asyncio.Task[None] | None = None
 
     async def check(self) -> None:

@@ -149,6 +149,16 @@ def test_transactions_last_as_long_as_they_should(
     assert one._size == small
 
 
+def test_little_again_and_again_is_waited_for_longer_and_longer() -> None:
+    assert module.pause_after(0.7, module.FEW, busy=True) == module.PAUSE
+    assert module.pause_after(0.7, 1, busy=False) == module.PAUSE, "it comes after a silence"
+    pauses = [module.PAUSE]
+    for records in (1, module.FEW - 1, 1, 0, 0, 0, 1, 1, 0):
+        pauses.append(module.pause_after(pauses[-1], records, busy=True))
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == module.REST
+
+
 async def test_what_is_written_while_it_ships_is_soon_booked(
     store: Database, folder: Path, wal: Spool
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.ledger.cursor import CHUNK, Cursor, bodies
+from proxy.ledger.cursor import CHUNK, PIECE, Cursor, bodies
 from proxy.ledger.records import HEAD, Content, encode, frame
 from proxy.ledger.segments import CLOSED, FIRST, Segment, seal
 from tests.ledger.samples import end, no_descriptors
@@ -223,6 +223,18 @@ def test_what_waits_is_measured(tmp_path: Path) -> None:
         cursor.next()
     assert cursor.waiting == sum(map(len, FRAMES[:10]))
     assert len(read(cursor)) == 10
+    assert cursor.waiting == 0
+    cursor.close()
+
+
+@pytest.mark.parametrize("long", [1, 100, PIECE - 20, PIECE - 1, PIECE, PIECE * 3])
+def test_what_waits_is_measured_over_many_pieces(tmp_path: Path, long: int) -> None:
+    frames = framed([b"x" * (long + n) for n in range(40)])
+    cursor = Cursor(put(tmp_path, segment(frames, closed=False)), {})
+    cursor.refresh()
+
+    assert cursor.waiting == sum(map(len, frames))
+    assert len(read(cursor)) == 40
     assert cursor.waiting == 0
     cursor.close()
 
