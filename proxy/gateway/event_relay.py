@@ -15,7 +15,7 @@ from proxy.dialects.several import expect
 from proxy.gateway.answer import UNFRAMED
 from proxy.gateway.attempt import Attempt, End
 from proxy.gateway.relay import Relay
-from proxy.wire.likeness import Likeness, likeness
+from proxy.wire.likeness import Likeness, last_number, likeness
 from proxy.wire.sse import begins, events, last_boundary, single
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class EventRelay(Relay):
         "tap",
         "unaligned",
         "unaligned_head",
+        "unread",
         "whole_at",
     )
 
@@ -98,6 +99,8 @@ class EventRelay(Relay):
         self.alike: Likeness | None = None
         """What the last event has in common with those that may follow; `unparsed` looks for them."""
         self.guesses = GUESSES
+        self.unread = b""
+        """The last read that was passed on so."""
         self.over = False
         """The terminal event has been seen: whatever follows reaches nobody."""
         self.late = 0
@@ -138,6 +141,7 @@ class EventRelay(Relay):
         self.last_read = self.last_event = self.last_content = now
         self.event_count += events
         self.guesses = GUESSES
+        self.unread = data
         exchange.bytes_out += size
         self.transport.write(data)
         return True
@@ -381,7 +385,8 @@ class EventRelay(Relay):
     def break_off(self, reason: End) -> None:
         """One in-band error in the client's dialect, then a close that cannot be mistaken for the end."""
         code, message = BROKEN[reason]
-        event = self.dialect.render_stream_error(code, message, self.exchange.id, self.tap.sequence)
+        number = max(self.tap.sequence, last_number(self.unread) + 1)
+        event = self.dialect.render_stream_error(code, message, self.exchange.id, number)
         self._write(b"\n\n" + event if self.unaligned else event)
         super().break_off(reason)
 

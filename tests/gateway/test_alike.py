@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from proxy.gateway import event_relay
 from proxy.gateway.attempt import End
 from tests.gateway.rig import Rig, cut
-from tests.line.streams import CHAT, CHUNKED, LAST_CHUNK, STREAMS, chunk
+from tests.line.streams import CHAT, CHUNKED, LAST_CHUNK, RESPONSES, STREAMS, chunk
 
 
 @pytest.fixture
@@ -204,9 +205,25 @@ def test_a_relay_that_is_over_is_held_by_nothing(loop: asyncio.AbstractEventLoop
     rig.close()
 
 
+def test_an_error_has_the_next_number_though_nobody_read_the_last(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    rig = Rig(loop, "responses")
+    rig.feed(CHUNKED, chunk(RESPONSES.begun))
+    reads = [chunk(one) for one in RESPONSES.content[3:]]
+
+    assert passed(rig, *reads) == [False, *(True for _ in reads[1:])]
+    rig.eof()
+
+    numbers = [int(one) for one in re.findall(rb'"sequence_number":(\d+)', rig.body)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert b'"type":"error"' in rig.body.rpartition(b"data: ")[2]
+    rig.close()
+
+
 @settings(max_examples=150)
 @given(
-    st.sampled_from([name for name in STREAMS if name in ("chat", "messages")]),
+    st.sampled_from([name for name in STREAMS if name in ("chat", "messages", "responses")]),
     st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=4), max_size=20),
     st.lists(st.integers(1, 9000), max_size=6),
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.wire.likeness import LONGEST, Likeness, likeness
+from proxy.wire.likeness import LONGEST, Likeness, last_number, likeness
 
 OPENAI = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,'
@@ -141,6 +141,37 @@ def test_anything_else_is_read(number: int) -> None:
     assert of(PLAIN % b'"x"').sizes(changed) == (0, 0)
 
 
+RESPONSES = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%b,'
+    b'"item_id":"msg_1","output_index":0,"content_index":0,"delta":%b,"logprobs":[],"obfuscation":%b}\n\n'
+)
+
+
+@pytest.mark.parametrize("number", [b"0", b"5", b"10", b"123456789012345"])
+def test_any_number_will_do(number: bytes) -> None:
+    alike = of(RESPONSES % (b"4", b'"In"', b'"x7"'))
+    other = RESPONSES % (number, '" über"'.encode(), b'"a"')
+
+    assert alike.sizes(chunk(other) * 2) == (2, 2 * len(other))
+    assert last_number(chunk(RESPONSES % (b"3", b'"a"', b'"b"')) + chunk(other)) == max(
+        3, int(number)
+    )
+
+
+@pytest.mark.parametrize(
+    "number", [b"", b"-1", b"01", b"1.5", b"1e3", b'"1"', b"null", b" 1", b"1234567890123456"]
+)
+def test_what_is_no_number_is_read(number: bytes) -> None:
+    alike = of(RESPONSES % (b"4", b'"In"', b'"x7"'))
+
+    assert alike.sizes(chunk(RESPONSES % (number, b'"a"', b'"b"'))) == (0, 0)
+
+
+def test_numbers_alone_are_no_reason_to_expect_anything() -> None:
+    assert likeness(b'data: {"type":"response.in_progress","sequence_number":1}\n\n') is None
+    assert last_number(b"") == last_number(chunk(PLAIN % b'"x"')) == -1
+
+
 @pytest.mark.parametrize("other", [PLAIN % b'"other"', ANTHROPIC % b'"x"', PLAIN % b'"x"' * 2])
 def test_only_another_event_teaches_something(other: bytes) -> None:
     alike = of(PLAIN % b'"x"')
@@ -161,7 +192,7 @@ def test_two_texts_are_always_looked_for_again() -> None:
         PLAIN % b'""',
         PLAIN % b"null",
         PLAIN % rb'"\ud83d\ude00"',
-        b'data: {"content":"a","text":"b","reasoning":"c"}\n\n',
+        b'data: {"content":"a","text":"b","reasoning":"c","thinking":"d","delta":"e"}\n\n',
         b'data: {"arguments":{"a":1}}\n\n',
         b'data: {"x":"\\"content\\":\\"y"}\n\n',
     ],
@@ -171,6 +202,11 @@ def test_nothing_is_expected_of_an_event_without_a_text(event: bytes) -> None:
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+EVENTS = [
+    PLAIN,
+    ANTHROPIC,
+    RESPONSES.replace(b"%b", b"7", 1).replace(b'"obfuscation":%b', b'"obfuscation":"x"'),
+]
 BYTES = (
     st.binary(max_size=12)
     | WORDS.map(str.encode)
@@ -178,7 +214,7 @@ BYTES = (
 )
 
 
-@given(st.lists(BYTES, min_size=1, max_size=3), st.sampled_from([PLAIN, ANTHROPIC]))
+@given(st.lists(BYTES, min_size=1, max_size=3), st.sampled_from(EVENTS))
 @example([b'"'], PLAIN)
 @example([b"\\"], PLAIN)
 def test_what_is_alike_can_be_read_and_says_something(texts: list[bytes], form: bytes) -> None:
