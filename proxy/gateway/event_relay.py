@@ -15,7 +15,7 @@ from proxy.dialects.several import expect
 from proxy.gateway.answer import UNFRAMED
 from proxy.gateway.attempt import Attempt, End
 from proxy.gateway.relay import Relay
-from proxy.wire.likeness import Likeness, last_number, likeness
+from proxy.wire.likeness import LONGEST, Likeness, last_number, likeness
 from proxy.wire.sse import begins, events, last_boundary, single
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class EventRelay(Relay):
         """What the last event has in common with those that may follow; `unparsed` looks for them."""
         self.guesses = GUESSES
         self.unread = b""
-        """The last read that was passed on so."""
+        """The last of what was passed on so: one event at least, and no more memory for many who wait than is needed."""
         self.over = False
         """The terminal event has been seen: whatever follows reaches nobody."""
         self.late = 0
@@ -141,7 +141,7 @@ class EventRelay(Relay):
         self.last_read = self.last_event = self.last_content = now
         self.event_count += events
         self.guesses = GUESSES
-        self.unread = data
+        self.unread = data[-LONGEST:]
         exchange.bytes_out += size
         self.transport.write(data)
         return True

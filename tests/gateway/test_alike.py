@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.gateway import event_relay
 from proxy.gateway.attempt import End
+from proxy.wire.likeness import LONGEST
 from tests.gateway.rig import Rig, cut
 from tests.line.streams import CHAT, CHUNKED, LAST_CHUNK, RESPONSES, STREAMS, chunk
 
@@ -205,18 +206,24 @@ def test_a_relay_that_is_over_is_held_by_nothing(loop: asyncio.AbstractEventLoop
     rig.close()
 
 
+@pytest.mark.parametrize("much", [False, True])
 def test_an_error_has_the_next_number_though_nobody_read_the_last(
-    loop: asyncio.AbstractEventLoop,
+    much: bool, loop: asyncio.AbstractEventLoop
 ) -> None:
     rig = Rig(loop, "responses")
     rig.feed(CHUNKED, chunk(RESPONSES.begun))
-    reads = [chunk(one) for one in RESPONSES.content[3:]]
+    *reads, last = [chunk(one) for one in RESPONSES.content[3:]]
 
     assert passed(rig, *reads) == [False, *(True for _ in reads[1:])]
+    if much:
+        assert passed(rig, reads[-1] * 100 + last) == [True]
+        assert len(rig.events.unread) < 2 * len(last) + LONGEST
+    else:
+        assert passed(rig, last) == [True]
     rig.eof()
 
     numbers = [int(one) for one in re.findall(rb'"sequence_number":(\d+)', rig.body)]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert sorted(set(numbers)) == list(range(numbers[0], numbers[-1] + 1))
     assert b'"type":"error"' in rig.body.rpartition(b"data: ")[2]
     rig.close()
 
