@@ -371,6 +371,9 @@ def _is_whole(read: bytes, parts: list[bytes]) -> bool:
     If it does not begin with the first of them, it began with the line of a chunk, or with the rest of one. That line ends
     where ours does, and the part is as long as that chunk is: else there were more of it. So all lines are what they seem.
     """
-    return not read.startswith(parts[0]) and read == b"".join(
-        [b"%x\r\n%b\r\n" % (len(part), part) for part in parts]
+    # The second says most of what is not, as reads of a full buffer, before anything is put together.
+    return (
+        not read.startswith(parts[0])
+        and read.endswith(b"\r\n")
+        and read == b"".join([b"%x\r\n%b\r\n" % (len(part), part) for part in parts])
     )

@@ -13,6 +13,7 @@ least one character, of valid UTF-8, that ends where the rest goes on. Where eve
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import pairwise
 
 from msgspec import Struct
@@ -43,17 +44,14 @@ backslash."""
 _numbers = re.compile(rb'"sequence_number": ?(' + _NUMBER + rb")[,}]").findall
 
 
-def _headings() -> list[bytes]:
-    headings = [b"-"] * LONGEST
-    for size in range(1, LONGEST):
-        heading = b"%x\r\n" % size
-        if len(heading) + size + 2 < LONGEST:
-            headings[len(heading) + size + 2] = heading
-    return headings
-
-
-_HEADINGS = _headings()
-"""The line before the data of a chunk, by the bytes of the whole of it. Others write it otherwise: that is not looked for."""
+@cache
+def _heading(whole: int) -> bytes:
+    """The line before the data of a chunk of so many bytes, framing included. Others write it otherwise: that is not looked for."""
+    for digits in (1, 2, 3):
+        heading = b"%x\r\n" % max(whole - digits - 4, 0)
+        if len(heading) == digits + 2 and whole > digits + 4:
+            return heading
+    return b"-"  # no chunk is as long as that
 
 
 class Likeness(Struct, frozen=True, gc=False):
@@ -76,7 +74,7 @@ class Likeness(Struct, frozen=True, gc=False):
         """Bytes of the event, if `data` is one chunk with one event of this kind and nothing but one plain text; else 0."""
         whole = len(data)
         if whole < LONGEST and not self.between and not self.is_number:
-            heading = _HEADINGS[whole]
+            heading = _heading(whole)
             first, last = self.first, self.last
             at = len(heading)
             if data.startswith(first, at) and data.endswith(last) and data.startswith(heading):
@@ -90,12 +88,14 @@ class Likeness(Struct, frozen=True, gc=False):
         first, last = self.first, self.last
         is_said = _is_number if self.is_number else _is_string
         *chunks, rest = data.split(last)
+        if rest:
+            return 0, 0
         framing = 0
         for chunk in chunks:
             whole = len(chunk) + len(last)
             if whole >= LONGEST:
                 return 0, 0
-            heading = _HEADINGS[whole]
+            heading = _heading(whole)
             at = len(heading)
             framing += at + 2
             if not (chunk.startswith(heading) and chunk.startswith(first, at)):
@@ -108,7 +108,7 @@ class Likeness(Struct, frozen=True, gc=False):
                 at = end + len(literal)
             if not is_said(chunk, at):
                 return 0, 0
-        return (0, 0) if rest else (len(chunks), len(data) - framing)
+        return len(chunks), len(data) - framing
 
 
 def likeness(event: bytes) -> Likeness | None:
