@@ -5,15 +5,23 @@ A test with a reason to block says so: `@pytest.mark.allow_blocking("hashes a pa
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import pytest
+import uvloop.loop
 
 from tests.guards.watch import Watch
 
 MARK = "allow_blocking"
+
+FAILED = pytest.StashKey[bool]()
+"""Whether the test that is about to be cleaned up has failed."""
+
+SERVER: type[asyncio.Server] = uvloop.loop.Server  # type: ignore[attr-defined]
+TRANSPORT: type[asyncio.Transport] = uvloop.loop.UVBaseTransport  # type: ignore[attr-defined]
 
 EVERY = 100
 """Tests between two full collections."""
@@ -83,12 +91,30 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    return (yield from _guarded(item))
+    try:
+        return (yield from _guarded(item))
+    except Exception:
+        item.stash[FAILED] = True
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    if item.stash.get(FAILED, False):
+        item.stash[FAILED] = False
+        _let_go()
     return (yield from _guarded(item))
+
+
+def _let_go() -> None:
+    """Of the connections and listeners a test had that failed. A loop that is closed over open ones fails as well, or never
+    comes to an end, and what is said of that is said of the next test, which may be the same once more.
+    """
+    for one in gc.get_objects():
+        if isinstance(one, SERVER):
+            one.close()
+        elif isinstance(one, TRANSPORT):
+            one.abort()
 
 
 def _guarded(item: pytest.Item) -> Generator[None]:

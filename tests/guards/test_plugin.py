@@ -119,6 +119,27 @@ async def test_is_starved(crowd):
     assert elapsed > 0.1, f"it was not starved: {elapsed}"
 '''
 
+LEAVES = """
+import asyncio
+import pytest
+
+asked = []
+
+async def answer(reader, writer):
+    await reader.read(1)
+    writer.close()
+
+async def test_leaves_connections_open_when_it_fails():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(b"?")
+    await reader.read()
+    asked.append(1)
+    assert len(asked) == 2
+    writer.close()
+    server.close()
+"""
+
 
 def run(folder: Path, text: str, *options: str) -> tuple[dict[str, str], str]:
     """Each test's outcome, and everything printed."""
@@ -181,6 +202,16 @@ def test_a_starved_loop_is_not_to_blame(tmp_path: Path) -> None:
     outcomes, printed = run(tmp_path, STARVED)
 
     assert outcomes == {"test_is_starved": "PASSED"}, printed
+
+
+def test_what_a_failed_test_left_open_is_not_said_of_its_second_time(tmp_path: Path) -> None:
+    again = "-p", "pytest_rerunfailures", "--reruns", "1"
+    strict = "-W", "error::ResourceWarning", "-W", "error::pytest.PytestUnraisableExceptionWarning"
+
+    outcomes, printed = run(tmp_path, LEAVES, *again, *strict)
+
+    assert outcomes == {"test_leaves_connections_open_when_it_fails": "PASSED"}, printed
+    assert "1 passed, 1 rerun" in printed
 
 
 def test_permission_to_block_needs_a_reason(tmp_path: Path) -> None:

@@ -201,16 +201,26 @@ class Workers:
         self.clients: dict[str, Raw] = {}
 
     async def __aenter__(self) -> Self:
-        async with asyncio.timeout(PATIENCE):
-            while len(self.clients) < self._fleet.workers:
-                client = await Raw.open(self._fleet.port)
-                client.send(request("GET", "/metrics/worker", None))
-                page = (await client.answer()).body.decode()
-                found = re.search(r'headrace_worker_up\{worker="(\w+)"\}', page)
-                assert found
-                if self.clients.setdefault(found[1], client) is not client:
-                    client.close()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while len(self.clients) < self._fleet.workers:
+                    await self._meet()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
+
+    async def _meet(self) -> None:
+        client = await Raw.open(self._fleet.port)
+        try:
+            page = (await heard(client, request("GET", "/metrics/worker", None))).body.decode()
+            found = re.search(r'headrace_worker_up\{worker="(\w+)"\}', page)
+            assert found, page
+        except BaseException:
+            client.close()
+            raise
+        if self.clients.setdefault(found[1], client) is not client:
+            client.close()
 
     async def __aexit__(self, *_: object) -> None:
         for client in self.clients.values():
@@ -277,11 +287,13 @@ class Load:
 async def streams(fleet: Fleet, *keys: str, number: int = 8) -> AsyncIterator[list[Raw]]:
     """Long streams that have begun."""
     clients = [await Raw.open(fleet.port) for _ in range(number)]
-    asked = (chat(LONG, keys[index % len(keys)]) for index in range(number))
-    await asyncio.gather(*map(begun, clients, asked))
-    yield clients
-    for client in clients:
-        client.close()
+    try:
+        asked = (chat(LONG, keys[index % len(keys)]) for index in range(number))
+        await asyncio.gather(*map(begun, clients, asked))
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
 
 
 async def begun(client: Raw, data: bytes) -> None:
