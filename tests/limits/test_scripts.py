@@ -99,7 +99,8 @@ async def test_a_rate_nobody_knows_of_can_be_taken_to_be_used(link: Link) -> Non
 
 
 async def test_a_rate_nobody_used_leaves_nothing_behind(link: Link, valkey: ValkeyServer) -> None:
-    await link.call(RATE, "t:rate", 60_000, 10, 5, 0, 0, -1)
+    # Half a second until it is whole again.
+    await link.call(RATE, "t:rate", 600, 10, 5, 0, 0, -1)
     assert valkey.command("EXISTS", "t:rate") == b":1"
     async with asyncio.timeout(5):
         while valkey.command("EXISTS", "t:rate") != b":0":
