@@ -1,6 +1,9 @@
 """The Realtime API of OpenAI, of which only the usage is read: events are JSON texts, each `response.done` reports its own.
 
 https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
+
+A session that only writes down what it hears has no responses: each transcript reports its own instead. Those of a
+conversation have the price of another model, which nobody has told us, and are no part of what the conversation used.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from proxy.dialects.base import CONTENT, Dialect, Usage
 from proxy.dialects.errors import parse_error
 from proxy.dialects.render import openai_stream_error, render_error
 
-_DONE = b'"response.done"'
+DONE, HEARD = "response.done", "conversation.item.input_audio_transcription.completed"
+_DONE, _HEARD = DONE.encode(), HEARD.encode()
 
 
 class _Response(Struct, gc=False):
@@ -28,6 +32,7 @@ class _Response(Struct, gc=False):
 class _Event(Struct, gc=False):
     type: str = ""
     response: _Response | None = None
+    usage: dict[str, Any] | None = None
 
 
 _decode = msgspec.json.Decoder(_Event).decode
@@ -35,9 +40,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RealtimeTap:
-    """Adds up what the responses of one session used."""
+    """Adds up what the responses of one session used, or its transcripts."""
 
-    __slots__ = ("_sum", "bad", "error", "finish_reason", "responses")
+    __slots__ = ("_heard", "_sum", "bad", "error", "finish_reason", "responses")
 
     sequence = 0
     closing = b""
@@ -48,14 +53,16 @@ class RealtimeTap:
         self.bad = 0
         self.responses = 0
         self._sum: dict[str, Any] = {}
+        self._heard: dict[str, Any] = {}
 
     @property
     def usage(self) -> Usage | None:
-        return reports.openai(_encode(self._sum)) if self._sum else None
+        total = self._sum if self.responses else self._heard
+        return reports.openai(_encode(total)) if total else None
 
     def message(self, text: bytes) -> None:
         """A text of the server's."""
-        if _DONE not in text:
+        if _DONE not in text and _HEARD not in text:
             return
         try:
             event = _decode(text)
@@ -63,10 +70,12 @@ class RealtimeTap:
             self.bad += 1
             return
         found = event.response
-        if event.type == "response.done" and found is not None:
+        if event.type == DONE and found is not None:
             self.responses += 1
             self.finish_reason = found.status
             reports.add(self._sum, found.usage or {})
+        elif event.type == HEARD:
+            reports.add(self._heard, event.usage or {})
 
     # What is asked of taps of answers: there is none here.
 

@@ -211,9 +211,9 @@ def add(total: dict[str, Any], more: dict[str, Any], depth: int = 8) -> None:
             under = total.setdefault(name, {})
             if isinstance(under, dict) and depth:
                 add(under, value, depth - 1)
-        elif isinstance(value, int) and not isinstance(value, bool):
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             before = total.get(name, 0)
-            if isinstance(before, int):
+            if isinstance(before, int | float):
                 total[name] = before + value
 
 

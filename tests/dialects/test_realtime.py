@@ -34,6 +34,9 @@ def test_each_response_is_added() -> None:
         b'{"type": "response.done", "response": {"usage": null}}',
         b"no json",
         b'{"type": "response.done", "response": 7}',
+        b'{"type": "other", "note": "conversation.item.input_audio_transcription.completed"}',
+        b'{"type": "conversation.item.input_audio_transcription.completed", "usage": 7}',
+        b'{"type": "conversation.item.input_audio_transcription.completed", "usage": null}',
         b'{"type": "response.done", "response": {"usage": {"input_tokens": "many", "output_tokens": true}}}',
     ],
 )
@@ -42,6 +45,51 @@ def test_nothing_else_is(text: bytes) -> None:
     tap.message(text)
 
     assert tap.usage is None
+
+
+def heard(**usage: Any) -> bytes:
+    kind = "conversation.item.input_audio_transcription.completed"
+    return orjson.dumps({"type": kind, "transcript": "Hello.", "usage": usage})
+
+
+def test_a_session_that_only_writes_down_reports_its_transcripts() -> None:
+    tap = RealtimeTap()
+    for _ in range(2):
+        tap.message(
+            heard(
+                type="tokens",
+                total_tokens=30,
+                input_tokens=20,
+                input_token_details={"text_tokens": 4, "audio_tokens": 16},
+                output_tokens=10,
+            )
+        )
+
+    usage = tap.usage
+    assert usage is not None
+    assert (usage.input, usage.audio_input, usage.output) == (40, 32, 20)
+    assert not usage.suspect
+
+
+def test_or_how_long_what_it_heard_was() -> None:
+    tap = RealtimeTap()
+    for seconds in (1, 2.5):
+        tap.message(heard(type="duration", seconds=seconds))
+
+    usage = tap.usage
+    assert usage is not None
+    assert (usage.seconds, usage.input, usage.output) == (3.5, 0, 0)
+
+
+def test_transcripts_of_a_conversation_have_another_price() -> None:
+    tap = RealtimeTap()
+    tap.message(heard(type="tokens", input_tokens=20, output_tokens=10, total_tokens=30))
+    tap.message(done(input_tokens=1, output_tokens=2))
+    tap.message(heard(type="duration", seconds=9.0))
+
+    usage = tap.usage
+    assert usage is not None
+    assert (usage.input, usage.output, usage.seconds) == (1, 2, 0)
 
 
 def test_a_tap_of_it_watches_no_answer() -> None:
