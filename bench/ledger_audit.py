@@ -258,6 +258,9 @@ def _failures(
             and (one.began < start or any(at <= one.began <= until for at, until in cache))
         ):
             name = "a strict budget, and no server of shared limits"
+        elif one.said.startswith("503") and '"gateway_overloaded"' in one.said and not found:
+            # So a machine is that has others to serve, too: these are told, and none of them is lost.
+            name = "the gateway had too much to do"
         else:
             name = "without a reason"
             wrong.append(

@@ -106,6 +106,8 @@ def test_a_request_that_the_provider_alone_knows_is_lost() -> None:
         (asked(CUT), [served(LEFT)], [Act("kill worker", 90 * SECOND, 90 * SECOND)], False),
         (asked(CUT), [served(LEFT)], [Act("end worker", 99 * SECOND, 99 * SECOND)], False),
         (asked(REFUSED, "503 "), [served(LEFT)], [Act("kill worker", 99 * SECOND, 0)], False),
+        (asked(REFUSED, '503 {"error":{"code":"gateway_overloaded"}}'), [], [], True),
+        (asked(REFUSED, '503 {"error":{"code":"gateway_overloaded"}}'), [served(LEFT)], [], False),
     ],
 )
 def test_a_failure_has_a_reason_or_is_named(

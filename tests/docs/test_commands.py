@@ -38,7 +38,7 @@ def run(text: str, folder: Path, environment: dict[str, str]) -> subprocess.Comp
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=25,
+        timeout=50,
         check=False,
     )
 

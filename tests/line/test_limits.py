@@ -60,26 +60,26 @@ async def ask_openai(client: openai.AsyncOpenAI) -> Any:
 
 async def test_openais_client_waits_as_long_as_it_is_told(sim: Simulator, tmp_path: Path) -> None:
     async with (
-        limited(sim, tmp_path, limits={"rpm": 600, "burst": 1}) as proxy,
+        limited(sim, tmp_path, limits={"rpm": 60, "burst": 1}) as proxy,
         openai_client(proxy, 2) as client,
     ):
-        for _ in range(3):
+        for _ in range(2):
             assert (await ask_openai(client)).choices
 
-        assert rejections(proxy, "rpm") >= 2
+        assert rejections(proxy, "rpm") >= 1
 
 
 async def test_anthropics_client_waits_as_long_as_it_is_told(
     sim: Simulator, tmp_path: Path
 ) -> None:
     async with (
-        limited(sim, tmp_path, limits={"rpm": 600, "burst": 1}) as proxy,
+        limited(sim, tmp_path, limits={"rpm": 60, "burst": 1}) as proxy,
         anthropic_client(proxy, 2) as client,
     ):
-        for _ in range(3):
+        for _ in range(2):
             assert (await ask_anthropic(client)).content
 
-        assert rejections(proxy, "rpm") >= 2
+        assert rejections(proxy, "rpm") >= 1
 
 
 async def test_openais_client_gives_up_at_once_where_waiting_is_in_vain(
