@@ -50,6 +50,8 @@ class Output:
         self._day = 0
         """Of the first line in the file, in days since 1970, as far as that is known."""
         if path is not None:
+            # Its folder, too: the other programs whose files we take name one that nobody has made, `./logs/app.log`.
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._open(path)
         mode = os.fstat(self._fd).st_mode
         # What a pipe takes in one piece (PIPE_BUF): lines of several workers do not end up inside each other.

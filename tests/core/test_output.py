@@ -37,6 +37,14 @@ def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
+def test_its_folder_is_made_where_there_is_none(tmp_path: Path) -> None:
+    output = opened(tmp_path / "var" / "logs" / "a.log")
+    write(output, "one")
+    output.close()
+
+    assert (tmp_path / "var" / "logs" / "a.log").read_bytes() == b"one"
+
+
 def test_each_day_has_its_file(tmp_path: Path, hands: Hands) -> None:
     output = opened(tmp_path / "a.log")
     write(output, "one")

@@ -408,7 +408,7 @@ REDIS_URL=redis://localhost:6379/0
 REDIS_ENABLED=true
 
 LOG_LEVEL=INFO
-LOG_FILE=./app.log
+LOG_FILE=./logs/app.log
 
 HEALTH_CHECK_ENABLED=true
 HEALTH_CHECK_INTERVAL=300  # five minutes
@@ -451,7 +451,7 @@ def test_llm_orchestrator(sim: Simulator, tmp_path: Path) -> None:
         chats(CHAT_B, url, sim, "gpt-3.5-turbo")
         message = ok(MESSAGES_B, url)
         assert (message["type"], message["role"]) == ("message", "assistant")
-        assert (tmp_path / "app.log").is_file()
+        assert (tmp_path / "logs" / "app.log").is_file()
 
         health = ok(PROVIDERS_HEALTH, url)
         assert health["providers"]["OpenAI"] == {
