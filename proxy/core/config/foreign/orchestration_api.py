@@ -151,9 +151,11 @@ def _log(sheet: Sheet, top: Given) -> dict[str, Any]:
         found = levels.text("Default")
         levels.done(("Default",))
     levels = logging.section("LogLevel")
-    found = found or levels.text("Default")
-    levels.take("Default")
-    for name in levels.names():
+    if found is None:
+        found = levels.text("Default")
+    else:
+        levels.leave("Default", "not used: Serilog has a level, too")
+    for name in levels.left():
         levels.leave(name, "levels of single parts are not set here")
     logging.done(("LogLevel",))
     file: dict[str, Any] = {}

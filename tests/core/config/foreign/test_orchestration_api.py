@@ -237,6 +237,19 @@ def test_its_level_is_ours(section: str, level: str) -> None:
     assert found["logging"]["level"] == level
 
 
+def test_a_level_is_named_where_it_is_not_used_and_nowhere_else() -> None:
+    levels = '"Logging": {"LogLevel": {"Default": "Error", "Microsoft": "None"}}'
+    alone = translated(f'{{"OrchestrationApi": {{}}, {levels}}}')
+    beside = translated(
+        f'{{"OrchestrationApi": {{}}, "Serilog": {{"MinimumLevel": "Debug"}}, {levels}}}'
+    )
+
+    assert "Logging.LogLevel.Default" not in warned(alone)
+    assert "Logging.LogLevel.Microsoft" in warned(alone)
+    assert {"Logging.LogLevel.Default", "Logging.LogLevel.Microsoft"} <= warned(beside).keys()
+    assert plain(beside.tree)["logging"]["level"] == "debug"
+
+
 def test_it_is_recognised_by_its_section_or_by_its_name() -> None:
     assert recognised({"orchestrationAPI": {}}, "x.json")
     assert recognised({"Serilog": {}}, "config/appsettings.Production.json")
