@@ -242,14 +242,15 @@ def _block(sheet: Sheet, given: Given) -> dict[str, Any]:
 
 
 def _key(given: Given) -> dict[str, Any]:
-    name, key = given.text("name"), given.text("key")
+    name, key, rpm = given.text("name"), given.text("key"), given.whole("rpm")
     for field, value in (("name", name), ("key", key)):
         if value is None:
             given.missing(field, "a text", "it is required")
     made = {
         "name": name,
         "key": key,
-        "rpm": given.whole("rpm", least=1),
+        # No limit is 0 there, as in a call.
+        "rpm": rpm if rpm is None or rpm.value else None,
         "enabled": given.switch("enabled"),
     }
     given.done(("name", "key", "rpm", "enabled"))

@@ -200,6 +200,13 @@ def test_a_key_that_is_none_is_an_error() -> None:
     assert "OrchestrationApi.ProxyKeys[0].colour" in warned(found)
 
 
+def test_no_limit_of_a_key_is_0_in_the_file_too() -> None:
+    found = translated(GROUPS.replace('"rpm": 100', '"rpm": 0'))
+
+    assert found.problems == ()
+    assert plain(found.tree)["keys"] == [{"name": "app", "key": "key-of-the-app", "enabled": False}]
+
+
 def test_its_log_is_ours() -> None:
     text = """{"OrchestrationApi": {}, "Serilog": {
       "MinimumLevel": {"Default": "Debug", "Override": {"Microsoft": "Warning"}},
