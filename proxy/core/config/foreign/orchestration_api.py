@@ -197,12 +197,16 @@ def _groups(sheet: Sheet, groups: list[Given]) -> dict[str, Any]:
         if name is None:
             given.missing("groupName", "a name", "it is required")
             continue
+        if str(name.value) in providers:
+            sheet.error(name.origin, sentence("a name of its own", "that of a group above"))
+            continue
         block = _block(sheet, given)
         policy, priority = given.text("balancePolicy"), given.whole("priority", 1)
         if policy is not None and str(policy.value).translate(_SPELLING).casefold() in _OF_KEYS:
             block["key_strategy"] = policy
         weight = given.whole("weight")
-        for model in given.texts("models"):
+        # A name that is there twice says nothing new.
+        for model in {str(model.value): model for model in given.texts("models")}.values():
             served = models.setdefault(str(model.value), {"strategy": None, "deployments": []})
             policies.setdefault(str(model.value), []).append(policy)
             served["deployments"].append(

@@ -193,6 +193,20 @@ def test_a_group_that_cannot_be_one_is_an_error(group: str, path: str) -> None:
     assert path in wrong(found)
 
 
+def test_two_groups_of_one_name_are_an_error() -> None:
+    found = translated(GROUPS.replace('"second"', '"first"'))
+
+    assert "OrchestrationApi.Groups[1].GroupName" in wrong(found)
+    assert plain(found.tree)["providers"]["first"]["credentials"] == ["sk-1", "sk-2"]
+
+
+def test_a_model_that_a_group_names_twice_is_served_once_and_as_the_group_says() -> None:
+    found = tree(GROUPS.replace('"gpt-3.5"]', '"gpt-3.5", "gpt-3.5"]'))
+
+    assert found["models"]["gpt-3.5"]["strategy"] == "random"
+    assert len(found["models"]["gpt-3.5"]["deployments"]) == 1
+
+
 def test_a_key_that_is_none_is_an_error() -> None:
     found = translated('{"OrchestrationApi": {"ProxyKeys": [{"rpm": 1, "colour": "red"}]}}')
 
