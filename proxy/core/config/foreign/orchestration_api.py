@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proxy.core.config.document import resolve
 from proxy.core.config.foreign import access, common, database, jsonc, vendors
 from proxy.core.config.foreign.double_underscore import layered, overlaid
-from proxy.core.config.foreign.source import Given, Said, Sheet, said, usual, variables
+from proxy.core.config.foreign.source import Given, Own, Said, Sheet, said, usual, variables
 from proxy.core.config.problem import printable, sentence
 
 if TYPE_CHECKING:
@@ -241,8 +242,17 @@ def _block(sheet: Sheet, given: Given) -> dict[str, Any]:
         "credentials": given.texts("apiKeys"),
         "timeouts": common.timeouts(given.number("timeout", least=0.001)),
         "retry": None if retry is None else {"count": retry},
-        "param_defaults": given.mapping("parameters"),
+        "param_defaults": _typed(given.mapping("parameters")),
     }
+
+
+def _typed(tree: Any) -> Any:
+    """A variable is text alone: `0.7` of one is a number in a request, as it is in a file."""
+    if isinstance(tree, dict):
+        return Own({name: _typed(value) for name, value in tree.items()})
+    if isinstance(tree, list):
+        return [_typed(value) for value in tree]
+    return tree.as_(resolve(tree.value)) if tree.variable and tree.value else tree
 
 
 def _key(given: Given) -> dict[str, Any]:

@@ -193,6 +193,31 @@ def test_a_group_that_cannot_be_one_is_an_error(group: str, path: str) -> None:
     assert path in wrong(found)
 
 
+def test_numbers_of_a_groups_parameters_are_numbers_in_variables_too() -> None:
+    start = "OrchestrationApi__Groups__0__Parameters"
+    env = {
+        f"{start}__temperature": "0.7",
+        f"{start}__max_tokens": "2000",
+        f"{start}__logprobs": "true",
+        f"{start}__user": "",
+        f"{start}__metadata__team": "research",
+        f"{start}__stop__0": "END",
+    }
+    found = translated(GROUPS, "appsettings.json", env)
+    wanted = {
+        "temperature": 0.7,
+        "max_tokens": 2000,
+        "logprobs": True,
+        "user": "",
+        "metadata": {"team": "research"},
+        "stop": ["END"],
+    }
+
+    assert plain(found.tree)["providers"]["first"]["param_defaults"] == wanted
+    # As a file of ours they are the same: no variable of this process, which would be text again.
+    assert "max_tokens: 2000 " in found.yaml()
+
+
 def test_two_groups_of_one_name_are_an_error() -> None:
     found = translated(GROUPS.replace('"second"', '"first"'))
 
