@@ -23,8 +23,19 @@ export async function resume() {
   }
 }
 
+// A browser says nothing where it does not keep the cookie, which is `Secure`: all that is asked next would be a 401.
+async function kept(opened) {
+  if (await resume()) return opened;
+  opens.csrf(null);
+  throw new Problem(0, {
+    detail: "You are known here, but this browser has not kept the session: it does so only for pages that came over HTTPS or from this "
+      + "machine. Open this page over HTTPS, or on localhost by way of ssh -L.",
+    type: "not_kept",
+  });
+}
+
 export async function signIn(username, password) {
-  return session(await send("POST", "/admin/login", { username, password }));
+  return kept(session(await send("POST", "/admin/login", { username, password })));
 }
 
 export async function signInByToken(token) {
@@ -32,7 +43,7 @@ export async function signInByToken(token) {
   try {
     const content = await send("POST", "/admin/session");
     opens.bearer(null);
-    return session(content);
+    return await kept(session(content));
   } catch (error) {
     if (error.code === "no_store" || error.code === "no_session") return session(await get("/admin/session"));
     opens.bearer(null);

@@ -29,6 +29,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Another machine, as far as a browser can tell.
+    "--host-resolver-rules=MAP gateway.example 127.0.0.1",
 ]
 PATIENCE = 15_000
 """Milliseconds until something has to be there."""

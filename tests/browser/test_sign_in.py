@@ -72,6 +72,26 @@ def test_the_token_opens_a_session_and_is_kept_nowhere(door: Page) -> None:
     assert TOKEN not in _kept(door)
 
 
+@pytest.mark.parametrize("way", ["password", "token"])
+def test_who_comes_over_plain_http_from_elsewhere_is_told_why_there_is_no_session(
+    browser: Browser, server: Served, way: str
+) -> None:
+    # Not `opened`: that the browser warns of such a page is right.
+    context = browser.new_context(base_url=f"http://gateway.example:{server.admin.split(':')[1]}")
+    page = context.new_page()
+    page.goto("/dashboard")
+    if way == "token":
+        page.get_by_role("button", name="Token").click()
+        page.get_by_label("Token", exact=True).fill(TOKEN)
+        page.get_by_role("button", name="Sign in").click()
+    else:
+        _sign_in(page, "root", PASSWORD)
+
+    expect(page.get_by_role("alert")).to_contain_text("over HTTPS")
+    expect(page.get_by_role("button", name="Sign in")).to_be_enabled()
+    context.close()
+
+
 def test_a_user_is_made_and_sees_what_the_role_may(
     door: Page, browser: Browser, server: Served
 ) -> None:
