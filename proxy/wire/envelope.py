@@ -28,6 +28,8 @@ _decode_integer = msgspec.json.Decoder(int).decode
 _encode = msgspec.json.Encoder().encode
 
 _TRUE = Raw(b"true")
+_TWIN = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+"""One parameter of chat completions under its old name and its new one: OpenAI refuses a request that has both."""
 _SMALL = 512
 """Values up to this many bytes are decoded once, to refuse numbers nobody can represent."""
 _NUMBER_STARTS = b"-0123456789"
@@ -210,7 +212,7 @@ class Envelope:
     def merge_defaults(self, values: Mapping[str, object]) -> None:
         """Set each value whose key the client did not send. An explicit `null` counts as sent."""
         for name, value in values.items():
-            if name not in self._fields:
+            if name not in self._fields and _TWIN.get(name) not in self._fields:
                 self.set(name, _encode(value))
 
     def merge_overrides(self, values: Mapping[str, object]) -> None:
@@ -218,8 +220,11 @@ class Envelope:
         for name, value in values.items():
             if value is None:
                 self.drop(name)
-            else:
-                self.set(name, _encode(value))
+                continue
+            self.set(name, _encode(value))
+            twin = _TWIN.get(name)
+            if twin is not None and twin not in values:
+                self.drop(twin)
 
     def encode(self) -> bytes:
         """The body written out again: keys in order, each once, nested bytes as they are."""

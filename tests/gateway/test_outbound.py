@@ -212,6 +212,16 @@ async def test_overrides_win_over_the_client_and_null_takes_away() -> None:
     assert content == {"model": "m", "temperature": 0, "top_p": None, "seed": 7}
 
 
+async def test_a_limit_by_its_other_name_is_the_clients_too() -> None:
+    body = b'{"model":"m","max_completion_tokens":50}'
+
+    filled = await edited(body, param_defaults={"max_tokens": 2000})
+    forced = await edited(body, param_overrides={"max_tokens": 10})
+
+    assert filled == {"model": "m", "max_completion_tokens": 50}
+    assert forced == {"model": "m", "max_tokens": 10}
+
+
 async def test_overrides_win_over_defaults() -> None:
     content = await edited(
         b'{"model":"m"}', param_defaults={"seed": 1}, param_overrides={"seed": 2}

@@ -312,6 +312,26 @@ def test_overrides_win_and_none_removes() -> None:
     assert json.loads(envelope.encode()) == {"temperature": 1, "n": 2}
 
 
+@pytest.mark.parametrize(
+    ("sent", "other"),
+    [("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")],
+)
+def test_the_two_names_of_one_limit_never_come_together(sent: str, other: str) -> None:
+    filled = Envelope.parse(b'{"%b":50}' % sent.encode())
+    filled.merge_defaults({other: 2000})
+    forced = filled.copy()
+    forced.merge_overrides({other: 10})
+    untouched = filled.copy()
+    untouched.merge_overrides({other: None})
+    both = filled.copy()
+    both.merge_overrides({other: 10, sent: 20})
+
+    assert json.loads(filled.encode()) == {sent: 50}
+    assert json.loads(forced.encode()) == {other: 10}
+    assert json.loads(untouched.encode()) == {sent: 50}
+    assert json.loads(both.encode()) == {sent: 20, other: 10}
+
+
 def test_whole_numbers_are_picked_out_of_several_fields() -> None:
     envelope = Envelope.parse(b'{"a": 3, "b": "4", "c": 1.5, "d": null, "e": -7}')
 
