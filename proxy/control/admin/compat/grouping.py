@@ -26,7 +26,7 @@ from proxy.control.admin.compat.spelled import (
     moment,
 )
 from proxy.control.admin.sealing import key_of
-from proxy.core.config.presets import address_of
+from proxy.core.config.presets import address_of, presets
 from proxy.core.records import Kind as Row
 from proxy.core.records import spec_of
 
@@ -184,6 +184,7 @@ def of_the_file(config: Config, name: str) -> dict[str, Any]:
     spec = {"preset": block.preset, "base_url": block.base_url, "dialects": block.spoken}
     policies = (config.models[model].strategy for model, _ in served)
     timeouts = block.timeouts
+    note = presets().get(block.preset or "", {}).get("note")
     return {
         "id": None,
         "groupName": name,
@@ -197,7 +198,8 @@ def of_the_file(config: Config, name: str) -> dict[str, Any]:
         "priority": min((deployment.priority for _, deployment in served), default=None),
         "enabled": block.enabled,
         "parameters": block.param_defaults,
-        "description": block.note,
+        # A preset has a note of its own, on where its facts are from.
+        "description": None if block.note == note else block.note,
         "source": "file",
         "createdAt": None,
         "updatedAt": None,

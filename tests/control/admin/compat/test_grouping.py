@@ -133,6 +133,12 @@ def test_a_provider_of_the_file_has_the_same_fields() -> None:
     }
 
 
+def test_a_description_that_nobody_wrote_is_none() -> None:
+    config = parse("providers: {v: {preset: anthropic, credentials: [sk-ant-0123456789]}}").config
+
+    assert of_the_file(config, "v")["description"] is None
+
+
 def test_everything_shown_may_be_sent_back() -> None:
     seen = mirror()
 
