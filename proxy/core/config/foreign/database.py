@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from proxy.core.config.foreign.source import Said, usual
-from proxy.core.config.problem import sentence
+from proxy.core.config.problem import printable, sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from proxy.core.config.foreign.source import Sheet
 
 FILE = "headrace.db"
@@ -28,6 +30,15 @@ _PARTS = {
     "name": ("database", "db", "initialcatalog"),
 }
 """Words of a connection string, spaces left out."""
+_PARAMETERS = {
+    "sslmode": "sslmode",
+    "rootcertificate": "sslrootcert",
+    "sslcertificate": "sslcert",
+    "sslkey": "sslkey",
+}
+"""Those that say how safe the connection is, as libpq calls them in a URL."""
+_MODES = {"verifyca": "verify-ca", "verifyfull": "verify-full"}
+_PAIR = re.compile(r"""([^=;]+)=\s*("(?:[^"]|"")*"|'(?:[^']|'')*'|[^;]*)""")
 
 
 def refused(sheet: Sheet, said: Said) -> None:
@@ -73,8 +84,8 @@ def from_string(sheet: Sheet, said: Said) -> Said | None:
     if "://" in text:
         return from_url(sheet, said)
     parts = {
-        re.sub(r"\s", "", name).casefold(): value.strip().strip("\"'")
-        for name, _, value in (part.partition("=") for part in text.split(";"))
+        re.sub(r"\s", "", name).casefold(): _plain(value)
+        for name, value in _PAIR.findall(text)
         if value.strip()
     }
     file = parts.get("datasource") or parts.get("filename")
@@ -93,7 +104,27 @@ def from_string(sheet: Sheet, said: Said) -> Said | None:
     password = f":{quote(found['password'], safe='')}" if found["password"] else ""
     port = f":{found['port']}" if found["port"] else ""
     at = f"{user}{password}@" if user else ""
-    return said.as_(f"postgresql://{at}{found['host']}{port}/{quote(found['name'], safe='')}")
+    url = f"postgresql://{at}{found['host']}{port}/{quote(found['name'], safe='')}"
+    return said.as_(url + _query(sheet, said, parts))
+
+
+def _plain(value: str) -> str:
+    """Without its quotes: what has a `;` in it needs some, and one of them inside is there twice."""
+    value = value.strip()
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1].replace(value[0] * 2, value[0]) if quoted else value
+
+
+def _query(sheet: Sheet, said: Said, parts: Mapping[str, str]) -> str:
+    """What else is said of a PostgreSQL, as parameters; what means nothing here is named."""
+    found: dict[str, str] = {}
+    for name, value in parts.items():
+        if name in _PARAMETERS:
+            word = re.sub(r"[\s_-]", "", value).casefold()
+            found[_PARAMETERS[name]] = _MODES.get(word, word) if name == "sslmode" else value
+        elif not any(name in names for names in _PARTS.values()):
+            sheet.warn(said.origin, f"{printable(name)}: not used here")
+    return f"?{urlencode(found)}" if found else ""
 
 
 def usually(path: str) -> Said:

@@ -44,6 +44,15 @@ def test_a_url_of_sqlalchemy(url: str, ours: str) -> None:
             "postgresql://u%40x:p@db:5433/o%20api",
         ),
         ("Server=db;Database=o", "postgresql://db/o"),
+        ("Host=db;Database=o;SSL Mode=Require", "postgresql://db/o?sslmode=require"),
+        (
+            "Host=db;Database=o;SslMode=VerifyFull;Root Certificate=/etc/ssl/db.pem",
+            "postgresql://db/o?sslmode=verify-full&sslrootcert=%2Fetc%2Fssl%2Fdb.pem",
+        ),
+        (
+            """Host=db;Database=o;Username=u;Password='a;b=''c'""",
+            "postgresql://u:a%3Bb%3D%27c@db/o",
+        ),
         ("postgresql://u:p@h/n", "postgresql://u:p@h/n"),
     ],
 )
@@ -55,6 +64,15 @@ def test_a_connection_string(text: str, ours: str) -> None:
     assert found is not None
     assert found.value == ours
     assert not sheet.problems
+
+
+def test_what_a_connection_string_says_besides_is_named() -> None:
+    sheet = Sheet("file")
+
+    found = database.from_string(sheet, here("Host=db;Database=o;Password=s;Maximum Pool Size=9"))
+
+    assert found is not None
+    assert [problem.message for problem in sheet.warnings] == ["maximumpoolsize: not used here"]
 
 
 @pytest.mark.parametrize("url", ["mysql+asyncmy://u:secret@h/n", "mariadb://u:secret@h/n"])
