@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.control import health
@@ -10,10 +10,11 @@ from proxy.control.admin import body, figures
 from proxy.control.admin.access import Permission
 from proxy.control.admin.compat import grouping, plain, regrouping
 from proxy.control.admin.compat.spelled import answer, read, schema
-from proxy.control.admin.web import Answer, Route
+from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.records import Kind
 
 if TYPE_CHECKING:
+    from proxy.control.admin.changes import Written
     from proxy.control.admin.compat.regrouping import Plan
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
@@ -45,19 +46,27 @@ async def create(request: Request, services: Services) -> Answer:
         needed=("groupName", "providerType"),
         ignored=grouping.ANSWERED,
     )
-    plan = regrouping.create(given, services.sync.mirror, _models_of(services.sync.config))
-    written = await plain.apply(request, services, plan)
+    sync = services.sync
+    plan, written = await _done(
+        request,
+        services,
+        lambda: regrouping.create(given, sync.mirror, _models_of(sync.config)),
+    )
     return _told(written[0].record.id, plan, services, "Group created successfully")
 
 
 async def replace(request: Request, services: Services) -> Answer:
     """The fields that are given; the others stay."""
-    group = plain.find(request.params["id"], services, "group")
+    sync = services.sync
+    id = plain.find(request.params["id"], services, "group").provider.id
     given = read(body.fields(request), grouping.FIELDS, ignored=grouping.ANSWERED)
-    mirror, config = services.sync.mirror, services.sync.config
-    plan = regrouping.replace(group, given, mirror, _models_of(config))
-    await plain.apply(request, services, plan)
-    return _told(group.provider.id, plan, services, "Group updated successfully")
+
+    def planned() -> Plan:
+        group = plain.find(str(id), services, "group")
+        return regrouping.replace(group, given, sync.mirror, _models_of(sync.config))
+
+    plan, _ = await _done(request, services, planned)
+    return _told(id, plan, services, "Group updated successfully")
 
 
 async def remove(request: Request, services: Services) -> Answer:
@@ -73,6 +82,26 @@ async def remove(request: Request, services: Services) -> Answer:
             "warnings": plan.warnings,
         }
     )
+
+
+async def _done(
+    request: Request, services: Services, planned: Callable[[], Plan]
+) -> tuple[Plan, list[Written]]:
+    """What is planned, done. A model that somebody else has made since then is joined: it is planned anew, with what is
+    there now, unless that comes to the same. Raises Problem."""
+    before: Plan | None = None
+    while True:
+        plan = planned()
+        try:
+            return plan, await plain.apply(request, services, plan)
+        except Problem as problem:
+            taken = problem.code == "conflict" and {one.field for one in problem.faults} == {
+                "models"
+            }
+            if not taken or (before is not None and before.edits == plan.edits):
+                raise
+        before = plan
+        await services.sync.refresh()
 
 
 def _told(id: int, plan: Plan, services: Services, message: str) -> Answer:

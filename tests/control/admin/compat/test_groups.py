@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,32 @@ async def test_a_second_group_joins_the_models_of_the_first(desk: Desk) -> None:
         ["second"],
     ]
     assert second["warnings"] == []
+
+
+async def test_groups_that_are_made_at_once_serve_the_same_new_models(desk: Desk) -> None:
+    models = ["gpt-4", "gpt-5"]
+    groups = await asyncio.gather(
+        *(
+            made(desk, groupName=f"number {n}", models=models[:: 1 if n % 2 else -1])
+            for n in range(6)
+        )
+    )
+    await asyncio.gather(*(put(desk, each["id"], models=[*models, "gpt-6"]) for each in groups))
+
+    assert sorted(one["name"] for one in await listed(desk, "models")) == [*models, "gpt-6"]
+    for name in (*models, "gpt-6"):
+        (tier,) = desk.services.state.snapshot.models[name].tiers
+        assert {one.provider.name for one in tier} == {f"number {n}" for n in range(6)}
+
+
+async def test_a_name_that_is_another_models_alias_is_refused(desk: Desk) -> None:
+    said = await desk.owner("POST", "/admin/models", {"name": "gpt-4", "aliases": ["four"]})
+    assert said.status == 201, said.body
+
+    said = await desk.owner("POST", "/admin/groups", {**GROUP, "models": ["four"]})
+
+    assert said.status in (400, 409), said.body
+    assert said.json["errors"][0]["field"] == "models"
 
 
 async def test_a_group_that_joins_does_not_change_the_others_strategy(desk: Desk) -> None:
