@@ -15,7 +15,7 @@ from proxy.core.config.foreign.source import Said, usual
 from proxy.core.config.problem import printable, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from proxy.core.config.foreign.source import Sheet
 
@@ -44,6 +44,36 @@ _PAIR = re.compile(r"""([^=;]+)=\s*("(?:[^"]|"")*"|'(?:[^']|'')*'|[^;]*)""")
 def refused(sheet: Sheet, said: Said) -> None:
     """MySQL."""
     sheet.error(said.origin, sentence(_MYSQL, "MySQL", _ADVICE))
+
+
+def of_kind(
+    sheet: Sheet,
+    kind: Said,
+    where: Said | None,
+    read: Callable[[Sheet, Said], Said | None],
+    *,
+    name: str,
+    otherwise: str,
+) -> Said | None:
+    """The store, by a word for its kind and what is said of its place, in the field `name`. Who wants PostgreSQL does not
+    get a file: several hosts would have one each."""
+    word = str(kind.value).casefold()
+    if word in ("mysql", "mariadb"):
+        refused(sheet, kind)
+        return None
+    if word not in ("sqlite", "postgresql", "postgres"):
+        sheet.error(kind.origin, sentence("sqlite or postgresql", repr(printable(str(kind.value)))))
+        return None
+    if where is None and word == "sqlite":
+        return usually(otherwise)
+    found = None if where is None else read(sheet, where)
+    if word == "sqlite" or (where is not None and found is None):
+        return found
+    if found is not None and str(found.value).startswith("postgres"):
+        return found
+    at = "none" if where is None else "SQLite's"
+    sheet.error(kind.origin, sentence("the address of a PostgreSQL", at, f"write it in {name}"))
+    return None
 
 
 def beside(sheet: Sheet, said: Said, path: str) -> Said:

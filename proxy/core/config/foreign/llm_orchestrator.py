@@ -71,12 +71,9 @@ def translate(sheet: Sheet, env: dict[str, Any]) -> dict[str, Any]:
 def _store(sheet: Sheet, given: Given) -> Said | None:
     kind, url = given.text("DATABASE_TYPE", "sqlite"), given.text("DATABASE_URL")
     assert kind is not None
-    if str(kind.value).casefold() in ("mysql", "mariadb"):
-        database.refused(sheet, kind)
-        return None
-    if url is None:
-        return database.usually(_FILE)
-    return database.from_url(sheet, url)
+    return database.of_kind(
+        sheet, kind, url, database.from_url, name="DATABASE_URL", otherwise=_FILE
+    )
 
 
 def _redis(sheet: Sheet, given: Given) -> None:

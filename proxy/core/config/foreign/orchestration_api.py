@@ -126,19 +126,18 @@ def _store(sheet: Sheet, given: Given) -> Said | None:
     plain, mysql = given.text("ConnectionString"), given.text("MySqlConnectionString")
     given.done(("Type", "ConnectionString", "MySqlConnectionString"))
     assert kind is not None
-    word = str(kind.value).casefold()
-    if word in ("mysql", "mariadb"):
-        database.refused(sheet, kind)
-        return None
-    if word not in ("sqlite", "postgresql", "postgres"):
-        found = repr(printable(str(kind.value)))
-        sheet.error(kind.origin, sentence("sqlite or postgresql", found))
-        return None
-    if mysql is not None:
-        sheet.warn(mysql.origin, f"not used: the type is {word}, and there is no MySQL here")
-    if plain is None:
-        return database.usually(_DATABASE)
-    return database.from_string(sheet, plain)
+    found = database.of_kind(
+        sheet,
+        kind,
+        plain,
+        database.from_string,
+        name="ConnectionString",
+        otherwise=_DATABASE,
+    )
+    if mysql is not None and found is not None:
+        message = f"not used: the type is {str(kind.value).casefold()}, and there is no MySQL here"
+        sheet.warn(mysql.origin, message)
+    return found
 
 
 def _log(sheet: Sheet, top: Given) -> dict[str, Any]:

@@ -66,6 +66,44 @@ def test_a_connection_string(text: str, ours: str) -> None:
     assert not sheet.problems
 
 
+def of_kind(word: str, where: str | None) -> tuple[str | None, list[str]]:
+    sheet = Sheet("file")
+    found = database.of_kind(
+        sheet,
+        here(word, "TYPE"),
+        None if where is None else here(where, "URL"),
+        database.from_url,
+        name="URL",
+        otherwise="data/theirs.db",
+    )
+    return (
+        None if found is None else found.value,
+        [f"{one.path}: {one.message}" for one in sheet.problems],
+    )
+
+
+def test_who_wants_postgresql_does_not_get_a_file() -> None:
+    missing = "TYPE: expected the address of a PostgreSQL, found none; write it in URL"
+    other = "TYPE: expected the address of a PostgreSQL, found SQLite's; write it in URL"
+
+    assert of_kind("PostgreSQL", "postgresql://h/n") == ("postgresql://h/n", [])
+    assert of_kind("postgres", None) == (None, [missing])
+    assert of_kind("postgresql", "sqlite:///x.db") == (None, [other])
+    assert of_kind("postgresql", "sqlite://") == (None, [other])
+
+
+def test_a_kind_that_is_none_of_ours_is_refused() -> None:
+    assert of_kind("oracle", None) == (
+        None,
+        ["TYPE: expected sqlite or postgresql, found 'oracle'"],
+    )
+
+
+def test_an_address_says_more_than_the_usual_kind() -> None:
+    assert of_kind("sqlite", None) == ("sqlite:///data/headrace.db", [])
+    assert of_kind("sqlite", "postgresql://h/n") == ("postgresql://h/n", [])
+
+
 def test_what_a_connection_string_says_besides_is_named() -> None:
     sheet = Sheet("file")
 

@@ -47,6 +47,13 @@ def test_mysql_is_an_error(variables: dict[str, str]) -> None:
     assert wrong(found).keys() == variables.keys()
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "oracle"])
+def test_another_kind_of_database_is_not_a_file_in_silence(kind: str) -> None:
+    found = translated("AUTH_TOKEN=a-token-for-all-of-it", env={"DATABASE_TYPE": kind})
+
+    assert wrong(found).keys() == {"DATABASE_TYPE"}
+
+
 def test_redis_is_named_and_only_where_it_is_meant() -> None:
     assert {"REDIS_URL", "REDIS_ENABLED"} <= warned(translated(LLM_ORCHESTRATOR)).keys()
     off = warned(translated(LLM_ORCHESTRATOR, env={"REDIS_ENABLED": "false"}))

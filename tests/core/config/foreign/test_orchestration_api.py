@@ -170,6 +170,14 @@ def test_mysql_of_a_variable_is_an_error_too() -> None:
     assert (problem.file, problem.path) == ("environment", "OrchestrationApi__Database__Type")
 
 
+def test_postgresql_without_an_address_is_an_error() -> None:
+    env = {"OrchestrationApi__Database__Type": "postgresql"}
+
+    (problem,) = translated('{"OrchestrationApi": {}}', env=env).problems
+
+    assert "ConnectionString" in problem.message
+
+
 def test_postgresql_is_taken() -> None:
     env = {
         "OrchestrationApi__Database__Type": "postgresql",
