@@ -10,9 +10,10 @@ import re
 from proxy.core.config.document import Document, compose
 from proxy.core.config.problem import ConfigError
 
-_TOKEN = re.compile(
-    r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=(?:\s|//[^\n]*|/\*.*?\*/)*[}\]])', re.DOTALL
-)
+_BETWEEN = r"(?>\s+|//[^\n]*|/\*.*?\*/)*+"
+"""Spaces and comments, in one way only: the ways to take a row of comments or slashes apart double with each."""
+_TOKEN = re.compile(rf'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?={_BETWEEN}[}}\]])', re.DOTALL)
+_JSON = re.compile(rf"\ufeff?{_BETWEEN}[{{\[]", re.DOTALL)
 _PAIR = re.compile(
     r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 )
@@ -23,7 +24,7 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 def is_json(text: str) -> bool:
     """Whether it begins as an object or a list does, comments aside."""
-    return re.match(r"\ufeff?(?:\s|//[^\n]*\n|/\*.*?\*/)*[{\[]", text, re.DOTALL) is not None
+    return _JSON.match(text) is not None
 
 
 def parse(text: str, file: str) -> Document:

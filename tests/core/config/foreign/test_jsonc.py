@@ -56,6 +56,15 @@ def test_lines_are_kept() -> None:
     assert (found["x"].origin.line, found["x"].origin.path) == (4, "x")
 
 
+@pytest.mark.parametrize(
+    "between", ['/* "b": 2, */\n' * 60, "/" * 120 + "\n", "/**/" * 60, "// // " * 60 + "\n"]
+)
+def test_a_row_of_comments_takes_no_longer_than_its_length(between: str) -> None:
+    assert value(f'{{"a": 1,\n{between}"z": 2}}') == {"a": 1, "z": 2}
+    assert value(f'{{"a": 1,\n{between}}}') == {"a": 1}
+    assert not jsonc.is_json(between + "x")
+
+
 @pytest.mark.parametrize("text", ['{"a": 1', '{"a": 1, "a": 2}', '{"a" 1}', '["a"}', '{"a": "b}'])
 def test_what_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
