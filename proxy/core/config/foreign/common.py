@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.config.problem import printable, sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from proxy.core.config.foreign.source import Said, Sheet
 
 _LEVELS = {
@@ -39,3 +42,27 @@ def level(sheet: Sheet, said: Said | None) -> Said | None:
 def timeouts(said: Said | None) -> dict[str, Any] | None:
     """One number of seconds: for an answer, and for the beginning of a stream, which may then take its time."""
     return None if said is None else {"request": said, "ttft": said}
+
+
+class Variables:
+    """Names of variables that have to be set, for secrets that are not in the file.
+
+    No two secrets share one: names in Chinese, or that differ in a dash alone, would be the same in capitals.
+    """
+
+    def __init__(self, start: str) -> None:
+        self._start = start
+        self._names: dict[Hashable, str] = {}
+
+    def named(self, label: str, whose: Hashable) -> str:
+        """The variable of what `whose` tells from all others, after its label."""
+        known = self._names.get(whose)
+        if known is not None:
+            return known
+        plain = self._start + (re.sub(r"[^A-Z0-9]+", "_", label.upper()).strip("_") or "1")
+        name, number = plain, 1
+        while name in self._names.values():
+            number += 1
+            name = f"{plain}_{number}"
+        self._names[whose] = name
+        return name

@@ -5,9 +5,9 @@ Only digests of keys are in such a list, so each key is a variable that has to b
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from proxy.core.config.foreign.common import Variables
 from proxy.core.config.foreign.source import Given, Said
 from proxy.core.config.foreign.tree import Reference
 
@@ -90,14 +90,17 @@ def translate(sheet: Sheet, content: Any) -> dict[str, Any]:
     """`keys` in our words."""
     top = Given(sheet, content if isinstance(content, dict) else {"keys": content})
     names: dict[str, int] = {}
-    found = [_key(sheet, each, names, at) for at, each in enumerate(top.each("keys"), 1)]
+    unset = Variables("LITELLM_KEY_")
+    found = [_key(sheet, each, names, unset, at) for at, each in enumerate(top.each("keys"), 1)]
     for name in _PAGE:
         top.take(name)
     top.done()
     return {"keys": found}
 
 
-def _key(sheet: Sheet, given: Given, names: dict[str, int], at: int) -> dict[str, Any]:
+def _key(
+    sheet: Sheet, given: Given, names: dict[str, int], unset: Variables, at: int
+) -> dict[str, Any]:
     alias = given.text("key_alias") or given.text("key_name")
     name = str(alias.value) if alias is not None else f"key-{at}"
     names[name] = names.get(name, 0) + 1
@@ -105,7 +108,7 @@ def _key(sheet: Sheet, given: Given, names: dict[str, int], at: int) -> dict[str
         name = f"{name}-{names[name]}"
     secret = given.text("key")
     if secret is None:
-        variable = "LITELLM_KEY_" + re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
+        variable = unset.named(name, at)
         origin = given.origin("token")
         sheet.warn(origin, f"only its digest is here: set {variable}, or make a new key")
         secret = Said(Reference(f"${{{variable}}}"), origin)

@@ -7,12 +7,12 @@ github.com/QuantumNous/new-api: model/channel.go, constant/channel.go.)
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from proxy.core.config.foreign import vendors
+from proxy.core.config.foreign.common import Variables
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Own, Said, spread
 from proxy.core.config.foreign.tree import Reference
@@ -137,6 +137,7 @@ class _Channels:
         self._sheet = sheet
         self._types = types
         self._pool = Pool()
+        self._unset = Variables("CHANNEL_KEY_")
         self.models: dict[str, Any] = {}
 
     @property
@@ -229,7 +230,7 @@ class _Channels:
     def _keys(self, given: Given, said: Said | None, label: str) -> list[Said]:
         """One a line, or a JSON list. A list of channels usually has none: then it is a variable to be set."""
         if said is None:
-            variable = "CHANNEL_KEY_" + re.sub(r"[^A-Z0-9]+", "_", label.upper()).strip("_")
+            variable = self._unset.named(label, given.path)
             origin = given.origin("key")
             self._sheet.warn(origin, f"the key is not in the file: set {variable}")
             return [Said(Reference(f"${{{variable}}}"), origin)]

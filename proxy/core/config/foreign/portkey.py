@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.config.foreign import clouds, vendors
+from proxy.core.config.foreign.common import Variables
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Said
 from proxy.core.config.foreign.tree import Reference
@@ -67,6 +68,7 @@ class _Tree:
     def __init__(self, sheet: Sheet) -> None:
         self._sheet = sheet
         self._pool = Pool()
+        self._unset = Variables("PORTKEY_")
         self.models: dict[str, Any] = {}
 
     @property
@@ -215,14 +217,15 @@ class _Tree:
         said, virtual = given.text("provider"), given.text("virtual_key")
         key, host = given.text("api_key"), given.text("custom_host")
         word = "" if said is None else str(said.value)
+        slug = "" if virtual is None else str(virtual.value).lstrip("@")
         if word.startswith("@") or (said is None and virtual is not None):
             at = said if said is not None else virtual
             assert at is not None
-            slug = str(at.value).lstrip("@")
-            word = slug.partition("-")[0]
+            named = str(at.value).lstrip("@")
+            word, slug = named.partition("-")[0], slug or named
             self._sheet.warn(
                 at.origin,
-                f"what {slug} stands for is not in the file: check the provider, set its key",
+                f"what {named} stands for is not in the file: check the provider, set its key",
             )
         preset = vendors.preset(word)
         if preset == "vertex" and host is None:
@@ -247,11 +250,10 @@ class _Tree:
         credentials = None
         if key is not None:
             credentials = [key]
-        elif virtual is not None or word != (said.value if said else word):
-            variable = "PORTKEY_" + "".join(
-                c if c.isalnum() else "_" for c in str(virtual.value if virtual else word).upper()
-            )
-            credentials = [Said(Reference(f"${{{variable}}}"), (virtual or said or key).origin)]  # type: ignore[union-attr]
+        elif slug:
+            variable = self._unset.named(slug, slug)
+            written = given.origin("provider" if virtual is None else "virtual_key")
+            credentials = [Said(Reference(f"${{{variable}}}"), written)]
         return preset or "custom", {
             "preset": None if preset == "openai" and host is not None else preset,
             "base_url": address,

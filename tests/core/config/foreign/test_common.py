@@ -29,3 +29,20 @@ def test_a_level_that_is_none_is_an_error() -> None:
 def test_one_number_bounds_an_answer_and_the_beginning_of_a_stream() -> None:
     assert plain(common.timeouts(here(60))) == {"request": 60, "ttft": 60}
     assert common.timeouts(None) is None
+
+
+def test_no_two_secrets_share_a_variable() -> None:
+    variables = common.Variables("KEY_")
+    labels = ("Main EU", "main-eu", "主账号", "测试", "MAIN_EU_2", "智谱 glm")
+
+    found = [variables.named(label, at) for at, label in enumerate(labels)]
+
+    assert found == [
+        "KEY_MAIN_EU",
+        "KEY_MAIN_EU_2",
+        "KEY_1",
+        "KEY_1_2",
+        "KEY_MAIN_EU_2_2",
+        "KEY_GLM",
+    ]
+    assert variables.named("Main EU", 0) == "KEY_MAIN_EU"

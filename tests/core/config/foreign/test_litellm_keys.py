@@ -76,6 +76,19 @@ def test_a_key_of_which_no_model_is_left_opens_nothing(models: str, enabled: boo
     assert ("off" in said) is not enabled
 
 
+def test_keys_of_one_spelling_are_two_secrets() -> None:
+    aliases = ("a-b", "a_b", "开发", "测试")
+    listed = ", ".join(f'{{"token": "t", "key_alias": "{alias}"}}' for alias in aliases)
+    variables = [f"LITELLM_KEY_{end}" for end in ("A_B", "A_B_2", "1", "1_2")]
+    found = translated(f'{{"keys": [{listed}]}}')
+
+    env = {name: f"secret-of-{name}" for name in variables}
+    keys = parse(found.yaml(), env=env).config.keys
+
+    assert [one.name for one in keys] == list(aliases)
+    assert [one.key.reveal() for one in keys] == list(env.values())
+
+
 def test_a_bare_list_is_one_too() -> None:
     found = translated('[{"key": "sk-known-to-us-1", "rpm_limit": 5}]')
 

@@ -180,3 +180,15 @@ def test_it_is_recognised() -> None:
     assert recognised([]) is None
     assert recognised([{"type": 1}]) is None
     assert recognised({"models": {}}) is None
+
+
+def test_channels_without_keys_share_none() -> None:
+    names = ("主账号", "克劳德", "dup", "dup")
+    found = export(*({"name": name, "key": "", "type": 14} for name in names))
+
+    keys = [one["credentials"] for one in plain(found.tree)["providers"].values()]
+    variables = [Reference(f"${{CHANNEL_KEY_{at}}}") for at in ("1", "1_2", "DUP", "DUP_2")]
+    assert keys == [[one] for one in variables]
+    assert [warned(found)[f"[{at}].key"].rpartition(" ")[2] for at in range(4)] == [
+        one.text[2:-1] for one in variables
+    ]

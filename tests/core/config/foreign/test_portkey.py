@@ -178,6 +178,23 @@ def test_what_a_slug_stands_for_has_to_be_filled_in() -> None:
     assert {"targets[0].virtual_key", "targets[1].provider"} == warned(found).keys()
 
 
+def test_two_accounts_with_one_vendor_are_two() -> None:
+    slugs = ("@openai-prod", "@openai-dev", "@openai-prod")
+    targets = [{"provider": slug} for slug in slugs]
+    targets.append({"provider": "openai", "virtual_key": "schlüssel"})
+    found = config(strategy={"mode": "loadbalance"}, targets=targets)
+
+    env = {
+        "PORTKEY_OPENAI_PROD": "sk-production",
+        "PORTKEY_OPENAI_DEV": "sk-development",
+        "PORTKEY_SCHL_SSEL": "sk-of-a-virtual-key",
+    }
+    providers = parse(found.yaml(), env=env).config.providers
+    keys = [one.credentials[0].key.reveal() for one in providers.values()]
+    assert keys == list(env.values())
+    assert [one for one, _, _ in places(found)] == ["openai", "openai-2", "openai", "openai-3"]
+
+
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
