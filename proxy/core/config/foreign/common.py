@@ -10,7 +10,7 @@ from proxy.core.config.problem import printable, sentence
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from proxy.core.config.foreign.source import Said, Sheet
+    from proxy.core.config.foreign.source import Given, Said, Sheet
 
 _LEVELS = {
     "trace": "debug",
@@ -42,6 +42,15 @@ def level(sheet: Sheet, said: Said | None) -> Said | None:
 def timeouts(said: Said | None) -> dict[str, Any] | None:
     """One number of seconds: for an answer, and for the beginning of a stream, which may then take its time."""
     return None if said is None else {"request": said, "ttft": said}
+
+
+def complete(given: Given, name: str, there: int, ask: str) -> None:
+    """Say that a list is a page of a longer one, whose length is in the field of this name."""
+    whole = given.whole(name)
+    if whole is not None and whole.value > there:
+        given.sheet.warn(
+            whole.origin, f"only {there} of {whole.value} are in this file: ask for {ask}"
+        )
 
 
 class Variables:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.config.foreign.common import Variables
+from proxy.core.config.foreign.common import Variables, complete
 from proxy.core.config.foreign.source import Given, Said
 from proxy.core.config.foreign.tree import Reference
 
@@ -92,6 +92,7 @@ def translate(sheet: Sheet, content: Any) -> dict[str, Any]:
     names: dict[str, int] = {}
     unset = Variables("LITELLM_KEY_")
     found = [_key(sheet, each, names, unset, at) for at, each in enumerate(top.each("keys"), 1)]
+    complete(top, "total_count", len(found), "the other pages too, `&size=100&page=2`, …")
     for name in _PAGE:
         top.take(name)
     top.done()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proxy.core.config.foreign import vendors
-from proxy.core.config.foreign.common import Variables
+from proxy.core.config.foreign.common import Variables, complete
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Own, Said, spread
 from proxy.core.config.foreign.tree import Reference
@@ -91,6 +91,7 @@ _NEAREST = {
     "status_code_mapping": "what each cause of failure permits is a table, docs/routing.md",
     "openai_organization": "headers of the provider: openai-organization",
 }
+_PAGES = "the other pages too, `?page_size=100&p=2`, …"
 _NEW_ONLY = frozenset(("auto_ban", "setting", "settings", "tag", "param_override", "channel_info"))
 
 
@@ -116,6 +117,9 @@ def channels(content: Any) -> tuple[str, list[Any]]:
 def translate(sheet: Sheet, content: Any, program: str) -> dict[str, Any]:
     """The same in our words."""
     path, listed = channels(content)
+    if path.endswith("items"):
+        page = content["data"] if path.startswith("data.") else content
+        complete(Given(sheet, page, path.rpartition(".")[0]), "total", len(listed), _PAGES)
     found = [Given(sheet, one, f"{path}[{at}]") for at, one in enumerate(listed)]
     priorities = [one.whole("priority", 0, least=-(2**31)) for one in found]
     ranks = sorted({0 if one is None else one.value for one in priorities}, reverse=True)

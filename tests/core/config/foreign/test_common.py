@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.config.foreign import common
-from proxy.core.config.foreign.source import Sheet
+from proxy.core.config.foreign.source import Given, Sheet
 from tests.core.config.foreign.examples import here, plain
 
 
@@ -29,6 +29,15 @@ def test_a_level_that_is_none_is_an_error() -> None:
 def test_one_number_bounds_an_answer_and_the_beginning_of_a_stream() -> None:
     assert plain(common.timeouts(here(60))) == {"request": 60, "ttft": 60}
     assert common.timeouts(None) is None
+
+
+@pytest.mark.parametrize(("length", "told"), [(3, True), (2, False), (0, False), (None, False)])
+def test_that_a_list_is_a_page_of_one_is_told(length: int | None, told: bool) -> None:
+    sheet = Sheet("file")
+
+    common.complete(Given(sheet, {"total": here(length, "total")}), "total", 2, "more")
+
+    assert [one.path for one in sheet.warnings] == ["total"] * told
 
 
 def test_no_two_secrets_share_a_variable() -> None:

@@ -89,6 +89,12 @@ def test_keys_of_one_spelling_are_two_secrets() -> None:
     assert [one.key.reveal() for one in keys] == list(env.values())
 
 
+def test_that_there_are_more_keys_than_in_the_file_is_told() -> None:
+    found = translated(EXPORT.replace('"total_count": 3', '"total_count": 50'), "keys.json")
+
+    assert "3 of 50" in warned(found)["total_count"]
+
+
 def test_a_bare_list_is_one_too() -> None:
     found = translated('[{"key": "sk-known-to-us-1", "rpm_limit": 5}]')
 

@@ -192,3 +192,13 @@ def test_channels_without_keys_share_none() -> None:
     assert [warned(found)[f"[{at}].key"].rpartition(" ")[2] for at in range(4)] == [
         one.text[2:-1] for one in variables
     ]
+
+
+def test_that_there_are_more_channels_than_in_the_file_is_told() -> None:
+    page = {"data": {"items": [CHANNEL], "total": 40, "page": 1, "page_size": 10}, "success": True}
+
+    found = translated(msgspec.json.encode(page).decode(), "channels.json")
+
+    assert "1 of 40" in warned(found)["data.total"]
+    bare = translated(msgspec.json.encode(page["data"]).decode(), "channels.json")
+    assert "1 of 40" in warned(bare)["total"]
