@@ -49,12 +49,16 @@ _LEFT = frozenset(
 """What says how a key was used, or is another object's."""
 _GROUPS = frozenset(("all-team-models", "no-default-models"))
 """Not models: what a key's team has, and nothing."""
+_ALL_ROUTES = "llm_api_routes"
+"""A group of routes: all there are here for virtual keys. Other groups end alike."""
 _NEAREST = {
     "aliases": "aliases of a model",
     "config": "the fields of a virtual key",
     "permissions": "routes of a virtual key",
     "allowed_cache_controls": "models.*.cache",
     "model_max_budget": "one virtual key for each model, with a budget",
+    "model_rpm_limit": "one virtual key for each model, with rpm",
+    "model_tpm_limit": "one virtual key for each model, with tpm",
     "model_spend": "one virtual key for each model, with a budget",
     "soft_budget": "rules over /metrics",
     "tags": "metadata of the key",
@@ -124,11 +128,21 @@ def _key(
             message += ": the key is off, as without models it would open all of them"
             enabled = Said(False, given.origin("models"))
         sheet.warn(given.origin("models"), message)
+    routes = given.texts("allowed_routes")
+    listed = [one for one in routes if not str(one.value).endswith("_routes")]
+    if any(one.value == _ALL_ROUTES for one in routes):
+        listed = []
+    elif len(listed) < len(routes):
+        message = "names of groups of routes are not known here"
+        if not listed:
+            message += ": the key is off, as without routes it would open all of them"
+            enabled = Said(False, given.origin("allowed_routes"))
+        sheet.warn(given.origin("allowed_routes"), message)
     key = {
         "name": name if alias is None else alias.as_(name),
         "key": secret,
         "models": models or None,
-        "routes": given.texts("allowed_routes") or None,
+        "routes": listed or None,
         "enabled": enabled,
         "expires": given.text("expires"),
         "owner": given.text("user_id"),
@@ -139,11 +153,7 @@ def _key(
         "budget": budget(
             sheet, given.number("max_budget", least=1e-9), given.text("budget_duration")
         ),
-        "metadata": {
-            field: value if isinstance(value.value, str) else value.as_(str(value.value))
-            for field, value in given.mapping("metadata").items()
-            if isinstance(value, Said)
-        },
+        "metadata": _metadata(given.section("metadata")),
     }
     for field in given.left():
         if field in _LEFT:
@@ -154,6 +164,19 @@ def _key(
             given.take(field)
     given.done()
     return key
+
+
+def _metadata(given: Given) -> dict[str, Any]:
+    """What is text, or can be written as one."""
+    found: dict[str, Any] = {}
+    for field in given.names():
+        value = given.take(field)
+        if isinstance(value, Said):
+            found[field] = given.text(field)
+        elif value:
+            nearest = f"; the nearest is: {_NEAREST[field]}" if field in _NEAREST else ""
+            given.leave(field, f"left out: metadata is text here{nearest}")
+    return found
 
 
 def _says(given: Given, field: str) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from proxy.core.config import parse
@@ -74,6 +75,46 @@ def test_a_key_of_which_no_model_is_left_opens_nothing(models: str, enabled: boo
     said = warned(found).get("keys[0].models", "")
     assert key.enabled is enabled
     assert ("off" in said) is not enabled
+
+
+@pytest.mark.parametrize(
+    ("routes", "kept", "enabled", "told"),
+    [
+        (["llm_api_routes"], None, True, False),
+        (["/v1/models", "llm_api_routes", "info_routes"], None, True, False),
+        (["management_routes"], None, False, True),
+        (["/v1/models", "info_routes"], ["/v1/models"], True, True),
+    ],
+)
+def test_a_group_of_routes_is_all_or_none(
+    routes: list[str], kept: list[str] | None, enabled: bool, told: bool
+) -> None:
+    content = [{"key": "sk-known-to-us-1", "models": [], "allowed_routes": routes}]
+    found = translated(msgspec.json.encode(content).decode())
+
+    [key] = parse(found.yaml(), env={}).config.keys
+    assert (key.routes, key.enabled) == (kept or [], enabled)
+    assert ("keys[0].allowed_routes" in warned(found)) is told
+
+
+def test_metadata_that_is_no_text_is_named() -> None:
+    metadata = {
+        "model_rpm_limit": {"gpt-4o": 1},
+        "tags": ["a"],
+        "logging": [],
+        "nothing": None,
+        "empty": "",
+        "b": True,
+        "n": 1.5,
+    }
+    content = [{"key": "sk-known-to-us-1", "models": [], "metadata": metadata}]
+    found = translated(msgspec.json.encode(content).decode())
+
+    assert plain(found.tree)["keys"][0]["metadata"] == {"b": "true", "n": "1.5"}
+    assert warned(found).keys() == {
+        f"keys[0].metadata.{name}" for name in ("model_rpm_limit", "tags")
+    }
+    assert "with rpm" in warned(found)["keys[0].metadata.model_rpm_limit"]
 
 
 def test_keys_of_one_spelling_are_two_secrets() -> None:
