@@ -15,6 +15,7 @@ from proxy.core.config.foreign.litellm_models import Models, text
 from proxy.core.config.foreign.litellm_nearest import BESIDE, SETTINGS, WATCHING
 from proxy.core.config.foreign.source import Given, Said, usual
 from proxy.core.config.foreign.tree import Reference
+from proxy.core.config.names import Public
 from proxy.core.config.problem import printable
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def translate(sheet: Sheet, content: dict[str, Any]) -> dict[str, Any]:
     for name, value in top.mapping("environment_variables").items():
         at = value.origin if isinstance(value, Said) else None
         sheet.warn(at, f"set {name} in the environment of the proxy: a file here sets none")
-    _fallbacks(sheet, models.models, router, library)
     _aliases(sheet, models.models, router)
+    _fallbacks(sheet, models.models, router, library)
     _cache(models.models, library)
     _callbacks(library)
     master = general.text("master_key")
@@ -207,24 +208,29 @@ def _quoted(said: Said) -> str:
 
 def _fallbacks(sheet: Sheet, models: dict[str, Any], *sections: Given) -> None:
     usually: list[Said] = []
+    owners = {str(one.value): name for name in models for one in models[name].get("aliases", ())}
+    public = Public({**owners, **{name: name for name in models}})
     for section in sections:
         for theirs, ours in _FALLBACKS.items():
             for entry in section.each(theirs):
                 for name in entry.names():
                     for other in entry.texts(name):
-                        _fall_back(sheet, models, name, ours, other)
+                        _fall_back(sheet, models, public, name, ours, other)
         usually += section.texts("default_fallbacks")
     for name in [name for name, model in models.items() if "fallbacks" not in model]:
         for other in usually:
-            if name != other.value:
-                _fall_back(sheet, models, name, "fallbacks", other)
+            if name != public.reached(str(other.value)):
+                _fall_back(sheet, models, public, name, "fallbacks", other)
 
 
-def _fall_back(sheet: Sheet, models: dict[str, Any], name: str, kind: str, other: Said) -> None:
-    missing = next((one for one in (name, str(other.value)) if one not in models), None)
-    if missing is not None:
-        sheet.warn(other.origin, f"left out: there is no model called {printable(missing)!r}")
-    elif name in _reached(models, str(other.value)):
+def _fall_back(
+    sheet: Sheet, models: dict[str, Any], public: Public, name: str, kind: str, other: Said
+) -> None:
+    target = public.reached(str(other.value))
+    if name not in models or target is None:
+        missing = printable(str(other.value) if name in models else name)
+        sheet.warn(other.origin, f"left out: there is no model called {missing!r}")
+    elif name in _reached(models, public, target):
         sheet.warn(
             other.origin,
             f"left out for {printable(name)!r}: fallbacks end here, they do not go in circles",
@@ -233,7 +239,7 @@ def _fall_back(sheet: Sheet, models: dict[str, Any], name: str, kind: str, other
         models[name].setdefault(kind, []).append(other)
 
 
-def _reached(models: dict[str, Any], name: str) -> set[str]:
+def _reached(models: dict[str, Any], public: Public, name: str) -> set[str]:
     """All that a model may fall back on in the end, and itself."""
     found: set[str] = set()
     waiting = [name]
@@ -242,9 +248,10 @@ def _reached(models: dict[str, Any], name: str) -> set[str]:
         if one not in found:
             found.add(one)
             waiting += [
-                str(other.value)
+                target
                 for kind in _FALLBACKS.values()
                 for other in models[one].get(kind, ())
+                if (target := public.reached(str(other.value))) is not None
             ]
     return found
 

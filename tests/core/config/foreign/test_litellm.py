@@ -176,3 +176,27 @@ def test_a_password_of_redis_may_hold_what_means_something_in_a_url(password: st
     parts = urlsplit(url.reveal())
     assert (parts.hostname, parts.port, parts.path) == ("h.example", 6379, "/0")
     assert unquote(parts.password or "") == password
+
+
+def test_a_fallback_may_be_an_alias_or_what_a_wildcard_serves() -> None:
+    found = translated("""
+model_list:
+  - {model_name: small, litellm_params: {model: openai/a}}
+  - {model_name: large, litellm_params: {model: openai/b}}
+  - {model_name: anthropic/*, litellm_params: {model: anthropic/*}}
+router_settings:
+  model_group_alias: {big: large}
+  fallbacks:
+    - small: [big, anthropic/claude, openai/c, anthropic/*]
+    - anthropic/*: [small]
+  default_fallbacks: [big]
+""")
+
+    models = parse(found.yaml(), env={}).config.models
+    assert models["small"].fallbacks == ["big", "anthropic/claude"]
+    assert models["large"].fallbacks == []
+    assert [text.partition(" for")[0] for path, text in warned(found).items() if path] == [
+        "left out: there is no model called 'openai/c'",
+        "left out: there is no model called 'anthropic/*'",
+        "left out",  # anthropic/* falls back on small, which falls back on a name of it
+    ]
