@@ -274,7 +274,7 @@ def _aliases(sheet: Sheet, models: dict[str, Any], router: Given) -> None:
 
 def _cache(models: dict[str, Any], library: Given) -> None:
     on, params = library.switch("cache"), library.section("cache_params")
-    if on is None or not on.value:
+    if on is None or not on.value or not _keeps_answers(params):
         return
     ttl = params.number("ttl", 3600, least=0.001)
     kind = params.text("type", "local")
@@ -283,3 +283,21 @@ def _cache(models: dict[str, Any], library: Given) -> None:
     params.done()
     for model in models.values():
         model["cache"] = {"ttl": ttl, "requests": on.as_("all")}
+
+
+def _keeps_answers(params: Given) -> bool:
+    """Whether answers are kept of clients who do not ask for it."""
+    mode, kinds = params.text("mode"), params.take("supported_call_types")
+    if mode is not None and mode.value == "default_off":
+        params.leave(
+            "mode",
+            "no answers are kept: here a client cannot ask for it; the nearest is: models.*.cache",
+        )
+        return False
+    if isinstance(kinds, list) and kinds:
+        params.leave(
+            "supported_call_types",
+            "answers of all kinds are kept; the nearest is: cache of single models",
+        )
+    # With an empty list there is only what LiteLLM keeps for itself.
+    return not isinstance(kinds, list) or bool(kinds)

@@ -43,7 +43,7 @@ litellm_settings:
   json_logs: true
   set_verbose: true
   cache: true
-  cache_params: {type: redis, ttl: 120, mode: default_off}
+  cache_params: {type: redis, ttl: 120, mode: default_on, namespace: x}
   max_budget: 100
   budget_duration: 30d
   telemetry: false
@@ -123,7 +123,7 @@ def test_what_has_no_equal_is_named_with_the_nearest(found: Foreign) -> None:
         "router_settings.retry_policy",
         "litellm_settings.callbacks[1]",
         "litellm_settings.cache_params.type",
-        "litellm_settings.cache_params.mode",
+        "litellm_settings.cache_params.namespace",
         "litellm_settings.telemetry",
         "general_settings.alerting",
         "files_settings",
@@ -200,3 +200,26 @@ router_settings:
         "left out: there is no model called 'anthropic/*'",
         "left out",  # anthropic/* falls back on small, which falls back on a name of it
     ]
+
+
+@pytest.mark.parametrize(
+    ("params", "kept", "named"),
+    [
+        ("{type: local}", True, set()),
+        ("{type: local, supported_call_types: [acompletion]}", True, {"supported_call_types"}),
+        ("{type: local, supported_call_types: []}", False, set()),
+        ("{mode: default_off, ttl: 60}", False, {"mode"}),
+    ],
+)
+def test_answers_are_kept_of_those_alone_who_would_have_them_kept_there(
+    params: str, kept: bool, named: set[str]
+) -> None:
+    found = translated(f"""
+model_list: [{{model_name: m, litellm_params: {{model: openai/a}}}}]
+litellm_settings: {{cache: true, cache_params: {params}}}
+""")
+
+    assert ("cache" in plain(found.tree)["models"]["m"]) is kept
+    assert {path for path in warned(found) if path} == {
+        f"litellm_settings.cache_params.{name}" for name in named
+    }
