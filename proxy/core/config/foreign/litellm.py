@@ -80,6 +80,7 @@ def translate(sheet: Sheet, content: dict[str, Any]) -> dict[str, Any]:
     _aliases(sheet, models.models, router)
     _fallbacks(sheet, models.models, router, library)
     _cache(models.models, library)
+    _at_once(models.models, general)
     _callbacks(library)
     master = general.text("master_key")
     master = None if master is None else text(master)
@@ -174,11 +175,23 @@ def _health(router: Given, library: Given, general: Given) -> dict[str, Any]:
 def _limits(library: Given, general: Given) -> dict[str, Any]:
     budget = library.number("max_budget", least=1e-9)
     period = library.text("budget_duration")
-    concurrency = general.whole("global_max_parallel_requests", least=1)
     return {
-        "concurrency": concurrency or general.whole("max_parallel_requests", least=1),
+        "concurrency": _or_none(general.whole("global_max_parallel_requests")),
         "budget": litellm_keys.budget(library.sheet, budget, period),
     }
+
+
+def _at_once(models: dict[str, Any], general: Given) -> None:
+    """`max_parallel_requests` is of each deployment that does not say it itself."""
+    usually = _or_none(general.whole("max_parallel_requests"))
+    for model in models.values():
+        for deployment in model["deployments"]:
+            deployment["concurrency"] = deployment["concurrency"] or usually
+
+
+def _or_none(said: Said | None) -> Said | None:
+    """There 0 is no limit."""
+    return said if said is not None and said.value else None
 
 
 def _store(sheet: Sheet, url: Said) -> Said | None:

@@ -223,3 +223,19 @@ litellm_settings: {{cache: true, cache_params: {params}}}
     assert {path for path in warned(found) if path} == {
         f"litellm_settings.cache_params.{name}" for name in named
     }
+
+
+@pytest.mark.parametrize(("general", "of_all"), [(20, 20), (0, None)])
+def test_requests_at_once_are_of_all_or_of_each_deployment(
+    general: int, of_all: int | None
+) -> None:
+    found = translated(f"""
+model_list:
+  - {{model_name: m, litellm_params: {{model: openai/a, max_parallel_requests: 3}}}}
+  - {{model_name: m, litellm_params: {{model: openai/b}}}}
+general_settings: {{max_parallel_requests: 5, global_max_parallel_requests: {general}}}
+""")
+
+    config = parse(found.yaml(), env={}).config
+    assert config.limits.concurrency == of_all
+    assert [one.concurrency for one in config.models["m"].deployments] == [3, 5]
