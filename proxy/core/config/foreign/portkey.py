@@ -294,7 +294,9 @@ class _Tree:
             found["timeouts"] = {"request": seconds, "ttft": seconds}
         params = given.mapping("override_params")
         if params:
-            found["params"] = dict(params)
+            model = Given(self._sheet, params, given.below("override_params")).text("model")
+            rest = {name: value for name, value in params.items() if name != "model"}
+            found["params"] = rest if model is None else {**rest, "model": model}
         return found
 
     def _shared(self, given: Given) -> dict[str, Any]:

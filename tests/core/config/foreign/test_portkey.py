@@ -9,7 +9,7 @@ from proxy.core.config import parse
 from proxy.core.config.foreign import Foreign
 from proxy.core.config.foreign.portkey import recognised
 from proxy.core.config.foreign.tree import Reference
-from tests.core.config.foreign.examples import plain, translated, warned
+from tests.core.config.foreign.examples import plain, translated, warned, wrong
 
 
 def config(**content: Any) -> Foreign:
@@ -176,6 +176,17 @@ def test_what_a_slug_stands_for_has_to_be_filled_in() -> None:
     assert tree["providers"]["openai"]["credentials"] == [Reference("${PORTKEY_OPENAI_PROD_1}")]
     assert tree["providers"]["anthropic"]["preset"] == "anthropic"
     assert {"targets[0].virtual_key", "targets[1].provider"} == warned(found).keys()
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "refused"), [(None, "*", False), ("", "*", False), (["a"], "*", True)]
+)
+def test_a_model_that_is_no_text_is_none(model: Any, asked: str, refused: bool) -> None:
+    found = config(**target(override_params={"model": model, "n": 1}))
+
+    [made] = plain(found.tree)["models"][asked]["deployments"]
+    assert (made["model"], made["param_overrides"]) == (asked, {"n": 1})
+    assert ("override_params.model" in wrong(found)) is refused
 
 
 def test_two_accounts_with_one_vendor_are_two() -> None:
