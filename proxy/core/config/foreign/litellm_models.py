@@ -16,6 +16,8 @@ from proxy.core.config.foreign.tree import Reference
 from proxy.core.config.problem import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from proxy.core.config.foreign.source import Sheet
 
 _TOP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -26,9 +28,17 @@ _VERTEX = ("vertex", "vertex-anthropic")
 _GEMINI = ("gemini", "vertex")
 _OTHER_WORDS = ("anthropic", "bedrock", *_GEMINI, *_VERTEX)
 """Presets whose parameters are called otherwise than OpenAI's."""
+_WORDS_OF: Mapping[str, frozenset[str]] = {
+    "bedrock": frozenset(),
+    "gemini": frozenset(),
+    "vertex": frozenset(),
+    "vertex-anthropic": frozenset(("max_tokens", "temperature", "thinking", "top_k", "top_p")),
+}
+"""Of PARAMS, those that mean the same in a format that is not OpenAI's, and there stand at the top of a body."""
 BURST = (
     "a tenth of it may come in one instant here, the rest evenly over the minute: docs/limits.md"
 )
+_OTHERWISE = "param_defaults of the deployment, in the words of its provider"
 _MODES = {
     "chat": "chat",
     "completion": "completion",
@@ -124,8 +134,11 @@ class Models:
             deployment[field] = deployment.get(field) or value
         self._tell_burst(deployment["rpm"])
         self._fit(deployment, params, self._preset_of(provider))
+        words = self._words(deployment, self._preset_of(provider))
         for key in params.left():
-            if key in PARAMS:
+            if key in PARAMS and key not in words:
+                params.leave(key, f"not here; the nearest is: {_OTHERWISE}")
+            elif key in PARAMS:
                 deployment.setdefault("param_defaults", {})[key] = _referring(params.take(key))
             elif key in DEPLOYMENT:
                 params.leave(key, f"not here; the nearest is: {DEPLOYMENT[key]}")
@@ -272,6 +285,9 @@ class Models:
         if preset in _GEMINI and "safety_settings" in params:
             settings = _referring(params.take("safety_settings"))
             deployment["param_defaults"] = {"safetySettings": settings}
+            if preset == "gemini":
+                # Google's layer for clients of OpenAI knows no such field, and refuses what it does not know.
+                deployment["prefer"] = ["gemini.generate"]
         if preset in _OTHER_WORDS:
             return
         dropped: dict[str, Said] = {}
@@ -282,6 +298,13 @@ class Models:
                 what = printable(str(said.value))
                 self._sheet.warn(said.origin, f"{what}: only whole parameters are taken out here")
         deployment["param_overrides"] = dropped
+
+    def _words(self, deployment: dict[str, Any], preset: str) -> Collection[str]:
+        """The parameters that go to the provider under the names they have here."""
+        speaks_openai = preset not in _WORDS_OF or (
+            preset == "gemini" and "prefer" not in deployment
+        )
+        return PARAMS if speaks_openai else _WORDS_OF[preset]
 
     def _deployment(self, params: Given) -> dict[str, Any]:
         timeout, first = (

@@ -8,7 +8,7 @@ import pytest
 from proxy.core.config import parse
 from proxy.core.config.foreign import Foreign
 from proxy.core.config.foreign.tree import Reference
-from proxy.gateway.routing import resolve
+from proxy.gateway.routing import resolve, spoken
 from proxy.state.snapshot import compile_snapshot
 from tests.core.config.foreign.examples import plain, translated, warned
 
@@ -208,8 +208,33 @@ def test_settings_of_safety_go_to_gemini() -> None:
     elsewhere = entry(model="openai/x", safety_settings=settings)
 
     assert deployment(found)["param_defaults"] == {"safetySettings": settings}
+    # Whatever the client speaks: Google's layer for clients of OpenAI has no such field.
+    config = parse(found.yaml(), env={"GEMINI_API_KEY": "k"}).config
+    [target] = compile_snapshot(config).models["m"].tiers[0]
+    assert spoken(target, "openai.chat", translates=True) == "gemini.generate"
     assert "param_defaults" not in deployment(elsewhere)
     assert "safety_settings" in str(warned(elsewhere))
+
+
+@pytest.mark.parametrize(
+    ("params", "kept"),
+    [
+        ({"model": "bedrock/x", "aws_region_name": "eu-west-1"}, {}),
+        ({"model": "vertex_ai/gemini-x", "vertex_project": "p"}, {}),
+        ({"model": "vertex_ai/claude-x", "vertex_project": "p"}, {"temperature": 0.5}),
+        ({"model": "gemini/x", "safety_settings": ["a"]}, {"safetySettings": ["a"]}),
+        ({"model": "gemini/x"}, {"temperature": 0.5, "stop": ["b"]}),
+        ({"model": "anthropic/x"}, {"temperature": 0.5, "stop": ["b"]}),
+    ],
+)
+def test_a_parameter_is_not_sent_under_a_name_that_its_provider_does_not_know(
+    params: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    found = entry(temperature=0.5, stop=["b"], **params)
+
+    assert deployment(found).get("param_defaults", {}) == kept
+    left = {path.rpartition(".")[2] for path, text in warned(found).items() if "words" in text}
+    assert left == {"temperature", "stop"} - kept.keys()
 
 
 def test_an_account_in_a_variable_is_taken_for_what_the_file_holds() -> None:
