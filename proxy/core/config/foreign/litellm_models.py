@@ -24,6 +24,32 @@ _TOP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 _WITHOUT_PREFIX = (("claude", "anthropic"), ("gemini", "gemini"), ("", "openai"))
 """Beginnings of names that need no provider before them."""
+_PROVIDERS = frozenset(
+    (
+        "aiml",
+        "codestral",
+        "compactifai",
+        "docker_model_runner",
+        "featherless_ai",
+        "friendliai",
+        "infinity",
+        "lambda_ai",
+        "lemonade",
+        "litellm_proxy",
+        "llamafile",
+        "meta_llama",
+        "morph",
+        "publicai",
+        "v0",
+        "wandb",
+        "xinference",
+    )
+)
+"""Beginnings that say whose a model is and are no part of its name, without a preset here: those speak as OpenAI does."""
+_ROUTE = re.compile(r"^(?:responses|o_series|gpt5_series)/")
+"""What may stand between `openai/` or `azure/` and the name."""
+_RESPONSES = ("openai/responses/", "azure/responses/")
+"""Asked over the Responses API, whatever the client speaks: some models have no other."""
 _VERTEX = ("vertex", "vertex-anthropic")
 _GEMINI = ("gemini", "vertex")
 _OTHER_WORDS = ("anthropic", "bedrock", *_GEMINI, *_VERTEX)
@@ -130,6 +156,8 @@ class Models:
             **self._deployment(params),
             **self._info(info, params),
         }
+        if str(upstream.value).startswith(_RESPONSES):
+            deployment["prefer"] = ["openai.responses"]
         for field, value in limits.items():
             deployment[field] = deployment.get(field) or value
         self._tell_burst(deployment["rpm"])
@@ -174,7 +202,9 @@ class Models:
                     f"left out: there is no preset for {prefix!r}; the nearest is {nearest}",
                 )
                 return None
-            rest = rest if vendors.is_nobodys(prefix) else written
+            rest = rest if vendors.is_nobodys(prefix) or prefix in _PROVIDERS else written
+        elif preset in ("openai", "azure-openai"):
+            rest = _ROUTE.sub("", rest)
         elif preset == "vertex":
             preset = clouds.vertex_preset(rest)
             if preset is None:

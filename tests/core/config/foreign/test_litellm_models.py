@@ -39,6 +39,13 @@ def deployment(found: Foreign) -> Any:
         ({"model": "together_ai/meta/llama"}, "together", "meta/llama"),
         ({"model": "text-completion-openai/davinci"}, "openai", "davinci"),
         ({"model": "x/y", "custom_llm_provider": "groq"}, "groq", "x/y"),
+        ({"model": "vercel_ai_gateway/openai/o3"}, "vercel", "openai/o3"),
+        ({"model": "openai/responses/gpt-x"}, "openai", "gpt-x"),
+        (
+            {"model": "azure/o_series/eu", "api_base": "https://r.openai.azure.com"},
+            "azure-openai",
+            "eu",
+        ),
         ({"model": "ollama/llama3", "api_base": "http://localhost:11434"}, "ollama", "llama3"),
     ],
 )
@@ -49,6 +56,14 @@ def test_the_beginning_of_a_model_is_its_provider(
 
     assert provider(found)["preset"] == preset
     assert deployment(found)["model"] == model
+
+
+def test_a_model_of_the_responses_api_is_asked_over_it() -> None:
+    found = entry(model="openai/responses/gpt-x", api_key="k")
+
+    [target] = compile_snapshot(parse(found.yaml(), env={}).config).models["m"].tiers[0]
+    assert spoken(target, "openai.chat", translates=True) == "openai.responses"
+    assert "prefer" not in deployment(entry(model="openai/gpt-x"))
 
 
 def test_everything_may_go_to_one_provider() -> None:
@@ -68,6 +83,8 @@ def test_with_an_address_of_its_own_it_is_any_server_that_speaks_so() -> None:
         "allow_private": True,
         "credentials": ["k"],
     }
+    for name in ("litellm_proxy/gpt-4o", "xinference/gpt-4o", "custom_openai/gpt-4o"):
+        assert deployment(entry(model=name, api_base="https://a.example"))["model"] == "gpt-4o"
     assert (
         deployment(entry(model="odd/model", api_base="https://a.example"))["model"] == "odd/model"
     )
