@@ -91,6 +91,8 @@ _NEAREST = {
     "status_code_mapping": "what each cause of failure permits is a table, docs/routing.md",
     "openai_organization": "headers of the provider: openai-organization",
 }
+_CUSTOM = 8
+"""Of New API: no path is put behind its address."""
 _PAGES = "the other pages too, `?page_size=100&p=2`, …"
 _NEW_ONLY = frozenset(("auto_ban", "setting", "settings", "tag", "param_override", "channel_info"))
 
@@ -123,7 +125,7 @@ def translate(sheet: Sheet, content: Any, program: str) -> dict[str, Any]:
     found = [Given(sheet, one, f"{path}[{at}]") for at, one in enumerate(listed)]
     priorities = [one.whole("priority", 0, least=-(2**31)) for one in found]
     ranks = sorted({0 if one is None else one.value for one in priorities}, reverse=True)
-    reading = _Channels(sheet, TYPES[program])
+    reading = _Channels(sheet, program)
     for given, priority in zip(found, priorities, strict=True):
         rank = ranks.index(0 if priority is None else priority.value) + 1
         reading.take(given, rank if priority is None else priority.as_(rank))
@@ -137,9 +139,10 @@ def translate(sheet: Sheet, content: Any, program: str) -> dict[str, Any]:
 class _Channels:
     """Reads channels one after the other."""
 
-    def __init__(self, sheet: Sheet, types: Mapping[int, str]) -> None:
+    def __init__(self, sheet: Sheet, program: str) -> None:
         self._sheet = sheet
-        self._types = types
+        self._is_newer = program == NEWER
+        self._types = TYPES[program]
         self._pool = Pool()
         self._unset = Variables("CHANNEL_KEY_")
         self.models: dict[str, Any] = {}
@@ -156,7 +159,7 @@ class _Channels:
         block = self._provider(given, label)
         names = given.text("models")
         mapping = self._json(given, "model_mapping")
-        overrides = self._json(given, "param_override")
+        overrides = self._overrides(given)
         weight = given.whole("weight")
         for field in given.left():
             if field in _LEFT or (field == "channel_info" and not self._has_states(given)):
@@ -165,13 +168,15 @@ class _Channels:
                 message = f"not here; the nearest is: {_NEAREST[field]}"
                 self._sheet.warn(given.origin(field), message)
         given.done()
+        if names is None and block is not None:
+            self._sheet.warn(given.origin("models"), "left out: it serves no model")
         if block is None or names is None:
             return
         provider = names.as_(self._pool.named(label, {**block, "param_overrides": overrides}))
         for public in dict.fromkeys(part.strip() for part in str(names.value).split(",")):
             if not public:
                 continue
-            there = mapping.get(public)
+            there = self._mapped(mapping, public)
             self.models.setdefault(public, {"deployments": []})["deployments"].append(
                 {
                     "provider": provider,
@@ -181,6 +186,25 @@ class _Channels:
                     "weight": None if weight is None else weight.as_(max(1, weight.value)),
                 }
             )
+
+    def _mapped(self, mapping: Own, public: str) -> Said | None:
+        """What the model is called there. New API looks up what it finds again."""
+        seen = {public}
+        found = mapping.get(public)
+        while self._is_newer and isinstance(found, Said) and str(found.value) not in seen:
+            seen.add(str(found.value))
+            found = mapping.get(str(found.value), found)
+        return found if isinstance(found, Said) and found.value else None
+
+    def _overrides(self, given: Given) -> Own:
+        """Parameters by name. New API has steps, too, which a request is taken through."""
+        found = self._json(given, "param_override")
+        if isinstance(found.get("operations"), list):
+            nearest = "param_overrides and fields of the provider"
+            message = f"operations are left out; the nearest is: {nearest}"
+            self._sheet.warn(given.origin("param_override"), message)
+            del found["operations"]
+        return found
 
     def _has_states(self, given: Given) -> bool:
         """Whether some of several keys are off: all of them are used here."""
@@ -199,8 +223,11 @@ class _Channels:
             return None
         preset = self._types.get(kind.value)
         if preset is None or (not preset and url is None):
-            nearest = "an OpenAI-compatible address under base_url"
-            self._sheet.warn(kind.origin, f"left out: type {kind.value}; the nearest is: {nearest}")
+            message = f"type {kind.value} is not known here: taken for OpenAI-compatible"
+            if url is None:
+                nearest = "an OpenAI-compatible address under base_url"
+                message = f"left out: type {kind.value}; the nearest is: {nearest}"
+            self._sheet.warn(kind.origin, message)
             if url is None:
                 return None
             preset = ""
@@ -209,6 +236,8 @@ class _Channels:
             return None
         if preset == "openai" and url is not None:
             preset = ""
+        if url is not None and self._is_newer and kind.value == _CUSTOM:
+            url = self._place(url)
         if url is not None and preset == "azure-openai":
             url = url.as_(f"{str(url.value).rstrip('/')}/openai")
         return {
@@ -220,6 +249,15 @@ class _Channels:
             "credentials": self._keys(given, keys, label),
             "headers": self._headers(given),
         }
+
+    def _place(self, url: Said) -> Said:
+        """The address under which there is the path that New API asks as it stands."""
+        place = str(url.value).removesuffix("/chat/completions")
+        if place == url.value:
+            self._sheet.warn(
+                url.origin, "taken for base_url; there it is the whole address of a request"
+            )
+        return url.as_(place)
 
     def _headers(self, given: Given) -> dict[str, Any]:
         """Those of New API that are the same for all requests."""

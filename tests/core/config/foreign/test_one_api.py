@@ -112,6 +112,7 @@ def test_the_two_programs_number_vendors_differently() -> None:
     newer = translated(msgspec.json.encode([{**CHANNEL, "type": 43, "auto_ban": 1}]).decode())
 
     assert newer.program == NEWER
+    assert not warned(newer)
     assert plain(newer.tree)["providers"]["main"]["preset"] == "deepseek"
     assert read_as("new-api", text, "c.json", {}).program == NEWER
     assert "providers" not in plain(read_as("one-api", text, "c.json", {}).tree)
@@ -202,3 +203,48 @@ def test_that_there_are_more_channels_than_in_the_file_is_told() -> None:
     assert "1 of 40" in warned(found)["data.total"]
     bare = translated(msgspec.json.encode(page["data"]).decode(), "channels.json")
     assert "1 of 40" in warned(bare)["total"]
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "told"),
+    [
+        ("https://a.example/v1/chat/completions", "https://a.example/v1", False),
+        ("https://a.example/{model}/ask", "https://a.example/{model}/ask", True),
+    ],
+)
+def test_a_custom_channel_of_new_api_has_a_whole_address(url: str, place: str, told: bool) -> None:
+    found = export({"type": 8, "base_url": url, "auto_ban": 1})
+    older = export({"type": 8, "base_url": url})
+
+    assert plain(found.tree)["providers"]["main"]["base_url"] == place
+    assert ("[0].base_url" in warned(found)) is told
+    assert plain(older.tree)["providers"]["main"]["base_url"] == url
+
+
+def test_a_type_that_is_not_known_is_not_said_to_be_left_out_where_it_is_not() -> None:
+    found = export({"type": 999, "base_url": "https://a.example"})
+
+    assert "left out" not in warned(found)["[0].type"]
+
+
+def test_a_channel_without_models_is_named() -> None:
+    assert "left out" in warned(export({}, {"models": "", "name": "b"}))["[1].models"]
+
+
+def test_steps_of_new_api_are_no_parameters() -> None:
+    steps = '{"operations": [{"path": "n", "mode": "set", "value": 1}], "seed": 3}'
+    found = export({"param_override": steps})
+
+    assert plain(found.tree)["providers"]["main"]["param_overrides"] == {"seed": 3}
+    assert "operations" in warned(found)["[0].param_override"]
+
+
+def test_new_api_looks_up_what_it_finds_again() -> None:
+    mapping = {"model_mapping": '{"gpt-4o": "a", "a": "b", "gpt-4": "c", "c": "gpt-4"}'}
+    newer, older = export({**mapping, "auto_ban": 1}), export(mapping)
+
+    def asked(found: Foreign) -> list[str]:
+        return [one["deployments"][0]["model"] for one in plain(found.tree)["models"].values()]
+
+    assert asked(newer) == ["b", "gpt-4"]
+    assert asked(older) == ["a", "c"]
