@@ -193,12 +193,15 @@ class _Tree:
             # There the deployment is the model.
             own = given.text("azure_deployment_id") or given.text("deployment_id")
             model = own or model
-        block = self._provider(given, "" if model is None else str(model.value))
+        named, model = _with_the_model(model)
+        block = self._provider(given, "" if model is None else str(model.value), named)
         if block is None:
             self._finish(given)
             return []
         name, fields = block
         at = given.origin("provider")
+        if named is not None and named.origin is not None and "provider" not in given:
+            at = named.origin
         self._finish(given)
         return [
             {
@@ -213,19 +216,24 @@ class _Tree:
             }
         ]
 
-    def _provider(self, given: Given, model: str) -> tuple[str, dict[str, Any]] | None:
+    def _provider(
+        self, given: Given, model: str, named: Said | None
+    ) -> tuple[str, dict[str, Any]] | None:
+        """`named`: what is said with the model."""
         said, virtual = given.text("provider"), given.text("virtual_key")
+        if said is None and virtual is None:
+            said = named
         key, host = given.text("api_key"), given.text("custom_host")
         word = "" if said is None else str(said.value)
         slug = "" if virtual is None else str(virtual.value).lstrip("@")
         if word.startswith("@") or (said is None and virtual is not None):
             at = said if said is not None else virtual
             assert at is not None
-            named = str(at.value).lstrip("@")
-            word, slug = named.partition("-")[0], slug or named
+            account = str(at.value).lstrip("@")
+            word, slug = account.partition("-")[0], slug or account
             self._sheet.warn(
                 at.origin,
-                f"what {named} stands for is not in the file: check the provider, set its key",
+                f"what {account} stands for is not in the file: check the provider, set its key",
             )
         preset = vendors.preset(word)
         if preset == "vertex" and host is None:
@@ -252,8 +260,9 @@ class _Tree:
             credentials = [key]
         elif slug:
             variable = self._unset.named(slug, slug)
-            written = given.origin("provider" if virtual is None else "virtual_key")
-            credentials = [Said(Reference(f"${{{variable}}}"), written)]
+            at = virtual if virtual is not None else said
+            assert at is not None
+            credentials = [Said(Reference(f"${{{variable}}}"), at.origin)]
         return preset or "custom", {
             "preset": None if preset == "openai" and host is not None else preset,
             "base_url": address,
@@ -329,6 +338,14 @@ class _Tree:
         if "cache" in given and given.path:
             given.leave("cache", "not here; the nearest is: cache of the whole model")
         self._left(given)
+
+
+def _with_the_model(model: Said | None) -> tuple[Said | None, Said | None]:
+    """The provider and the model of `@provider/model`."""
+    slug, slash, rest = str(model.value if model is not None else "").partition("/")
+    if model is None or not slug.startswith("@") or not slash or not rest:
+        return None, model
+    return model.as_(slug), model.as_(rest)
 
 
 def _equal(test: Any) -> list[Any] | None:

@@ -189,6 +189,29 @@ def test_a_model_that_is_no_text_is_none(model: Any, asked: str, refused: bool) 
     assert ("override_params.model" in wrong(found)) is refused
 
 
+def test_a_provider_may_be_said_with_the_model() -> None:
+    found = config(
+        strategy={"mode": "fallback"},
+        targets=[
+            {"override_params": {"model": "@openai-prod/gpt-4o"}},
+            {"override_params": {"model": "@anthropic-prod/claude-x"}},
+            {"provider": "@groq-eu", "override_params": {"model": "@groq-eu/meta/llama"}},
+            {"provider": "together-ai", "api_key": "k", "override_params": {"model": "meta/llama"}},
+        ],
+    )
+
+    config_ = parse(found.yaml(), env={"PORTKEY_OPENAI_PROD": "sk-production"}).config
+    [model] = config_.models.values()
+    assert [(one.provider, one.model) for one in model.deployments] == [
+        ("openai", "gpt-4o"),
+        ("anthropic", "claude-x"),
+        ("groq", "meta/llama"),
+        ("together", "meta/llama"),
+    ]
+    assert config_.providers["openai"].credentials[0].key.reveal() == "sk-production"
+    assert "openai-prod" in warned(found)["targets[0].override_params.model"]
+
+
 def test_two_accounts_with_one_vendor_are_two() -> None:
     slugs = ("@openai-prod", "@openai-dev", "@openai-prod")
     targets = [{"provider": slug} for slug in slugs]
