@@ -73,6 +73,7 @@ def translate(sheet: Sheet, content: dict[str, Any]) -> dict[str, Any]:
     models = Models(sheet)
     for entry in top.each("model_list"):
         models.take(entry)
+    models.finish()
     router, library, general = (top.section(name) for name in SECTIONS[1:4])
     for name, value in top.mapping("environment_variables").items():
         at = value.origin if isinstance(value, Said) else None

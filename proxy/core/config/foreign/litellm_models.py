@@ -156,6 +156,8 @@ class Models:
             **self._deployment(params),
             **self._info(info, params),
         }
+        deployment["priority"] = deployment["priority"] or info.whole("order")
+        info.take("order")
         if str(upstream.value).startswith(_RESPONSES):
             deployment["prefer"] = ["openai.responses"]
         for field, value in limits.items():
@@ -174,6 +176,13 @@ class Models:
         served = self.models.setdefault(public, {"type": self._mode(info), "deployments": []})
         served["deployments"].append(deployment)
         info.done()
+
+    def finish(self) -> None:
+        """Deployments without an `order` come after all that have one."""
+        for model in self.models.values():
+            orders = [one["priority"].value for one in model["deployments"] if one["priority"]]
+            for one in model["deployments"] if orders else ():
+                one["priority"] = one["priority"] or Said(max(orders) + 1, None, "has no order")
 
     # --- the provider ---
 
@@ -343,7 +352,7 @@ class Models:
         )
         retries = params.whole("num_retries") or params.whole("max_retries")
         params.take("max_retries")
-        order = params.whole("order", least=1)
+        order = params.whole("order")
         return {
             "priority": order,
             "weight": params.whole("weight"),

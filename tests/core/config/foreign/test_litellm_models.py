@@ -264,6 +264,26 @@ def test_an_account_in_a_variable_is_taken_for_what_the_file_holds() -> None:
     assert "file:${SA}" in told
 
 
+@pytest.mark.parametrize(
+    ("orders", "priorities"),
+    [
+        ([2, None, 1], [2, 3, 1]),
+        ([0, None, None], [0, 1, 1]),
+        ([None, None, None], [1, 1, 1]),
+    ],
+)
+def test_what_has_no_order_comes_last(orders: list[int | None], priorities: list[int]) -> None:
+    content = [
+        {"model_name": "m", "litellm_params": {"model": f"openai/{at}", "order": order}}
+        for at, order in enumerate(orders)
+    ]
+    found = translated(msgspec.json.encode({"model_list": content}).decode())
+
+    deployments = parse(found.yaml(), env={}).config.models["m"].deployments
+    assert [one.priority for one in deployments] == priorities
+    assert deployment(entry(model="openai/x", info={"order": 4}))["priority"] == 4
+
+
 def test_how_many_requests_may_come_at_once_is_told_once() -> None:
     content = [
         {"model_name": "m", "litellm_params": {"model": f"openai/{name}", "rpm": 600}}
