@@ -49,6 +49,8 @@ def test_it_prints_ours_and_tells_what_is_not_here(
     assert config.providers["azure-openai"].base_url == "https://r.openai.azure.com/openai"
     # Variables that whoever converts does not have are no mistakes of the text.
     assert told == (
+        "warning: config.yaml:4:50: model_list[0].litellm_params.api_base: "
+        "AZURE_BASE must not end in a slash: /openai is put behind it\n"
         "warning: config.yaml:5:55: router_settings.retry_policy: not here; the nearest is: "
         "what each cause of failure permits is a table, docs/routing.md\n"
     )

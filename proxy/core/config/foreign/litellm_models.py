@@ -257,6 +257,9 @@ class Models:
             address = str(base.value).rstrip("/")
             if preset == "azure-openai" and not address.endswith(("/openai", "/v1")):
                 block["base_url"] = self._address(base, f"{address}/openai")
+                if found := _VARIABLE.fullmatch(address):
+                    message = f"{found[1]} must not end in a slash: /openai is put behind it"
+                    self._sheet.warn(base.origin, message)
             else:
                 block["base_url"] = self._address(base, address)
             block |= vendors.allowances(address)

@@ -102,6 +102,16 @@ def test_azure_speaks_its_newest_version() -> None:
     assert list(warned(found)) == ["model_list[0].litellm_params.api_version", ""]
 
 
+def test_an_address_of_azure_in_a_variable_has_no_slash_at_its_end() -> None:
+    found = entry(model="azure/eu", api_base="os.environ/BASE")
+
+    assert provider(found)["base_url"] == Reference("${BASE}/openai")
+    assert "BASE must not end" in warned(found)["model_list[0].litellm_params.api_base"]
+    literal = entry(model="azure/eu", api_base="https://r.openai.azure.com/")
+    assert provider(literal)["base_url"] == "https://r.openai.azure.com/openai"
+    assert list(warned(literal)) == [""]
+
+
 def test_bedrock_is_signed_with_its_keys() -> None:
     found = entry(
         model="bedrock/anthropic.claude",
