@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.config.references import MAX_FILE, References, Unresolved
+from proxy.core.config.references import MAX_FILE, References, Unresolved, is_whole
 
 HERE = Path()
 
@@ -175,3 +175,21 @@ def test_escaped_text_comes_back_as_it_was(text: str) -> None:
         return
 
     assert expand(text.replace("${", "$${")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "refers"),
+    [
+        ("file:a", True),
+        ("file:", True),
+        ("file://a", False),
+        ("secret:vault/a", True),
+        ("secret:a", False),
+        ("${file:a}", False),
+        ("a", False),
+    ],
+)
+def test_a_text_may_be_a_reference_as_a_whole(text: str, refers: bool) -> None:
+    assert is_whole(text) is refers
+    if not refers and "$" not in text:
+        assert expand(text) == text

@@ -46,6 +46,12 @@ def refers(text: str) -> bool:
     return "$" in text or text.startswith(("file:", "secret:"))
 
 
+def is_whole(text: str) -> bool:
+    """Whether it is a reference as a whole, `file:PATH` or `secret:SOURCE/KEY`."""
+    is_file = text.startswith("file:") and not text.startswith("file://")
+    return is_file or NAMED_SECRET.fullmatch(text) is not None
+
+
 class References:
     """Resolves references against one environment and one folder, and remembers what must not be shown."""
 

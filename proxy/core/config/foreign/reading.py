@@ -22,10 +22,19 @@ from proxy.core.config.foreign import (
     orina2api,
     portkey,
 )
-from proxy.core.config.foreign.source import ENVIRONMENT, Origin, Said, Sheet, said, variables
+from proxy.core.config.foreign.source import (
+    ENVIRONMENT,
+    Origin,
+    Said,
+    Sheet,
+    leaves,
+    said,
+    variables,
+)
 from proxy.core.config.foreign.tree import Translated, places, pruned, text
 from proxy.core.config.loading import FROM_ENVIRONMENT as FROM_ENVIRONMENT
-from proxy.core.config.problem import ConfigError, Problem
+from proxy.core.config.problem import ConfigError, Problem, sentence
+from proxy.core.config.references import is_whole
 
 FILES = (
     "appsettings.json",
@@ -207,4 +216,9 @@ def _whose(names: Collection[str]) -> str | None:
 
 
 def _foreign(program: str, sheet: Sheet, tree: dict[str, Any]) -> Foreign:
+    texts = (leaf for leaf in leaves(tree) if isinstance(leaf.value, str))
+    # There it is text, and it cannot be written as such here: a file of this machine would be sent away.
+    for origin in dict.fromkeys(leaf.origin for leaf in texts if is_whole(leaf.value)):
+        expected = "text that does not begin with file: or secret:"
+        sheet.error(origin, sentence(expected, "one that does", "these are references here"))
     return Foreign(program, sheet.file, pruned(tree), tuple(sheet.problems), tuple(sheet.warnings))

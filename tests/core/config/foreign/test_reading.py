@@ -278,3 +278,43 @@ def test_no_secret_is_in_what_is_said() -> None:
         said_of_it = "\n".join(map(str, (*found.warnings, *found.problems)))
         for secret in ("sk-first", "a-password", "token-1", "secret", "correct-horse", "a-token-"):
             assert secret not in said_of_it.replace("JwtSecret", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "path"),
+    [
+        (
+            "provider.json",
+            '{{"m": {{"providers": [{{"name": "p", "endpoint": "https://a.example", "model": "m", "api_key": "{}"}}]}}}}',
+            "m.providers[0].api_key",
+        ),
+        (".env", "APP_PORT=1\nAUTH_TOKEN={}\n", "AUTH_TOKEN"),
+        (
+            "config.yaml",
+            "model_list: [{{model_name: m, litellm_params: {{model: groq/a, extra_body: {{a: ['{}']}}}}}}]\n",
+            "model_list[0].litellm_params.extra_body.a[0]",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("text", "refers"),
+    [
+        ("file:secret.txt", True),
+        ("secret:vault/a", True),
+        ("file://a", False),
+        ("secret:", False),
+        ("a file:b", False),
+    ],
+)
+def test_text_of_others_never_reads_a_file_of_this_machine(
+    name: str, template: str, path: str, text: str, refers: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("of this machine")
+    content = template.format(text)
+
+    found = translated(content, name, folder=tmp_path)
+
+    assert [one.path for one in found.problems] == [path] * refers
+    assert not any("of this machine" in one.message for one in found.problems)
+    if not refers:
+        assert text in found.yaml()
