@@ -61,6 +61,10 @@ WORDS = {
 _OF_VARIABLES: dict[str, Any] = {
     module.NAME: module for module in (orina2api, llm_orchestrator, airouter)
 }
+_ANYBODYS = frozenset(
+    ("APP_ENV", "APP_HOST", "APP_PORT", "LOG_FILE", "MAX_RETRIES", "REDIS_URL", "RETRY_DELAY")
+)
+"""Variables of these programs that others have, too: a container with REDIS_URL is no LLM Orchestrator."""
 _LOOKS = re.compile(
     r'"OrchestrationApi"\s*:|"_global"\s*:|"providers"\s*:\s*\[|"targets"\s*:\s*\[', re.IGNORECASE
 )
@@ -137,7 +141,7 @@ def from_environment(env: Mapping[str, str]) -> Foreign:
 
 def is_in(env: Mapping[str, str]) -> bool:
     """Whether the variables of this process are a configuration. Those of any program (DEBUG, keys) do not count."""
-    program = _whose(env.keys())
+    program = _whose(env.keys() - _ANYBODYS)
     return program is not None and program != airouter.NAME
 
 

@@ -204,6 +204,8 @@ def test_variables_alone_are_a_configuration() -> None:
         (["AUTH_TOKEN"], True),
         # Any program's.
         (["DEBUG", "OPENAI_API_KEY", "DATABASE_URL", "PATH"], False),
+        (["REDIS_URL", "LOG_FILE", "APP_ENV", "MAX_RETRIES"], False),
+        (["REDIS_URL", "APP_PORT", "AUTH_TOKEN"], True),
     ],
 )
 def test_only_variables_of_one_program_alone_are_taken_for_a_configuration(
