@@ -58,6 +58,7 @@ BODY = {
     "stream": "{stream}",
 }
 TEXT = ["text", "content", "message.content", "choices[0].delta.content"]
+_QUERY = "in a file of ours, a query is query: {name: value} of the provider"
 _ADVICE = "name your own chat service; there is no usual one here"
 
 
@@ -111,10 +112,11 @@ def _provider(sheet: Sheet, given: Given) -> dict[str, Any]:
     for name, url in (("TARGET_API_URL", target), ("CONVERSATION_API_URL", create)):
         if url is None:
             given.missing(name, "the address of the chat service", _ADVICE)
-    if target is None or create is None:
+    split = None if target is None else _split(sheet, target)
+    begins = None if create is None else _split(sheet, create)
+    if target is None or create is None or split is None or begins is None:
         return {"base_url": usual("https://unknown.invalid")}
-    place, path = _split(str(target.value))
-    other, begun = _split(str(create.value))
+    (place, path), (other, begun) = split, begins
     if place != other:
         sheet.error(
             create.origin, sentence("an address on the host of TARGET_API_URL", "another host")
@@ -139,9 +141,17 @@ def _provider(sheet: Sheet, given: Given) -> dict[str, Any]:
     }
 
 
-def _split(url: str) -> tuple[str, str]:
-    """An address as the host and the path."""
-    parts = urlsplit(url)
+def _split(sheet: Sheet, said: Said) -> tuple[str, str] | None:
+    """An address as the host and the path; None where it is not one that is called as it was written."""
+    try:
+        parts = urlsplit(str(said.value))
+    except ValueError:
+        expected = "a URL such as https://chat.example.com/chat"
+        sheet.error(said.origin, sentence(expected, "something else", "check host and port"))
+        return None
+    if parts.query or parts.fragment:
+        sheet.error(said.origin, sentence("a URL without '?' and '#'", "one of them", _QUERY))
+        return None
     return f"{parts.scheme}://{parts.netloc}", parts.path or "/"
 
 
