@@ -51,15 +51,22 @@ class Counted(Struct, frozen=True):
 async def counted(request: Request, services: Services) -> Counted:
     """Since the last reset. Who has a team is told of its requests, where that is known. Raises StoreDown."""
     state, marks, store = services.state, services.marks, services.sync.store
-    rows = [row async for row in turns(figures.rows(state, marks))]
     if store is None or not state.snapshot.ledger.path:
-        tokens = figures.tokens(state.metrics, marks)
-        requests = figures.requests(state.metrics, marks)
-        return Counted(WORKER, marks.since, rows, tokens, requests, None)
+        return await of_worker(services)
+    rows = [row async for row in turns(figures.rows(state, marks))]
     mark = _mark(services)
     found = await since(store, mark, request.who.team)
     inflight = figures.requests(state.metrics, marks)["inflight"]
     return _of_fleet(start(mark), rows, found, inflight)
+
+
+async def of_worker(services: Services) -> Counted:
+    """Of this worker alone, which is known whatever the database does."""
+    state, marks = services.state, services.marks
+    rows = [row async for row in turns(figures.rows(state, marks))]
+    tokens = figures.tokens(state.metrics, marks)
+    requests = figures.requests(state.metrics, marks)
+    return Counted(WORKER, marks.since, rows, tokens, requests, None)
 
 
 def _mark(services: Services) -> float:

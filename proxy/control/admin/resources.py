@@ -170,7 +170,7 @@ async def show_one(resource: Resource, request: Request, services: Services) -> 
     found = found or infile.find(services.sync.config, resource.kind, target)
     if found is None and resource.kind is Kind.PROVIDER:
         # AI API Gateway asks for the providers of a model here.
-        of_model = providers_of(target, services)
+        of_model = await providers_of(target, request, services)
         if of_model is not None:
             return Answer(of_model)
     if found is None or (resource.kind is Kind.KEY and not is_visible(request, found)):

@@ -1,6 +1,6 @@
 """How this installation is: its workers, its store, its providers, one model.
 
-All but the workers is read from memory.
+All but the workers, and what the providers of a model have done, is read from memory.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy.control import health
-from proxy.control.admin import figures
+from proxy.control.admin import figures, usage
 from proxy.control.admin.access import Permission
 from proxy.control.admin.conditions import circuit, condition, grade, last_check
+from proxy.control.admin.counting import counted, of_worker
 from proxy.control.admin.turns import turns
 from proxy.control.admin.web import Answer, Problem, Route
 from proxy.core.clock import monotonic, now
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from proxy.control.admin.services import Services
     from proxy.control.admin.web import Request
     from proxy.core.model import Deployment, Model, Snapshot
-    from proxy.state.live import DeploymentState
+    from proxy.state.live import DeploymentState, Live
 
 
 async def status(request: Request, services: Services) -> Answer:
@@ -178,28 +179,38 @@ def named(snapshot: Snapshot, name: str) -> Model | None:
     return next(prefixes, None)
 
 
-def providers_of(name: str, services: Services) -> dict[str, Any] | None:
+async def providers_of(name: str, request: Request, services: Services) -> dict[str, Any] | None:
     """The providers of one model and how each is, for `GET /admin/providers/<model>`; None when it is no model."""
     found = named(services.state.snapshot, name)
     if found is None:
         return None
-    used = figures.tokens(services.state.metrics, services.marks)
-    rows = figures.rows(services.state, services.marks)
+    try:
+        seen = await counted(request, services)
+    except StoreDown:
+        seen = await of_worker(services)  # how they are is known all the same
+    own = {one.id: one for one in found.own}
     return {
         "model": found.name,
+        "scope": seen.scope,
         "strategy": str(found.strategy),
         "providers": [
-            _provider(row, used.get((row.model, row.provider), 0), services)
-            for row in rows
-            if row.model == found.name
+            _provider(row, own[row.id], seen.tokens.get((row.model, row.provider), 0), services)
+            for row in seen.rows
+            if row.model == found.name and row.id in own
         ],
     }
 
 
-def _provider(row: Row, tokens: int, services: Services) -> dict[str, Any]:
-    live = services.state.live.deployments.get(row.id)
-    phase = CLOSED if live is None else live.phase
-    wait = 0.0 if live is None or phase == CLOSED else live.until - monotonic()
+def _provider(row: Row, deployment: Deployment, tokens: int, services: Services) -> dict[str, Any]:
+    """Where it has a quota, what was used is of the window that runs, as its limits are."""
+    live = services.state.live
+    state = live.deployments.get(row.id)
+    used = usage.of_quota(row.id, row.quota, services.state) or {
+        "requests": row.requests,
+        "tokens": tokens,
+        "limit_requests": None,
+        "limit_tokens": None,
+    }
     return {
         "name": row.provider,
         "endpoint": row.base_url,
@@ -208,14 +219,30 @@ def _provider(row: Row, tokens: int, services: Services) -> dict[str, Any]:
         "weight": row.weight,
         "enabled": True,
         "status": grade(row.health),
-        "available": phase == CLOSED or wait <= 0.0,
-        "circuit": circuit(live),
-        "requests": row.requests,
-        "tokens": tokens,
+        "available": _is_available(deployment, state, live) and not _is_used_up(used),
+        "circuit": circuit(state),
+        "requests": used["requests"],
+        "tokens": used["tokens"],
         "inflight": row.inflight,
-        "limit_requests": (row.quota.requests or None) if row.quota is not None else None,
-        "limit_tokens": (row.quota.tokens or None) if row.quota is not None else None,
+        "limit_requests": used["limit_requests"],
+        "limit_tokens": used["limit_tokens"],
     }
+
+
+def _is_available(deployment: Deployment, state: DeploymentState | None, live: Live) -> bool:
+    """Whether a request could go there: it is not out, or may be tried again, and a credential does not rest."""
+    moment = monotonic()
+    if state is None:
+        return True
+    return (state.phase == CLOSED or state.until <= moment) and live.pool(deployment, state).ready(
+        moment
+    )
+
+
+def _is_used_up(used: Mapping[str, Any]) -> bool:
+    """Whether a quota has nothing left in the window that runs."""
+    pairs = (used["requests"], used["limit_requests"]), (used["tokens"], used["limit_tokens"])
+    return any(limit is not None and count >= limit for count, limit in pairs)
 
 
 _STATUS: Mapping[str, Any] = {"type": "object"}

@@ -10,6 +10,9 @@ import pytest
 
 from proxy import __version__
 from proxy.control.admin.status import named
+from proxy.core.clock import monotonic
+from proxy.core.errors import Cause
+from proxy.state.rests import Refusal
 from tests.control.admin.counted import broken, snapshot, tried
 from tests.control.admin.desk import MASTER, Desk
 from tests.control.admin.foreign import open_foreign
@@ -166,17 +169,19 @@ async def test_a_model_nobody_has_is_not_found(desk: Desk) -> None:
         assert (await desk.owner("GET", path)).status == 404
 
 
-async def test_the_providers_of_a_model(desk: Desk) -> None:
-    state = desk.services.state
-    first = next(
-        one for one in state.snapshot.models["both"].tiers[0] if one.provider.name == "first"
-    )
-    tried(state, first, "ok", 2)
-    out(desk, "second")
+async def test_the_providers_of_a_model(tmp_path: Path) -> None:
+    nothing = {"path": ""}
+    async with open_foreign(tmp_path, providers=PROVIDERS, models=MODELS, ledger=nothing) as desk:
+        state = desk.services.state
+        first = next(
+            one for one in state.snapshot.models["both"].tiers[0] if one.provider.name == "first"
+        )
+        tried(state, first, "ok", 2)
+        out(desk, "second")
 
-    content = await seen(desk, "/admin/providers/both")
+        content = await seen(desk, "/admin/providers/both")
 
-    assert (content["model"], content["strategy"]) == ("both", "p2c")
+    assert (content["model"], content["scope"], content["strategy"]) == ("both", "worker", "p2c")
     one, other = sorted(content["providers"], key=lambda each: str(each["name"]))
     assert one == {
         "name": "first",
@@ -195,6 +200,25 @@ async def test_the_providers_of_a_model(desk: Desk) -> None:
         "limit_tokens": None,
     }
     assert (other["status"], other["circuit"], other["model"]) == ("unhealthy", "open", "up")
+
+
+async def test_a_provider_whose_credentials_rest_is_not_available(desk: Desk) -> None:
+    state, moment = desk.services.state, monotonic()
+    refused = Refusal(Cause.AUTH, moment, 401)
+    state.live.accounts["first#0"].state("both").cool(refused, moment, state.rng)
+
+    providers = (await seen(desk, "/admin/providers/both"))["providers"]
+
+    assert {one["name"]: one["available"] for one in providers} == {"first": False, "second": True}
+
+
+async def test_how_providers_are_is_known_without_a_database(desk: Desk) -> None:
+    tried(desk.services.state, desk.services.state.snapshot.wildcards[0][1].tiers[0][0], "ok")
+    await desk.cut()
+
+    content = await seen(desk, "/admin/providers/wild%2F7")
+
+    assert (content["scope"], content["providers"][0]["requests"]) == ("worker", 1)
 
 
 async def test_a_provider_goes_before_a_model_of_the_same_name(tmp_path: Path) -> None:

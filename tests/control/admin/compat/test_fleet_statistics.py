@@ -163,7 +163,12 @@ async def test_quotas(tmp_path: Path, hands: Hands) -> None:
             accounts.settle(accounts.admit((subject,), Ask(10)), Used(300))
         await book(desk.store, "here", [ended("a"), ended("b", "filed/2:second")])
         content = (await seen(desk, "/admin/stats"))["filed"]
-        shown = (await seen(desk, "/admin/providers/filed"))["providers"]
+        of_model = await seen(desk, "/admin/providers/filed")
+        second = of_deployment(deployments(desk)[1])
+        assert second is not None
+        for _ in range(4):
+            accounts.settle(accounts.admit((second,), Ask(10)), Used(300))
+        later = (await seen(desk, "/admin/providers/filed"))["providers"]
 
     limited = content["from-file"]
     assert (limited["requests"], limited["tokens"]) == (2, 600)
@@ -171,8 +176,18 @@ async def test_quotas(tmp_path: Path, hands: Hands) -> None:
     assert limited["last_reset"].endswith("T00:00:00+00:00")
     assert content["second"]["limit_requests"] is None
     assert (content["second"]["requests"], content["second"]["tokens"]) == (1, 70)
+    shown = of_model["providers"]
+    assert of_model["scope"] == "fleet"
     assert [(one["limit_requests"], one["limit_tokens"]) for one in shown] == [
         (10, 500_000),
         (5, None),
         (None, None),
+    ]
+    # What stands beside a limit is what counts against it; else it is everybody's, as on the other pages.
+    assert [(one["requests"], one["tokens"]) for one in shown] == [(1, 300), (1, 300), (1, 70)]
+    assert [one["available"] for one in shown] == [True, True, True]
+    assert [(one["requests"], one["available"]) for one in later] == [
+        (1, True),
+        (5, False),
+        (1, True),
     ]
