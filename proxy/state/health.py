@@ -48,6 +48,7 @@ _ALONE = nullcontext()
 _LATENCY_DECAY = 30.0
 _LATENCY_DEFAULT = 1.0
 _LATENCY_FLOOR = 0.001
+_LATENCY_SHARE = 0.1
 _LATENCY_SAMPLES, _LATENCY_SAMPLES_MIN = 100, 20
 _LATELY = 5
 
@@ -317,6 +318,16 @@ class Latency:
         if count < _LATENCY_SAMPLES_MIN:
             return 0.0
         return min(self._ordered[count // 2], self.estimate(now))
+
+    @property
+    def mean(self) -> float | None:
+        """A moving average without the guess it begins with and the peaks that stay: for people. None: nothing was seen."""
+        samples = iter(self._recent)
+        mean = next(samples, None)
+        if mean is not None:
+            for seconds in samples:
+                mean += (seconds - mean) * _LATENCY_SHARE
+        return mean
 
     @property
     def known(self) -> bool:

@@ -287,6 +287,18 @@ def test_latency_hears_bad_news_at_once_and_good_news_slowly() -> None:
     assert 3.5 < latency.value < 4.0
 
 
+def test_what_people_are_told_of_a_latency_is_what_was_seen() -> None:
+    latency, said = Latency(), []
+    said.append(latency.mean)
+    for at, seconds in enumerate((0.3, 4.3, *([0.3] * 57))):
+        latency.observe(float(at), seconds)
+        said.append(latency.mean)
+
+    # Neither the guess that balancing begins with nor, for long, the peak.
+    assert said[:3] == [None, 0.3, pytest.approx(0.7)]
+    assert said[-1] == pytest.approx(0.3, abs=0.01)
+
+
 def test_latency_fades_while_nothing_is_seen() -> None:
     latency = Latency()
     latency.observe(0.0, 3.0)

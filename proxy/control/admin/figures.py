@@ -148,7 +148,7 @@ def _rows(
                 succeeded=succeeded,
                 selections=used - marked if used >= marked else used,
                 inflight=0 if seen is None else seen.inflight,
-                latency=seen.ewma_ttft if seen is not None and times else None,
+                latency=seen.latency.mean if seen is not None and times else None,
                 wait=seconds,
                 waits=times,
                 health=1.0 if seen is None else seen.health,

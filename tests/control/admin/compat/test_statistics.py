@@ -166,8 +166,6 @@ async def test_who_was_chosen(desk: Desk) -> None:
 
     assert content["strategies"] == {"round_robin": 1, "p2c": 1}
     first, second = content["models"]["filed"]["deployments"]
-    ewma = first.pop("ewma_ttft_seconds")
-    assert ewma > 0
     assert first == {
         "provider": "from-file",
         "model": "filed",
@@ -175,12 +173,22 @@ async def test_who_was_chosen(desk: Desk) -> None:
         "weight": 7,
         "selections": 4,
         "inflight": 0,
+        "ewma_ttft_seconds": 0.25,
         "health": 1.0,
         "opened": 0,
         "share": 0.6667,
     }
     assert (second["ewma_ttft_seconds"], second["health"], second["opened"]) == (None, 0.0, 1)
     assert content["models"]["other"]["deployments"][0]["share"] is None
+
+
+async def test_whole_answers_have_no_first_piece(desk: Desk) -> None:
+    state, other = desk.services.state, deployments(desk)[1]
+    state.metrics.attempts("filed", other.id, "second").ttft.observe(2.0)
+
+    content = await seen(desk, "/v1/load-balancing/statistics?model_name=filed")
+
+    assert content["models"]["filed"]["deployments"][1]["ewma_ttft_seconds"] is None
 
 
 async def test_one_models_choices(desk: Desk) -> None:
