@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from proxy.core import surfaces
 from proxy.core.config.foreign import access, common, vendors
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Said, usual
@@ -129,6 +130,7 @@ class _Models:
             return None
         block = {
             "base_url": url,
+            "dialects": _paths(str(url.value)),
             "credentials": [key],
             "headers": headers,
             **vendors.allowances(str(url.value)),
@@ -146,3 +148,11 @@ class _Models:
         if requests is None and tokens is None:
             return None
         return {"requests": requests, "tokens": tokens, "cron": cron, "tz": self._zone}
+
+
+def _paths(endpoint: str) -> dict[str, Said] | None:
+    """What is asked stands right behind an endpoint there (`…/api/v3/chat/completions`); None: so it does here, as usual."""
+    _, slash, path = endpoint.partition("://")[2].rstrip("/").partition("/")
+    if not slash or path.rpartition("/")[2] == "v1":
+        return None
+    return {name: usual(surfaces.DIALECTS[name].removeprefix("/v1")) for name in surfaces.OPENAI}

@@ -4,6 +4,10 @@ from typing import Any
 
 import pytest
 
+from proxy.core.config import parse
+from proxy.core.surfaces import OPENAI
+from proxy.core.url import join
+from proxy.state.snapshot import compile_snapshot
 from tests.core.config.foreign.examples import PROVIDER_JSON, plain, translated, warned, wrong
 
 
@@ -73,6 +77,26 @@ def test_a_provider_is_one_address_with_one_key() -> None:
     }
     deployments = found["models"]["deepseek chat"]["deployments"]
     assert deployments[0]["provider"] == "first (deepseek chat)"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "asked"),
+    [
+        ("https://a.example/v1", "https://a.example/v1/chat/completions"),
+        ("https://a.example/compatible/v1/", "https://a.example/compatible/v1/chat/completions"),
+        ("https://a.example/api/v3", "https://a.example/api/v3/chat/completions"),
+        ("https://a.example/api/paas/v4/", "https://a.example/api/paas/v4/chat/completions"),
+        ("https://a.example/v1beta/openai", "https://a.example/v1beta/openai/chat/completions"),
+        ("https://a.example", "https://a.example/v1/chat/completions"),
+    ],
+)
+def test_what_is_asked_stands_behind_the_endpoint(endpoint: str, asked: str) -> None:
+    text = PROVIDER_JSON.replace("https://first.example.com/v1", endpoint)
+    config = parse(translated(text).yaml(), env={}).config
+
+    provider = compile_snapshot(config).providers["first"]
+    assert join(provider.base_url, provider.dialects["openai.chat"]) == asked
+    assert provider.dialects.keys() == set(OPENAI)
 
 
 def test_a_limit_of_nothing_is_none() -> None:
