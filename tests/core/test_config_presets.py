@@ -11,7 +11,7 @@ import pytest
 from proxy.core import surfaces
 from proxy.core.config import Config, load, parse, schema
 from proxy.core.config.fields import Named, Section
-from proxy.core.config.presets import merged, presets
+from proxy.core.config.presets import merged, presets, rooted
 from proxy.core.paths import CONF
 from proxy.core.url import join
 
@@ -338,3 +338,26 @@ def test_the_key_of_the_demo_can_be_chosen() -> None:
     loaded = load(CONF / "demo.yaml", {"HEADRACE_DEMO_KEY": "sk-mine-12345"})
 
     assert loaded.config.keys[0].key.reveal() == "sk-mine-12345"
+
+
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_whatever_a_vendor_prints_leads_to_all_of_its_paths(name: str) -> None:
+    preset = presets()[name]
+    home, spoken = preset.get("base_url", ""), preset.get("dialects", [])
+    paths = (
+        spoken if isinstance(spoken, dict) else {each: surfaces.DIALECTS[each] for each in spoken}
+    )
+    wanted = {each: join(home, root or surfaces.DIALECTS[each]) for each, root in paths.items()}
+    printed = wanted.get("openai.chat", "").removesuffix("/chat/completions") or home
+
+    base_url = rooted(name, printed)
+
+    assert {
+        each: join(base_url, root or surfaces.DIALECTS[each]) for each, root in paths.items()
+    } == wanted
+
+
+def test_what_is_no_address_of_a_vendor_stays() -> None:
+    for text in ("https://[a", "", "https://a.example/v1", "${BASE}/v1"):
+        assert rooted("dashscope", text) == text
+        assert rooted(None, text) == text

@@ -20,7 +20,7 @@ from proxy.control.admin.edits import Create, Delete, Edit, Update
 from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.sealing import is_sent_elsewhere
 from proxy.control.admin.web import Fault, Problem
-from proxy.core.config.presets import address_of
+from proxy.core.config.presets import address_of, rooted
 from proxy.core.records import Kind as Row
 from proxy.core.records import spec_of
 from proxy.core.redact import MASK
@@ -188,7 +188,8 @@ def _address(group: Group, given: Given) -> dict[str, Any]:
         fields = vendors.block(kind, base_url, field="providerType", address="baseUrl")
         return {"preset": None, "base_url": None, "dialects": None, **fields}
     if base_url is not None and base_url != address_of(spec):
-        return {"base_url": base_url}
+        there = rooted(spec.get("preset"), base_url)
+        return {} if there == address_of(spec) else {"base_url": there}
     return {}
 
 

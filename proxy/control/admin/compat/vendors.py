@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from proxy.control.admin.compat.spelled import folded, invalid
 from proxy.control.admin.sealing import last4
 from proxy.control.admin.web import Fault
-from proxy.core.config.presets import presets
+from proxy.core.config.presets import presets, rooted
 from proxy.core.redact import MASK
 from proxy.core.surfaces import family
 
@@ -46,7 +46,7 @@ def block(kind: str | None, base_url: str | None, *, field: str, address: str) -
     if preset is not None:
         fields["preset"] = preset
     if base_url is not None:
-        fields["base_url"] = base_url
+        fields["base_url"] = rooted(preset, base_url)
     return fields
 
 

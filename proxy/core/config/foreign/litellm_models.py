@@ -13,6 +13,7 @@ from proxy.core.config.foreign.litellm_nearest import DEPLOYMENT
 from proxy.core.config.foreign.pool import Pool
 from proxy.core.config.foreign.source import Given, Said
 from proxy.core.config.foreign.tree import Reference
+from proxy.core.config.presets import rooted
 from proxy.core.config.problem import printable
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class Models:
                     message = f"{found[1]} must not end in a slash: /openai is put behind it"
                     self._sheet.warn(base.origin, message)
             else:
-                block["base_url"] = self._address(base, address)
+                block["base_url"] = self._address(base, rooted(block["preset"], address))
             block |= vendors.allowances(address)
         elif preset is not None and not vendors.has_address(preset):
             self._sheet.warn(upstream.origin, "left out: api_base is needed")

@@ -13,6 +13,7 @@ from proxy.core.config.document import resolve
 from proxy.core.config.foreign import access, common, database, jsonc, vendors
 from proxy.core.config.foreign.double_underscore import layered, overlaid
 from proxy.core.config.foreign.source import Given, Own, Said, Sheet, said, usual, variables
+from proxy.core.config.presets import rooted
 from proxy.core.config.problem import printable, sentence
 
 if TYPE_CHECKING:
@@ -231,6 +232,8 @@ def _block(sheet: Sheet, given: Given) -> dict[str, Any]:
         sheet.error(kind.origin, sentence(expected, repr(printable(word))))
     if url is None and (preset is None or not vendors.has_address(preset)):
         given.missing("baseUrl", "an address", "this kind of provider has none of its own")
+    if url is not None and (there := rooted(preset, str(url.value))) != url.value:
+        url = url.as_(there)
     retry = given.whole("retryCount")
     return {
         "preset": None if preset is None else kind.as_(preset),

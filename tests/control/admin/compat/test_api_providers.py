@@ -114,6 +114,20 @@ async def test_what_is_not_kept_is_said(desk: Desk) -> None:
     ]
 
 
+async def test_an_address_within_a_vendors_paths_may_be_sent_again(desk: Desk) -> None:
+    printed = "https://dashscope.aliyuncs.com/compatible-mode/v1"
+    provider = await made(desk, type="dashscope", config={**CONFIG, "base_url": printed})
+    path = f"{AT}/{provider['id']}"
+
+    again = await desk.owner(
+        "PUT", path, {"config": {"base_url": printed, "api_key": provider["config"]["api_key"]}}
+    )
+
+    assert again.status == 200, again.body  # elsewhere, its key would have to be sent again
+    assert provider["config"]["base_url"] == "https://dashscope.aliyuncs.com"
+    assert again.json["config"] == provider["config"]
+
+
 async def test_a_provider_goes_unless_a_model_is_served_by_it(desk: Desk) -> None:
     provider = await made(desk)
     path = f"{AT}/{provider['id']}"

@@ -76,6 +76,46 @@ def test_without_a_word_the_address_says_whose_it_is() -> None:
     assert "preset" not in fields(None, "https://llm.example.com/v1")
 
 
+@pytest.mark.parametrize(
+    ("address", "preset", "base_url"),
+    [
+        (
+            "https://dashscope.aliyuncs.com/compatible-mode/v1",
+            "dashscope",
+            "https://dashscope.aliyuncs.com",
+        ),
+        ("https://open.bigmodel.cn/api/paas/v4/", "zhipu", "https://open.bigmodel.cn"),
+        (
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "gemini",
+            "https://generativelanguage.googleapis.com/v1beta",
+        ),
+        ("https://api.deepseek.com/v1", "deepseek", "https://api.deepseek.com"),
+        # These are where all of the vendor's paths are, or none.
+        ("https://api.openai.com/v1", "openai", "https://api.openai.com/v1"),
+        (
+            "https://ark.cn-beijing.volces.com/api/v3",
+            "volcengine",
+            "https://ark.cn-beijing.volces.com/api/v3",
+        ),
+        (
+            "https://open.bigmodel.cn/api/other/v4",
+            "zhipu",
+            "https://open.bigmodel.cn/api/other/v4",
+        ),
+    ],
+)
+def test_an_address_within_a_vendors_paths_is_the_vendors(
+    address: str, preset: str, base_url: str
+) -> None:
+    assert fields(None, address) == {"preset": preset, "base_url": base_url}
+
+
+def test_an_address_of_ones_own_stays() -> None:
+    for there in ("https://mirror.example.com/v1", "https://mirror.example.com/deepseek/v1"):
+        assert fields("deepseek", there) == {"preset": "deepseek", "base_url": there}
+
+
 def test_an_address_of_this_machine_is_nobodys() -> None:
     assert fields(None, "http://127.0.0.1:8000") == {"base_url": "http://127.0.0.1:8000"}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,18 @@ def test_a_model_that_a_group_names_twice_is_served_once_and_as_the_group_says()
 
     assert found["models"]["gpt-3.5"]["strategy"] == "random"
     assert len(found["models"]["gpt-3.5"]["deployments"]) == 1
+
+
+def test_an_address_within_a_vendors_paths_is_the_vendors() -> None:
+    group = {
+        "groupName": "a",
+        "providerType": "zhipu",
+        "baseUrl": "https://api.z.ai/api/paas/v4",
+    }
+    found = tree(json.dumps({"OrchestrationApi": {"Groups": [group]}}))
+
+    provider = found["providers"]["a"]
+    assert (provider["preset"], provider["base_url"]) == ("zhipu", "https://api.z.ai")
 
 
 def test_a_key_that_is_none_is_an_error() -> None:
