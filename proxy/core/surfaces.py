@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from proxy.core.model import Auth
@@ -45,6 +46,8 @@ OPENAI = tuple(
     name for name in DIALECTS if name.startswith("openai.") and name not in (OTHER, REALTIME)
 )
 
+_VERSION = re.compile(r"v\d+[a-z0-9]*")
+
 AUTH: Mapping[str, Auth] = {
     "openai": Auth("bearer"),
     "anthropic": Auth("header", "x-api-key"),
@@ -53,6 +56,15 @@ AUTH: Mapping[str, Auth] = {
     "conversation": Auth("bearer"),
     "mcp": Auth("bearer"),
 }
+
+
+def behind(base_url: str) -> dict[str, str] | None:
+    """The paths of `openai.*` right behind an address that ends in a version of its own, `…/paas/v4`: programs that take such
+    an address put `/chat/completions` there. None: it does not, and the usual paths hold."""
+    last = base_url.partition("://")[2].rstrip("/").partition("/")[2].rpartition("/")[2]
+    if last == "v1" or not _VERSION.fullmatch(last):
+        return None
+    return {name: DIALECTS[name].removeprefix("/v1") for name in OPENAI}
 
 
 def family(dialect: str) -> str:

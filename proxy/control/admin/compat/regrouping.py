@@ -24,6 +24,7 @@ from proxy.core.config.presets import address_of, rooted
 from proxy.core.records import Kind as Row
 from proxy.core.records import spec_of
 from proxy.core.redact import MASK
+from proxy.core.surfaces import behind
 
 if TYPE_CHECKING:
     from proxy.core.records import Record
@@ -188,8 +189,12 @@ def _address(group: Group, given: Given) -> dict[str, Any]:
         fields = vendors.block(kind, base_url, field="providerType", address="baseUrl")
         return {"preset": None, "base_url": None, "dialects": None, **fields}
     if base_url is not None and base_url != address_of(spec):
-        there = rooted(spec.get("preset"), base_url)
-        return {} if there == address_of(spec) else {"base_url": there}
+        here, there = address_of(spec), rooted(spec.get("preset"), base_url)
+        if there == here:
+            return {}
+        if not spec.get("preset") and spec.get("dialects") == behind(here or ""):
+            return {"base_url": there, "dialects": behind(there)}
+        return {"base_url": there}
     return {}
 
 

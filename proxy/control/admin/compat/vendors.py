@@ -15,7 +15,7 @@ from proxy.control.admin.sealing import last4
 from proxy.control.admin.web import Fault
 from proxy.core.config.presets import presets, rooted
 from proxy.core.redact import MASK
-from proxy.core.surfaces import family
+from proxy.core.surfaces import behind, family
 
 COMPATIBLE = "openai_compatible"
 
@@ -31,7 +31,7 @@ _NOBODYS = frozenset(map(folded, (COMPATIBLE, "compatible", "openai_like", "cust
 
 
 def block(kind: str | None, base_url: str | None, *, field: str, address: str) -> dict[str, Any]:
-    """The fields of a provider: `preset`, `base_url` or both.
+    """The fields of a provider: `preset`, `base_url` or both, and the paths of one that is nobody's where they are not usual.
 
     `field` and `address` are what the caller calls the two. Raises Problem 400 for a vendor nobody knows, and for
     one without an address that has none of its own.
@@ -47,6 +47,8 @@ def block(kind: str | None, base_url: str | None, *, field: str, address: str) -
         fields["preset"] = preset
     if base_url is not None:
         fields["base_url"] = rooted(preset, base_url)
+    if preset is None and base_url is not None and (paths := behind(base_url)):
+        fields["dialects"] = paths
     return fields
 
 

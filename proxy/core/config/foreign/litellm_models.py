@@ -15,6 +15,7 @@ from proxy.core.config.foreign.source import Given, Said
 from proxy.core.config.foreign.tree import Reference
 from proxy.core.config.presets import rooted
 from proxy.core.config.problem import printable
+from proxy.core.surfaces import behind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -264,6 +265,8 @@ class Models:
             else:
                 block["base_url"] = self._address(base, rooted(block["preset"], address))
             block |= vendors.allowances(address)
+            if block["preset"] is None and (paths := behind(address)):
+                block["dialects"] = {name: base.as_(path) for name, path in paths.items()}
         elif preset is not None and not vendors.has_address(preset):
             self._sheet.warn(upstream.origin, "left out: api_base is needed")
             return None

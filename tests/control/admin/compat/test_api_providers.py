@@ -14,6 +14,7 @@ from proxy.control.admin.access import Role
 from proxy.control.admin.compat.api_providers import WORDS, given
 from proxy.control.admin.compat.plain import group_of
 from proxy.control.admin.web import Problem
+from proxy.core.url import join
 from tests.control.admin.desk import Desk
 from tests.control.admin.foreign import open_foreign
 
@@ -126,6 +127,28 @@ async def test_an_address_within_a_vendors_paths_may_be_sent_again(desk: Desk) -
     assert again.status == 200, again.body  # elsewhere, its key would have to be sent again
     assert provider["config"]["base_url"] == "https://dashscope.aliyuncs.com"
     assert again.json["config"] == provider["config"]
+
+
+async def test_an_address_with_a_version_of_its_own_is_asked_right_behind_it(desk: Desk) -> None:
+    async def asked() -> str:
+        snapshot = desk.services.state.snapshot.providers["OpenAI"]
+        return join(snapshot.base_url, snapshot.dialects["openai.chat"])
+
+    there = "https://llm.example.com/api/paas/v4"
+    provider = await made(desk, type="custom", config={**CONFIG, "base_url": there})
+    found = [await asked()]
+    for base_url in ("https://llm.example.com/v1", "https://llm.example.com/api/v3"):
+        config = {**CONFIG, "base_url": base_url}
+        said = await desk.owner("PUT", f"{AT}/{provider['id']}", {"config": config})
+        assert said.status == 200, said.body
+        found.append(await asked())
+
+    assert provider["type"] == "openai_compatible"
+    assert found == [
+        "https://llm.example.com/api/paas/v4/chat/completions",
+        "https://llm.example.com/v1/chat/completions",
+        "https://llm.example.com/api/v3/chat/completions",
+    ]
 
 
 async def test_a_provider_goes_unless_a_model_is_served_by_it(desk: Desk) -> None:

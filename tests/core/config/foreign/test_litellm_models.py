@@ -85,6 +85,8 @@ def test_with_an_address_of_its_own_it_is_any_server_that_speaks_so() -> None:
     }
     for name in ("litellm_proxy/gpt-4o", "xinference/gpt-4o", "custom_openai/gpt-4o"):
         assert deployment(entry(model=name, api_base="https://a.example"))["model"] == "gpt-4o"
+    fourth = provider(entry(model="openai/glm", api_base="https://api.z.ai/api/paas/v4"))
+    assert fourth["dialects"]["openai.chat"] == "/chat/completions"
     printed = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
     abroad = provider(entry(model="dashscope/qwen-max", api_base=printed))
     assert abroad == {"preset": "dashscope", "base_url": "https://dashscope-intl.aliyuncs.com"}
