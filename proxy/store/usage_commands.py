@@ -20,6 +20,7 @@ import orjson
 from msgspec import Struct
 
 from proxy.core import clock, periods
+from proxy.core.config.problem import printable
 from proxy.ledger.records import Adjust, Charged
 from proxy.limits.subjects import of_deployment
 from proxy.state.snapshot import compile_snapshot
@@ -152,7 +153,11 @@ def adjustment(deployment: Deployment, one: Counted) -> Adjust | None:
 
 def _at(text: str, zone: str) -> float:
     """Raises ValueError for what is no time."""
-    found = datetime.fromisoformat(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        expected = "a time such as 2027-01-31T00:00:00"
+        raise ValueError(f"last_reset: expected {expected}, found {printable(text)!r}") from None
     return (found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))).timestamp()
 
 
@@ -168,7 +173,10 @@ def take(config: Config, place: Path, *, as_json: bool = False) -> int:
             if deployment is None:
                 say(f"not taken: {name}: no deployment with a quota is called so")
                 continue
-            record = adjustment(deployment, one)
+            try:
+                record = adjustment(deployment, one)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
             if record is None:
                 say(f"not taken: {name}: its period has ended since {one.since}")
                 continue

@@ -101,6 +101,18 @@ def test_a_period_that_has_ended_is_not_taken(config: Config, tmp_path: Path) ->
     assert not (tmp_path / "h.db").exists() or counted(config) == {}
 
 
+def test_a_time_that_is_none_is_said_with_whose_it_is(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = {"gpt-4o": {"provider-1": {**ENTRY, "last_reset": "yesterday"}}}
+
+    assert usage_commands.take(config, write(tmp_path / "stats.json", odd)) == 2
+
+    said = capsys.readouterr().err
+    assert "gpt-4o, provider-1: last_reset: expected a time such as 2027-01-31T00:00:00" in said
+    assert "found 'yesterday'" in said
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
