@@ -37,7 +37,14 @@ _PARAMETERS = {
     "sslkey": "sslkey",
 }
 """Those that say how safe the connection is, as libpq calls them in a URL."""
-_MODES = {"verifyca": "verify-ca", "verifyfull": "verify-full"}
+_MODES = {
+    "verifyca": "verify-ca",
+    "verifyfull": "verify-full",
+    "true": "require",
+    "false": "disable",
+}
+_SSL = re.compile(r"(?<=[?&])ssl=([^&]*)")
+"""What asyncpg calls libpq's `sslmode`."""
 _PAIR = re.compile(r"""([^=;]+)=\s*("(?:[^"]|"")*"|'(?:[^']|'')*'|[^;]*)""")
 
 
@@ -94,7 +101,9 @@ def from_url(sheet: Sheet, said: Said) -> Said | None:
         refused(sheet, said)
         return None
     if kind in ("postgresql", "postgres"):
-        return said if scheme == kind else said.as_(f"{kind}://{rest}")
+        rest = _SSL.sub(lambda found: f"sslmode={_MODES.get(found[1], found[1])}", rest)
+        ours = f"{kind}://{rest}"
+        return said if ours == said.value else said.as_(ours)
     if (
         kind == "sqlite"
         and rest.startswith("/")

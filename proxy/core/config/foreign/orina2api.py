@@ -117,7 +117,7 @@ def _provider(sheet: Sheet, given: Given) -> dict[str, Any]:
     if target is None or create is None or split is None or begins is None:
         return {"base_url": usual("https://unknown.invalid")}
     (place, path), (other, begun) = split, begins
-    if place != other:
+    if place.casefold() != other.casefold():
         sheet.error(
             create.origin, sentence("an address on the host of TARGET_API_URL", "another host")
         )

@@ -18,6 +18,11 @@ from tests.core.config.foreign.examples import here
         ("postgresql://u:p@h:5432/n", "postgresql://u:p@h:5432/n"),
         ("postgresql+asyncpg://u:p@h/n", "postgresql://u:p@h/n"),
         ("postgres://h/n?sslmode=require", "postgres://h/n?sslmode=require"),
+        (
+            "postgresql+asyncpg://h/n?a=b&ssl=verify-full",
+            "postgresql://h/n?a=b&sslmode=verify-full",
+        ),
+        ("postgresql+asyncpg://h/n?ssl=true", "postgresql://h/n?sslmode=require"),
     ],
 )
 def test_a_url_of_sqlalchemy(url: str, ours: str) -> None:

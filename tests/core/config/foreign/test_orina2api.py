@@ -107,3 +107,15 @@ def test_what_is_left_out_is_as_it_is_there() -> None:
     assert found["defaults"]["retry"] == {"count": 3, "base": 1}
     assert tree(text, RETRY_DELAY="5")["defaults"]["retry"]["cap"] == 5
     assert {"PROJECT_API_URL", "MESSAGE_API_URL"} <= warned(translated(ORINA2API)).keys()
+
+
+def test_a_host_is_one_however_it_is_spelt() -> None:
+    found = translated(
+        ORINA2API,
+        env={
+            "TARGET_API_URL": "https://Chat.example.com/api/chat",
+            "CONVERSATION_API_URL": "https://chat.example.com/api/conversation",
+        },
+    )
+
+    assert not wrong(found)
