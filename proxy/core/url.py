@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 MASK = "***"
 CHOICE = re.compile(r"\{(\w+)\|(\w+)\}")
@@ -36,3 +36,23 @@ def masked(url: str) -> str:
         return f"{scheme}{separator}{MASK}" if separator else MASK
     place, question, _ = place.partition("?")
     return f"{scheme}{separator}{MASK + at if at else ''}{place}{question and question + MASK}"
+
+
+def login_encoded(url: str) -> str:
+    """The URL with what its user and password hold that ends either, or the host, in a URL: `@`, `/`, `#`, `?` and more.
+
+    What a variable holds is put into a URL as it is, and a part of a password must not be taken for a host. `%40` stays.
+    """
+    scheme, separator, rest = url.partition("://")
+    place, question, query = rest.partition("?")
+    if "@" in query and not _PARAMETER.match(query):
+        place, question, query = rest, "", ""  # the question mark is one of the password
+    login, at, place = place.rpartition("@")
+    if login.startswith("/"):  # the path of a socket
+        return url
+    login = quote(login, safe=_IN_LOGIN, errors="replace")
+    return f"{scheme}{separator}{login}{at}{place}{question}{query}"
+
+
+_PARAMETER = re.compile(r"\w+=")
+_IN_LOGIN = "%:!$&'()*+,;="

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from proxy.core.tasks import spawn
+from proxy.core.url import login_encoded
 from proxy.limits.scripts import Script
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Link:
                 "shared.url: needs the extra 'redis': pip install 'headrace[redis]'"
             ) from None
         # redis-py does not know the names Valkey has for the same two things.
-        url = re.sub(r"^valkey(s?)://", lambda found: f"redis{found[1]}://", url)
+        url = re.sub(r"^valkey(s?)://", lambda found: f"redis{found[1]}://", login_encoded(url))
         try:
             self._pool = ConnectionPool.from_url(
                 url, protocol=2, socket_timeout=None, socket_connect_timeout=None

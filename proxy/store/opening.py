@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from proxy.core.url import login_encoded
 from proxy.store import bulk, migrations, objects
 from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown, Unusable
 
@@ -54,7 +55,7 @@ def open_store(url: str) -> Database:
     elif name in ("postgresql", "postgres"):
         from proxy.store.postgres import Postgres
 
-        back_end = Postgres(f"postgresql:{rest}")
+        back_end = Postgres(login_encoded(f"postgresql:{rest}"))
     else:
         raise ValueError(f"a store's URL begins with sqlite: or postgresql:, not {name!r}")
     known = migrations.load(migrations.SQL / back_end.backend)

@@ -129,7 +129,7 @@ def test_a_name_may_be_anything_else() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "redis://h", "rediss://u:p@h:6380/1", "valkey://[::1]:6379/0", "unix:///run/redis.sock?db=1", "", "REDIS://h",
+        "redis://h", "rediss://u:p@h:6380/1", "valkey://[::1]:6379/0", "redis://:p@s/s#w?o[r%@h:1/0", "unix:///run/redis.sock?db=1", "", "REDIS://h",
     ],
 )  # fmt: skip
 def test_a_server_of_shared_limits(url: str) -> None:

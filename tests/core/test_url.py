@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.url import join, masked, variant
+from proxy.core.url import join, login_encoded, masked, variant
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,22 @@ def test_a_path_may_say_whether_the_answer_is_streamed(
 )
 def test_what_of_a_url_may_be_shown(url: str, shown: str) -> None:
     assert masked(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "readable"),
+    [
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("redis://u:p@h:6379/0", "redis://u:p@h:6379/0"),
+        ("redis://:p@/#w:[ü]@h/0", "redis://:p%40%2F%23w:%5B%C3%BC%5D@h/0"),
+        ("redis://:p?w@h/0?db=1", "redis://:p%3Fw@h/0?db=1"),
+        ("redis://:p%40w%@h", "redis://:p%40w%@h"),
+        ("redis://h/0?password=p@w", "redis://h/0?password=p@w"),
+        ("unix:///run/a@b/x.sock?db=1", "unix:///run/a@b/x.sock?db=1"),
+        ("postgresql://me:a-river@a:1,b:2/n", "postgresql://me:a-river@a:1,b:2/n"),
+        ("none", "none"),
+        ("", ""),
+    ],
+)
+def test_a_password_as_it_was_pasted_is_no_other_part_of_a_url(url: str, readable: str) -> None:
+    assert login_encoded(url) == readable

@@ -129,6 +129,16 @@ async def test_a_wrong_password_is_said_without_it(valkey: ValkeyServer) -> None
     await link.close()
 
 
+async def test_a_password_may_hold_what_means_something_in_a_url(valkey: ValkeyServer) -> None:
+    password = "p@s/s:w#o?r[d%"
+    valkey.command("ACL", "SETUSER", "weir", "on", f">{password}", "~*", "&*", "+@all")
+    link = Link(valkey.url.replace(f":{PASSWORD}", f"weir:{password}"), 1.0)
+
+    assert (await link.connect())[1] == valkey.info("run_id")
+
+    await link.close()
+
+
 @pytest.mark.parametrize("url", ["http://here", "valkey://:secret@here:port", "redis://h?db=x"])
 def test_a_url_that_is_none_is_refused_without_being_printed(url: str) -> None:
     with pytest.raises(ValueError, match=r"^shared\.url: not the URL") as error:

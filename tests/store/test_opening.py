@@ -70,7 +70,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://me:a/river@db/name", "postgresql://me@db:a-river/name"]
+    "url", ["postgresql://me:a-river@[db/name", "postgresql://me@db:a-river/name"]
 )
 async def test_a_url_that_cannot_be_read_is_not_shown(url: str) -> None:
     store = open_store(url)

@@ -354,6 +354,15 @@ def poor(postgres: PostgresServer, postgres_url: str) -> str:
     return postgres_url.replace("headrace:a-river", f"{role}:a-brook")
 
 
+async def test_a_password_may_hold_what_means_something_in_a_url(
+    postgres: PostgresServer, poor: str, another: Open
+) -> None:
+    password = "p@s/s:w#o?r[d%"
+    await sql(postgres, f"ALTER ROLE {urlsplit(poor).username} PASSWORD '{password}'")
+
+    await another(poor.replace("a-brook", password)).state()
+
+
 async def test_a_missing_right_is_named(poor: str, another: Open) -> None:
     store = another(poor)
 

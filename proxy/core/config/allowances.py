@@ -10,6 +10,7 @@ from proxy.core.config import values
 from proxy.core.config.names import PAGES
 from proxy.core.config.plain import Table, table
 from proxy.core.config.problem import Fault, printable
+from proxy.core.url import login_encoded
 
 SCHEMES = ("redis", "rediss", "valkey", "unix")
 """Of a server that holds limits for several hosts."""
@@ -63,7 +64,7 @@ def _shared(url: Any) -> Iterator[Fault]:
     where = ("shared", "url")
     usual = "write redis://:password@host:6379/0"
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(login_encoded(url.strip()))
         has_place = bool(parts.path if parts.scheme == "unix" else parts.hostname)
         is_url = has_place and (parts.port is None or parts.port > 0)
     except ValueError:
