@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.core.errors import Cause, ProxyError, UpstreamError
 from proxy.core.tasks import spawn
 from proxy.dialects import ir
+from proxy.dialects.lenient import mended
 from proxy.gateway.answer import Kind
 from proxy.gateway.endpoints import TRANSLATED
 from proxy.gateway.hooks.calling import FAILED, blunder, call
@@ -210,9 +211,18 @@ class Hooked:
 
     async def _whole(self, body: bytes, attempt: Attempt) -> bytes:
         """An answer as its hooks want it; what is no JSON object they are not shown."""
-        raw = taken_apart(body)
+        readable, raw = body, taken_apart(body)
+        if (raw is None or not _is_text(body)) and body.lstrip()[:1] == b"{":
+            # A character that was cut in two: clients read the rest, so it must not pass by a screen.
+            readable = mended(body)
+            raw = taken_apart(readable)
         if raw is None:
             return body
+        wanted = await self._wanted(readable, raw, attempt)
+        return body if wanted is readable else wanted
+
+    async def _wanted(self, body: bytes, raw: Mapping[str, Any], attempt: Attempt) -> bytes:
+        """The same object if nothing was changed."""
         if self._chain.screens:
             body = await self._screened(body, _answer(raw, attempt))
         for made in self._chain.after:
@@ -279,6 +289,13 @@ def _lines(headers: dict[str, str]) -> Headers:
             raise ValueError(raw[0].decode("latin-1")[:64])
         found.append(raw)
     return found
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        return body.isascii() or bool(body.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 _PROBABILITIES = frozenset({"logprobs", "logprobsResult", "logprobs_result"})

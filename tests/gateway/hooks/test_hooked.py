@@ -104,6 +104,25 @@ async def test_what_is_no_object_or_has_no_words_stays_as_it_is(body: bytes) -> 
     assert one.gate.held is body
 
 
+@pytest.mark.parametrize(
+    ("half", "mended"), [(rb"\ud83d", " "), (b"\xf0\x9f", "\N{REPLACEMENT CHARACTER}")]
+)
+async def test_half_a_character_hides_nothing(half: bytes, mended: str) -> None:
+    def note(request: Request, answer: Answer) -> None:
+        answer.set("note", len(answer.field("choices")))
+
+    exchange, said = request(), b'{"choices": [{"text": "a%b"}]}' % half
+    screened, noted, kept = (attempt(exchange, said) for _ in range(3))
+
+    await hooked(exchange, hook(Point.SCREEN, shout)).answered(screened)
+    await hooked(exchange, hook(Point.AFTER_RESPONSE, note)).answered(noted)
+    await hooked(exchange, hook(Point.AFTER_RESPONSE, lambda *_: None)).answered(kept)
+
+    assert orjson.loads(screened.gate.held)["choices"] == [{"text": f"A{mended}"}]
+    assert orjson.loads(noted.gate.held)["note"] == 1
+    assert kept.gate.held is said
+
+
 async def test_a_refusal_leaves_word_why() -> None:
     def breaks(request: Request, answer: Answer) -> None:
         answer.set("x", object())
