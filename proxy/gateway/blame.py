@@ -87,6 +87,8 @@ def took_longer(candidate: Candidate, now: float, size: int) -> None:
 def _cool(
     candidate: Candidate, cause: Cause, error: UpstreamError, now: float, rng: Random
 ) -> None:
+    if candidate.slot.apart and cause is not Cause.RATE_LIMIT:
+        return  # a model finds out by itself whether the credential is still good
     held = candidate.held
     last = not any(
         state is not held and state.until <= now for _, state in candidate.slot.pool.keys

@@ -164,7 +164,8 @@ def _at(slots: tuple[Slot, ...], home: Home) -> Iterator[Slot]:
         if slot.deployment.provider.name == provider:
             for key in slot.pool.keys:
                 if (key[0].id if key[0] is not None else "") == credential:
-                    yield Slot(slot.deployment, slot.state, Pool((key,)), slot.dialect)
+                    pool = Pool((key,))
+                    yield Slot(slot.deployment, slot.state, pool, slot.dialect, apart=slot.apart)
 
 
 async def _ask(exchange: Exchange, plan: Plan, question: Match, pool: UpstreamPool) -> Home | None:

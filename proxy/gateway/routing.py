@@ -146,7 +146,7 @@ def _homes(route: Route, dialect: str) -> dict[Any, Any] | None:
 def _apart(whole: Route, *, once: bool = False) -> Route:
     """Each credential is an account of its own, and what one keeps no other has: so each is asked by itself, the first first."""
     tiers = [
-        (Slot(slot.deployment, slot.state, Pool((key,)), slot.dialect),)
+        (Slot(slot.deployment, slot.state, Pool((key,)), slot.dialect, apart=True),)
         for slot in whole.slots
         for key in slot.pool.keys
     ]

@@ -25,6 +25,7 @@ class Slot:
     """One deployment of a route, ready to be asked."""
 
     __slots__ = (
+        "apart",
         "deployment",
         "dialect",
         "limited",
@@ -40,9 +41,17 @@ class Slot:
     )
 
     def __init__(
-        self, deployment: Deployment, state: DeploymentState, pool: Pool, dialect: str = ""
+        self,
+        deployment: Deployment,
+        state: DeploymentState,
+        pool: Pool,
+        dialect: str = "",
+        *,
+        apart: bool = False,
     ) -> None:
         self.deployment = deployment
+        self.apart = apart
+        """It is asked for what its provider keeps, which a credential that is good for models need not be allowed to see."""
         self.dialect = dialect
         """What it is asked in."""
         self.state = state

@@ -166,6 +166,32 @@ async def test_what_changes_something_is_sent_once(
     assert [len(one.seen) for one in vendors] == [1, 0]
 
 
+@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize("path", ["/v1/organization/users", "/v1/responses/resp_12345678"])
+async def test_a_key_that_may_not_do_this_still_serves_models(
+    status: int, path: str, tmp_path: Path
+) -> None:
+    async def restricted(asked: web.Request) -> web.StreamResponse:
+        if asked.path == "/v1/chat/completions":
+            choice = {"index": 0, "message": {"role": "assistant", "content": "x"}}
+            return web.json_response({"choices": [{**choice, "finish_reason": "stop"}]})
+        return web.json_response({"error": {"message": "Missing scopes"}}, status=status)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", restricted)
+    async with TestServer(app) as server:
+        content = settings(Vendor(str(server.make_url("/")).rstrip("/")))
+        content["providers"]["p0"]["dialects"].append("openai.responses")
+        async with serving(content, tmp_path) as proxy:
+            refused = [await proxy.get(path) for _ in range(2)]
+            (account,) = proxy.worker.state.live.accounts.values()
+            resting = account.rest.reason
+            answer = await proxy.chat("simple", stream=False)
+
+    assert [one.status for one in refused] == [502, 502]
+    assert (resting, answer.status) == (None, 200)
+
+
 @pytest.mark.parametrize("method", ["PATCH", "POST", "PUT"])
 async def test_a_body_of_nothing_has_a_length(method: str, tmp_path: Path) -> None:
     heads: list[bytes] = []
