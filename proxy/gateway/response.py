@@ -177,9 +177,13 @@ def pass_on(exchange: Exchange, error: UpstreamError) -> None:
     refusal = ProxyError("bad_up")
     if 400 <= error.status < 500:
         refusal = ProxyError(_IN_OUR_WORDS.get(error.status, "bad_req"), status=error.status)
+        if refusal.ref == "no_model" and exchange.endpoint.operation in _NO_MODEL:
+            refusal = ProxyError("no_route", "The provider has nothing at this path.")
     exchange.respond(*render_error(exchange.endpoint.family, refusal, exchange.id))
 
 
+_NO_MODEL = frozenset({"mcp", "other", "stored"})
+"""Operations that are about a thing a provider keeps, and name no model."""
 _IN_OUR_WORDS = {
     404: "no_model",
     405: "bad_method",

@@ -57,6 +57,8 @@ class Vendor:
                 return web.Response(status=204)
             case "GET", ["list"]:
                 return web.json_response([1, 2])
+            case "GET", ["page"]:
+                return web.Response(status=404, text="<html>", content_type="text/html")
             case "POST", ["busy"]:
                 return web.json_response({"error": {"message": "try again"}}, status=503)
             case "POST", ["events"]:
@@ -141,6 +143,7 @@ async def test_files_by_the_client_of_openai(proxy: Proxy, vendors: tuple[Vendor
         ("PUT", "/v1/empty", 204, b""),
         ("POST", "/v1/events", 200, b"event: done\ndata: [DONE]\n\n"),
         ("GET", "/v1/nothing/here", 404, b"no such thing"),
+        ("GET", "/v1/page", 404, b'"code":"unknown_url"'),
     ],
 )
 async def test_an_answer_passes_as_it_is(
