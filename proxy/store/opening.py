@@ -64,7 +64,7 @@ def open_store(url: str) -> Database:
 
 def sqlite_path(url: str) -> Path:
     """`sqlite:///relative`, `sqlite:////absolute`. Raises ValueError for one without a file."""
-    parts = urlsplit(url)
+    parts = urlsplit(url, allow_fragments=False)  # a name may have a `#`
     path = unquote(parts.path)[1:]
     if parts.netloc or parts.query or not path or path == ":memory:":
         raise ValueError(

@@ -1117,6 +1117,7 @@ MASTER = "kQ9vX2mB7tR4wZ1pL6sD8fG3hJ5nC0yU-aEoIqTx"
     [
         ("", "data/headrace.snapshot"),
         ("{url: 'sqlite:////var/lib/h/x.db?mode=rw'}", "/var/lib/h/x.snapshot"),
+        ("{url: 'sqlite:////srv/a%20b#c/x.db'}", "/srv/a b#c/x.snapshot"),
         ("{url: 'sqlite:///:memory:'}", "data/headrace.snapshot"),
         ("{url: 'postgresql://u:p@h/db'}", "data/headrace.snapshot"),
         ("{url: 'postgresql://u:p@h/db', snapshot: /run/copy}", "/run/copy"),

@@ -16,6 +16,7 @@ from proxy.store.opening import check, open_store, sqlite_path, without_password
         ("sqlite:///state/headrace.db", "state/headrace.db"),
         ("sqlite:////var/lib/headrace.db", "/var/lib/headrace.db"),
         ("sqlite:////a%20b/c.db", "/a b/c.db"),
+        ("sqlite:////a b#c/d.db", "/a b#c/d.db"),
         ("sqlite+aiosqlite:////a.db", "/a.db"),
     ],
 )

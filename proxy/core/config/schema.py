@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -229,7 +230,7 @@ class Store(Section):
         scheme, _, place = self.url.partition(":///")
         if scheme.casefold() != "sqlite" or not place or place.startswith(":memory:"):
             return None
-        return PurePath(place.partition("?")[0])
+        return PurePath(unquote(place.partition("?")[0]))
 
 
 class Source(Section):
