@@ -7,7 +7,11 @@ import re
 import msgspec
 
 _decode = msgspec.json.Decoder().decode
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+"""Of a surrogate pair, in JSON."""
 
 
 def object_at(raw: bytes) -> dict[str, object] | None:
@@ -55,11 +59,13 @@ def is_idle(data: bytes) -> bool:
 def mended(raw: bytes) -> bytes:
     """`raw` with what is wrong inside its strings replaced: broken UTF-8, halves of surrogate pairs.
 
-    Providers that cut text anywhere send both. Escapes that look like surrogates are all replaced, and by escapes,
-    so that whatever else was well-formed still is.
+    Providers that cut text anywhere send both. Halves are replaced by escapes, so that whatever else was well-formed
+    still is.
     """
     text = raw.decode("utf-8", "replace").encode()
-    return _SURROGATE.sub(rb"\\u0020", text)
+    # Two backslashes are one in a string: behind them there is no escape.
+    parts = text.split(rb"\\")
+    return rb"\\".join([_HALF.sub(rb"\\u0020", part) if rb"\u" in part else part for part in parts])
 
 
 def last_object(tail: bytes, key: str) -> bytes | None:

@@ -111,14 +111,14 @@ async def test_half_a_character_hides_nothing(half: bytes, mended: str) -> None:
     def note(request: Request, answer: Answer) -> None:
         answer.set("note", len(answer.field("choices")))
 
-    exchange, said = request(), b'{"choices": [{"text": "a%b"}]}' % half
+    exchange, said = request(), rb'{"choices": [{"text": "a%b\ud83c\udf0a"}]}' % half
     screened, noted, kept = (attempt(exchange, said) for _ in range(3))
 
     await hooked(exchange, hook(Point.SCREEN, shout)).answered(screened)
     await hooked(exchange, hook(Point.AFTER_RESPONSE, note)).answered(noted)
     await hooked(exchange, hook(Point.AFTER_RESPONSE, lambda *_: None)).answered(kept)
 
-    assert orjson.loads(screened.gate.held)["choices"] == [{"text": f"A{mended}"}]
+    assert orjson.loads(screened.gate.held)["choices"] == [{"text": f"A{mended}🌊"}]
     assert orjson.loads(noted.gate.held)["note"] == 1
     assert kept.gate.held is said
 
