@@ -660,6 +660,19 @@ def test_a_credential_whose_variable_is_not_set_is_left_out() -> None:
     assert config.providers["p"].usable
 
 
+def test_a_credential_that_is_no_list_is_left_out_too() -> None:
+    text = provider(credentials="${A}")
+
+    assert about(warnings(text), "providers.p: no credential (A not set)")
+    assert read(text, A="first").providers["p"].usable
+
+
+def test_an_unset_variable_of_anything_but_its_key_is_named() -> None:
+    line = only(provider(credentials=[{"key": "a", "weight": "${W}"}]))
+
+    assert "credentials[0].weight: expected the environment variable W to be set" in line
+
+
 def test_a_provider_left_without_credentials_is_a_warning_that_names_the_variables() -> None:
     found = warnings(provider(credentials=["${A_KEY}", {"key": "${B_KEY}"}]))
 

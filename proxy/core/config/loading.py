@@ -231,7 +231,10 @@ def _text(references: References, leaf: Leaf) -> Scalar:
 
 
 def _is_credential(path: Path) -> bool:
-    return len(path) > 3 and path[0] == "providers" and path[2] == "credentials"
+    """Whether it is the key of one: alone, in a list, or with a weight and limits beside it."""
+    if path[:1] != ("providers",) or path[2:3] != ("credentials",):
+        return False
+    return len(path) <= 4 or path[4:] == ("key",)
 
 
 def _is_param(path: Path) -> bool:
