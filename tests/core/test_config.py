@@ -1129,9 +1129,8 @@ MASTER = "kQ9vX2mB7tR4wZ1pL6sD8fG3hJ5nC0yU-aEoIqTx"
     ("text", "path"),
     [
         ("", "data/headrace.snapshot"),
-        ("{url: 'sqlite:////var/lib/h/x.db?mode=rw'}", "/var/lib/h/x.snapshot"),
+        ("{url: 'sqlite:////var/lib/h/x.db'}", "/var/lib/h/x.snapshot"),
         ("{url: 'sqlite:////srv/a%20b#c/x.db'}", "/srv/a b#c/x.snapshot"),
-        ("{url: 'sqlite:///:memory:'}", "data/headrace.snapshot"),
         ("{url: 'postgresql://u:p@h/db'}", "data/headrace.snapshot"),
         ("{url: 'postgresql://u:p@h/db', snapshot: /run/copy}", "/run/copy"),
     ],
@@ -1186,6 +1185,18 @@ def test_both_databases_are_accepted_and_others_are_not() -> None:
         assert read(f"store: {{url: '{url}'}}").store.url == url
     for url in ("redis://h", "data/x.db"):
         assert "store.url" in only(f"store: {{url: '{url}'}}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:///", "sqlite://x.db", "sqlite:///:memory:", "sqlite:///x.db?mode=rw", "sqlite://[x"],
+)
+def test_a_store_in_sqlite_is_a_file(url: str) -> None:
+    assert "expected a file, as in sqlite:///data/headrace.db" in only(f"store: {{url: '{url}'}}")
+
+
+def test_a_blank_url_is_no_store() -> None:
+    assert read("store: {url: ' '}").store.url == ""
 
 
 def test_among_very_many_names_those_that_begin_alike_are_compared() -> None:

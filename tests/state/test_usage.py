@@ -85,10 +85,9 @@ def test_a_long_prompt_costs_what_is_said_and_else_what_a_short_one_does() -> No
     ("text", "path"),
     [
         ("", "data/ledger"),
-        ('store: {url: "sqlite:////srv/h/x.db?mode=rw"}', "/srv/h/ledger"),
+        ('store: {url: "sqlite:////srv/h/x.db"}', "/srv/h/ledger"),
         ('store: {url: "postgresql://u:p@h/n"}', "data/ledger"),
         ('store: {url: ""}', ""),
-        ('store: {url: "sqlite:///:memory:"}', ""),
         ("ledger: {path: /var/spool/h}", "/var/spool/h"),
         ('ledger: {path: ""}', ""),
     ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import ValidationError
@@ -156,7 +157,14 @@ class Check:
         if not isinstance(url, str) or not url.strip():
             return
         scheme = url.partition("://")[0].casefold() if "://" in url else ""
-        if scheme in ("sqlite", "postgresql", "postgres"):
+        if scheme in ("postgresql", "postgres"):
+            return
+        if scheme == "sqlite":
+            if not _is_file(url):
+                usual = "a file, as in sqlite:///data/headrace.db or sqlite:////var/lib/headrace.db"
+                self._report(
+                    ("store", "url"), usual, "another URL", "write it without a host and options"
+                )
             return
         databases = "SQLite (sqlite:///data/headrace.db) or PostgreSQL (postgresql://user:password@host/name)"
         mysql = scheme.startswith(("mysql", "mariadb"))
@@ -521,6 +529,15 @@ class Check:
         self._report(
             path, f"{what} of its own", f"the one of keys[{first}] on line {line}", "change one"
         )
+
+
+def _is_file(url: str) -> bool:
+    """Whether a URL of SQLite names one, as whoever opens it wants it: no host, no options, and not the memory."""
+    try:
+        parts = urlsplit(url, allow_fragments=False)
+    except ValueError:
+        return False
+    return not (parts.netloc or parts.query) and parts.path not in ("", "/", "/:memory:")
 
 
 def _port(section: type[Admin | Server], block: Table) -> int | None:

@@ -204,7 +204,7 @@ class Admin(Section):
 class Store(Section):
     """The database."""
 
-    url: str = Field(
+    url: Annotated[str, AfterValidator(str.strip)] = Field(
         default=_SNAPSHOT.store_url,
         description="sqlite:///path/to/file.db or postgresql://user:password@host/name; empty: none.",
     )
@@ -228,9 +228,7 @@ class Store(Section):
     def file(self) -> PurePath | None:
         """The SQLite file, where it is one."""
         scheme, _, place = self.url.partition(":///")
-        if scheme.casefold() != "sqlite" or not place or place.startswith(":memory:"):
-            return None
-        return PurePath(unquote(place.partition("?")[0]))
+        return PurePath(unquote(place)) if scheme.casefold() == "sqlite" else None
 
 
 class Source(Section):
@@ -1041,8 +1039,7 @@ class Config(Section):
     @property
     def ledger_path(self) -> str:
         """The folder of what waits for the database; empty where there is none to wait for."""
-        url = self.store.url.strip()
-        if not url or ":memory:" in url:
+        if not self.store.url:
             return ""
         if self.ledger.path is not None:
             return self.ledger.path.strip()
