@@ -1152,6 +1152,7 @@ def test_master_keys_come_from_the_file_or_from_one_variable() -> None:
     # Whoever says where they are says it of all of them.
     assert keys("secrets: {file: /run/keys}", HEADRACE_MASTER_KEY=MASTER) == []
     assert keys("secrets: {keys: []}", HEADRACE_MASTER_KEY=MASTER) == []
+    assert keys("secrets: {file: '${FILE:-}'}", HEADRACE_MASTER_KEY=MASTER) == [MASTER]
     assert keys("secrets: {keys: ['${A:-}', ' ', '${B}']}", B=MASTER) == [MASTER]
 
 

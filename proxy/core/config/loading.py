@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from proxy.core.config import explain, extensions
 from proxy.core.config.checks import Check
 from proxy.core.config.document import Document, Leaf, Scalar, compose, resolve
+from proxy.core.config.fields import blank_is_none
 from proxy.core.config.plain import table, texts
 from proxy.core.config.presets import Block, merged, presets
 from proxy.core.config.problem import ConfigError, Path, Problem, dotted, sentence, suggestion
@@ -189,7 +190,9 @@ class _Reading:
         block = data.setdefault("secrets", {})
         if block is None:
             block = data["secrets"] = {}
-        if isinstance(block, dict) and block.get("keys") is None and block.get("file") is None:
+        if not isinstance(block, dict) or block.get("keys") is not None:
+            return
+        if blank_is_none(block.get("file")) is None:
             block["keys"] = [self.references.variable(MASTER_KEY)]
 
     def _merge_presets(self, data: Block) -> None:
