@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 
 def remarks(loaded: Loaded) -> tuple[Problem, ...]:
-    """A warning for each deployment of a file whose keys have budgets. None where something is charged in any case."""
-    if not any(key.budget for key in loaded.config.keys):
+    """A warning for each deployment of a file where somebody has a budget. None where something is charged in any case."""
+    config = loaded.config
+    everybody = config.limits.budget is not None
+    teams = {name for name, limits in config.teams.entries().items() if limits.budget}
+    if not everybody and not any(key.budget or key.team in teams for key in config.keys):
         return ()
-    return tuple(loaded.document.problem(path, _words(model)) for path, model in _unknown(loaded))
+    return tuple(
+        loaded.document.problem(path, _words(model, everybody=everybody))
+        for path, model in _unknown(loaded)
+    )
 
 
 def _unknown(loaded: Loaded) -> Iterator[tuple[Path, str]]:
@@ -57,21 +63,25 @@ def models(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
 def of_key(
     spec: Mapping[str, Any], unknown: Mapping[str, Sequence[str]], snapshot: Snapshot
 ) -> tuple[str, ...]:
-    """The same warnings for a key that is made while all this is running, as `spec` has it: it, or its team, has a budget.
+    """The same warnings for a key that is made while all this is running, as `spec` has it: it, its team or everything has
+    a budget.
 
     `unknown` is what `models` says.
     """
     team = snapshot.teams.get(spec.get("team") or "")
-    if not spec.get("budget") and (team is None or team.budget is None):
+    everybody = snapshot.limits is not None and snapshot.limits.budget is not None
+    if not (everybody or spec.get("budget")) and (team is None or team.budget is None):
         return ()
     patterns = spec.get("models") or ["*"]
     concerned = (names for name, names in unknown.items() if _may_use(patterns, name))
-    return tuple(map(_words, dict.fromkeys(chain.from_iterable(concerned))))
+    found = dict.fromkeys(chain.from_iterable(concerned))
+    return tuple(_words(model, everybody=everybody) for model in found)
 
 
-def _words(model: str) -> str:
+def _words(model: str, *, everybody: bool) -> str:
+    who = "requests for it are refused, as limits.budget is set"
     return (
-        f"no price is known of {printable(model)!r}: keys with a budget are refused; "
+        f"no price is known of {printable(model)!r}: {who if everybody else 'keys with a budget are refused'}; "
         "give it a price, or set defaults.price_unknown"
     )
 

@@ -44,6 +44,15 @@ def test_a_deployment_of_no_price_is_named_where_it_stands() -> None:
     ]
 
 
+def test_a_budget_of_a_team_or_of_everything_is_one_of_its_keys_too() -> None:
+    team = "keys: [{name: k, key: sk-application, team: rich}]\nteams: {rich: {budget: {usd: 1}}}\n"
+
+    assert said(FILE + team) == said(FILE + BUDGET)
+    assert said(FILE + team.replace("team: rich", "team: poor")) == []
+    (everything,) = said(FILE + "limits: {budget: {usd: 1}}\n")
+    assert "of 'my-own-7b': requests for it are refused, as limits.budget is set; " in everything
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -102,6 +111,15 @@ def test_a_key_is_told_of_what_it_may_use(spec: dict[str, Any], told: bool) -> N
     )
 
     assert found == (WORDS,) * told
+
+
+def test_a_budget_of_everything_is_one_of_every_key() -> None:
+    limited = replace(compiled(), limits=Limits(budget=Budget(5.0)))
+
+    (found,) = of_key({"rpm": 5}, {"mine": ("my-own-7b",)}, limited)
+
+    assert "requests for it are refused" in found
+    assert of_key({"rpm": 5}, {"mine": ("my-own-7b",)}, replace(limited, limits=Limits(5))) == ()
 
 
 WORDS = (
