@@ -915,6 +915,33 @@ def test_a_model_that_is_not_served_is_a_warning() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ("a: {models: [o]}\no: {deployments: [{provider: p, weight: 0}]}", "it is not served"),
+        ("a: {models: [o1]}\no: {aliases: [o1], deployments: [{provider: p}]}", ""),
+        (
+            "a: {models: [o]}\no: {fallbacks: [b]}\nb: {deployments: [{provider: p}]}",
+            "it is not served",
+        ),
+        ("a: {fallbacks: [o]}\no: {}", "it is not served"),
+        ("a: {fallbacks: [o]}\no: {fallbacks: [b]}\nb: {}", "it is not served"),
+        (
+            "a: {fallbacks: [o]}\no: {fallbacks: [b]}\nb: {deployments: [{provider: p}]}",
+            "only its fallbacks serve it",
+        ),
+        (
+            "a: {fallbacks: [x/y]}\n'x/*': {}\n'*': {deployments: [{provider: p}]}",
+            "only its fallbacks serve it",
+        ),
+    ],
+)
+def test_what_leads_to_nobody_is_not_served(block: str, said: str) -> None:
+    found = [line for line in warnings(models(block)) if ": models.a: " in line]
+
+    assert [line.rpartition("no deployment is left: ")[2] for line in found] == [said] * bool(said)
+
+
 def test_the_name_of_the_model_among_the_parameters_is_a_warning() -> None:
     text = models(
         "m: {param_overrides: {model: x}, deployments: [{provider: p, param_defaults: {stream: true}}]}"

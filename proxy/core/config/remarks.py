@@ -110,26 +110,55 @@ class Remarks:
 
     def _models(self) -> None:
         providers = self._config.providers
+        own: set[str] = set()
         for name, model in self._config.models.items():
             path: Path = ("models", name)
             self._params(path, model)
-            left = len(model.models)
             for index, deployment in enumerate(model.deployments):
                 place: Path = (*path, "deployments", index)
                 self._params(place, deployment)
                 self._prefer(place, deployment.prefer or (), providers[deployment.provider])
-                left += (
+                if (
                     deployment.enabled
                     and deployment.weight > 0
                     and providers[deployment.provider].usable
-                )
-            if not left:
-                rest = "only its fallbacks serve it" if model.fallbacks else "it is not served"
-                self._say(path, f"no deployment is left: {rest}", key=True)
+                ):
+                    own.add(name)
+        self._unserved(own)
         if not self._config.models:
             self._say(
                 ("models",), "there are no models here: nothing is served unless the store has some"
             )
+
+    def _unserved(self, own: set[str]) -> None:
+        """Models without a deployment. `own` are those that have one which is not that of another model."""
+        models = self._config.models
+        owners = {alias: name for name, model in models.items() for alias in model.aliases}
+        owners.update((name, name) for name in models)
+        able = own | {
+            name
+            for name, model in models.items()
+            if any(owners.get(other) in own for other in model.models)
+        }
+        rest = [name for name in models if name not in able]
+        beginnings = [(one[:-1], name) for one, name in owners.items() if one.endswith("*")]
+        behind: dict[str, list[str]] = {}
+        """Model to those that may go on to it."""
+        for name in rest:
+            for other in models[name].fallbacks:
+                reached = [owner for start, owner in beginnings if other.startswith(start)]
+                for owner in (*reached, owners.get(other, "")):
+                    behind.setdefault(owner, []).append(name)
+        # What only fallbacks serve may be the fallback of another.
+        served, waiting = set(able), list(able)
+        while waiting:
+            for name in behind.get(waiting.pop(), ()):
+                if name not in served:
+                    served.add(name)
+                    waiting.append(name)
+        for name in rest:
+            what = "only its fallbacks serve it" if name in served else "it is not served"
+            self._say(("models", name), f"no deployment is left: {what}", key=True)
 
     def _hooks(self) -> None:
         """Hooks stay with the name that was asked for: what is led to one of their models passes them by."""
