@@ -424,7 +424,9 @@ class Health(Section):
         default=_HEALTH.open_base,
         description="How long it is out the first time; doubled each time.",
     )
-    open_max: Limit = Field(default=_HEALTH.open_max, description="How long it is out at most.")
+    open_max: Limit = Field(
+        default=_HEALTH.open_max, description="How long it is out at most; 24 s in any case."
+    )
     probe: Annotated[Literal["models", "completion", "off"], BeforeValidator(switch)] = Field(
         default="models",
         description="What a check asks a provider for: its models, one token of a completion, or nothing (off).",
