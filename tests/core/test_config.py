@@ -451,6 +451,8 @@ WRONG_PLACES = [
     "store: {url: '%s'}",
     "store: {url: 'mysql://u:%s@h/db'}",
     "admin: {token: ['%s']}",
+    "admin: {password: *%s }",
+    "admin: {password: !%s }",
     "admin: {host: '0.0.0.0', token: '', port: '%s'}",
     "logging: {level: '%s'}",
     "defaults: {strategy: '%s'}",

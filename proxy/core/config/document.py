@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from proxy.core.config.problem import ConfigError, Path, Problem, dotted, printable, sentence
+from proxy.core.config.problem import ConfigError, Path, Problem, dotted, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +43,10 @@ _OTHER_BASE = re.compile(r"0x[0-9a-fA-F]{1,16}|0o[0-7]{1,22}")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*(?=$|[eE])|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
 )
+
+# Neither is repeated: it may be a password that begins so, and has no quotes.
+_BAD_TAG = sentence("plain YAML", "a tag", "remove the tag, or quote text that begins with '!'")
+_BAD_ALIAS = sentence("a name anchored above", "another one", "quote text that begins with '*'")
 
 
 def resolve(text: str) -> Scalar:
@@ -265,19 +269,18 @@ class _Composer:
         if event.implicit[1] or event.tag == "!":
             return False
         if event.tag not in _SCALAR_TAGS:
-            self._report(event, _bad_tag(event.tag), path)
+            self._report(event, _BAD_TAG, path)
         return bool(event.tag != _TAG + "str")
 
     def _check_tag(self, event: Any, path: Path) -> None:
         usual = "seq" if isinstance(event, yaml.SequenceStartEvent) else "map"
         if event.tag not in (None, "!", _TAG + usual):
-            self._report(event, _bad_tag(event.tag), path)
+            self._report(event, _BAD_TAG, path)
 
     def _aliased(self, event: Any, path: Path) -> Node:
         node = self._anchors.get(event.anchor)
         if node is None:
-            message = f"expected a name anchored above, found '*{printable(event.anchor)}'"
-            self._report(event, message + "; quote text that begins with '*'", path)
+            self._report(event, _BAD_ALIAS, path)
             return Leaf(event.anchor, False, event.start_mark.line + 1, event.start_mark.column + 1)
         return node
 
@@ -345,7 +348,3 @@ class _Composer:
                 if name not in table.entries:
                     table.entries[name] = entry
                     self._grow(table, entry[1])
-
-
-def _bad_tag(tag: str) -> str:
-    return sentence("plain YAML", f"the tag {printable(tag)!r}", "remove the tag")
