@@ -600,6 +600,10 @@ def test_the_place_of_the_credential_is_one_for_all_or_one_a_family() -> None:
 def test_wrong_places_of_the_credential_are_explained() -> None:
     assert "write one of: bearer, none" in only(provider(auth="sigv4"))
     assert "did you mean 'anthropic'?" in only(provider(auth={"antropic": "bearer"}))
+    each = "providers:\n  p:\n    preset: openai\n    auth:\n      openai: bearer\n      gemini: baerer\n"
+    assert only(each).startswith(
+        "h.yaml:6:15: providers.p.auth.gemini: expected a place for the credential, found 'baerer'; "
+    )
 
 
 @pytest.mark.parametrize(

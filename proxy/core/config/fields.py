@@ -97,10 +97,13 @@ def _dialects(value: object) -> object:
     raise values.Unfit("a list of dialects, or a mapping of dialects to paths")
 
 
-def _auth(value: object) -> dict[str, model.Auth]:
-    if isinstance(value, dict):
-        return {name: values.auth(place) for name, place in value.items()}
-    return dict.fromkeys(surfaces.AUTH, values.auth(value))
+def _auth(value: object) -> object:
+    """One place for every family, or a mapping, of which each is read by itself."""
+    return value if isinstance(value, dict) else dict.fromkeys(surfaces.AUTH, values.auth(value))
+
+
+def _place(value: object) -> model.Auth:
+    return value if isinstance(value, model.Auth) else values.auth(value)
 
 
 def not_blank(found: list[Secret]) -> list[Secret]:
@@ -212,8 +215,8 @@ _PLACE = {
 OnePlace = Annotated[Any, PlainValidator(values.auth), WithJsonSchema(_PLACE)]
 """A `model.Auth`."""
 Place = Annotated[
-    dict[str, Any],  # values are model.Auth, which pydantic does not know
-    PlainValidator(_auth),
+    dict[str, Annotated[Any, PlainValidator(_place)]],  # a model.Auth, which pydantic does not know
+    BeforeValidator(_auth),
     WithJsonSchema(
         {
             "anyOf": [
