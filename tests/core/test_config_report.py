@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import orjson
 import pytest
 
 from proxy.core.config import schema as sections
+from proxy.core.config import values
 from proxy.core.config.fields import Named, Section
 from proxy.core.config.report import check, schema
 from proxy.core.paths import CONF
@@ -106,3 +108,17 @@ def test_the_short_forms_are_in_the_schema() -> None:
     listing, short, _ = options["credentials"]["anyOf"]
     assert {"type": "string"} in listing["items"]["anyOf"]
     assert short == {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "512KiB", "10 mb", "3B", "1GIB", "32M", "32Mi", "1.5MiB", "MiB", "1 TB"]
+)
+def test_an_editor_takes_the_sizes_that_are_taken(text: str) -> None:
+    forms = document()["$defs"]["Server"]["properties"]["max_body"]["anyOf"]
+    pattern = next(form["pattern"] for form in forms if "K" in form.get("pattern", ""))
+    try:
+        taken = bool(values.size(text))
+    except values.Unfit:
+        taken = False
+
+    assert bool(re.search(pattern, text)) is taken

@@ -129,6 +129,7 @@ _DURATION = {
         {"type": "string", "pattern": r"^[0-9.]+ ?(ms|s|m|h|d)?$"},
     ]
 }
+_SIZE = "^[0-9]+ ?([KMGkmg][Ii]?[Bb]|[Bb])?$"
 _DIALECT_NAMES = {"enum": list(surfaces.DIALECTS)}
 _TARGETS = {"enum": [*surfaces.DIALECTS, surfaces.CONVERSATION]}
 
@@ -146,7 +147,7 @@ Size = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": 1},
-                {"type": "string", "pattern": "^[0-9]+ ?([KMGkmg]i?)?[Bb]?$"},
+                {"type": "string", "pattern": _SIZE},
             ]
         }
     ),
@@ -158,7 +159,7 @@ SpoolSize = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": values.SPOOL},
-                {"type": "string", "pattern": "^[0-9]+ ?([KMGkmg]i?)?[Bb]?$"},
+                {"type": "string", "pattern": _SIZE},
             ]
         }
     ),
