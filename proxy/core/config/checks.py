@@ -283,7 +283,9 @@ class Check:
 
     def _dialects(self, path: Path, dialects: Any) -> None:
         if dialects in ([], {}):
-            self._report(path, "at least one dialect", "none", "leave it out for all of openai.*")
+            self._report(
+                path, "at least one dialect", "none", "leave it out for the usual of openai.*"
+            )
         for index, name in texts(dialects):
             if name not in surfaces.DIALECTS:
                 self._report((*path, index), "a dialect", repr(printable(name)), self._likely(name))

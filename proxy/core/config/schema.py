@@ -615,7 +615,7 @@ class Provider(Section):
     base_url: str = Field(description="Where it is; may or may not end in /v1.")
     dialects: Dialects = Field(
         default_factory=lambda: {name: surfaces.DIALECTS[name] for name in surfaces.OPENAI},
-        description="What it speaks: a list, or a mapping to paths. Usually all of openai.*",
+        description="What it speaks: a list, or a mapping to paths. Usually all of openai.* but realtime and other.",
     )
     credentials: Annotated[
         list[Annotated[Credential, BeforeValidator(credential)]], BeforeValidator(some)
