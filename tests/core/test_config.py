@@ -1241,6 +1241,21 @@ def test_among_very_many_names_those_that_begin_alike_are_compared() -> None:
     assert nearest("", names) is None
 
 
+def test_of_very_many_keys_for_models_of_the_store_the_first_are_explained_best() -> None:
+    def told(*patterns: str) -> list[str]:
+        keys = [
+            {"name": f"k{at}", "key": f"sk-key-number-{at}", "models": [pattern]}
+            for at, pattern in enumerate(patterns)
+        ]
+        found = warnings(models("gpt-4o: {}") + yaml.safe_dump({"keys": keys}))
+        return [line for line in found if "no model is called" in line]
+
+    alike, each = told(*["gpt-4"] * 50), told(*(f"gpt-4o{at}" for at in range(50)))
+
+    assert all(line.endswith("did you mean 'gpt-4o'?") for line in (*alike, *each[:10]))
+    assert (len(alike), len(each), each[-1].endswith("'gpt-4o49'")) == (50, 50, True)
+
+
 def test_of_very_many_mistakes_the_first_are_explained_best() -> None:
     items = ", ".join(f"{{provider: pp{number}}}" for number in range(50))
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from proxy.core.address import is_loopback
+from proxy.core.config.checks import ADVISED
 from proxy.core.config.problem import Path, Problem, nearest, printable
 from proxy.hooks.chain import matches
 
@@ -32,7 +33,7 @@ class Remarks:
         self._config = config
         self._document = document
         self._unset = unset
-        self._known = {"*": True}
+        self._known = {"*": ""}
         self.problems: list[Problem] = []
 
     def run(self) -> list[Problem]:
@@ -188,22 +189,27 @@ class Remarks:
         if key.expires is not None and key.expires <= now:
             self._say((*path, "expires"), "this date is past: the key is refused")
         for index, pattern in enumerate(key.models):
-            if not self._matches(pattern):
-                match = nearest(pattern, self._names())
-                advice = f"; did you mean {match!r}?" if match else ""
-                self._say(
-                    (*path, "models", index), f"no model is called {printable(pattern)!r}{advice}"
-                )
+            message = self._aimless(pattern)
+            if message:
+                self._say((*path, "models", index), message)
 
     def _names(self) -> Iterable[str]:
         for name, model in self._config.models.items():
             yield name
             yield from model.aliases
 
-    def _matches(self, pattern: str) -> bool:
-        """Whether the pattern of a key allows any model. Remembered: ten thousand keys repeat a few patterns."""
+    def _aimless(self, pattern: str) -> str:
+        """What to say of the pattern of a key that allows no model; nothing where it allows one. Remembered: ten thousand
+        keys repeat a few patterns, and may all be for models of the store."""
         if pattern not in self._known:
-            self._known[pattern] = any(meet(pattern, name) for name in self._names())
+            message = ""
+            if not any(meet(pattern, name) for name in self._names()):
+                # Advice takes longer than everything else here, and nobody reads much of it.
+                is_little = len(self.problems) < ADVISED
+                match = nearest(pattern, self._names()) if is_little else None
+                advice = f"; did you mean {match!r}?" if match else ""
+                message = f"no model is called {printable(pattern)!r}{advice}"
+            self._known[pattern] = message
         return self._known[pattern]
 
 
