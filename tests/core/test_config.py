@@ -311,6 +311,22 @@ def test_what_is_printed_is_one_short_line(text: str) -> None:
         ("models: {m: {deployments: [x]}}", "expected a mapping, found 'x'"),
         ("models: {m: {deployments: [{}]}}", "expected the field 'provider', found none; add it"),
         ("models: {m: {aliases: a}}", "expected a list, found 'a'"),
+        ("hooks: [{name: my hook}]", "expected a name of at most 64 letters, digits, '.', '-'"),
+        (
+            "tracing: {endpoint: 'http://u:p@h:4318'}",
+            "expected a URL such as http://127.0.0.1:4318, found text that may not be shown; "
+            "what a collector wants to see goes into headers",
+        ),
+        (
+            provider(proxy="http://h.example:1/x"),
+            "expected a URL such as http://proxy.example:3128",
+        ),
+        (provider(fields={"openai.chat": {"clamp": {"t": [1]}}}), "clamp.t: expected two numbers"),
+        (provider(fields={"openai.chat": {"clamp": {"t": 1}}}), "clamp.t: expected two numbers"),
+        (
+            provider(fields={"openai.chat": {"clamp": {"t": [1, 2, 3]}}}),
+            "clamp.t: expected two numbers, found a list; write [least, most]",
+        ),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_explained(text: str, message: str) -> None:

@@ -112,7 +112,7 @@ def test_a_conversation_can_be_preferred_but_not_listed() -> None:
         ({"referer": "chat"}, ".referer: expected a URL"),
         ({"referer": "https://a/\nb: c"}, ".referer: expected text that may stand in a header"),
         ({"done": {"path": "end"}, "done_at_end": True}, ".done_at_end: expected done or done_at"),
-        ({"text_path": []}, ".text_path: expected another value (too short)"),
+        ({"text_path": []}, ".text_path: expected a list that is not empty"),
         ({"prefetch": -1}, ".prefetch: expected a number of at least 0"),
         ({"expire": 0}, ".expire: expected a duration above 0"),
         (

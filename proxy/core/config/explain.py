@@ -65,6 +65,7 @@ _OTHER_WORDS = {
 }
 """What other programs call our fields; used where our word is a field."""
 
+_BOUNDS = ("two numbers", "write [least, most]")
 _EXPECTED = {
     "int_type": ("a whole number", ""),
     "int_parsing": ("a whole number", ""),
@@ -78,8 +79,24 @@ _EXPECTED = {
     "list_type": ("a list", "write [a, b], or one '- item' a line"),
     "dict_type": ("a mapping", "write name: value, one a line"),
     "model_type": ("a mapping", "write name: value, one a line"),
-    "string_pattern_mismatch": ("a URL such as http://proxy.example:3128", ""),
+    "missing": _BOUNDS,
+    "too_long": _BOUNDS,
+    "tuple_type": _BOUNDS,
+    "too_short": ("a list that is not empty", ""),
 }
+
+_PATTERNS = {
+    "endpoint": (
+        "a URL such as http://127.0.0.1:4318",
+        "what a collector wants to see goes into headers",
+    ),
+    "name": (
+        "a name of at most 64 letters, digits, '.', '-' and '_', with a letter or digit first",
+        "",
+    ),
+    "proxy": ("a URL such as http://proxy.example:3128", ""),
+}
+"""What is wanted of text that has a pattern, by the field."""
 
 
 def explain(error: ValidationError, document: Written, top: Path = ()) -> Iterator[Problem]:
@@ -89,10 +106,11 @@ def explain(error: ValidationError, document: Written, top: Path = ()) -> Iterat
         kind = detail["type"]
         if kind == "extra_forbidden":
             yield unknown_field(document, path)
-        elif kind == "missing":
+        elif kind == "missing" and isinstance(path[-1], str):
             message = sentence(f"the field {path[-1]!r}", "none", "add it")
             yield document.problem(path[:-1], message, key=True)
         else:
+            path = path[:-1] if kind == "missing" else path  # of two numbers the second
             expected, advice = _expectation(detail)
             found = describe(document, path, detail["input"])
             yield document.problem(path, sentence(expected, found, advice))
@@ -122,6 +140,8 @@ def _expectation(detail: ErrorDetails) -> tuple[str, str]:
     if kind == "string_type":
         number = isinstance(detail["input"], (int, float))
         return "text", "put it in quotes" if number else ""
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(str(detail["loc"][-1]), ("text of another form", ""))
     if kind in _EXPECTED:
         return _EXPECTED[kind]
     if kind == "literal_error":
