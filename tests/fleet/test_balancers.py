@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
 from bench.balancers import BALANCERS, Front
 from tests.fleet.conftest import Balance
@@ -190,3 +192,30 @@ async def test_what_is_ours_comes_through_in_our_words(
         async with connected(front) as client:
             client.send(request("GET", "/metrics", None))
             assert (await client.answer()).status == 404
+
+
+@pytest.mark.allow_blocking("the library builds what it needs in the loop")
+@pytest.mark.parametrize("name", BALANCERS)
+async def test_a_socket_of_the_realtime_api_comes_through(
+    name: str, balance: Balance, closed: int, tmp_path: Path
+) -> None:
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async with serve(echo, "127.0.0.1", 0) as vendor:
+        (listener,) = vendor.sockets
+        content = config(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        content["providers"]["p0"]["dialects"] = ["openai.realtime"]
+        async with serving(content, tmp_path) as proxy:
+            front = await asyncio.to_thread(balance, name, (closed, proxy.port))
+            async with connect(
+                f"wss://127.0.0.1:{front.port}/v1/realtime?model=sim",
+                ssl=front.trust,
+                additional_headers={"authorization": f"Bearer {KEY}"},
+                proxy=None,
+            ) as client:
+                await client.send("hello")
+                heard = await client.recv()
+
+    assert heard == "hello"
