@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from bench.balancers import BALANCERS, Front
+from proxy.core.model import Server
 from tests.fleet.conftest import Balance
 from tests.line.harness import (
     KEY,
@@ -192,6 +193,21 @@ async def test_what_is_ours_comes_through_in_our_words(
         async with connected(front) as client:
             client.send(request("GET", "/metrics", None))
             assert (await client.answer()).status == 404
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+async def test_a_body_that_is_too_large_is_refused_in_our_words(
+    name: str, balance: Balance, closed: int, tmp_path: Path
+) -> None:
+    size = {"content-length": str(Server().max_body + 1)}
+    async with serving(config("http://127.0.0.1:9"), tmp_path) as proxy:
+        front = await asyncio.to_thread(balance, name, (closed, proxy.port))
+        async with connected(front) as client:
+            client.send(request("POST", "/v1/chat/completions", BODY, size))
+            answer = await client.answer()
+
+    assert answer.status == 413
+    assert answer.json["error"]["code"] == "request_too_large"
 
 
 @pytest.mark.allow_blocking("the library builds what it needs in the loop")

@@ -85,11 +85,6 @@ def test_balancers_are_more_patient_than_headrace() -> None:
     assert 2 * seconds(purge) < SERVER.keepalive
 
 
-def test_a_body_may_be_as_large_as_headrace_takes() -> None:
-    [size] = re.findall(r"client_max_body_size (\d+)m;", NGINX)
-    assert int(size) << 20 == SERVER.max_body
-
-
 def test_nothing_is_sent_twice() -> None:
     assert "non_idempotent" not in NGINX
     assert re.search(r"proxy_next_upstream error timeout;", NGINX)
