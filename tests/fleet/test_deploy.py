@@ -262,6 +262,8 @@ def test_objects_of_the_cluster_mean_each_other() -> None:
     assert budget["selector"] == workload["selector"]
     scaler = CLUSTER["HorizontalPodAutoscaler", "headrace"]["spec"]
     assert ("StatefulSet", scaler["scaleTargetRef"]["name"]) in CLUSTER
+    # Or each apply, of a new version for example, would bring their number back to that.
+    assert "replicas" not in workload
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[name]["httpGet"]["port"] == "ops"
     server = yaml.safe_load(CONFIGURATIONS["kubernetes"].read_text())["server"]
