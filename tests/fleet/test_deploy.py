@@ -236,6 +236,15 @@ def test_compose_is_given_every_variable() -> None:
     assert set(re.findall(r"\$\{(\w+)", CONFIGURATIONS["compose"].read_text())) == container.keys()
 
 
+def test_compose_finds_the_variables_where_they_are_copied_to() -> None:
+    # It reads `.env` in the folder of the file that `--file` names, and not in the one it is started in.
+    text = (DEPLOY.parent / "docs" / "deploying.md").read_text()
+    [there] = re.findall(r"^cp deploy/compose/environment (\S+)$", text, re.MULTILINE)
+    [file] = set(re.findall(r"^docker compose --file (\S+)", text, re.MULTILINE))
+
+    assert Path(there) == Path(file).with_name(".env")
+
+
 def test_containers_may_drain() -> None:
     assert seconds(COMPOSE["services"]["headrace"]["stop_grace_period"]) > DRAIN
     pod = CLUSTER["StatefulSet", "headrace"]["spec"]["template"]["spec"]
