@@ -37,13 +37,14 @@ _UNSET, _ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 class Otlp:
     """Sends spans to a collector, and what is counted where that is wanted."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, began: float = 0.0) -> None:
+        """`began`: Unix time since when there is counted what is sent."""
         # Of what fails `Sender` says as much as there is to say, once and not with each batch.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         headers = {name: value.reveal() for name, value in wanted.headers.items()}
         self._exporter = OTLPSpanExporter(endpoint=wanted.endpoint, headers=headers or None)
         self._resource = resource(wanted)
-        self._meters = Meters(wanted, self._resource, _SCOPE) if wanted.metrics else None
+        self._meters = Meters(wanted, self._resource, _SCOPE, began) if wanted.metrics else None
         self._stopped = False
 
     def send(self, spans: Sequence[Span]) -> bool:

@@ -37,14 +37,17 @@ _SCHEMA = ""
 class Meters:
     """Sends what is counted to a collector."""
 
-    def __init__(self, wanted: Wanted, resource: Resource, scope: InstrumentationScope) -> None:
+    def __init__(
+        self, wanted: Wanted, resource: Resource, scope: InstrumentationScope, began: float
+    ) -> None:
+        """`began`: Unix time since when there is counted. A reload makes another of these, and counts go on."""
         headers = {name: value.reveal() for name, value in wanted.headers.items()}
         self._exporter = OTLPMetricExporter(
             endpoint=wanted.metrics_endpoint, headers=headers or None
         )
         self._resource = resource
         self._scope = scope
-        self._began = _nano(clock.now())
+        self._began = _nano(began)
 
     def send(self, measures: Sequence[Measure]) -> bool:
         """Whether the collector has it. Blocks."""

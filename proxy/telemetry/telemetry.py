@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
-from proxy.core import redact, tasks
+from proxy.core import clock, redact, tasks
 from proxy.gateway.tracing import Tracer
 from proxy.telemetry import measures
 from proxy.telemetry.sending import Counts, Exporter, Sender
@@ -25,6 +26,7 @@ class Telemetry:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._began = clock.now() - (clock.monotonic() - state.started)
         self._counts = Counts()
         self._wanted: Wanted | None = None
         self._sender: Sender | None = None
@@ -44,7 +46,7 @@ class Telemetry:
         self._stop_reading()
         self._state.tracer = None
         if now is not None:
-            self._sender = Sender(now, self._counts, exporter)
+            self._sender = Sender(now, self._counts, partial(exporter, began=self._began))
             self._state.tracer = Tracer(
                 self._sender.put, sample=now.sample, follow=now.follow, content=now.content
             )
@@ -82,8 +84,8 @@ class Telemetry:
         yield ("dropped",), counts.dropped
 
 
-def exporter(wanted: Wanted) -> Exporter:
+def exporter(wanted: Wanted, began: float) -> Exporter:
     """In the thread that sends: the SDK is imported there."""
     from proxy.telemetry.otlp import Otlp
 
-    return Otlp(wanted)
+    return Otlp(wanted, began)

@@ -45,6 +45,8 @@ class Metric(Struct):
     """`sum`, `gauge`, `histogram`."""
     points: list[tuple[dict[str, Any], Any]]
     resource: dict[str, Any]
+    began: set[int]
+    """Since when each is counted, in nanoseconds."""
 
 
 class Collector:
@@ -139,11 +141,10 @@ def _metrics(body: bytes) -> dict[str, Metric]:
             for one in scope.metrics:
                 kind = one.WhichOneof("data")
                 assert kind is not None
-                points = [
-                    (_plain(point.attributes), _number(point))
-                    for point in getattr(one, kind).data_points
-                ]
-                found[one.name] = Metric(one.name, one.unit, kind, points, resource)
+                came = getattr(one, kind).data_points
+                points = [(_plain(point.attributes), _number(point)) for point in came]
+                began = {point.start_time_unix_nano for point in came}
+                found[one.name] = Metric(one.name, one.unit, kind, points, resource, began)
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from proxy.core import redact
+from proxy.core import clock, redact
 from proxy.core.metrics import Metrics
 from proxy.core.model import Logging, Snapshot, Tracing
 from proxy.core.secret import Secret
@@ -16,6 +16,7 @@ from proxy.core.tasks import running
 from proxy.state.live import Live
 from proxy.state.state import State
 from proxy.telemetry.telemetry import Telemetry
+from tests.telemetry.collector import collecting
 
 OFF = Snapshot()
 ON = Snapshot(tracing=Tracing(enabled=True, endpoint="http://127.0.0.1:9"))
@@ -78,6 +79,24 @@ async def test_what_cannot_be_leaves_everything_as_it_was(
 
     assert state.tracer is first
     await telemetry.close()
+
+
+async def test_what_is_counted_is_so_since_the_worker_began_whatever_changes(
+    state: State,
+) -> None:
+    # A later beginning says that counting began anew: what was counted before would be added a second time.
+    tracing = Tracing(enabled=True, metrics=600.0)
+    async with collecting() as collector:
+        tracing = replace(tracing, endpoint=collector.url)
+        with clock.held(now=1_800_000_000.0, monotonic=state.started + 60.0) as hands:
+            telemetry = Telemetry(state)
+            telemetry.use(replace(ON, tracing=tracing))
+            hands.advance(5.0)
+            telemetry.use(replace(ON, tracing=replace(tracing, sample=0.5)))
+            await telemetry.close()
+        await closed()
+
+    assert collector.metrics["headrace_spool_bytes_total"].began == {1_799_999_940 * 10**9}
 
 
 async def test_headers_are_masked_wherever_they_turn_up(state: State) -> None:
