@@ -125,7 +125,7 @@ class Sender:
             measures, self._measures = self._measures, ()
             if measures and exporter is not None:
                 self._told(self._tried(exporter.measure, measures))
-            if self._closing and not self._queue:
+            if self._closing and not (self._queue or self._measures):
                 break
         if exporter is not None:
             exporter.stop()

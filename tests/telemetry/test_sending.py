@@ -35,6 +35,7 @@ class Place:
 
     def measure(self, measures: Sequence[Measure]) -> bool:
         self.entered.release()
+        self.open.wait(10)
         self.measured.append([one.name for one in measures])
         return self._result()
 
@@ -223,6 +224,20 @@ def test_of_what_is_counted_the_last_reading_is_sent(start: Start, place: Place)
     sender.close()
 
     assert place.measured == [["new"]]
+
+
+def test_the_reading_of_the_end_is_sent_also_behind_another_one(start: Start, place: Place) -> None:
+    place.open.clear()
+    sender = start()
+    sender.measure([Measure("old", "", "1", Kind.COUNTER, (), ())])
+    assert place.entered.acquire(timeout=10)  # on its way
+
+    sender.measure([Measure("last", "", "1", Kind.COUNTER, (), ())])
+    sender.refuse()
+    place.open.set()
+    sender.close()
+
+    assert place.measured == [["old"], ["last"]]
 
 
 def test_closing_does_not_wait_for_a_collector_that_does_not_answer(
