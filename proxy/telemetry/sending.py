@@ -27,6 +27,11 @@ MOST_SAID = 32 << 20
 FEW = 8
 """Spans that are sent at once while not many wait: half a millisecond of the interpreter."""
 
+_LOST = {
+    "spans": "they are lost, and counted",
+    "metrics": "the next it takes have what is missing",
+}
+
 
 class Exporter(Protocol):
     """Where spans go."""
@@ -69,7 +74,8 @@ class Sender:
         """The last reading, if it has not been sent."""
         self._wake = threading.Event()
         self._closing = False
-        self._reachable = True
+        self._refused: set[str] = set()
+        """What the collector does not take: some take spans and no metrics."""
         self._thread = threading.Thread(target=self._run, name="headrace-spans", daemon=True)
         self._thread.start()
 
@@ -124,7 +130,7 @@ class Sender:
             self._drain(exporter)
             measures, self._measures = self._measures, ()
             if measures and exporter is not None:
-                self._told(self._tried(exporter.measure, measures))
+                self._tried("metrics", exporter.measure, measures)
             if self._closing and not (self._queue or self._measures):
                 break
         if exporter is not None:
@@ -141,30 +147,32 @@ class Sender:
                 self._went += said
                 self._counts.dropped += len(batch)
                 continue
-            taken = self._tried(exporter.send, batch)
+            taken = self._tried("spans", exporter.send, batch)
             self._went += said
             if taken:
                 self._counts.sent += len(batch)
             else:
                 self._counts.failed += len(batch)
-            self._told(taken)
             sleep(0)  # the loop goes first
 
-    def _tried(self, send: Callable[[Sequence[T]], bool], what: Sequence[T]) -> bool:
+    def _tried(self, kind: str, send: Callable[[Sequence[T]], bool], what: Sequence[T]) -> bool:
         """Whether it is there. What nobody foresaw costs this and not what comes after it."""
+        taken = False
         try:
-            return send(what)
+            taken = send(what)
         except Exception:
-            if self._reachable:
-                logger.exception("something for the collector cannot be sent")
-            return False
+            if kind not in self._refused:
+                logger.exception("%s for the collector cannot be sent", kind)
+        self._told(kind, taken)
+        return taken
 
-    def _told(self, taken: bool) -> None:
+    def _told(self, kind: str, taken: bool) -> None:
         """Say it when it changes."""
-        if taken == self._reachable:
+        if taken == (kind not in self._refused):
             return
-        self._reachable = taken
         if taken:
-            logger.info("the collector takes what is sent again")
+            self._refused.remove(kind)
+            logger.info("the collector takes %s again", kind)
         else:
-            logger.warning("the collector does not take what is sent: spans are lost, and counted")
+            self._refused.add(kind)
+            logger.warning("the collector does not take %s: %s", kind, _LOST[kind])

@@ -164,7 +164,7 @@ def test_what_the_collector_refuses_is_counted_and_said_once(
 
     assert counts.failed == 4
     assert [record.message for record in caplog.records] == [
-        "the collector does not take what is sent: spans are lost, and counted"
+        "the collector does not take spans: they are lost, and counted"
     ]
 
 
@@ -178,7 +178,7 @@ def test_it_is_said_when_the_collector_is_back(
     sender.put([span("c"), span("d")])
     sender.close()
 
-    assert "the collector takes what is sent again" in caplog.text
+    assert "the collector takes spans again" in caplog.text
 
 
 def test_what_cannot_be_made_costs_its_batch_and_nothing_else(
@@ -238,6 +238,25 @@ def test_the_reading_of_the_end_is_sent_also_behind_another_one(start: Start, pl
     sender.close()
 
     assert place.measured == [["old"], ["last"]]
+
+
+def test_a_collector_that_takes_spans_alone_is_told_of_once(
+    start: Start, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    place.results = [True, False] * 3
+    sender = start(batch=1, pause=600.0)
+
+    for name in "abc":
+        sender.put([span(name)])
+        assert place.entered.acquire(timeout=10)
+        sender.measure([Measure("a", "", "1", Kind.COUNTER, (), ())])
+        assert place.entered.acquire(timeout=10)
+    sender.close()
+
+    assert [record.message for record in caplog.records] == [
+        "the collector does not take metrics: the next it takes have what is missing"
+    ]
 
 
 def test_closing_does_not_wait_for_a_collector_that_does_not_answer(
