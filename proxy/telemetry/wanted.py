@@ -58,13 +58,13 @@ def wanted(
         return None
     if not installed():
         raise ValueError("tracing.enabled: needs the extra 'otel': pip install 'headrace[otel]'")
-    sample, follow = _sampler(environment)
+    sample, follow = _sampler(environment, settings.sample)
     return Wanted(
         endpoint=_whole(settings.endpoint, PATH),
         metrics_endpoint=_whole(settings.endpoint, METRICS_PATH),
         metrics=_interval(environment) if settings.metrics is None else settings.metrics,
         headers=settings.headers,
-        sample=sample if settings.sample is None else settings.sample,
+        sample=sample,
         follow=settings.follow and follow,
         service_name=settings.service_name or environment.get("OTEL_SERVICE_NAME") or None,
         content=max_content if settings.content else 0,
@@ -93,10 +93,12 @@ def _interval(environment: Mapping[str, str]) -> float:
     return _number(environment, "OTEL_METRIC_EXPORT_INTERVAL", INTERVAL) / 1000
 
 
-def _sampler(environment: Mapping[str, str]) -> tuple[float, bool]:
-    """Share of the traces that begin here, and whether a parent decides."""
+def _sampler(environment: Mapping[str, str], own: float | None) -> tuple[float, bool]:
+    """Share of the traces that begin here, which is `own` where that is given, and whether a parent decides."""
     name = environment.get("OTEL_TRACES_SAMPLER", "").strip() or "parentbased_always_on"
     kind = name.removeprefix("parentbased_")
+    if own is not None:
+        return own, kind != name
     share = _SHARES.get(kind)
     if kind == "traceidratio":
         text = environment.get("OTEL_TRACES_SAMPLER_ARG", "").strip() or "1"

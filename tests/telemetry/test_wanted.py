@@ -79,6 +79,17 @@ def test_the_sampler_of_the_environment_holds(
 
 
 @pytest.mark.parametrize(
+    ("name", "follow"), [("jaeger_remote", False), ("parentbased_jaeger_remote", True)]
+)
+def test_a_sampler_that_is_not_known_here_is_none_where_the_configuration_has_a_share(
+    name: str, follow: bool
+) -> None:
+    found = want({"OTEL_TRACES_SAMPLER": name}, sample=0.25)
+
+    assert (found.sample, found.follow) == (0.25, follow)
+
+
+@pytest.mark.parametrize(
     "environment",
     [
         {"OTEL_TRACES_SAMPLER": "jaeger_remote"},
