@@ -15,7 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from proxy.core import clock, trace_context
-from proxy.core.lines import name as fit
+from proxy.core.lines import QUEUED, name
 from proxy.core.log import logger
 from proxy.core.span import Content, Event, Span
 from proxy.core.trace_context import RANDOM, SAMPLED, Parent
@@ -152,12 +152,12 @@ class Trace:
             "http.route": endpoint.route,
             "http.response.status_code": status,
             "url.scheme": "http",
-            "url.path": fit(exchange.request.raw_path.partition("?")[0]),
+            "url.path": _fit(exchange.request.raw_path.partition("?")[0]),
             "network.protocol.version": "1.0" if exchange.http10 else "1.1",
             "client.address": exchange.request.remote or "",
-            "user_agent.original": fit(exchange.request.headers.get("User-Agent", "")),
+            "user_agent.original": _fit(exchange.request.headers.get("User-Agent", "")),
             "gen_ai.operation.name": OPERATIONS.get(endpoint.operation, endpoint.operation),
-            "gen_ai.request.model": fit(exchange.model),
+            "gen_ai.request.model": _fit(exchange.model),
             "gen_ai.request.stream": exchange.stream,
             "headrace.request_id": exchange.id,
             "headrace.model": meter.model,
@@ -223,7 +223,7 @@ class Trace:
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": vendor(provider.base_url, provider.name),
-            "gen_ai.request.model": fit(candidate.upstream_model),
+            "gen_ai.request.model": _fit(candidate.upstream_model),
             "gen_ai.request.stream": exchange.stream,
             "server.address": host,
             "server.port": port,
@@ -252,10 +252,10 @@ class Trace:
                 events.append(Event("headrace.first_chunk", first + wall))
             _count(attributes, attempt, meter)
         if attempt is meter.attempt and self._sight is not None:
-            attributes["gen_ai.response.id"] = fit(self._sight.id)
-            attributes["gen_ai.response.model"] = fit(self._sight.model)
+            attributes["gen_ai.response.id"] = _fit(self._sight.id)
+            attributes["gen_ai.response.model"] = _fit(self._sight.model)
         return Span(
-            f"{operation} {fit(candidate.upstream_model)}",
+            f"{operation} {_fit(candidate.upstream_model)}",
             False,
             self.id,
             span_id,
@@ -282,6 +282,11 @@ class Trace:
 _BROKEN = frozenset({"failed", "truncated", "upstream_error", "deadline"})
 _CLIENTS = frozenset({"client_gone", "deadline"})
 """Ends of streams that are no fault of the provider's."""
+
+
+def _fit(text: str) -> str:
+    """A short text from outside, fit to be sent. What is remembered of it is no longer than what is read of it."""
+    return name(text[:QUEUED])
 
 
 def _said(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
+from proxy.core import lines
 from proxy.core.model import Tracing
 from proxy.core.tasks import running
 from tests.line.harness import (
@@ -102,6 +103,21 @@ async def test_a_request_is_one_span_and_its_attempt_another(
     assert server.started <= attempt.started <= attempt.ended <= server.ended
     assert not server.error
     assert not attempt.error
+
+
+async def test_of_a_long_name_from_outside_no_more_is_kept_than_of_any(
+    sim: Simulator, collector: Collector, tmp_path: Path
+) -> None:
+    remembered = []
+    async with serving(traced(collector, sim.url), tmp_path) as proxy:
+        for count, end in enumerate(("a", "b"), 1):
+            await proxy.post(CHAT, {**ASKED, "model": "none-" + "x" * 100_000 + end})
+            await collector.until(lambda: len(collector.spans) == count)  # noqa: B023 - at once
+            remembered.append(lines.name.cache_info().currsize)
+
+    # What is remembered ends before what makes them two.
+    assert remembered[0] == remembered[1] > 0
+    assert {len(one.attributes["gen_ai.request.model"]) for one in collector.spans} == {256}
 
 
 async def test_a_trace_of_the_clients_goes_on(
