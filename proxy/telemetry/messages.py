@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from proxy.core.lines import QUEUED, name
 from proxy.core.redact import redact
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ def _turns(body: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         turns = [turns]
     for turn in turns if isinstance(turns, list) else ():
         role = turn.get("role") if isinstance(turn, dict) else None
-        yield role if isinstance(role, str) else "user", list(_parts(turn))
+        parts = list(_parts(turn))
+        # Numbers are tokens, thousands of them, and say nothing.
+        if parts or isinstance(turn, dict):
+            yield role if isinstance(role, str) else "user", parts
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:
@@ -62,18 +66,23 @@ def _parts(value: Any) -> Iterator[dict[str, Any]]:
             yield from _parts(one)
     elif isinstance(value, dict):
         inside = next((value[name] for name in ("content", "parts", "text") if name in value), None)
+        calls = value.get("tool_calls")
         if inside is not None:
             yield from _parts(inside)
-        else:
+        if isinstance(calls, list):
+            yield from ({"type": "tool_call"} for _ in calls)
+        elif inside is None and "role" not in value:
             kind = value.get("type")
             yield {"type": kind if isinstance(kind, str) else next(iter(value), "unknown")}
 
 
 def _short(turns: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """The first `most` characters of all texts, without secrets."""
+    """The first `most` characters of all texts, without secrets. Roles and types should be words, but are the client's."""
     left = most
     for turn in turns:
+        turn["role"] = name(turn["role"][:QUEUED])
         for part in turn["parts"]:
+            part["type"] = name(part["type"][:QUEUED])
             text = part.get("content")
             if isinstance(text, str):
                 part["content"] = fit(text, left)

@@ -41,6 +41,17 @@ def text(content: str) -> dict[str, str]:
             [("system", [text("be brief")]), ("user", [text("hi"), {"type": "inlineData"}])],
         ),
         ({"prompt": "once"}, [("user", [text("once")])]),
+        (
+            {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "a"}, {"id": "b"}]}]},
+            [("assistant", [{"type": "tool_call"}, {"type": "tool_call"}])],
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "let me see", "tool_calls": [{"id": "a"}]}, {"role": "tool", "content": "42"}]},
+            [("assistant", [text("let me see"), {"type": "tool_call"}]), ("tool", [text("42")])],
+        ),
+        ({"messages": [{"role": "assistant", "content": None}]}, [("assistant", [])]),
+        ({"input": [15339, 1917]}, []),
+        ({"input": [[15339], [1917]]}, []),
         ({"model": "m"}, []),
         ({"messages": 3}, []),
     ],
@@ -72,6 +83,20 @@ def test_of_what_is_nested_too_deep_nothing_is_said(depth: int) -> None:
 
     assert "gen_ai.input.messages" not in found
     assert "hello" in found["gen_ai.output.messages"]
+
+
+def test_a_secret_is_masked_wherever_a_client_puts_it() -> None:
+    secret = "sk-abcdefgh12345678"
+
+    turns = asked({"messages": [{"role": secret, "content": [{secret: 1}, {"type": secret}]}]})
+
+    assert turns == [{"role": "***", "parts": [{"type": "***"}, {"type": "***"}]}]
+
+
+def test_words_that_should_be_short_are() -> None:
+    (turn,) = asked({"messages": [{"role": "r" * 10_000, "content": [{"type": "t" * 10_000}]}]})
+
+    assert (len(turn["role"]), len(turn["parts"][0]["type"])) == (256, 256)
 
 
 def test_a_secret_at_the_end_is_masked_all_the_same() -> None:
