@@ -151,7 +151,7 @@ class Trace:
             "http.request.method": endpoint.method,
             "http.route": endpoint.route,
             "http.response.status_code": status,
-            "url.scheme": "http",
+            "url.scheme": exchange.request.scheme,
             "url.path": _fit(exchange.request.raw_path.partition("?")[0]),
             "network.protocol.version": "1.0" if exchange.http10 else "1.1",
             "client.address": exchange.request.remote or "",

@@ -22,6 +22,7 @@ from tests.line.harness import (
     KEY,
     ROOT,
     Process,
+    Raw,
     Simulator,
     config,
     free_port,
@@ -32,6 +33,7 @@ from tests.line.harness import (
     until,
 )
 from tests.telemetry.collector import Collector, collecting
+from tests.upstream.certificates import Authority
 
 import_module("proxy.telemetry.otlp")
 """Imported here: while a test runs it would hold up the loop."""
@@ -80,6 +82,7 @@ async def test_a_request_is_one_span_and_its_attempt_another(
     assert server.resource["service.name"] == "headrace"
     assert server.attributes["http.response.status_code"] == 200
     assert server.attributes["http.route"] == "/v1/chat/completions"
+    assert server.attributes["url.scheme"] == "http"
     assert server.attributes["headrace.request_id"] == answer.headers["x-request-id"]
     assert server.attributes["headrace.key"] == "test"
     assert server.attributes["headrace.outcome"] == "ok"
@@ -103,6 +106,26 @@ async def test_a_request_is_one_span_and_its_attempt_another(
     assert server.started <= attempt.started <= attempt.ended <= server.ended
     assert not server.error
     assert not attempt.error
+
+
+@pytest.mark.allow_blocking("a context of TLS is built in the loop")
+async def test_the_scheme_is_that_of_the_listener(
+    sim: Simulator, collector: Collector, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue()
+    tls = {"certificate": str(certificate), "key": str(key)}
+    async with serving(traced(collector, sim.url, server={"tls": tls}), tmp_path) as proxy:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", proxy.port, ssl=authority.trusted()
+        )
+        client = Raw(reader, writer)
+        proxy.clients.append(client)
+        client.send(request("POST", CHAT, orjson.dumps(ASKED)))
+        await client.answer()
+        server, _ = await collector.trace(2)
+
+    assert server.attributes["url.scheme"] == "https"
 
 
 async def test_of_a_long_name_from_outside_no_more_is_kept_than_of_any(
