@@ -28,6 +28,8 @@ LAG = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 HOOK = (50e-6, 250e-6, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BYTES = tuple(4**n for n in range(4, 14))
 SYNC = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+SCOPES = ("key", "team", "model", "deployment", "credential", "global")
+"""What has limits."""
 
 # More kinds of exchange than any configuration makes; only a route that is no template could get here.
 _MAX_BUNDLES = 20_000
@@ -254,6 +256,10 @@ class Metrics:
             ("scope", "kind"),
             cap=64,
         )
+        # These are there before the first of them, or no alert could see that it is one more; so are those below.
+        for scope in SCOPES:
+            for kind in ("budget", "blind"):
+                self.ratelimit_rejections.child(scope, kind)
         self.deadline_exceeded = counter(
             "headrace_deadline_exceeded_total",
             "Requests that could not be answered within the time their client gave.",
@@ -286,6 +292,8 @@ class Metrics:
         self.shed = counter(
             "headrace_shed_total", "Requests refused because of overload.", ("reason",), cap=64
         )
+        for reason in ("loop_lag", "queue", "memory"):
+            self.shed.child(reason)
 
         # --- streams and tokens --------------------------------------------------------------------------
         self.stream_terminations = counter(
@@ -522,6 +530,8 @@ class Metrics:
             ("outcome",),
             cap=4,
         )
+        for outcome in ("applied", "rejected"):
+            self.config_reloads.child(outcome)
         self.sync = histogram(
             "headrace_sync_seconds",
             "Change in the database noticed to change served.",

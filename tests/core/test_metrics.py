@@ -52,6 +52,22 @@ def test_a_finished_exchange_is_counted_once_everywhere(metrics: Metrics) -> Non
     assert value(metrics, "headrace_response_body_bytes", route=ROUTE) == 7000
 
 
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("headrace_config_reloads_total", {"outcome": "rejected"}),
+        ("headrace_shed_total", {"reason": "memory"}),
+        ("headrace_ratelimit_rejections_total", {"scope": "key", "kind": "budget"}),
+        ("headrace_ratelimit_rejections_total", {"scope": "global", "kind": "blind"}),
+    ],
+)
+def test_what_an_alert_counts_is_there_before_it_happens(
+    metrics: Metrics, name: str, labels: dict[str, str]
+) -> None:
+    # `increase` of a series that begins with 1 is 0: nobody would be told of the first.
+    assert value(metrics, name, **labels) == 0
+
+
 def test_what_did_not_happen_is_not_observed(metrics: Metrics) -> None:
     metrics.exchange(ROUTE, "gpt-4o", "", False).finish(401, 0.001)
 
