@@ -51,7 +51,7 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
         stat(
             "Deployments out",
             "none",
-            f"count(headrace_target_health{{{ALL}}} == 0) or vector(0)",
+            f"count(min by (job, target) (headrace_target_health{{{ALL}}}) == 0) or vector(0)",
             good=1,
             bad=3,
         ),

@@ -169,6 +169,31 @@ def test_rules_say_what_their_tests_want() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_deployment_that_is_out_is_one_however_many_hosts_say_so(tmp_path: Path) -> None:
+    [panel] = [one for one in PANELS if one["title"] == "Deployments out"]
+    [expression] = [one for one in dashboard() if "headrace_target_health" in one]
+    assert panel["targets"][0]["expr"].count("headrace_target_health") == 1
+    health = {("a", "m/0:p"): 0, ("b", "m/0:p"): 0, ("a", "m/1:q"): 1, ("b", "m/1:q"): 0.5}
+    series = [
+        {"series": f'headrace_target_health{{job="j",instance="{instance}",target="{target}"}}', "values": f"{value}"}
+        for (instance, target), value in health.items()
+    ]  # fmt: skip
+    sample = {"labels": "{}", "value": 1}
+    asked = {"expr": expression, "eval_time": "0s", "exp_samples": [sample]}
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
+    file = tmp_path / "out.yml"
+    file.write_text(yaml.safe_dump({"tests": [test]}))
+
+    done = subprocess.run(
+        [program("promtool"), "test", "rules", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 class Instance(Process):
     """Two workers and a shipper, over one simulated provider."""
 
