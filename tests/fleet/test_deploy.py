@@ -141,6 +141,16 @@ def test_a_service_may_drain() -> None:
     assert {re.findall(r"FileDescriptorName=(\w+)", one)[0] for one in sockets} == {"api", "admin"}
 
 
+def test_a_service_may_write_where_the_page_on_logging_has_the_log() -> None:
+    unit = (DEPLOY / "systemd" / "headrace.service").read_text()
+    page = (DEPLOY.parent / "docs" / "logging.md").read_text()
+    [file] = re.findall(r"^  file: (\S+)$", page, re.MULTILINE)
+
+    # Nothing but what systemd makes for it (ProtectSystem=strict).
+    [folder] = re.findall(r"^LogsDirectory=(\S+)$", unit, re.MULTILINE)
+    assert Path(file).parent == Path("/var/log") / folder
+
+
 def test_the_sockets_that_systemd_holds_are_taken_by_their_names(tmp_path: Path) -> None:
     program = shutil.which("systemd-socket-activate")
     if program is None:
