@@ -503,11 +503,13 @@ class Metrics:
         )
 
         # --- configuration -------------------------------------------------------------------------------
+        # Absent until whoever has a database, or a server of shared limits, says how that is: a 0 would be an alert.
         self.store_up = gauge(
             "headrace_store_up",
             "1 while the database answers, 0 while it does not; the worst any worker sees.",
             rule=Rule.MIN,
         )
+        self.store_up.watch(tuple)
         self.leader = gauge(
             "headrace_leader",
             "1 on the host that looks at what nobody uses, for all hosts of its database.",
@@ -524,6 +526,7 @@ class Metrics:
             "Time since the database confirmed what is served; the worst any worker sees.",
             rule=Rule.MAX,
         )
+        self.config_age.watch(tuple)
         self.config_reloads = counter(
             "headrace_config_reloads_total",
             "Configuration files read again, and whether they were taken.",
@@ -544,6 +547,7 @@ class Metrics:
             "1 while the server of shared limits answers, 0 while it does not; the worst any worker sees.",
             rule=Rule.MIN,
         )
+        self.shared_up.watch(tuple)
         self.shared_operations = counter(
             "headrace_shared_operations_total",
             "What the server of shared limits was asked, and what came of it.",

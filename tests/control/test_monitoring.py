@@ -241,6 +241,8 @@ async def test_a_real_prometheus_answers_every_query_and_rule(
     processes = {labels["process"] for labels, _ in await scraper.query("process_open_fds")}
     assert processes == {"supervisor", "shipper", "worker-0", "worker-1"}
     assert await scraper.query("sum(headrace_overhead_seconds_count) == 8")
+    # There is no server of shared limits, so it is not down.
+    assert not await scraper.query("headrace_shared_up")
     async with asyncio.timeout(10):
         while {rule["health"] for rule in await scraper.rules()} != {"ok"}:
             failed = [rule["lastError"] for rule in await scraper.rules() if "lastError" in rule]

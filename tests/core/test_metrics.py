@@ -68,6 +68,14 @@ def test_what_an_alert_counts_is_there_before_it_happens(
     assert value(metrics, name, **labels) == 0
 
 
+@pytest.mark.parametrize(
+    "name", ["headrace_store_up", "headrace_config_age_seconds", "headrace_shared_up"]
+)
+def test_of_a_server_that_nobody_configured_nothing_is_said(metrics: Metrics, name: str) -> None:
+    # A 0 would be one that does not answer, and wake somebody.
+    assert metrics.registry.snapshot()[name].values == {}
+
+
 def test_what_did_not_happen_is_not_observed(metrics: Metrics) -> None:
     metrics.exchange(ROUTE, "gpt-4o", "", False).finish(401, 0.001)
 
