@@ -92,6 +92,46 @@ def test_what_is_wrong_is_said_at_its_field(page: Page) -> None:
     expect(page.get_by_role("button", name="New key")).to_be_focused()
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (1893456000.5, "1 Jan 2030, 01:00:00"),
+        ("1893456000", "1 Jan 2030, 01:00:00"),
+        ("2030-01-01", "1 Jan 2030, 01:00:00"),
+        ("20300101", "1 Jan 2030, 01:00:00"),
+        ("2030-01-01T12:00:30", "1 Jan 2030, 13:00:30"),
+        ("2030-01-01 12:00:30.25+02:00", "1 Jan 2030, 11:00:30"),
+        ("2030-W01-2", "2030-W01-2"),
+    ],
+)
+def test_the_end_of_a_key_is_shown_and_stays_however_it_was_written(
+    page: Page, demo: Demo, written: object, shown: str
+) -> None:
+    made = ask(demo, "POST", "/admin/keys", {"name": "kite-end", "expires": written})
+    page.goto(f"/dashboard/keys/{made['id']}")
+    detail = page.get_by_role("dialog", name="kite-end", exact=True)
+    expect(detail).to_contain_text(f"Good until{shown}")
+    detail.get_by_role("button", name="Change").click()
+    dialog = page.get_by_role("dialog", name="Change kite-end")
+    dialog.get_by_label("Requests a minute").fill("7")
+    dialog.get_by_role("button", name="Save").click()
+    expect(detail).to_contain_text("7 requests a minute")
+
+    found = ask(demo, "GET", f"/admin/keys/{made['id']}")
+    ask(demo, "DELETE", f"/admin/keys/{made['id']}")
+    assert (found["rpm"], found["expires"]) == (7, written)
+
+
+@pytest.mark.parametrize("written", [1577836800, "1577836800", "20200101", "2020-01-01T00:00"])
+def test_a_key_that_has_ended_is_called_so_however_its_end_was_written(
+    page: Page, demo: Demo, written: object
+) -> None:
+    made = ask(demo, "POST", "/admin/keys", {"name": "kite-over", "expires": written})
+    page.goto("/dashboard/keys?q=kite-over")
+    expect(page.get_by_role("row", name=re.compile("kite-over"))).to_contain_text("expired")
+    ask(demo, "DELETE", f"/admin/keys/{made['id']}")
+
+
 def test_a_team_is_limited_and_the_audit_knows(page: Page) -> None:
     page.goto("/dashboard/keys?tab=teams")
     page.get_by_role("button", name="Limit a team").click()

@@ -14,11 +14,21 @@ const DAY = 86_400;
 
 export function state(key) {
   if (!key.enabled) return html`<${Badge} tone="bad">disabled<//>`;
-  if (key.expires && Date.parse(key.expires) < Date.now()) return html`<${Badge} tone="bad">expired<//>`;
+  if (key.expires && ending(key) < Date.now() / 1000) return html`<${Badge} tone="bad">expired<//>`;
   return html`<${Badge} tone="good">good<//>`;
 }
 const list = (text) => text.split(/[\s,]+/).filter(Boolean);
-const at = (text) => (text ? Date.parse(text) / 1000 : null);
+
+// When a key ends, in Unix seconds. It is given as it was written: a number, in text too, or a date, in UTC unless it says else.
+// null: never; NaN: in a way of writing that is read by the server alone.
+function ending({ expires }) {
+  if (!expires) return null;
+  const text = String(expires).trim();
+  if (typeof expires === "number" || /^\d{9,11}(\.\d+)?$/.test(text)) return Number(text);
+  const [date, year, month, day, time = "00:00", zone = "Z"] = /^(\d{4})-?(\d\d)-?(\d\d)(?:.(\d\d:\d\d[\d:.]*)(Z|[+-]\d\d:?\d\d)?)?$/i.exec(text) || [];
+  return date ? Date.parse(`${year}-${month}-${day}T${time}${zone.toUpperCase()}`) / 1000 : NaN;
+}
+const End = ({ of: key, relative }) => (Number.isNaN(ending(key)) ? key.expires : html`<${Time} at=${ending(key)} relative=${relative} />`);
 
 export default function Keys({ rest, session }) {
   const [query, set] = useQuery();
@@ -64,7 +74,7 @@ function List({ version, query, set, session }) {
             { name: "Limits", wide: true, of: (key) => html`<${Spend} usage=${limited.get(String(key.id))} known=${usage.data} />` },
             { name: "Requests, 7 days", num: true, of: (key) => count(spent.data && (weeks.get(key.name)?.requests ?? 0)) },
             { name: "Cost, 7 days", num: true, of: (key) => money(spent.data && (weeks.has(key.name) ? weeks.get(key.name).cost : 0)) },
-            { name: "Ends", of: (key) => html`<${Time} at=${at(key.expires)} />` },
+            { name: "Ends", of: (key) => html`<${End} of=${key} />` },
           ]} /><${Pager} after=${query.after} next=${next} go=${(after) => set({ after })} />`)}<//>
     <//>
     ${adding && html`<${NewKey} onClose=${() => add(false)} onMade=${(key) => { add(false); make(key); from.reload(); usage.reload(); }} />`}
@@ -84,7 +94,7 @@ export function Reveal({ made, onClose, title = "The new key" }) {
 const blank = { name: "", team: "", models: "*", routes: "", cidrs: "", owner: "", expires: "" };
 const texts = (key) => ({
   name: key.name, team: key.team || "", owner: key.owner || "", models: key.models.join(", "), routes: key.routes.join(", "),
-  cidrs: key.cidrs.join(", "), expires: key.expires ? local(Date.parse(key.expires)) : "",
+  cidrs: key.cidrs.join(", "), expires: ending(key) ? local(ending(key) * 1000) : "",
 });
 // A moment as <input type="datetime-local"> has it: in the reader's zone.
 function local(milliseconds) {
@@ -136,9 +146,15 @@ function NewKey({ onClose, onMade }) {
 }
 
 function EditKey({ it, onClose, onSaved }) {
-  const [form, set] = useState(texts(it));
+  const [first] = useState(texts(it));
+  const [form, set] = useState(first);
   const [limits, setLimits] = useState(limitsOf(it));
-  const save = async () => { await send("PATCH", `/admin/keys/${it.id}`, body(form, limits), { revision: it.revision }); onSaved(); };
+  const save = async () => {
+    const { expires, ...rest } = body(form, limits);
+    // The field has no seconds: an end that nobody touched stays as it was written.
+    await send("PATCH", `/admin/keys/${it.id}`, form.expires === first.expires ? rest : { ...rest, expires }, { revision: it.revision });
+    onSaved();
+  };
   return html`<${FormDialog} title=${`Change ${it.name}`} save=${save} onClose=${onClose}>${(fault) => html`<${Fields} ...${{ form, set, limits, setLimits, fault }} />`}<//>`;
 }
 
@@ -165,7 +181,7 @@ function Detail({ it, reload, onClose }) {
       ["Team", it.team || "–"], ["Owner", it.owner || "–"], ["Models", html`<span class="mono">${it.models.join(", ")}</span>`],
       ["Routes", it.routes.length ? html`<span class="mono">${it.routes.join(", ")}</span>` : "all"],
       ["Networks", it.cidrs.length ? html`<span class="mono">${it.cidrs.join(", ")}</span>` : "all"],
-      ["Good until", it.expires ? html`<${Time} at=${at(it.expires)} relative=${false} />` : "for ever"],
+      ["Good until", it.expires ? html`<${End} of=${it} relative=${false} />` : "for ever"],
       ["Limits", html`<${Spend} usage=${usage.data?.data[0]} known=${usage.data} />`],
       it.keys?.length > 1 && ["Keys in use", it.keys.map((one) => html`<div><code>…${one.last4}</code> ${one.until ? html`good until <${Time} at=${one.until} relative=${false} />` : ""}</div>`)],
       it.created && ["Made", html`<${Time} at=${it.created} />`],
