@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.browser.asking import ask, chat
-from tests.browser.conftest import accessible, pictured
+from tests.browser.conftest import accessible, opened, pictured
+from tests.browser.serving import served
 from tests.docs.conftest import Demo
 
 
@@ -130,6 +132,22 @@ def test_a_key_that_has_ended_is_called_so_however_its_end_was_written(
     page.goto("/dashboard/keys?q=kite-over")
     expect(page.get_by_role("row", name=re.compile("kite-over"))).to_contain_text("expired")
     ask(demo, "DELETE", f"/admin/keys/{made['id']}")
+
+
+def test_a_key_of_the_file_is_opened_whatever_it_is_called(
+    browser: Browser, tmp_path: Path
+) -> None:
+    name = "shop/web #1, 50% or more?"
+    keys = f'keys: [{{name: "{name}", key: sk-of-the-file-0123456789, expires: 2020-01-31}}]\n'
+    with served(tmp_path, "admin: {anonymous: true, port: 0}\n" + keys) as one:
+        for page in opened(browser, f"http://{one.admin}"):
+            page.goto("/dashboard/keys")
+            expect(page.get_by_role("row", name=re.compile("web #1"))).to_contain_text("expired")
+            page.get_by_role("link", name=name).click()
+            detail = page.get_by_role("dialog", name=name)
+            expect(detail).to_contain_text("Good until31 Jan 2020, 01:00:00")
+            page.reload()
+            expect(detail).to_contain_text("from the configuration file")
 
 
 def test_a_team_is_limited_and_the_audit_knows(page: Page) -> None:

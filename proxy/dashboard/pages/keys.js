@@ -5,6 +5,7 @@ import { Link, navigate, useQuery } from "../router.js";
 import { useSession } from "../session.js";
 import { useLoad } from "../use.js";
 import { Action, Badge, Card, Choice, Confirm, Copy, count, Dialog, Empty, Facts, FormDialog, Loaded, money, Page, Pager, percent, Select, Table, Tabs, Text, Time, toast } from "../ui.js";
+import { enc } from "./fields.js";
 import { LimitFields, limitsBody, limitsOf } from "./limits-form.js";
 import { Spend } from "./spend.js";
 import { Teams } from "./teams.js";
@@ -66,8 +67,8 @@ function List({ version, query, set, session }) {
         ? filtered
           ? html`<${Empty} title="No key fits">Change the filters above.<//>`
           : html`<${Empty} title="No keys yet" action=${html`<button class="primary" onClick=${() => add(true)}>Make the first key</button>`}>As long as there is none, whoever reaches the API may use it (auth.require: auto). With the first key, every request needs one.<//>`
-        : html`<${Table} label="Virtual keys" rows=${data} onPick=${(key) => navigate(`/keys/${key.id}`, query)} columns=${[
-            { name: "Name", wide: true, of: (key) => html`<${Link} to=${`/keys/${key.id}`} query=${query}>${key.name}<//>${key.read_only && html` <${Badge} title="From the configuration file">file<//>`}` },
+        : html`<${Table} label="Virtual keys" rows=${data} onPick=${(key) => navigate(`/keys/${enc(key.id)}`, query)} columns=${[
+            { name: "Name", wide: true, of: (key) => html`<${Link} to=${`/keys/${enc(key.id)}`} query=${query}>${key.name}<//>${key.read_only && html` <${Badge} title="From the configuration file">file<//>`}` },
             { name: "State", of: state },
             { name: "Team", of: (key) => key.team || html`<span class="muted">–</span>` },
             { name: "Models", of: (key) => html`<span class="mono">${key.models.slice(0, 3).join(", ")}${key.models.length > 3 ? ` +${key.models.length - 3}` : ""}</span>` },
