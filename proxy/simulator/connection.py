@@ -6,6 +6,7 @@ The common case, a small request in one read and an answer in one write, takes n
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from os import write
@@ -37,7 +38,13 @@ _SLOW = 0.02
 """Seconds between two reads of `slow_read`."""
 _LINGER = 0.5
 """Seconds an early answer is left to be read before the connection is cut."""
+_LAST = re.compile(rb"(?:^|&)last=(\d{1,9})(?:&|$)")
 _NO_LINGER = struct.pack("ii", 1, 0)
+
+_SHAPELESS = (
+    msgspec.DecodeError, ValueError, TypeError, AttributeError, LookupError, RecursionError,
+)  # fmt: skip
+"""What comes of fields that are not as an operation takes them for granted."""
 
 _decode = msgspec.json.Decoder(Ask).decode
 
@@ -229,7 +236,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             ask = _asked(exchange, body)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             self._refuse(exchange, route.family, "400")
             return
         if route.model:
@@ -248,7 +255,7 @@ class Connection(asyncio.Protocol):
         except errors.Refused as refused:
             self._refuse(exchange, route.family, "400", refused.body(route.family))
             return
-        except (msgspec.DecodeError, ValueError, TypeError, AttributeError):
+        except _SHAPELESS:
             self._refuse(exchange, route.family, "400")
             return
         if answer is None:
@@ -272,8 +279,12 @@ class Connection(asyncio.Protocol):
             self.world.reset()
             body = b"{}"
         else:
-            _, found, last = query.partition(b"last=")
-            body = orjson.dumps(self.world.ledger.report(int(last) if found else 1000))
+            last = _LAST.search(query)
+            if last is None and b"last=" in query:
+                self._say_no(Exchange(0, self.number, b"", b""), "openai", "400")
+                self._after()
+                return
+            body = orjson.dumps(self.world.ledger.report(int(last[1]) if last else 1000))
         self.transport.write(sized(head("openai", 200, b"application/json", b"0"), body))
         self._after()
 

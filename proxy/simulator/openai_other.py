@@ -11,18 +11,23 @@ import orjson
 
 from proxy.simulator import words
 from proxy.simulator.answers import Answer, Block, Call, Stream, Whole, decoded, wrapped
-from proxy.simulator.errors import chat_event
+from proxy.simulator.errors import Refused, chat_event
 from proxy.simulator.openai_chat import CREATED, DONE, inputs
 from proxy.simulator.vectors import vector
 
 MODELS = ("sim", "sim-n64-d20", "sim-embed", "gpt-4o", "claude-sonnet-4-5", "gemini-2.5-flash")
 _SINCE = "2025-06-15T15:06:40Z"
+_MOST_DIMENSIONS = 65_536
+"""More than any vendor's model has: a number by mistake costs no memory."""
 
 
 def embeddings(call: Call) -> Answer:
     """POST /embeddings"""
     ask, steer = call.ask, call.steer
     size = ask.dimensions or 16
+    if not 0 < size <= _MOST_DIMENSIONS:
+        said = f"'dimensions' must be between 1 and {_MOST_DIMENSIONS}."
+        raise Refused(said, "dimensions")
     data = [
         {"object": "embedding", "index": index, "embedding": _embedding(index, size, call)}
         for index in range(inputs(decoded(ask.input)))

@@ -117,17 +117,28 @@ def test_a_body_of_the_wrong_shape_is_a_400_of_the_dialect(
         {"model": "sim-tool", "tools": [5, {"function": 5}], "tool_choice": []},
         {"model": "sim", "input": {}, "prompt": 7, "documents": 9, "thinking": [], "reasoning": 3},
         {"model": "sim", "generationConfig": [], "toolConfig": 3, "requests": 3},
+        {"model": "sim-stop", "documents": {"a": 1}, "stop_sequences": {"a": 1}},
+        {"model": "sim-signed"},
+        {"model": "sim-signed", "messages": [{}], "outputConfig": {"textFormat": {"type": "json"}}},
     ],
 )
 @pytest.mark.parametrize(
     "path",
     [CHAT, "/v1/completions", "/v1/messages", "/v1/responses", "/v1/rerank", "/v1/embeddings",
-     "/v1beta/models/sim-tool:generateContent", "/v1beta/models/sim:batchEmbedContents"],
+     "/v1beta/models/sim-tool:generateContent", "/v1beta/models/sim:batchEmbedContents",
+     "/model/sim-signed/converse"],
 )  # fmt: skip
 def test_fields_of_the_wrong_shape_never_break_the_simulator(
     sim: Simulator, path: str, body: dict[str, object]
 ) -> None:
     assert sim.post(path, body).status in (200, 400)
+
+
+@pytest.mark.parametrize("field", [b"messages", b"tools"])
+def test_what_is_nested_without_end_is_refused(sim: Simulator, field: bytes) -> None:
+    nested = b"[" * 100_000 + b"]" * 100_000
+
+    assert sim.post(CHAT, b'{"model":"sim-tool","%b":%b}' % (field, nested)).status == 400
 
 
 def test_an_unknown_path_is_a_404(sim: Simulator) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
+import pytest
+
 from proxy.simulator.ledger import Exchange, Ledger
 from tests.simulator.raw import request
 
@@ -89,3 +91,32 @@ def test_looking_at_the_books_is_not_booked(sim: Simulator) -> None:
     report = sim.ledger()
 
     assert (report["begun"], report["connections"], report["requests"]) == (0, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "requests"),
+    [
+        ("last=1", 200, 1),
+        ("last=1&as=json", 200, 1),
+        ("as=json&last=2", 200, 2),
+        ("last=0", 200, 0),
+        ("", 200, 3),
+        ("last=one", 400, None),
+        ("last=-1", 400, None),
+        ("last=" + "9" * 5000, 400, None),
+    ],
+)
+def test_the_last_requests_are_asked_for_by_a_number(
+    sim: Simulator, query: str, status: int, requests: int | None
+) -> None:
+    sim.reset()
+    for _ in range(3):
+        sim.post("/v1/chat/completions", {"model": "sim-n1"})
+
+    with sim.wire() as wire:
+        for _ in range(2):
+            wire.send(request("GET", f"/ledger?{query}"))
+            answer = wire.answer()
+            assert answer.status == status
+            if requests is not None:
+                assert len(answer.json()["requests"]) == requests

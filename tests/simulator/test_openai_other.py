@@ -41,6 +41,16 @@ def test_embeddings_are_numbers_or_base64(sim: Simulator, form: str) -> None:
     assert len(vectors) == 2
 
 
+@pytest.mark.parametrize("dimensions", [-1, 65_537, 10**12, 10**30])
+@pytest.mark.parametrize("form", ["float", "base64"])
+def test_no_vector_is_longer_than_any_of_a_vendor(
+    sim: Simulator, dimensions: int, form: str
+) -> None:
+    body = f'{{"input": "a", "encoding_format": "{form}", "dimensions": {dimensions}}}'
+
+    assert sim.post("/v1/embeddings", body.encode()).status == 400
+
+
 def test_the_client_reads_embeddings(client: openai.OpenAI) -> None:
     answer = client.embeddings.create(model="sim-in7", input=[[1, 2], [3]])
     one = client.embeddings.create(model="sim", input=[1, 2, 3], encoding_format="float")
