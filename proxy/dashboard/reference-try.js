@@ -47,7 +47,7 @@ export function Try({ it, content, place }) {
   };
 
   if (!reachable) return html`<${Card} title="Try it"><p class="muted">The admin API is on the listener of operators (<code>admin.port</code>). Open <code>/docs</code> there to try this.</p><//>`;
-  if (streams || !json) return html`<${Card} title="Try it"><pre>${curl({ method, target, clients, kind })}</pre><p class="muted">${streams ? "A WebSocket cannot be tried from here." : "A form with a file is best sent by a program."}</p><//>`;
+  if (streams || !json) return html`<${Card} title="Try it"><pre>${curl({ method, target, clients, place, kind })}</pre><p class="muted">${streams ? "A WebSocket cannot be tried from here." : "A form with a file is best sent by a program."}</p><//>`;
   return html`<${Card} title="Try it"><form class="stack" onSubmit=${go}>
     ${operation.parameters?.length > 0 && html`<div class="form two">${operation.parameters.filter((one) => one.in !== "header").map((one) => html`<${Text} key=${one.name} label=${`${one.name}${one.required ? "" : " (optional)"}`} value=${values[one.name]} onInput=${(value) => set({ ...values, [one.name]: value })} required=${Boolean(one.required)} />`)}</div>`}
     ${body && html`<${Area} label="Body" class="mono" rows=${Math.min(16, text.split("\n").length + 1)} value=${text} onInput=${write} spellcheck="false" />`}
@@ -60,7 +60,7 @@ export function Try({ it, content, place }) {
       <pre class="answer" tabindex="0" aria-label="Answer">${said.text}${said.size > SHOWN ? "\n…" : ""}</pre>
       <details><summary>Headers</summary><pre>${said.headers.map(([name, value]) => `${name}: ${value}`).join("\n")}</pre></details>`}
   </div>`}
-  <details><summary>With curl</summary><div class="row"><${Copy} text=${curl({ method, target, clients, text, kind })} /></div><pre>${curl({ method, target, clients, text, kind })}</pre></details><//>`;
+  <details><summary>With curl</summary><div class="row"><${Copy} text=${curl({ method, target, clients, place, text, kind })} /></div><pre>${curl({ method, target, clients, place, text, kind })}</pre></details><//>`;
 }
 
 function addressOf(path, operation, values) {
@@ -91,9 +91,10 @@ function pretty({ text, headers }) {
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-function curl({ method, target, clients, text, kind }) {
-  const place = clients ? "localhost:8000" : "localhost:8001";
-  const lines = [`curl -N -X ${method.toUpperCase()} ${quoted(place + target)}`, `-H "Authorization: Bearer $${clients ? "HEADRACE_KEY" : "HEADRACE_ADMIN_TOKEN"}"`];
+function curl({ method, target, clients, place, text, kind }) {
+  // Where the other listener is, this page does not know: there it is as usual.
+  const at = place === (clients ? "clients" : "admin") ? location.origin : clients ? "localhost:8000" : "localhost:8001";
+  const lines = [`curl -N -X ${method.toUpperCase()} ${quoted(at + target)}`, `-H "Authorization: Bearer $${clients ? "HEADRACE_KEY" : "HEADRACE_ADMIN_TOKEN"}"`];
   if (text) lines.push("-H 'content-type: application/json'", `-d ${quoted(text)}`);
   else if (kind && !kind.includes("json")) lines.push("-F model=demo", "-F file=@sound.wav");
   return lines.join(" \\\n  ");

@@ -55,6 +55,19 @@ def test_a_stream_is_tried_with_ones_own_key(request: pytest.FixtureRequest, pla
     assert KEY not in page.content()
 
 
+def test_the_command_asks_the_listener_that_the_page_is_from(
+    page: Page, client: Page, demo: Demo
+) -> None:
+    page.goto("/docs")
+    _go(page, "get workers", "get /admin/workers")
+    page.get_by_text("With curl").click()
+    expect(page.locator("details pre")).to_contain_text(f"'http://{demo.admin}/admin/workers'")
+
+    client.goto("/docs")
+    client.get_by_text("With curl").click()
+    expect(client.locator("details pre")).to_contain_text(f"'http://{demo.api}/v1/chat/")
+
+
 def test_the_port_of_applications_says_where_the_admin_api_is(client: Page) -> None:
     client.goto("/docs")
     _go(client, "audit", "get /admin/audit")
