@@ -8,6 +8,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, expect
 
 from proxy.core.config.presets import presets
+from proxy.core.surfaces import OPENAI
 from tests.browser.conftest import accessible, opened, pictured
 from tests.browser.office import KEYS, Office
 from tests.control.admin.desk import in_days
@@ -135,6 +136,38 @@ def test_credentials_are_added_changed_tried_and_deleted(page: Page, office: Off
     page.get_by_role("button", name="Delete …cccc").click()
     dialog.get_by_role("button", name="Delete", exact=True).click()
     expect(table.get_by_text("•••• cccc")).to_have_count(0)
+
+
+def test_a_dialect_more_or_less_leaves_the_others_where_they_are(
+    page: Page, office: Office
+) -> None:
+    office.provider("b-usual")
+    page.goto("/dashboard/providers/b-usual")
+    page.get_by_role("button", name="Change", exact=True).first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("openai.chat")).to_be_checked()
+    dialog.get_by_label("anthropic.messages").check()
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("b-usual is saved.")).to_be_visible()
+
+    page.goto("/dashboard/providers")
+    page.get_by_role("button", name="Add provider").click()
+    dialog.get_by_label("Vendor").fill("github-models")
+    dialog.get_by_role("button", name="github-models").click()
+    dialog.get_by_label("Name", exact=True).fill("b-paths")
+    dialog.get_by_label("Credentials").fill(KEYS[0])
+    dialog.get_by_text("What it speaks, and more").click()
+    dialog.get_by_label("openai.responses").check()
+    dialog.get_by_role("button", name="Add provider").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("b-paths")
+
+    usual = office("GET", "/admin/providers/b-usual")["dialects"]
+    assert usual == [*OPENAI, "anthropic.messages"]
+    assert office("GET", "/admin/providers/b-paths")["dialects"] == {
+        "openai.chat": "/chat/completions",
+        "openai.responses": "/v1/responses",
+        "openai.embeddings": "/embeddings",
+    }
 
 
 def test_who_was_quicker_is_not_overwritten(page: Page, office: Office) -> None:

@@ -36,7 +36,7 @@ async def show(request: Request, _services: Services) -> Answer:
     intake.known(request)
     blocks = await asyncio.to_thread(presets)
     data = [_shown(name, block) for name, block in blocks.items()]
-    return Answer({"data": data, "dialects": surfaces.DIALECTS})
+    return Answer({"data": data, "dialects": surfaces.DIALECTS, "usual": surfaces.OPENAI})
 
 
 def _shown(name: str, block: Block) -> dict[str, Any]:
@@ -46,6 +46,11 @@ def _shown(name: str, block: Block) -> dict[str, Any]:
         "name": name,
         **{field: block.get(field) for field in _SHOWN},
         "dialects": list(dialects),
+        "paths": {
+            one: path
+            for one, path in (dialects.items() if isinstance(dialects, dict) else ())
+            if path != surfaces.DIALECTS.get(one)
+        },
         "placeholders": list(dict.fromkeys(_PLACEHOLDER.findall(block.get("base_url") or ""))),
         "credential_env": [variables] if isinstance(variables, str) else variables,
         "needs_credential": block.get("auth") != "none",

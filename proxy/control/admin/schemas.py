@@ -253,6 +253,11 @@ _OTHERS: dict[str, Schema] = {
                         "unconfirmed": {"type": ["string", "null"]},
                         "base_url": {"type": ["string", "null"]},
                         "dialects": {"type": "array", "items": TEXT},
+                        "paths": {
+                            "type": "object",
+                            "additionalProperties": TEXT,
+                            "description": "Of those dialects that are not at their usual paths there.",
+                        },
                         "placeholders": {
                             "type": "array",
                             "items": TEXT,
@@ -269,6 +274,11 @@ _OTHERS: dict[str, Schema] = {
                 "type": "object",
                 "additionalProperties": TEXT,
                 "description": "All that a provider can speak, and the usual path of each.",
+            },
+            "usual": {
+                "type": "array",
+                "items": TEXT,
+                "description": "What one speaks that says nothing of it, and has no preset.",
             },
         },
         "data",

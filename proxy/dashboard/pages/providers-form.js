@@ -20,6 +20,10 @@ export function NewProvider({ onClose, onMade }) {
 // A few words for a list of dialects: openai.chat, anthropic.messages and 3 more.
 const spoken = (dialects) => [...dialects.slice(0, 3), ...(dialects.length > 3 ? [`${dialects.length - 3} more`] : [])].join(" · ");
 
+// What is chosen, as it is written: a list, or, where the preset has one of them at a path of its own, paths. A list would have
+// all at their usual paths.
+const listed = (chosen, preset, all) => (chosen.some((name) => preset?.paths?.[name] !== undefined) ? Object.fromEntries(chosen.map((name) => [name, preset.paths[name] ?? all[name]])) : chosen);
+
 // Which vendor: the first step, by name, address or what is known of it.
 function Choose({ presets, choose }) {
   const [text, type] = useState("");
@@ -47,7 +51,7 @@ function Details({ preset, dialects, back, onClose, onMade }) {
       name: form.name.trim(),
       ...(preset.name ? { preset: preset.name } : {}),
       ...(url || !preset.name ? { base_url: url } : {}),
-      ...(String(form.dialects) !== String(preset.dialects) || !preset.name ? { dialects: form.dialects } : {}),
+      ...(String(form.dialects) !== String(preset.dialects) || !preset.name ? { dialects: listed(form.dialects, preset, dialects) } : {}),
       ...(form.allow_private !== Boolean(preset.allow_private) ? { allow_private: form.allow_private } : {}),
       ...(form.note ? { note: form.note } : {}),
       credentials: secrets(form.credentials),
@@ -100,13 +104,14 @@ function Edit({ one: now, known, reload, onClose, onSaved }) {
   const names = KNOWN.filter((name) => name !== "dialects" || !mapped);
   const before = useMemo(() => others(one, names), [one]);
   const [form, set] = useState({ name: one.name, base_url: one.base_url || "", note: one.note || "", allow_private: Boolean(one.allow_private), key_strategy: one.key_strategy || "", max_connections: one.max_connections ?? "" });
-  const [dialects, choose] = useState(one.dialects || preset?.dialects || []);
+  const spoke = one.dialects || preset?.dialects || (one.conversation ? [] : known.usual);
+  const [dialects, choose] = useState(spoke);
   const [more, type] = useState(Object.keys(before).length ? JSON.stringify(before, null, 2) : "");
   const put = (name) => (value) => set({ ...form, [name]: value });
   const moved = host(form.base_url || preset?.base_url || "") !== host(one.base_url || preset?.base_url || "");
   const save = () => patch("/admin/providers", one, {
     ...different({ ...one, key_strategy: one.key_strategy || null }, { ...form, name: form.name.trim(), base_url: form.base_url.trim() || null, note: form.note || null, key_strategy: form.key_strategy || null, max_connections: form.max_connections === "" ? null : Number(form.max_connections) }),
-    ...(!mapped && String(dialects) !== String(one.dialects || preset?.dialects || []) ? { dialects } : {}),
+    ...(!mapped && String(dialects) !== String(spoke) ? { dialects: listed(dialects, one.dialects ? null : preset, known.dialects) } : {}),
     ...merged(before, more),
   });
   return html`<${ObjectForm} title=${`Change ${one.name}`} save=${save} saved=${(made) => { warn(made); onSaved(made); }} reload=${reload} onClose=${onClose} wide>${(fault) => html`

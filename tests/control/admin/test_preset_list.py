@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.core.config.presets import presets
-from proxy.core.surfaces import DIALECTS
+from proxy.core.surfaces import DIALECTS, OPENAI
 from tests.control.admin.office import Office
 
 
@@ -19,6 +19,12 @@ async def test_every_preset_is_listed_with_what_has_to_be_given(office: Office) 
     assert found["azure-openai"]["placeholders"] == ["RESOURCE"]
     assert found["vertex"]["placeholders"] == ["LOCATION", "PROJECT"]
     assert "openai.chat" in found["gemini"]["dialects"]
+    assert found["openai"]["paths"] == {}
+    assert found["github-models"]["paths"] == {
+        "openai.chat": "/chat/completions",
+        "openai.embeddings": "/embeddings",
+    }
+    assert content["usual"] == list(OPENAI)
 
 
 async def test_a_provider_can_be_made_of_each(office: Office) -> None:
