@@ -72,6 +72,15 @@ def _import(page: Page, words: str, *, delete: bool = False) -> None:
     expect(page.get_by_role("heading", name="Done")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    "document",
+    ["{providers: {}, limits: {rpm: 600}}", '{"providers": {}, "limits": {"rpm": 600}}'],
+)
+def test_a_document_in_braces_is_yaml_or_json(page: Page, document: str) -> None:
+    page.goto("/dashboard/config?view=transfer")
+    expect(_look(page, document)).to_contain_text("1 new")
+
+
 def test_an_object_of_the_file_is_shown_with_its_line(page: Page, place: Place) -> None:
     page.goto("/dashboard/config")
     expect(page.get_by_text(str(place.file))).to_be_visible()

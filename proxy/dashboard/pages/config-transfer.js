@@ -35,7 +35,10 @@ function Export() {
     </div><p class="muted small-print">${SECRETS_WORDS[secrets]}</p></div><//>`;
 }
 
-const kindOf = (text) => (/^\s*[[{]/.test(text) ? "application/json" : "application/yaml");
+// YAML may begin with a brace, too; and of JSON that is none, YAML says the line.
+function kindOf(text) {
+  try { JSON.parse(text); return "application/json"; } catch { return "application/yaml"; }
+}
 
 function Import() {
   const [text, setText] = useState("");
