@@ -109,10 +109,16 @@ def test_a_user_is_made_and_sees_what_the_role_may(
     accessible(door)
     door.get_by_role("tab", name="Tokens of programs").click()
     door.get_by_role("button", name="New token").click()
-    door.get_by_role("dialog").get_by_label("Name", exact=True).fill("ci")
+    form = door.get_by_role("dialog")
+    form.get_by_label("Name", exact=True).fill("ci")
+    form.get_by_label("Role").select_option("key_manager")
+    door.get_by_role("button", name="Make the token").click()
+    expect(form.get_by_label("Team")).to_have_attribute("aria-invalid", "true")
+    form.get_by_label("Team").fill("research")
     door.get_by_role("button", name="Make the token").click()
     expect(door.locator("[data-secret]")).to_contain_text("sk-hra-")
     door.get_by_role("button", name="I have it").click()
+    expect(door.get_by_role("row", name="ci")).to_contain_text("research")
     accessible(door)
 
     for page in opened(browser, f"http://{server.admin}"):

@@ -19,6 +19,7 @@ export function Tokens() {
       ? html`<${Empty} title="No tokens yet">A deployment, a Prometheus or a script gets a token of its own, with a role, an end, and no more rights than it needs.<//>`
       : html`<${Table} label="Tokens" rows=${data} columns=${[
           { name: "Name", of: (token) => token.name }, { name: "Role", of: (token) => token.role },
+          { name: "Team", of: (token) => token.team || html`<span class="muted">all</span>` },
           { name: "Token", of: (token) => html`<span class="mono muted">sk-hra-…${token.last4}</span>` },
           { name: "Ends", of: (token) => html`<${Time} at=${token.expires} />` },
           { name: "State", of: (token) => (over(token) ? html`<${Badge} tone="bad">expired<//>` : token.enabled ? html`<${Badge} tone="good">good<//>` : html`<${Badge} tone="bad">disabled<//>`) },
@@ -31,14 +32,15 @@ export function Tokens() {
 }
 
 function New({ onClose, onMade }) {
-  const [form, set] = useState({ name: "", role: "viewer", days: 90 });
+  const [form, set] = useState({ name: "", role: "viewer", team: "", days: 90 });
   const put = (name) => (value) => set({ ...form, [name]: value });
   const save = async () => {
     const expires = new Date(Date.now() + form.days * DAY * 1000).toISOString();
-    onMade(await send("POST", "/admin/tokens", { name: form.name, role: form.role, expires }));
+    onMade(await send("POST", "/admin/tokens", { name: form.name, role: form.role, team: form.team, expires }));
   };
   return html`<${FormDialog} title="New token" action="Make the token" save=${save} onClose=${onClose}>${(fault) => html`
     <${Text} label="Name" value=${form.name} onInput=${put("name")} fault=${fault("name")} autocomplete="off" />
     <${Select} label="Role" value=${form.role} options=${ROLES} onInput=${put("role")} fault=${fault("role")} />
+    <${Text} label="Team" hint="Empty: all teams. A key manager needs one." value=${form.team} onInput=${put("team")} fault=${fault("team")} />
     <${Choice} label="Good for" value=${form.days} options=${LIVES} onInput=${put("days")} />`}<//>`;
 }
