@@ -15,7 +15,8 @@ from proxy.state import prices
 # What else comes with the first that asks for it, up to a quarter of a second each: no test's loop may wait.
 prices.load()
 Config.model_validate({})
-import_module("proxy.store.postgres")
+for name in ("proxy.state.merging", "proxy.store.postgres"):
+    import_module(name)
 
 pytest_plugins = ["tests.guards.plugin", "tests.rewriting", "tests.servers.plugin"]
 
