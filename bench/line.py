@@ -75,6 +75,7 @@ class _Request:
     version = (1, 1)
     keep_alive = True
     method = "POST"
+    scheme = "http"
     raw_path = "/v1/chat/completions"
     remote = "127.0.0.1"
 

@@ -85,6 +85,9 @@ async def get(port: int, path: str, key: str = "") -> bytes:
     return answer.body
 
 
+SHIPS = b'process_open_fds{process="shipper"}'
+
+
 async def shows(port: int, number: float, name: str, **labels: str) -> bytes:
     """The page, as soon as it says so. (A busy machine may let a worker answer too late for the first.)"""
     async with asyncio.timeout(PATIENCE):
@@ -111,6 +114,9 @@ async def test_one_page_for_all_whoever_is_asked(instance: Instance) -> None:
     await shows(ops, 2, "headrace_worker_up")
     await chat(api, 12)
     await shows(ops, 12, "headrace_requests_total", status="200")
+    async with asyncio.timeout(PATIENCE):  # the one that ships may begin last
+        while SHIPS not in await get(ops, "/metrics"):
+            await asyncio.sleep(0.01)
 
     pages = [
         await get(api, "/metrics"),
@@ -121,7 +127,7 @@ async def test_one_page_for_all_whoever_is_asked(instance: Instance) -> None:
     for page in pages:
         assert total(page, "headrace_requests_total", status="200") == 12
         assert total(page, "headrace_worker_up") == 2
-        assert b'process_open_fds{process="shipper"}' in page
+        assert SHIPS in page
         assert b'process_open_fds{process="supervisor"}' in page
 
     health = orjson.loads(await get(instance.port("admin"), "/health", instance.token))

@@ -134,7 +134,8 @@ async def test_of_a_long_name_from_outside_no_more_is_kept_than_of_any(
     remembered = []
     async with serving(traced(collector, sim.url), tmp_path) as proxy:
         for count, end in enumerate(("a", "b"), 1):
-            await proxy.post(CHAT, {**ASKED, "model": "none-" + "x" * 100_000 + end})
+            answer = await proxy.post(CHAT, {**ASKED, "model": "none-" + "x" * 100_000 + end})
+            assert answer.status == 404, answer
             await collector.until(lambda: len(collector.spans) == count)  # noqa: B023 - at once
             remembered.append(lines.name.cache_info().currsize)
 
