@@ -316,6 +316,14 @@ def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
     assert "parallel_tool_calls" not in without
 
 
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"$schema": "s"}, {}, None])
+def test_a_schema_without_properties_is_given_none(schema: dict[str, Any] | None) -> None:
+    body = made(tools=[ir.Tool("f", schema=schema)])
+
+    given = body["tools"][0]["function"]["parameters"]
+    assert given == {**(schema or {}), "type": "object", "properties": {}}
+
+
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [

@@ -54,6 +54,16 @@ def test_a_function_without_a_schema_takes_nothing() -> None:
     assert tool["parameters"] == {"type": "object", "properties": {}}
 
 
+def test_a_schema_without_properties_is_given_none() -> None:
+    (tool,), _ = written(ir.Tool("f", schema={"type": "object", "additionalProperties": False}))
+
+    assert tool["parameters"] == {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {},
+    }
+
+
 def test_a_custom_tool_keeps_its_grammar() -> None:
     wanted = {"type": "grammar", "syntax": "lark", "definition": "start: A"}
     (tool,) = read_tools([{"type": "custom", "name": "f", "format": wanted}])

@@ -175,8 +175,9 @@ def _render_function(tool: ir.Tool, *, own: bool) -> Json:
     if tool.description:
         made["description"] = tool.description
     if not own:
-        # OpenAI demands the type, and others the properties.
-        made["parameters"] = {"type": "object", **(tool.schema or {"properties": {}})}
+        # OpenAI demands both, and servers of tools leave properties out where there are none.
+        made["parameters"] = {"type": "object", **(tool.schema or {})}
+        made["parameters"].setdefault("properties", {})
     elif tool.schema is not None:
         made["parameters"] = tool.schema
     if tool.strict is not None:

@@ -152,7 +152,8 @@ def _function_fields(made: Json, tool: ir.Tool, *, own: bool) -> None:
     schema = tool.schema or _NO_ARGUMENTS
     if schema.get("type") != "object":
         schema = {**schema, "type": "object"}
-    made["parameters"] = schema
+    # Refused where there are none, which servers of tools leave out then.
+    made["parameters"] = schema if "properties" in schema else {**schema, "properties": {}}
     # Left out it is true here, and refuses schemas that every other dialect takes.
     made["strict"] = bool(tool.strict)
 
