@@ -74,7 +74,7 @@ def says_the_same(request: ir.Request, provider: str, model: str) -> None:
     body = written(provider, model, request, loss)
     if parse is None or body is None:
         return
-    asked = request if provider in OF_FREE_TEXT else as_functions(request)
+    asked = request if takes_text(request, provider, model) else as_functions(request)
     if provider == "openai.chat" != request.origin:
         fewer = as_offered(asked)
         if not is_openais(model) or fewer.tools == asked.tools:
@@ -94,8 +94,11 @@ def says_the_same(request: ir.Request, provider: str, model: str) -> None:
             assert after.get(feature) == before[feature], (feature, dropped)
 
 
-OF_FREE_TEXT = ("openai.chat", "openai.responses")
-"""Dialects that have tools which take free text; elsewhere each is a function with one text."""
+def takes_text(request: ir.Request, provider: str, model: str) -> bool:
+    """Whether a provider has tools which take free text; elsewhere each is a function with one text."""
+    if provider == "openai.chat" != request.origin:
+        return is_openais(model)
+    return provider in ("openai.chat", "openai.responses")
 
 
 def as_offered(request: ir.Request) -> ir.Request:
@@ -169,7 +172,7 @@ def fields_are_honest(request: ir.Request, provider: str, model: str) -> None:
     parse = codec(provider).parse_request
     # Seen from nowhere, so that its own tools count too.
     kept = {feature for feature, _ in features(parse(body), "")} if parse else wanted & {*has}
-    if provider not in OF_FREE_TEXT and kept & {"tool", "tool_call"}:
+    if not takes_text(request, provider, model) and kept & {"tool", "tool_call"}:
         kept.add("tool.custom")
     # What only some who speak a dialect have is given back to whoever speaks it.
     beside = SPELLED_OTHERWISE if provider == request.origin else set()

@@ -8,6 +8,8 @@ import orjson
 import pytest
 
 from proxy.dialects import ir
+from proxy.dialects.names import Names
+from proxy.dialects.openai_chat.answer import parse_response
 from proxy.dialects.openai_chat.calls import Calls
 from proxy.dialects.openai_chat.decoder import ChatDecoder
 from proxy.dialects.openai_chat.names import TOOLS
@@ -89,6 +91,30 @@ def test_calls_keep_their_order_though_the_first_has_no_arguments() -> None:
     found = folded(fed(ChatDecoder(ir.Request()), stream)).choices[0].blocks
 
     assert found == [ir.ToolCall("a", "f"), ir.ToolCall("b", "g", "{}")]
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"input":"say \\"a\\"\\n"}', '{"b":1,"input":"say \\"a\\"\\n"}']
+)
+def test_a_function_that_stands_for_free_text_gives_the_text(arguments: str) -> None:
+    request = ir.Request(tools=[ir.Tool("ns.patch", custom=True)])
+    name = Names(TOOLS, request).out("ns.patch")
+    head = {"index": 0, "id": "a", "type": "function", "function": {"name": name}}
+    whole = {**head, "function": {"name": name, "arguments": arguments}}
+    pieces = [
+        {"index": 0, "function": {"arguments": arguments[at : at + 3]}}
+        for at in range(0, len(arguments), 3)
+    ]
+    chunks = [chunk({"tool_calls": [piece]}) for piece in (head, *pieces)]
+    stream = data(*chunks, chunk(finish="tool_calls")) + DONE
+    body = {"choices": [{"message": {"tool_calls": [whole]}, "finish_reason": "tool_calls"}]}
+
+    streamed = folded(fed(ChatDecoder(request), stream)).choices[0]
+    at_once = parse_response(orjson.dumps(body), request).choices[0]
+
+    assert streamed.blocks == [ir.ToolCall("a", "ns.patch", 'say "a"\n', custom=True)]
+    assert at_once.blocks == streamed.blocks
+    assert at_once.finish == streamed.finish == "tool_calls"
 
 
 def test_an_id_in_pieces_is_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from proxy.core.errors import ProxyError
@@ -314,6 +315,31 @@ def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
     assert with_tools["parallel_tool_calls"] is False
     assert "tool_choice" not in without
     assert "parallel_tool_calls" not in without
+
+
+def test_who_knows_only_functions_is_given_free_text_as_one() -> None:
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: A"}
+    call = ir.ToolCall("call_1", "patch", 'say "a"\n', custom=True)
+
+    body, dropped = lost(
+        user(ir.Text("Hi")),
+        assistant(call),
+        user(ir.ToolResult("call_1", "patch", [ir.Text("ok")], custom=True)),
+        origin="openai.responses",
+        model="deepseek-chat",
+        tools=[ir.Tool("patch", "Patches", custom=True, format=grammar)],
+        tool_choice=ir.ToolChoice("tool", ["patch"]),
+    )
+
+    (tool,) = body["tools"]
+    assert tool["type"] == "function"
+    assert tool["function"]["parameters"]["required"] == ["input"]
+    assert "start: A" in tool["function"]["description"]
+    assert body["tool_choice"] == {"type": "function", "function": {"name": "patch"}}
+    (called,) = body["messages"][1]["tool_calls"]
+    assert called["type"] == "function"
+    assert orjson.loads(called["function"]["arguments"]) == {"input": 'say "a"\n'}
+    assert dropped == ["tool.custom"]
 
 
 @pytest.mark.parametrize("schema", [{"type": "object"}, {"$schema": "s"}, {}, None])

@@ -9,6 +9,7 @@ import msgspec
 from proxy.core.errors import ProxyError
 from proxy.dialects import identity, ir
 from proxy.dialects import usage as reports
+from proxy.dialects.arguments import free_tools, freed
 from proxy.dialects.ir import Json
 from proxy.dialects.lenient import mended, object_at, probabilities
 from proxy.dialects.names import Names
@@ -214,9 +215,11 @@ def _calls(message: Json, ids: set[str], request: ir.Request) -> list[ir.Block]:
         call = call_of({"function": legacy})
         call.id = identity.new_id("call_")
         found.append(call)
-    names = Names(TOOLS, request)
+    names, free = Names(TOOLS, request), free_tools(request)
     for call in found:
         call.name = names.back(call.name)
+        if call.name in free and not call.custom:
+            freed(call)
     return list(found)
 
 

@@ -8,6 +8,7 @@ index. So a call begins for the client only when its arguments do, or when nothi
 from __future__ import annotations
 
 from proxy.dialects import identity, ir
+from proxy.dialects.arguments import FreeText
 from proxy.dialects.ir import Json
 from proxy.dialects.openai_chat.answer import call_of, is_complete, number
 
@@ -15,7 +16,7 @@ from proxy.dialects.openai_chat.answer import call_of, is_complete, number
 class Call:
     """One call while it is being told."""
 
-    __slots__ = ("arguments", "block", "ended", "given", "index", "pending")
+    __slots__ = ("arguments", "block", "ended", "free", "given", "index", "pending")
 
     def __init__(self, block: ir.ToolCall) -> None:
         self.block = block
@@ -27,6 +28,17 @@ class Call:
         self.given = ""
         """The signature that is known to the client."""
         self.ended = False
+        self.free: FreeText | None = None
+        """Of a function that stands for a tool which takes free text."""
+
+    def said(self) -> str:
+        """What is to be given on now."""
+        text, self.pending = self.pending, ""
+        return text if self.free is None else self.free.feed(text)
+
+    def rest(self) -> str:
+        """What is left of that when the call is complete."""
+        return "" if self.free is None else self.free.end()
 
 
 class Calls:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.dialects import ir
+from proxy.dialects.arguments import FreeText, free_tools
 from proxy.dialects.ir import Json
 from proxy.dialects.names import Names
 from proxy.dialects.openai_chat import answer, messages, thoughts
@@ -32,7 +33,7 @@ class Choice:
     """One choice. `text` and `thought` are the index of the open block of that kind, or -1."""
 
     __slots__ = (
-        "_calls", "_cited", "_extras", "_finish", "_index", "_names", "_number", "_open", "_request", "_stop",
+        "_calls", "_cited", "_extras", "_finish", "_free", "_index", "_names", "_number", "_open", "_request", "_stop",
         "reason", "sources", "text", "thought",
     )  # fmt: skip
 
@@ -45,6 +46,7 @@ class Choice:
         self._index = index
         self._request = request
         self._names = Names(TOOLS, request)
+        self._free = free_tools(request)
         self._open: _Open | None = None
         self._calls = Calls()
         self._stop = ""
@@ -228,8 +230,9 @@ class Choice:
                 self._finish_calls(events, but=call)
             if call.pending and not call.ended:
                 self._begin(call, events)
-                events.append(ir.ArgumentsDelta(call.index, call.pending))
-                call.pending = ""
+                said = call.said()
+                if said:
+                    events.append(ir.ArgumentsDelta(call.index, said))
             block = call.block
             if block.signature != call.given and call.index >= 0 and not call.ended:
                 call.given = block.signature
@@ -250,6 +253,8 @@ class Choice:
             origin=block.origin,
         )
         started.name = self._names.back(block.name)
+        if started.name in self._free and not block.custom:
+            started.custom, call.free = True, FreeText()
         events.append(ir.BlockStart(call.index, started, self._number))
 
     def _finish_calls(self, events: Events, but: Call | None = None) -> None:
@@ -264,4 +269,7 @@ class Choice:
     def _finish_call(self, call: Call, events: Events) -> None:
         if not call.ended:
             call.ended = True
+            rest = call.rest()
+            if rest:
+                events.append(ir.ArgumentsDelta(call.index, rest))
             events.append(ir.BlockEnd(call.index))

@@ -61,7 +61,7 @@ FIELDS: Mapping[str, str] = {
     "thinking.signature": "messages[].reasoning_details[] (for models of the same vendor)",
     "tool": "tools[].function",
     "tool.strict": "tools[].function.strict",
-    "tool.custom": "tools[].custom",
+    "tool.custom": "tools[].custom (of OpenAI's models; others: a function of one text, input)",
     "tool_call": "messages[].tool_calls[]",
     "tool_call.signature": "tool_calls[].extra_content.google.thought_signature (for Gemini)",
     "tool_result": "messages[] of role tool",

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from proxy.dialects import identity, ir
+from proxy.dialects.arguments import as_object
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss
 from proxy.dialects.names import Names
 from proxy.dialects.openai_chat import parts, thoughts
-from proxy.dialects.openai_chat.fields import FAMILY, NAME, thoughts_field
+from proxy.dialects.openai_chat.fields import FAMILY, NAME, encode, thoughts_field
 from proxy.dialects.openai_chat.names import TOOLS, speaker
+from proxy.dialects.openai_chat.tools import takes_free_text
 
 
 class Prompt:
@@ -207,15 +209,15 @@ class Prompt:
     def _call(self, call: ir.ToolCall) -> Json:
         made: Json = {"id": self._id(call.id)}
         name = self._names.out(call.name)
-        if call.custom:
+        if call.custom and takes_free_text(self._model, own=self._own):
             made["type"] = "custom"
             made["custom"] = {"name": name, "input": call.arguments}
         else:
+            arguments = call.arguments or ("" if self._own else "{}")
+            if call.custom:
+                arguments = encode(as_object(call.arguments, custom=True)).decode()
             made["type"] = "function"
-            made["function"] = {
-                "name": name,
-                "arguments": call.arguments or ("" if self._own else "{}"),
-            }
+            made["function"] = {"name": name, "arguments": arguments}
         if call.signature:
             if call.origin == "gemini" and (self._own or "gemini" in self._model):
                 made["extra_content"] = {"google": {"thought_signature": call.signature}}

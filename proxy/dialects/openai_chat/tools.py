@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from proxy.dialects import ir
+from proxy.dialects.arguments import description_of, schema_of
 from proxy.dialects.asked import Fields, a_text, an_object, wrong
 from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss, unsupported
@@ -132,7 +133,8 @@ def render(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Json:
         if isinstance(tool, ir.ServerTool):
             _render_server_tool(tool, body, tools, loss, own=own)
         else:
-            made = _render_custom(tool) if tool.custom else _render_function(tool, own=own)
+            free = tool.custom and takes_free_text(model, own=own)
+            made = _render_custom(tool) if free else _render_function(tool, loss, own=own)
             made[made["type"]]["name"] = names.out(tool.name)
             tools.append(made)
             if own:
@@ -140,7 +142,7 @@ def render(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Json:
     if tools:
         body["tools"] = tools
     if choice is not None and (tools or own):
-        body["tool_choice"] = _render_choice(choice, offered, names)
+        body["tool_choice"] = _render_choice(choice, tools, names)
     if request.parallel_tool_calls is not None and (tools or own):
         body["parallel_tool_calls"] = request.parallel_tool_calls
     return body
@@ -170,13 +172,19 @@ def _outside(tool: ir.Tool) -> Json:
     return {**tool.extras, **mark}
 
 
-def _render_function(tool: ir.Tool, *, own: bool) -> Json:
+def takes_free_text(model: str, *, own: bool) -> bool:
+    """Whether a tool of free text may be offered as one: most that speak like OpenAI have only functions."""
+    return own or is_openais(model)
+
+
+def _render_function(tool: ir.Tool, loss: Loss, *, own: bool) -> Json:
     made: Json = {"name": tool.name}
-    if tool.description:
-        made["description"] = tool.description
+    description = description_of(tool, loss)
+    if description:
+        made["description"] = description
     if not own:
         # OpenAI demands both, and servers of tools leave properties out where there are none.
-        made["parameters"] = {"type": "object", **(tool.schema or {})}
+        made["parameters"] = {"type": "object", **(schema_of(tool) or {})}
         made["parameters"].setdefault("properties", {})
     elif tool.schema is not None:
         made["parameters"] = tool.schema
@@ -222,13 +230,11 @@ def _search_options(tool: ir.ServerTool) -> Json:
     return options
 
 
-def _render_choice(
-    choice: ir.ToolChoice, tools: list[ir.Tool | ir.ServerTool], names: Names
-) -> object:
-    custom = {tool.name for tool in tools if isinstance(tool, ir.Tool) and tool.custom}
+def _render_choice(choice: ir.ToolChoice, tools: list[Json], names: Names) -> object:
+    custom = {tool["custom"]["name"] for tool in tools if tool.get("type") == "custom"}
 
     def named(name: str) -> Json:
-        kind = "custom" if name in custom else "function"
+        kind = "custom" if names.out(name) in custom else "function"
         return {"type": kind, kind: {"name": names.out(name)}}
 
     if choice.mode == "tool" and choice.names:
