@@ -417,6 +417,28 @@ def test_a_search_of_openais_becomes_options_and_any_other_tool_is_refused() -> 
         assert raised.value.code == "translation_not_supported"
 
 
+@pytest.mark.parametrize(
+    ("turns", "first", "size"),
+    [
+        ([user(ir.Text("Hi"))], "Answer in JSON.", 2),
+        ([user(PNG, ir.Text("Hi"))], "Answer in JSON.", 2),
+        (
+            [ir.Message("system", [ir.Text("Be kind.")]), user(ir.Text("Hi"))],
+            "Be kind.\n\nAnswer in JSON.",
+            2,
+        ),
+        ([user(ir.Text("Hi, as Json"))], "Hi, as Json", 1),
+    ],
+)
+def test_the_word_is_said_without_which_json_is_refused(
+    turns: list[ir.Message], first: str, size: int
+) -> None:
+    body = made(*turns, origin="gemini.generate", format=ir.Format("json"))
+
+    assert body["messages"][0]["content"] == first
+    assert len(body["messages"]) == size
+
+
 def test_values_out_of_range_are_clamped_and_counted() -> None:
     body, dropped = lost(
         temperature=3,

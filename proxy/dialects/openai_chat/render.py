@@ -68,6 +68,7 @@ _KNOWN: Mapping[str, frozenset[str]] = {
 }
 """Words of a closed set."""
 _MOST_LABELS = 16
+_JSON = "Answer in JSON."
 
 
 def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
@@ -83,6 +84,8 @@ def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
     body.update(tools.render(request, target.model, loss, own=own))
     if request.format is not None and (own or request.format.kind != "text"):
         body["response_format"] = _format(request.format, own=own)
+        if not own and body["response_format"]["type"] == "json_object":
+            _say_json(body["messages"])
     modalities = request.modalities if own else _modalities(request.modalities, target.model, loss)
     if modalities:
         body["modalities"] = modalities
@@ -101,6 +104,25 @@ def render_request(request: ir.Request, target: Target, loss: Loss) -> bytes:
     else:
         body.pop("stream_options", None)
     return encode(body)
+
+
+def _say_json(messages: list[Json]) -> None:
+    """OpenAI, DeepSeek and Groq refuse to answer in JSON unless the messages speak of it."""
+    if any("json" in text.lower() for message in messages for text in _texts(message)):
+        return
+    first = messages[0] if messages else {}
+    if first.get("role") == "system" and isinstance(first["content"], str):
+        # Some take one message of the system's, and no second.
+        first["content"] = f"{first['content']}\n\n{_JSON}".strip()
+    else:
+        messages.insert(0, {"role": "system", "content": _JSON})
+
+
+def _texts(message: Json) -> list[str]:
+    content = message["content"]
+    if isinstance(content, list):
+        return [part["text"] for part in content if part["type"] == "text"]
+    return [content] if content else []
 
 
 def _parameters(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Json:
