@@ -61,6 +61,28 @@ def enforceable(schema: Json) -> tuple[Json, bool]:
     return made, not lost
 
 
+def is_exact(schema: Any) -> bool:  # Any: as below
+    """Whether every object in it is closed and demands all its properties: what OpenAI enforces, and nothing else.
+
+    Anthropic enforces a schema with properties that may be left out, too.
+    """
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        demanded = schema.get("required")
+        listed = demanded if isinstance(demanded, list) else []
+        named = properties if isinstance(properties, dict) else {}
+        if schema.get("additionalProperties") is not False or not named.keys() <= {*listed}:
+            return False
+    inside = [schema.get("items"), schema.get("not")]
+    for key in _NESTED:
+        inside += schema[key].values() if isinstance(schema.get(key), dict) else ()
+    for key in _LISTS:
+        inside += schema[key] if isinstance(schema.get(key), list) else ()
+    return all(map(is_exact, inside))
+
+
 def _closed(schema: Any, lost: list[str]) -> Any:  # Any: a schema may be true or false
     if not isinstance(schema, dict):
         return schema

@@ -16,6 +16,7 @@ CODEC = DIALECT.codec
 assert CODEC is not None
 TOOL = ir.Tool("f", "Does it", {"type": "object", "properties": {}})
 CALL = ir.ToolCall("call_1", "f", '{"a":1}')
+EXACT = {"type": "object", "properties": {}, "additionalProperties": False}
 PNG = ir.Media("image", mime="image/png", data="aGk=")
 PDF = ir.Media("document", mime="application/pdf", data="JVBERi0=", name="a.pdf")
 
@@ -282,7 +283,7 @@ def test_ids_and_names_are_ones_that_are_taken() -> None:
 def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
     with_tools = made(
         model="gpt-5.1",
-        tools=[ir.Tool("f", strict=True), ir.Tool("g", custom=True, format={"type": "grammar", "syntax": "lark", "definition": "x"})],
+        tools=[ir.Tool("f", schema=EXACT, strict=True), ir.Tool("g", custom=True, format={"type": "grammar", "syntax": "lark", "definition": "x"})],
         tool_choice=ir.ToolChoice("allowed", ["g"], required=True),
         parallel_tool_calls=False,
     )  # fmt: skip
@@ -293,7 +294,7 @@ def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
             "type": "function",
             "function": {
                 "name": "f",
-                "parameters": {"type": "object", "properties": {}},
+                "parameters": EXACT,
                 "strict": True,
             },
         },
@@ -315,6 +316,17 @@ def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
     assert with_tools["parallel_tool_calls"] is False
     assert "tool_choice" not in without
     assert "parallel_tool_calls" not in without
+
+
+def test_what_openai_does_not_enforce_is_not_to_be_enforced() -> None:
+    schema = {**EXACT, "properties": {"a": {}, "b": {}}, "required": ["a"]}
+
+    body, dropped = lost(tools=[ir.Tool("f", schema=schema, strict=True)])
+    as_it_came = made(origin="openai.chat", tools=[ir.Tool("f", schema=schema, strict=True)])
+
+    assert body["tools"][0]["function"]["strict"] is False
+    assert dropped == ["tool.strict"]
+    assert as_it_came["tools"][0]["function"]["strict"] is True
 
 
 def test_who_knows_only_functions_is_given_free_text_as_one() -> None:

@@ -64,6 +64,16 @@ def test_a_schema_without_properties_is_given_none() -> None:
     }
 
 
+@pytest.mark.parametrize("required", [["a"], []])
+def test_only_a_schema_that_demands_all_of_it_is_enforced(required: list[str]) -> None:
+    schema = {**SCHEMA, "additionalProperties": False, "required": required}
+
+    (tool,), loss = written(ir.Tool("f", schema=schema, strict=True))
+
+    assert tool["strict"] is bool(required)
+    assert list(loss.names) == ([] if required else ["tool.strict"])
+
+
 def test_a_custom_tool_keeps_its_grammar() -> None:
     wanted = {"type": "grammar", "syntax": "lark", "definition": "start: A"}
     (tool,) = read_tools([{"type": "custom", "name": "f", "format": wanted}])

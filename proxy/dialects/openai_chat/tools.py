@@ -13,6 +13,7 @@ from proxy.dialects.names import Names
 from proxy.dialects.openai_chat.fields import FAMILY, is_openais
 from proxy.dialects.openai_chat.names import TOOLS
 from proxy.dialects.openai_chat.parts import cache_of
+from proxy.dialects.schemas import is_exact
 
 _LOCATION = ("city", "region", "country", "timezone")
 _SEARCH = re.compile(r"(?:[a-z_]+:)?web_search(?:_preview)?(?:_[\d_]+)?")
@@ -189,7 +190,9 @@ def _render_function(tool: ir.Tool, loss: Loss, *, own: bool) -> Json:
     elif tool.schema is not None:
         made["parameters"] = tool.schema
     if tool.strict is not None:
-        made["strict"] = tool.strict
+        made["strict"] = tool.strict and (own or is_exact(made["parameters"]))
+        if made["strict"] != tool.strict:
+            loss.drop("tool.strict")
     return {"type": "function", "function": made}
 
 

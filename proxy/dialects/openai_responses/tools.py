@@ -11,6 +11,7 @@ from proxy.dialects.ir import Json
 from proxy.dialects.loss import Loss, unsupported
 from proxy.dialects.names import Names
 from proxy.dialects.openai_responses.fields import FAMILY, NAME, TOOLS, word
+from proxy.dialects.schemas import is_exact
 
 _SEARCH = re.compile(r"web_search(?:_preview)?(?:_[\d_]+)?")
 _LOCATION = ("city", "region", "country", "timezone")
@@ -139,11 +140,11 @@ def _written(tool: ir.Tool | ir.ServerTool, names: Names, loss: Loss, *, own: bo
         if tool.format is not None:
             made["format"] = tool.format
     else:
-        _function_fields(made, tool, own=own)
+        _function_fields(made, tool, loss, own=own)
     return {**made, **tool.extras} if own else made
 
 
-def _function_fields(made: Json, tool: ir.Tool, *, own: bool) -> None:
+def _function_fields(made: Json, tool: ir.Tool, loss: Loss, *, own: bool) -> None:
     if own:
         made["parameters"] = tool.schema
         if tool.strict is not None:
@@ -155,7 +156,9 @@ def _function_fields(made: Json, tool: ir.Tool, *, own: bool) -> None:
     # Refused where there are none, which servers of tools leave out then.
     made["parameters"] = schema if "properties" in schema else {**schema, "properties": {}}
     # Left out it is true here, and refuses schemas that every other dialect takes.
-    made["strict"] = bool(tool.strict)
+    made["strict"] = bool(tool.strict) and is_exact(made["parameters"])
+    if tool.strict and not made["strict"]:
+        loss.drop("tool.strict")
 
 
 def _foreign_tool(tool: ir.ServerTool, loss: Loss) -> Json:
