@@ -65,6 +65,7 @@ def test_an_address_is_googles_own_or_anybodys(file: dict[str, Any], expected: i
     ("media", "expected"),
     [
         (ir.Media("image", data="AA=="), {"inlineData": {"mimeType": "image/jpeg", "data": "AA=="}}),
+        (ir.Media("image", "image/jpg", "AA=="), {"inlineData": {"mimeType": "image/jpeg", "data": "AA=="}}),
         (ir.Media("document", text="Hé"), {"inlineData": {"mimeType": "text/plain", "data": "SMOp"}}),
         (ir.Media("image", url="https://x.example/a.webp?b"), {"fileData": {"fileUri": "https://x.example/a.webp?b", "mimeType": "image/webp"}}),
         (ir.Media("audio", url="https://x.example/a"), {"fileData": {"fileUri": "https://x.example/a", "mimeType": "audio/mpeg"}}),

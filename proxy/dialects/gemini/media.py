@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from proxy.dialects import ir
 from proxy.dialects.gemini.names import FAMILY
 from proxy.dialects.gemini.reading import a_text, an_object
@@ -54,6 +56,8 @@ _ENDINGS: Mapping[str, str] = {
     "mpeg": "video/mpeg",
 }
 """What a name ends in. Python's own table would have to be read from the disk."""
+_ALIASES: Mapping[str, str] = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
+"""What others take for a type, and Google refuses."""
 _FILES = ("https://generativelanguage.googleapis.com/", "gs://", "files/")
 _FILMS = frozenset({"youtube.com", "www.youtube.com", "m.youtube.com", "youtu.be"})
 _DETAIL: Mapping[str, str] = {
@@ -122,6 +126,8 @@ def write_media(media: ir.Media, loss: Loss, *, same: bool, looks: bool) -> Json
     if media.file_id and media.origin != FAMILY:
         loss.drop(f"{media.kind}.file")
         return None
+    if not same and media.mime in _ALIASES:
+        media = replace(media, mime=_ALIASES[media.mime])
     part = _data(media) if media.data or media.text else _file(media, same=same)
     if same:
         for name, value in media.extras.items():
