@@ -95,8 +95,9 @@ def test_instructions_are_said_by_the_system_wherever_they_are() -> None:
     )
 
     assert [message["role"] for message in body["messages"]] == [
-        "system", "system", "user", "assistant", "system", "user",
+        "system", "user", "assistant", "system", "user",
     ]  # fmt: skip
+    assert body["messages"][0]["content"] == "One\n\nTwo"
 
 
 def test_media_are_parts() -> None:
@@ -316,6 +317,30 @@ def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
     assert with_tools["parallel_tool_calls"] is False
     assert "tool_choice" not in without
     assert "parallel_tool_calls" not in without
+
+
+def test_all_that_the_system_says_at_the_start_is_one_message() -> None:
+    turns = [
+        ir.Message("system", [ir.Text("A")]),
+        ir.Message("developer", [ir.Text("B")]),
+        user(ir.Text("Hi")),
+        ir.Message("developer", [ir.Text("C")]),
+    ]
+
+    joined = made(*turns, origin="openai.responses")["messages"]
+    as_they_came = made(*turns, origin="openai.chat")["messages"]
+
+    assert joined == [
+        {"role": "system", "content": "A\n\nB"},
+        {"role": "user", "content": "Hi"},
+        {"role": "system", "content": "C"},
+    ]
+    assert [message["role"] for message in as_they_came] == [
+        "system",
+        "developer",
+        "user",
+        "developer",
+    ]
 
 
 def test_what_openai_does_not_enforce_is_not_to_be_enforced() -> None:

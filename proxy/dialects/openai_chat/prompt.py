@@ -1,14 +1,15 @@
 """`messages` for a provider: the turns of a conversation as chat has them.
 
 What came in this dialect goes out as it came. Other dialects have several blocks where chat has one string, and the
-pieces of one answer in several messages: text is joined, neighbouring messages of the model become one, and results
-come first in their turn, since every call must be answered before anything else is said.
+pieces of one answer in several messages: text is joined, neighbouring messages of the model become one, as do those of
+the system at the start, and results come first in their turn, since every call must be answered before anything else is
+said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from proxy.dialects import identity, ir
 from proxy.dialects.arguments import as_object
@@ -43,7 +44,7 @@ class Prompt:
                 made += [self._answer([message]) for message in group]
             else:
                 made.append(self._answer(list(group)))
-        return made
+        return made if self._own else _one_system(made)
 
     def _asked(self, group: list[ir.Message]) -> Iterator[Json]:
         """What stands between two answers: results, what of them is no text, and everything else."""
@@ -247,6 +248,19 @@ class Prompt:
             held = made.setdefault("reasoning_details", [])
             for carrier in sealed:
                 held += thoughts.entries(carrier, len(held))
+
+
+def _one_system(messages: list[Json]) -> list[Json]:
+    """The same with all that the system says at the start in one message: templates of many models take no second."""
+    start = list(takewhile(_is_system, messages))
+    if len(start) < 2:
+        return messages
+    content = "\n\n".join(message["content"] for message in start if message["content"])
+    return [{"role": "system", "content": content}, *messages[len(start) :]]
+
+
+def _is_system(message: Json) -> bool:
+    return message["role"] == "system" and isinstance(message["content"], str)
 
 
 def _feature(media: ir.Media) -> str:
