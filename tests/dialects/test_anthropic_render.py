@@ -473,6 +473,16 @@ def test_a_tool_has_a_schema_of_an_object(schema: Any, made: Any) -> None:
     assert body["tools"] == [{"name": "f", "input_schema": made}]
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_older_model_enforces_no_schema_and_that_is_told_to_who_asked(strict: bool) -> None:
+    body, dropped = written(
+        asked(tools=[ir.Tool("f", schema=TOOL.schema, strict=strict)]), "claude-sonnet-4-0"
+    )
+
+    assert "strict" not in body["tools"][0]
+    assert list(dropped) == (["tool.strict"] if strict else [])
+
+
 def test_a_strict_tool_is_closed() -> None:
     tool = ir.Tool("f", schema=TOOL.schema, strict=True)
 

@@ -122,7 +122,8 @@ def _tool(tool: ir.Tool, names: Names, model: Model, loss: Loss, *, own: bool) -
         made["input_schema"] = tool.schema
     if tool.strict is not None:
         if not own and not model.schemas:
-            loss.drop("tool.strict")
+            if tool.strict:
+                loss.drop("tool.strict")
         else:
             made["strict"] = tool.strict
             if tool.strict and not own:
