@@ -17,6 +17,11 @@ assert CODEC is not None
 TOOL = ir.Tool("f", "Does it", {"type": "object", "properties": {}})
 CALL = ir.ToolCall("call_1", "f", '{"a":1}')
 EXACT = {"type": "object", "properties": {}, "additionalProperties": False}
+FIELDS_OF = {
+    "verbosity": "verbosity",
+    "cache_key": "prompt_cache_key",
+    "cache_retention": "prompt_cache_retention",
+}
 PNG = ir.Media("image", mime="image/png", data="aGk=")
 PDF = ir.Media("document", mime="application/pdf", data="JVBERi0=", name="a.pdf")
 
@@ -317,6 +322,26 @@ def test_tools_have_a_schema_and_a_choice_only_where_there_are_any() -> None:
     assert with_tools["parallel_tool_calls"] is False
     assert "tool_choice" not in without
     assert "parallel_tool_calls" not in without
+
+
+@pytest.mark.parametrize(
+    ("model", "missing"),
+    [
+        ("gpt-5.2", set()),
+        ("gpt-4.1", {"verbosity"}),
+        ("openai/gpt-oss-120b", {"verbosity", "cache_key", "cache_retention"}),
+        ("mistral-large", {"verbosity", "cache_key", "cache_retention"}),
+    ],
+)
+def test_hints_go_only_to_models_that_know_them(model: str, missing: set[str]) -> None:
+    hints = {"verbosity": "low", "cache_key": "k", "cache_retention": "24h"}
+
+    body, dropped = lost(model=model, **hints)
+    as_it_came = made(model=model, origin="openai.chat", **hints)
+
+    assert set(dropped) == missing
+    assert body.keys() & FIELDS_OF.values() == {FIELDS_OF[name] for name in hints.keys() - missing}
+    assert as_it_came.keys() >= {*FIELDS_OF.values()}
 
 
 def test_all_that_the_system_says_at_the_start_is_one_message() -> None:

@@ -18,6 +18,7 @@ from proxy.dialects.openai_chat.fields import (
     TIERS,
     efforts,
     encode,
+    is_openais,
 )
 from proxy.dialects.openai_chat.names import schema_name
 from proxy.dialects.openai_chat.prompt import Prompt
@@ -60,6 +61,12 @@ _USUAL: Mapping[str, object] = {
     "top_logprobs": None,
 }
 """What OpenAI's reasoning models take: nothing but these, and they may as well be left out."""
+_HINTS: Mapping[str, Callable[[str], bool]] = {
+    "verbosity": reasons,
+    "cache_key": is_openais,
+    "cache_retention": is_openais,
+}
+"""What is refused by models that do not know it, and is no loss to the answer: attribute to who takes it."""
 _MOST_STOPS = 4
 _KNOWN: Mapping[str, frozenset[str]] = {
     "service_tier": TIERS,
@@ -132,6 +139,9 @@ def _parameters(request: ir.Request, model: str, loss: Loss, *, own: bool) -> Js
         value = getattr(request, attribute)
         # Not by truth: a temperature of 0 is said.
         if value is None or value is False or value in ("", [], {}):
+            continue
+        if not own and attribute in _HINTS and not _HINTS[attribute](model):
+            loss.drop(attribute)
             continue
         if thinks and attribute in _USUAL:
             if value != _USUAL[attribute]:
