@@ -108,7 +108,7 @@ async def serve(
         wished = wish(exchange, plan.model, snapshot) if shares else None
         if wished is not None:
             line = partial(_fly, exchange, plan, meter, state, pool, throttle)
-            await reuse.serve(wished, exchange, client, state, meter, line)
+            await reuse.serve(wished, plan.model, exchange, client, state, meter, line)
             return
         await _carry(exchange, client, plan, meter, pool)
     except (ProxyError, UpstreamError) as error:

@@ -1,7 +1,8 @@
 """What makes two requests the same, and whether an answer to one could be an answer to the other.
 
 Two are the same when whoever asks, the route, the model and the body are: the body as JSON, so that neither the order
-of its keys nor white space matters, and every field of it counts.
+of its keys nor white space matters, and every field of it counts. The model is the one that answers, as well as the one that
+was named: rules may lead two requests for one name apart, and what their clients prefer may leave them different providers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import orjson
 from proxy.gateway import effects
 
 if TYPE_CHECKING:
+    from proxy.core.model import Model
     from proxy.gateway.exchange import Exchange
 
 MOST = 256 * 1024
@@ -53,10 +55,11 @@ def certain(exchange: Exchange) -> bool:
     return raw is not None and _is_zero(orjson.loads(raw))
 
 
-def identity(exchange: Exchange, scope: str) -> bytes:
+def identity(exchange: Exchange, scope: str, model: Model) -> bytes:
     """24 bytes that two requests have in common if, and only if (BLAKE2b, RFC 7693), they are the same.
 
-    `scope` says whose requests may be the same: of one `key`, of one `team` (a key without one stands alone), of `all`.
+    `scope` says whose requests may be the same: of one `key`, of one `team` (a key without one stands alone), of `all`;
+    `model` is who answers this one.
     """
     digest = blake2b(digest_size=24)
     parts = [
@@ -64,6 +67,7 @@ def identity(exchange: Exchange, scope: str) -> bytes:
         exchange.endpoint.route.encode(),
         exchange.query.encode(),
         exchange.model.encode(),
+        _who(model),
         b"stream" if exchange.stream else b"",
         *(
             name.lower() + b":" + value
@@ -78,6 +82,12 @@ def identity(exchange: Exchange, scope: str) -> bytes:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.digest()
+
+
+def _who(model: Model) -> bytes:
+    """Who may answer, and in which order they are asked."""
+    places = ["\n".join(one.id for one in tier) for tier in model.tiers]
+    return "\0".join((model.name, str(model.strict), *model.fallbacks, "", *places)).encode()
 
 
 def _whose(exchange: Exchange, scope: str) -> str:

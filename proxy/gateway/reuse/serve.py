@@ -20,6 +20,7 @@ from proxy.gateway.reuse.flight import Flight, Passenger
 from proxy.gateway.reuse.identity import identity
 
 if TYPE_CHECKING:
+    from proxy.core.model import Model
     from proxy.gateway.connection import ClientConnection
     from proxy.gateway.exchange import Exchange
     from proxy.gateway.meter import Meter
@@ -36,14 +37,15 @@ CACHE, COALESCED = "cache", "coalesced"
 
 async def serve(
     wish: Wish,
+    model: Model,
     exchange: Exchange,
     client: ClientConnection,
     state: State,
     meter: Meter,
     line: Line,
 ) -> None:
-    """Answer it. `meter.aloft` afterwards: the line has settled it, or will."""
-    kept = identity(exchange, wish.scope) if wish.ttl or wish.take else b""
+    """Answer it, by `model`. `meter.aloft` afterwards: the line has settled it, or will."""
+    kept = identity(exchange, wish.scope, model) if wish.ttl or wish.take else b""
     if wish.take:
         found = state.replies.get(kept, monotonic(), wish.max_age)
         state.metrics.cache_requests.child("hit" if found else "miss").inc()
@@ -53,7 +55,7 @@ async def serve(
     alike = b""
     if wish.join and not _hurried(exchange):
         same = kept and wish.scope == wish.join_scope
-        alike = kept if same else identity(exchange, wish.join_scope)
+        alike = kept if same else identity(exchange, wish.join_scope, model)
         flight = state.flights.get(alike)
         if flight is not None and flight.open:
             await _join(flight, wish, exchange, client, meter)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from proxy.core.errors import Cause, ProxyError, UpstreamError
+from proxy.core.model import Model
 from proxy.core.tasks import running
 from proxy.gateway.answer import Kind
 from proxy.gateway.attempt import Attempt
@@ -21,6 +22,8 @@ from proxy.hooks import Answer, Ended, Piece, Point, Request, Trial, Veto, Windo
 from tests.gateway import asked
 from tests.gateway.hooks.made import hook, hooked, request
 from tests.line.harness import until
+
+MODEL = Model("m", ())
 
 
 def attempt(exchange: Exchange, body: bytes = b"{}") -> Attempt:
@@ -144,16 +147,16 @@ async def test_a_refusal_leaves_word_why() -> None:
 async def test_what_was_different_before_is_not_the_same() -> None:
     one, other, plain = request(), request(), request()
     a, b = (hooked(exchange, hook(Point.BEFORE_ROUTE, print)) for exchange in (one, other))
-    assert identity(one, "all") == identity(other, "all")
-    assert identity(one, "all") != identity(plain, "all")
+    assert identity(one, "all", MODEL) == identity(other, "all", MODEL)
+    assert identity(one, "all", MODEL) != identity(plain, "all", MODEL)
 
     a.came(b"ann")
     b.came(b"bob")
     a.came(b"changed twice")
 
-    assert identity(one, "all") != identity(other, "all")
+    assert identity(one, "all", MODEL) != identity(other, "all", MODEL)
     b._came = b"ann"
-    assert identity(one, "all") == identity(other, "all")
+    assert identity(one, "all", MODEL) == identity(other, "all", MODEL)
 
 
 async def test_only_who_may_look_at_keys_keeps_them_apart() -> None:

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.model import VirtualKey
+from proxy.core.model import Deployment, Model, VirtualKey
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.reuse.identity import certain, identity, shareable
-from tests.gateway.asked import CHAT, exchange, raw
+from tests.gateway.asked import CHAT, exchange, provider, raw
 
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 RESPONSES, MESSAGES, EMBEDDINGS = "/v1/responses", "/v1/messages", "/v1/embeddings"
 GEMINI = "/v1beta/models/m:generateContent"
+MODEL = Model("m", ())
 
 
 def asked(body: Any, *fields: str, path: str = CHAT, version: str = "HTTP/1.1") -> Exchange:
@@ -25,8 +26,10 @@ def asked(body: Any, *fields: str, path: str = CHAT, version: str = "HTTP/1.1") 
     return exchange(raw("POST", path, content, *fields, version=version))
 
 
-def name(body: Any = BODY, *fields: str, path: str = CHAT, scope: str = "key") -> bytes:
-    return identity(asked(body, *fields, path=path), scope)
+def name(
+    body: Any = BODY, *fields: str, path: str = CHAT, scope: str = "key", model: Model = MODEL
+) -> bytes:
+    return identity(asked(body, *fields, path=path), scope, model)
 
 
 JSON = st.recursive(
@@ -84,11 +87,30 @@ async def test_path_model_and_meaning_are_a_part_of_it() -> None:
     assert name(BODY, "User-Agent: a", "X-Request-Id: b") == names[0]
 
 
+async def test_so_is_who_answers() -> None:
+    one, other = (Deployment(f"m/{n}", provider(name=n), "up") for n in ("one", "other"))
+    names = [
+        name(model=model)
+        for model in (
+            Model("m", ((one, other),)),
+            Model("n", ((one, other),)),
+            Model("m", ((one,), (other,))),
+            Model("m", ((other,), (one,))),
+            Model("m", ((one,),)),
+            Model("m", ((one, other),), strict=True),
+            Model("m", ((one, other),), fallbacks=("n",)),
+        )
+    ]
+
+    assert len(set(names)) == len(names)
+    assert name(model=Model("m", ((one, other),))) == names[0]
+
+
 async def test_whose_it_is_is_what_the_scope_says() -> None:
     def of(key: VirtualKey | None, scope: str) -> bytes:
         one = asked(BODY)
         one.key = key
-        return identity(one, scope)
+        return identity(one, scope, MODEL)
 
     anna, bert = (VirtualKey(n, b"", id=n, team="blue") for n in ("anna", "bert"))
     alone = VirtualKey("alone", b"", id="alone")

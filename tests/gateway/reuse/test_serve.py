@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from proxy.core.model import Cache, Coalesce, Price, Snapshot
+from proxy.core.model import Cache, Coalesce, Deployment, Model, Price, Rule, Snapshot, When
 from proxy.gateway.reuse.flight import LAG, MOST
 from proxy.hooks import Point, Request, Trial
 from proxy.hooks.chain import Hooks
@@ -26,6 +26,7 @@ from tests.gateway.served import (
     STREAM,
     Provider,
     chunk,
+    serving,
     virtual_key,
     whole,
 )
@@ -47,7 +48,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 class Patient:
     """A provider that answers when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: bytes = COMPLETION) -> None:
+        self.answer = answer
         self.asked = 0
         self.go = asyncio.Event()
 
@@ -56,7 +58,7 @@ class Patient:
             await read_request(reader)
             self.asked += 1
             await self.go.wait()
-            writer.write(whole(COMPLETION))
+            writer.write(whole(self.answer))
 
 
 def shared(url: str, **fields: Any) -> Snapshot:
@@ -114,6 +116,46 @@ async def test_an_answer_that_is_kept_costs_nothing_and_is_a_request(ledger: Led
         (0, "cache"),
         (0, "cache"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        (
+            {"rules": (Rule("n", When(metadata={"tier": ("gold",)})),)},
+            'X-Headrace-Metadata: {"tier":"gold"}',
+        ),
+        ({"preferences": True}, "X-Headrace-Only: b"),
+    ],
+    ids=["a rule", "a preference"],
+)
+@pytest.mark.parametrize(
+    "how", [{"cache": Cache(60.0)}, {"coalesce": Coalesce("all")}], ids=["cache", "coalesce"]
+)
+async def test_what_is_for_somebody_else_is_not_the_same(
+    how: dict[str, Any], changes: dict[str, Any], field: str
+) -> None:
+    a, b = Patient(COMPLETION), Patient(COMPLETION.replace(b"hello", b"other"))
+    async with scripted(a) as first, scripted(b) as second:
+        one, other = provider(first, "a"), provider(second, "b")
+        of_b = Deployment("m/b", other, "up")
+        made = snapshot(one)
+        m = made.models["m"]
+        both = (*m.tiers, (of_b,)) if "preferences" in changes else m.tiers
+        models = {"m": replace(m, tiers=both, **changes, **how), "n": Model("n", ((of_b,),), **how)}
+        async with serving(replace(made, models=models)) as served:
+            asked = [asyncio.ensure_future(served.ask(raw("POST", CHAT, BODY, field)))]
+            await until(lambda: b.asked == 1)
+            if "cache" in how:
+                b.go.set()
+                await asked[0]
+            asked.append(asyncio.ensure_future(served.ask(raw("POST", CHAT, BODY))))
+            await until(lambda: a.asked == 1)
+            a.go.set()
+            b.go.set()
+            answers = await asyncio.gather(*asked)
+
+    assert [answer.body for answer in answers] == [b.answer, a.answer]
 
 
 async def test_whoever_has_a_deadline_shares_with_nobody(ledger: Ledger) -> None:
