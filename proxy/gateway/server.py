@@ -225,7 +225,8 @@ class Gateway:
             answer = None if self.beyond is None else self.beyond(request, path)
             if answer is not None:
                 return await self._beside(request, client, answer)
-            transport.write(_nothing(request.method, path, close=not request.content.is_eof()))
+            refusal = _nothing(request.method, path, close=not request.content.is_eof())
+            transport.write(_as_asked(request.method, refusal))
             return request.content.is_eof() and request.keep_alive
         if client.forwards:
             said = request.headers.getall("x-forwarded-for", ())
@@ -314,6 +315,11 @@ def _nothing(method: str, path: str, *, close: bool) -> bytes:
     return _render(
         error, family_of(path), close=close, extra=[(b"allow", ", ".join(methods).encode())]
     )
+
+
+def _as_asked(method: str, response: bytes) -> bytes:
+    """The head alone for a `HEAD`: what follows one would be read as the next answer."""
+    return response[: response.index(b"\r\n\r\n") + 4] if method == "HEAD" else response
 
 
 def _render(error: ProxyError, family: str, *, close: bool, extra: Headers | None = None) -> bytes:

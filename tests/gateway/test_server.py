@@ -133,6 +133,22 @@ async def test_a_known_path_says_which_methods_it_takes(method: str) -> None:
     assert answer.json["error"]["code"] == "method_not_allowed"
 
 
+@pytest.mark.parametrize(("path", "status"), [("/none", 404), (CHAT, 405), ("/v1/models", 405)])
+async def test_of_an_error_the_head_alone_is_given_to_who_asks_for_it(
+    path: str, status: int
+) -> None:
+    async with serving(NOTHING, PAGES) as served:
+        client = await served.client()
+        client.send(raw("HEAD", path) + raw("GET", "/sick"))
+
+        head = await client.head()
+        # A body would be read as the answer to what is asked next.
+        following = await client.answer()
+
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert following.body == b"sick"
+
+
 async def test_a_body_for_nothing_ends_the_connection() -> None:
     async with serving(NOTHING) as served:
         client = await served.client()
