@@ -311,7 +311,7 @@ _GEMINI_PATH = re.compile(r"(?:/gemini)?/v1(?:beta|alpha)?/models/(.{1,512}):([A
 _MODEL_PATH = re.compile(
     r"(/anthropic|/openai|/gemini)?/(v1beta|v1)/models/(.{1,512})|(?:/openai)?/models/(.{1,512})"
 )
-_AMBIGUOUS = re.compile(r"//|/\.\.?(?:/|$)|%2e%2e|%5c|%00|\\|;", re.IGNORECASE)
+_AMBIGUOUS = re.compile(r"//|/(?:\.|%2e){1,2}(?:/|$)|%2e%2e|%5c|%00|\\|;", re.IGNORECASE)
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 Match = tuple[Endpoint, Mapping[str, str]]

@@ -166,6 +166,28 @@ def test_a_path_that_could_mean_two_things_is_nothing(path: str) -> None:
     assert match("GET", path) is None
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "files/../x",
+        "files/%2e%2e/x",
+        "files/.%2e/x",
+        "files/%2E./x",
+        "files/%2e/x",
+        ".%2e",
+        "a/%2E",
+    ],
+)
+def test_no_step_of_a_path_that_is_passed_on_leads_back(path: str) -> None:
+    for beginning in ("/v1/", "/openai/v1/", "/openai/"):
+        assert other("GET", beginning + path) is None
+
+
+def test_a_dot_that_is_no_step_by_itself_passes() -> None:
+    for path in ("files/a.b", "files/.a", "files/a%2e", "files/..."):
+        assert other("GET", f"/v1/{path}") is not None
+
+
 def test_another_method_is_told_apart_from_nothing() -> None:
     assert match("GET", "/v1/chat/completions") is None
     assert allowed("/v1/chat/completions") == ["POST"]
