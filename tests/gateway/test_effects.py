@@ -50,6 +50,16 @@ async def test_what_does_no_more_than_to_answer_may_be_asked_twice(
     assert effects.none(exchange(chat(**fields))) is harmless
 
 
+async def test_what_cannot_be_read_may_do_anything() -> None:
+    """A number beyond any double, deep in a long value: that is the provider's to judge."""
+    tools = b'[{"type":"function","function":{"name":"f","description":"%b","n":1e999}}]' % (
+        b"x" * 512
+    )
+    body = b'{"model":"m","messages":[],"tools":%b}' % tools
+
+    assert not effects.none(exchange(raw("POST", CHAT, body)))
+
+
 @pytest.mark.parametrize(("fields", "harmless"), [({}, False), ({"store": False}, True)])
 async def test_responses_are_kept_unless_the_client_says_no(
     fields: dict[str, Any], harmless: bool

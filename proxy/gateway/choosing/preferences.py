@@ -233,7 +233,12 @@ def _most(value: Any) -> tuple[float, float]:
 
 
 def _value(raw: bytes | None) -> Any:
-    return None if raw is None else orjson.loads(raw)
+    try:
+        return None if raw is None else orjson.loads(raw)
+    except (
+        orjson.JSONDecodeError
+    ):  # a number beyond any double, which the envelope lets pass in a long value
+        raise ProxyError("bad_json") from None
 
 
 def _wrong(where: str, expected: str) -> ProxyError:

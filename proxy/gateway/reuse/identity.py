@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
 
 MOST = 256 * 1024
-"""Bytes of a body that are put in order; a longer one is the same only byte for byte."""
+"""Bytes of a body that are put in order; a longer one, and one that cannot be, is the same only byte for byte."""
 SHAREABLE = frozenset(
     {"chat", "completions", "responses", "embeddings", "moderations", "rerank", "images", "speech",
      "messages", "generate"}
@@ -50,9 +50,9 @@ def certain(exchange: Exchange) -> bool:
     raw = envelope.raw("temperature")
     if raw is None and exchange.endpoint.operation == "generate":
         config = envelope.raw("generationConfig") or envelope.raw("generation_config")
-        found = None if config is None else orjson.loads(config)
+        found = None if config is None else _loaded(config)
         return isinstance(found, dict) and _is_zero(found.get("temperature"))
-    return raw is not None and _is_zero(orjson.loads(raw))
+    return raw is not None and _is_zero(_loaded(raw))
 
 
 def identity(exchange: Exchange, scope: str, model: Model) -> bytes:
@@ -104,7 +104,16 @@ def _whose(exchange: Exchange, scope: str) -> str:
 def _ordered(body: bytes) -> bytes:
     if len(body) > MOST or _LONG.search(body):
         return body
-    return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    found = _loaded(body)
+    return body if found is None else orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
+
+
+def _loaded(raw: bytes) -> Any:
+    """None for what the envelope lets pass and nobody can hold: a number beyond any double."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _is_zero(value: Any) -> bool:

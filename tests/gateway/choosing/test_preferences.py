@@ -95,6 +95,14 @@ async def test_what_means_nothing_is_refused(body: dict[str, Any]) -> None:
     assert (refused.value.ref, refused.value.code) == ("bad_req", "invalid_preference")
 
 
+async def test_what_cannot_be_read_is_no_json() -> None:
+    """A number beyond any double, in a value that is too long to be looked into by whoever takes the body apart."""
+    long = b'{"only":["a"],"x":"%b","n":1e999}' % (b"x" * 512)
+    with pytest.raises(ProxyError) as refused:
+        read(exchange(raw("POST", CHAT, b'{"model":"m","messages":[],"provider":%b}' % long)))
+    assert refused.value.ref == "bad_json"
+
+
 @pytest.mark.parametrize("field", ["X-Headrace-Sort: luck", "X-Headrace-Strategy: luck"])
 async def test_a_header_that_means_nothing_is_refused(field: str) -> None:
     with pytest.raises(ProxyError) as refused:

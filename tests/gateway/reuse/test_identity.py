@@ -73,6 +73,13 @@ async def test_numbers_of_any_size_are_told_apart() -> None:
     assert len({name(body) for body in bodies}) == 3
 
 
+async def test_what_only_a_provider_can_read_is_the_same_byte_for_byte() -> None:
+    """A number beyond any double, deep in a long value."""
+    body = b'{"model":"m","messages":[{"content":"%b","n":1e999}]}' % (b"x" * 512)
+
+    assert name(body) == name(body) != name(body.replace(b"1e999", b"1e998"))
+
+
 async def test_path_model_and_meaning_are_a_part_of_it() -> None:
     names = [
         name(),
@@ -152,6 +159,13 @@ async def test_who_does_more_than_ask_shares_nothing(
 
 async def test_chunks_are_nothing_for_http_1_0() -> None:
     assert not shareable(asked(BODY, version="HTTP/1.0"))
+
+
+async def test_settings_that_cannot_be_read_promise_nothing() -> None:
+    long = b'{"temperature":0,"x":"%b","n":1e999}' % (b"x" * 512)
+
+    assert not certain(asked(b'{"contents":[],"generationConfig":%b}' % long, path=GEMINI))
+    assert not certain(asked(b'{"model":"m","messages":[],"temperature":%b}' % long))
 
 
 @pytest.mark.parametrize(
