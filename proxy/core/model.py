@@ -452,6 +452,8 @@ class Model(Struct, frozen=True, eq=False):
     shadow: Shadow | None = None
     preferences: bool = False
     """A client may say which of its deployments, in which order, and what after them."""
+    private: bool = False
+    """As a request is to see it whose client wants it sent to nobody who keeps it: neither by this model nor by its fallbacks."""
     echo_alias: bool = False
     """Answers name the model as the client did, not as its provider does."""
 

@@ -260,7 +260,7 @@ def _compile(
                 other, matched = resolve(snapshot, name)
             except ProxyError:
                 continue  # said when the configuration was read; here it is nobody's fault
-            found = _compile(snapshot, live, routes, other, dialect, translates)
+            found = _behind(snapshot, live, routes, model, other, dialect, translates)
             if found.slots and found is not route:
                 yield found, matched or other.name
 
@@ -271,6 +271,32 @@ def _compile(
     behind = (*route.fallbacks, *route.fallbacks_context, *route.fallbacks_content)
     route.curious = route.looks or any(other.curious for other, _ in behind)
     return route
+
+
+def _behind(
+    snapshot: Snapshot,
+    live: Live,
+    routes: Routes,
+    model: Model,
+    other: Model,
+    dialect: str,
+    translates: bool,
+) -> Route:
+    """The route of `other` as a fallback of `model`. For a request that nobody is to keep: without those who would, and
+    without fallbacks of its own."""
+    if not model.private:
+        return _compile(snapshot, live, routes, other, dialect, translates)
+    tiers = (tuple(one for one in tier if not one.provider.collects) for tier in other.tiers)
+    kept = replace(
+        other,
+        tiers=tuple(tier for tier in tiers if tier),
+        fallbacks=(),
+        fallbacks_context=(),
+        fallbacks_content=(),
+        private=True,
+    )
+    # Known to the route of `model` alone, and forgotten with it.
+    return _compile(snapshot, live, {}, kept, dialect, translates)
 
 
 def _limit(state: DeploymentState, overload: Overload, waiting: Waiting | None) -> None:

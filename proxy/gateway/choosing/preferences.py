@@ -133,6 +133,9 @@ def narrowed(model: Model, wanted: Preferences, dialect: str = "") -> Model:
         changes["strategy"] = wanted.strategy
     if wanted.strict:
         changes["strict"] = True
+    if wanted.private:
+        # Nor may it be sent to others only to be compared.
+        changes |= {"private": True, "shadow": None}
     if wanted.fallbacks is not None:
         changes["fallbacks"] = wanted.fallbacks
     return replace(model, **changes)

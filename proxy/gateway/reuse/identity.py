@@ -87,7 +87,8 @@ def identity(exchange: Exchange, scope: str, model: Model) -> bytes:
 def _who(model: Model) -> bytes:
     """Who may answer, and in which order they are asked."""
     places = ["\n".join(one.id for one in tier) for tier in model.tiers]
-    return "\0".join((model.name, str(model.strict), *model.fallbacks, "", *places)).encode()
+    how = f"{model.strict} {model.private}"
+    return "\0".join((model.name, how, *model.fallbacks, "", *places)).encode()
 
 
 def _whose(exchange: Exchange, scope: str) -> str:

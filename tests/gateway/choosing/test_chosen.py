@@ -8,10 +8,10 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from proxy.core.model import Deployment, Model, Rule, Snapshot, When
+from proxy.core.model import Deployment, Model, Rule, Shadow, Snapshot, When
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.served import Provider, serving, virtual_key, whole
-from tests.line.harness import Answer, scripted
+from tests.line.harness import Answer, scripted, until
 
 KEY = "sk-test-key-0009"
 MESSAGE = (
@@ -35,17 +35,28 @@ class Two:
         return "a" * len(self.a.requests) + "b" * len(self.b.requests)
 
     async def __call__(
-        self, *requests: bytes, keys: Any = None, echo: bool = False, **fields: Any
+        self,
+        *requests: bytes,
+        keys: Any = None,
+        echo: bool = False,
+        keeps: str = "ab",
+        shadows: int = 0,
+        **fields: Any,
     ) -> list[Answer]:
-        """`echo`: of `n`; `fields`: of `m`."""
+        """`echo`: of `n`; `keeps`: who keeps what it is sent; `shadows`: requests of `b` to wait for; `fields`: of `m`."""
         async with scripted(self.a) as first, scripted(self.b) as second:
-            places = provider(first, "a"), provider(second, "b")
+            places = tuple(
+                provider(url, name, collects=name in keeps)
+                for url, name in ((first, "a"), (second, "b"))
+            )
             made = snapshot(*places)
             model = replace(made.models["m"], **fields)
             other = Model("n", ((Deployment("n-b", places[1], "other"),),), echo_alias=echo)
             content = replace(made, models={"m": model, "n": other}, keys=keys or {})
             async with serving(content) as served:
-                return [await served.ask(one) for one in requests]
+                answers = [await served.ask(one) for one in requests]
+                await until(lambda: len(self.b.requests) >= shadows)
+                return answers
 
 
 async def test_a_rule_leads_to_another_model() -> None:
@@ -126,6 +137,45 @@ async def test_models_of_a_list_are_tried_in_turn() -> None:
 
     assert answer.status == 200
     assert orjson.loads(two.b.requests[0][1])["model"] == "other"
+
+
+@pytest.mark.parametrize("wanted", [{"zdr": True}, {"data_collection": "deny"}])
+@pytest.mark.parametrize("listed", [{}, {"models": ["n"]}])
+async def test_who_keeps_what_it_is_sent_is_no_fallback_either(
+    wanted: dict[str, Any], listed: dict[str, Any]
+) -> None:
+    two = Two()
+    two.a.answers = [whole(b'{"error":{}}', 500)]
+    (answer,) = await two(
+        ask(provider=wanted, **listed), preferences=True, fallbacks=("n",), keeps="b"
+    )
+
+    assert answer.status == 502
+    assert set(two.asked) == {"a"}
+
+
+async def test_of_a_fallback_those_who_keep_nothing_are_asked() -> None:
+    two = Two()
+    two.a.answers = [whole(b'{"error":{}}', 500)]
+    (answer,) = await two(ask(provider={"zdr": True}), preferences=True, fallbacks=("n",), keeps="")
+
+    assert answer.status == 200
+    assert set(two.asked) == {"a", "b"}
+
+
+async def test_what_nobody_may_keep_has_no_shadow() -> None:
+    two = Two()
+    answers = await two(
+        ask(provider={"zdr": True}),
+        ask(provider={"order": ["a"]}),
+        preferences=True,
+        shadow=Shadow("n", 1.0),
+        keeps="b",
+        shadows=1,
+    )
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert two.asked == "aab"
 
 
 async def test_a_list_does_not_reach_what_a_key_may_not() -> None:

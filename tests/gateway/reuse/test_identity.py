@@ -105,6 +105,7 @@ async def test_so_is_who_answers() -> None:
             Model("m", ((other,), (one,))),
             Model("m", ((one,),)),
             Model("m", ((one, other),), strict=True),
+            Model("m", ((one, other),), private=True),
             Model("m", ((one, other),), fallbacks=("n",)),
         )
     ]
