@@ -6,7 +6,8 @@
     cache-control: no-cache      keep, but do not take
     cache-control: max-age=60    take only what is no older
 
-A header asks only where the configuration lets it (`cache.header`); one that takes something back is always heard.
+A header asks only where the configuration lets it (`cache.header`), and for its own key alone; one that takes something back is
+always heard.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def wish(exchange: Exchange, model: Model, snapshot: Snapshot) -> Wish | None:
         take,
         max_age,
         join,
-        cache.scope if cache is not None else "key",
-        coalesce.scope if coalesce is not None else "key",
+        cache.scope if cache is not None and asked is None else "key",
+        coalesce.scope if coalesce is not None and joining is None else "key",
         coalesce is not None and coalesce.bill == "all",
     )
 

@@ -53,6 +53,15 @@ async def test_what_a_client_says(fields: tuple[str, ...], expected: Wish | None
     assert wished(PLAIN, *fields, snapshot=QUIET, body=LOT) is None
 
 
+async def test_what_a_client_asks_for_is_its_keys_own() -> None:
+    every = Model("m", (), cache=Cache(60.0, scope="all"), coalesce=Coalesce(scope="all"))
+
+    assert wished(every) == Wish(60.0, take=True, join=True, scope="all", join_scope="all")
+    assert wished(every, "X-Headrace-Cache: 5", "X-Headrace-Coalesce: yes", body=LOT) == Wish(
+        5.0, take=True, join=True
+    )
+
+
 @pytest.mark.parametrize(
     ("control", "expected"),
     [
