@@ -11,6 +11,7 @@ import zlib
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -53,7 +54,10 @@ async def read(
         promised = 0 if declared is None else int(declared)
         memory.begin(promised)
         try:
-            if request.headers.get("Expect", "").lower() == "100-continue":
+            if (
+                request.headers.get("Expect", "").lower() == "100-continue"
+                and request.version >= HttpVersion11  # before it nobody knows interim answers
+            ):
                 transport.write(CONTINUE)
             if declared is None:
                 body = await _read_slowly(payload, limits, memory)

@@ -107,6 +107,18 @@ async def test_a_client_that_waits_to_be_asked_is_asked() -> None:
     assert await reading == b"{}"
 
 
+async def test_a_client_of_http_1_0_is_not_asked() -> None:
+    """It knows no interim answers: this one would be the answer (RFC 9110, 10.1.1)."""
+    waiting = head("Content-Length: 2", "Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0")
+    feed = Feed(waiting)
+    reading = asyncio.ensure_future(read(feed))
+    await asyncio.sleep(0)
+
+    assert feed.wire.written == b""
+    feed.data(b"{}")
+    assert await reading == b"{}"
+
+
 async def test_a_client_that_did_not_wait_is_not_asked() -> None:
     feed = Feed(raw("POST", CHAT, b"{}", "Expect: 100-continue"))
 
