@@ -23,6 +23,8 @@ UNFRAMED = 64 * 1024
 """Bytes of one unfinished event held before it is passed on as it comes."""
 MAX_WHOLE = 64 * 1024 * 1024
 MAX_ERROR_BODY = 256 * 1024
+_PLAIN = (b"", b"identity")
+"""Codings of bytes as they are."""
 
 
 class Kind(Enum):
@@ -245,7 +247,7 @@ class Gate:
 
     def _scan(self) -> None:
         held = self.held
-        if self.encoding not in (b"", b"identity"):
+        if self.encoding not in _PLAIN:
             self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
             return
         framing = self.dialect.framing
@@ -317,7 +319,7 @@ class Gate:
         if not self.held and self.status != 204:
             self.fail(UpstreamError(Cause.EMPTY, status=self.status))
             return
-        if self.encoding not in (b"", b"identity"):
+        if self.encoding not in _PLAIN:
             self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
             return
         flags = self.tap.body(self.held) if self.held else 0
@@ -329,6 +331,9 @@ class Gate:
             self._open()
 
     def _begin_bytes(self) -> None:
+        if self.encoding not in _PLAIN:
+            self.fail(UpstreamError(Cause.MALFORMED, status=self.status))
+            return
         if not self.array:
             self._open()
             return

@@ -65,7 +65,7 @@ async def respond(
             reject(exchange, refusal)
             return None
     if translation is None:
-        headers = to_client(gate.headers) + extra
+        headers = _passed(gate) + extra
         if gate.kind is Kind.WHOLE or _is_nothing(gate):
             held = gate.held if exchange.alias is None else named(gate.held, exchange.alias)
             if exchange.endpoint.operation == "rerank":
@@ -93,6 +93,14 @@ async def respond(
     if not relay.done.done():
         await relay.done
     return relay
+
+
+def _passed(gate: Gate) -> Headers:
+    """The provider's. What is not looked into may be compressed in a way that nobody here can undo."""
+    passed = to_client(gate.headers)
+    if gate.encoding and gate.endpoint.opaque:
+        passed.append((b"content-encoding", gate.encoding))
+    return passed
 
 
 def _is_nothing(gate: Gate) -> bool:

@@ -250,6 +250,15 @@ def test_a_coding_nobody_asked_for_is_malformed_in_a_stream(
     assert failed(found) is Cause.MALFORMED
 
 
+def test_nor_is_it_an_answer_in_sound(loop: asyncio.AbstractEventLoop) -> None:
+    found = gate(loop, "speech", stream=False)
+    found.head(200, [(b"content-type", b"audio/mpeg"), (b"content-encoding", b"br")])
+
+    found.body(b"\x0b\x02\x80hello\x03")
+
+    assert failed(found) is Cause.MALFORMED
+
+
 @pytest.mark.parametrize("body", [b"", b"\n", b"\r\n\r\n"])
 def test_nothing_is_no_answer(body: bytes, loop: asyncio.AbstractEventLoop) -> None:
     found = gate(loop)

@@ -160,6 +160,19 @@ async def test_an_answer_passes_as_it_is(
     assert next_one.body == b"[1, 2]"
 
 
+async def test_what_is_compressed_and_passes_as_it_is_says_so(tmp_path: Path) -> None:
+    async def packs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        head = b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: %d\r\n\r\n"
+        writer.write(head % len(RAW) + RAW)
+
+    async with scripted(packs) as url, serving(settings(Vendor(url)), tmp_path) as proxy:
+        answer = await proxy.get("/v1/files/f/content")
+
+    assert (answer.status, answer.body) == (200, RAW)
+    assert answer.headers["content-encoding"] == "br"
+
+
 async def test_what_changes_something_is_sent_once(
     proxy: Proxy, vendors: tuple[Vendor, Vendor]
 ) -> None:
