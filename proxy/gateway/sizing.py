@@ -105,6 +105,8 @@ def size(exchange: Exchange, *, strict: bool = False) -> Size:
         prompt = ceil(len(body) / _ASCII)
     if not gemini:
         choices = 1 if envelope.lacks(_CHOICES) else _largest(envelope, _CHOICES) or 1
+        if endpoint.operation == "completions":
+            choices *= _questions(envelope)  # each of them is answered
         return Size(prompt, most, _largest(envelope, LIMITS), choices)
     settings = _settings(envelope)
     return Size(

@@ -210,6 +210,17 @@ async def test_a_strict_budget_needs_a_limit(path: str, dialect: str, param: str
     assert (caught.value.code, caught.value.param) == ("max_tokens_required", param)
 
 
+async def test_a_strict_budget_bears_an_answer_to_each_question() -> None:
+    found = of(priced((HERE, CHEAP)), dialect="openai.completions")
+    one, ten = (
+        asked(found, path="/v1/completions", prompt=["x"] * count, max_tokens=1000)
+        for count in (1, 10)
+    )
+
+    assert ten.worst - one.worst >= 9 * 1000 * CHEAP.output
+    assert ten.tokens - one.tokens >= 9 * 1000
+
+
 async def test_a_limit_of_the_configuration_will_do() -> None:
     given = of(priced((HERE, CHEAP), param_defaults={"max_tokens": 50}))
     forced = of(priced((HERE, CHEAP), param_overrides={"max_tokens": 5000}))
