@@ -98,13 +98,14 @@ def ceiling(prices: Iterable[Price | None]) -> Price | None:
     )
 
 
-def worst(price: Price, prompt: int, output: int) -> int:
-    """Micro-dollars that so many tokens cannot exceed, whatever kinds they turn out to be; rounded up."""
-    total = _worst(price, prompt, output)
+def worst(price: Price, prompt: int, output: int, images: int = 0, seconds: float = 0.0) -> int:
+    """Micro-dollars that so many tokens cannot exceed, whatever kinds they turn out to be, with so many images and seconds;
+    rounded up."""
+    total = _worst(price, prompt, output, images, seconds)
     for bound, above in price.above:
         # All of them: a shorter prompt than was thought may be in a dearer tier.
         if prompt > bound:
-            total = max(total, _worst(above, prompt, output))
+            total = max(total, _worst(above, prompt, output, images, seconds))
     return ceil(total - _doubt(total))
 
 
@@ -113,7 +114,7 @@ def _doubt(total: float) -> float:
     return 1e-9 + total * 1e-14
 
 
-def _worst(price: Price, prompt: int, output: int) -> float:
+def _worst(price: Price, prompt: int, output: int, images: int, seconds: float) -> float:
     # One that is not given is as a wider one, which is here too.
     asked = max(
         price.input,
@@ -124,7 +125,8 @@ def _worst(price: Price, prompt: int, output: int) -> float:
         price.character,  # of which there are no more than bytes, and these are what is counted here
     )
     said = max(price.output, price.reasoning or 0.0, price.audio_output or 0.0)
-    return price.request + prompt * asked + output * said
+    each = price.request + images * price.image + seconds * price.second
+    return each + prompt * asked + output * said
 
 
 def _at(price: Price, prompt: int) -> Price:

@@ -42,8 +42,6 @@ _ENVELOPE: Mapping[str, int] = {"openai": 320, "anthropic": 130, "gemini": 350}
 """Bytes around the text of one event, about."""
 _WHOLE = 400
 """Bytes around the text of a whole answer, about."""
-_SECOND = 16_000
-"""Bytes of a second of a recording, about: 128 kbit/s."""
 _SMALL = 2048
 """Bytes of a request that are not worth looking into: a picture does not fit."""
 _MAX_PRICES = 512
@@ -203,7 +201,7 @@ def estimated(exchange: Exchange, attempt: Attempt, usage: Usage | None) -> Toke
     if usage is None:
         operation, came = exchange.endpoint.operation, received(exchange, attempt)
         images = answers(exchange) if operation == "images" and came else 0
-        seconds = len(exchange.body) / _SECOND if operation in sizing.HEARD else 0.0
+        seconds = sizing.heard(exchange)
         return Tokens(prompt(exchange), 0, 0, output, images=images, seconds=seconds)
     told = _tokens(usage)
     if not told.total - told.output:

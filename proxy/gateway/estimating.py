@@ -137,17 +137,19 @@ def ask(
             code="price_unknown",
             param="model",
         )
-    if own.character:
-        likely = prices.cost(own, Tokens(input=prompt), sizing.characters(exchange))
-    elif own.above:
-        likely = prices.cost(own, Tokens(input=prompt, output=output))
+    images = size.answers if operation == "images" else 0
+    seconds = sizing.heard(exchange)
+    if own.character or own.above or images or seconds:
+        used = Tokens(input=prompt, output=output, images=images, seconds=seconds)
+        likely = prices.cost(own, used, sizing.characters(exchange))
     else:
         likely = int(own.request + prompt * own.input + output * own.output + 0.5)
     if 0 < spends < likely:
         likely = spends
     if not strict:
         return Ask(tokens, likely)
-    worst = prices.worst(found.every, size.most, _most(exchange, size, found))
+    most = _most(exchange, size, found)
+    worst = prices.worst(found.every, size.most, most, images, seconds)
     return Ask(tokens, likely, worst)
 
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from proxy.core.errors import ProxyError
 from proxy.wire.quoted import has
 
 if TYPE_CHECKING:
     from proxy.gateway.exchange import Exchange
     from proxy.wire.abridged import Abridged
     from proxy.wire.envelope import Envelope
+    from proxy.wire.multipart import Form
 
 WRITES = frozenset({"chat", "completions", "responses", "messages", "generate"})
 """Operations whose answer is text, as long as somebody says or it likes."""
@@ -63,6 +65,9 @@ _KEPT: Mapping[str, tuple[str, ...]] = {
 }
 """Fields that name what the provider keeps. So does `prompt` where it is no text."""
 _HIGH = bytes(range(128, 256))
+_COUNT = re.compile(r"[0-9]{1,8}")
+_SECOND = 16_000
+"""Bytes of a second of a recording, about: 128 kbit/s."""
 _AUDIO_USUAL, _AUDIO_MOST = 1600, 100
 """Bytes of a recording a token, usually and at least: 128 kbit/s and 8 kbit/s at ten tokens a second."""
 
@@ -93,7 +98,9 @@ def size(exchange: Exchange, *, strict: bool = False) -> Size:
     if endpoint.operation in FREE:
         return NOTHING
     if envelope is None:
-        return Size(len(body) // _AUDIO_USUAL + 1, len(body) // _AUDIO_MOST + _PICTURE_MOST, None)
+        most = len(body) // _AUDIO_MOST + _PICTURE_MOST
+        pictures = _wanted_in(exchange.form) if endpoint.operation == "images" else 1
+        return Size(len(body) // _AUDIO_USUAL + 1, most, None, pictures)
     gemini = endpoint.family == "gemini"
     mark, text = _DATA if gemini else _TYPE, envelope.sought
     if strict or has(text, mark) or not text.isascii():
@@ -143,6 +150,21 @@ def characters(exchange: Exchange) -> int:
     if exchange.endpoint.operation != "speech" or envelope is None:
         return 0
     return len(envelope.text("input") or "")
+
+
+def heard(exchange: Exchange) -> float:
+    """Seconds of the recording that is to be listened to, about; 0 for all that is none."""
+    return len(exchange.body) / _SECOND if exchange.endpoint.operation in HEARD else 0.0
+
+
+def _wanted_in(form: Form | None) -> int:
+    """Pictures that a form asks for."""
+    try:
+        text = None if form is None else form.text("n")
+    except ProxyError:  # it is there twice, or is no text: for the provider to refuse
+        text = None
+    count = int(text) if text is not None and _COUNT.fullmatch(text) else 1
+    return count if 0 < count <= MOST else 1
 
 
 def _kept(envelope: Envelope, dialect: str) -> int:

@@ -447,6 +447,7 @@ def test_whatever_is_said_a_bill_is_a_price_or_none_at_all(
         body=b"{}",
         bytes_out=0,
         envelope=None,
+        form=None,
         endpoint=SimpleNamespace(operation=operation, upgrades=False),
     )
     known = Snapshot(ledger=Settings(client_gone=gone, failed=failed))

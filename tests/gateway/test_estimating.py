@@ -285,3 +285,40 @@ async def test_what_gives_no_text_needs_no_limit() -> None:
     found = tariff(plan.route, plan.matched, settings)
 
     assert asked(found, path="/v1/embeddings", input="hi").worst > 0
+
+
+PAINTER, LISTENER = Price(image=40_000.0), Price(second=100.0)
+FORM = "Content-Type: multipart/form-data; boundary=b"
+
+
+def form(**fields: bytes) -> bytes:
+    parts = [
+        b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), value)
+        for name, value in {"model": b"m", **fields}.items()
+    ]
+    return b"".join((*parts, b"--b--\r\n"))
+
+
+@pytest.mark.parametrize("every", [PAINTER, Price(image=50_000.0)])
+async def test_pictures_are_reserved_as_they_are_charged(every: Price) -> None:
+    found = of(
+        replace(priced((HERE, PAINTER)), fallbacks=("other",)),
+        replace(priced((HERE, every), name="other")),
+        dialect="openai.images",
+    )
+    four = asked(found, path="/v1/images/generations", prompt="a cat", n=4)
+    edits = exchange(raw("POST", "/v1/images/edits", form(n=b"3", image=b"x"), FORM))
+    three = estimating.ask(edits, found, money=True, strict=True)
+
+    assert (four.likely, four.worst) == (4 * 40_000, 4 * every.image)
+    assert (three.likely, three.worst) == (3 * 40_000, 3 * every.image)
+
+
+@pytest.mark.parametrize("price", [LISTENER, replace(LISTENER, above=((10, LISTENER),))])
+async def test_a_recording_is_reserved_by_its_length(price: Price) -> None:
+    found = of(priced((HERE, price)), dialect="openai.audio")
+    one = exchange(raw("POST", "/v1/audio/transcriptions", form(), FORM))
+    one.body = b"x" * 1_600_000
+    ask = estimating.ask(one, found, money=True, strict=True)
+
+    assert ask.likely == ask.worst == 100 * 100

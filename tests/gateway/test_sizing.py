@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.sizing import Size, awaited, limits_in, size
-from proxy.wire import envelope
+from proxy.wire import envelope, multipart
 from proxy.wire.envelope import Envelope
 from tests.gateway.asked import CHAT, exchange, raw
 
@@ -205,6 +205,20 @@ async def test_a_recording_counts_by_its_length() -> None:
 
     assert 100 <= size(one).prompt <= 110
     assert size(one).most >= 1600
+
+
+@pytest.mark.parametrize(
+    ("fields", "answers"),
+    [(b"", 1), (b"3", 3), (b"x", 1), (b"0", 1), (b"-2", 1), (b"9" * 40, 1), (b"\xff", 1)],
+)
+async def test_a_form_says_how_many_pictures_it_wants(fields: bytes, answers: int) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="n"\r\n\r\n' + fields + b"\r\n"
+    kind = "Content-Type: multipart/form-data; boundary=b"
+
+    for parts, wanted in ((part, answers), (part + part, 1)):
+        one = exchange(raw("POST", "/v1/images/edits", b"--b--\r\n", kind))
+        one.form = multipart.Form.parse(parts + b"--b--\r\n", kind.partition(": ")[2])
+        assert size(one).answers == wanted
 
 
 @given(
