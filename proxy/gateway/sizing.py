@@ -64,6 +64,7 @@ _KEPT: Mapping[str, tuple[str, ...]] = {
     "gemini.generate": ("cachedContent", "cached_content"),
 }
 """Fields that name what the provider keeps. So does `prompt` where it is no text."""
+_NO_NAME = (None, b"null")
 _HIGH = bytes(range(128, 256))
 _COUNT = re.compile(r"[0-9]{1,8}")
 _SECOND = 16_000
@@ -174,7 +175,7 @@ def _kept(envelope: Envelope, dialect: str) -> int:
         return 0
     raw = envelope.raw("prompt")
     named = raw is not None and raw.startswith(b"{")
-    return _STORED if named or any(name in envelope for name in kept) else 0
+    return _STORED if named or any(envelope.raw(name) not in _NO_NAME for name in kept) else 0
 
 
 def _prompt(

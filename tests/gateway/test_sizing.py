@@ -159,6 +159,16 @@ async def test_what_the_provider_keeps_may_be_a_whole_window(field: dict[str, An
     assert (await sized("/v1/responses", input="hi", **field)).most > 1_000_000
 
 
+@pytest.mark.parametrize("name", ["previous_response_id", "conversation", "prompt"])
+async def test_null_names_nothing_that_the_provider_keeps(name: str) -> None:
+    assert (await sized("/v1/responses", input="hi", **{name: None})).most < 3000
+
+
+async def test_a_cache_that_is_null_is_none() -> None:
+    assert (await sized(GEMINI, contents=[], cachedContent=None)).most < 3000
+    assert (await sized(GEMINI, contents=[], cachedContent="cachedContents/1")).most > 1_000_000
+
+
 async def test_a_prompt_that_is_text_is_its_text() -> None:
     assert (await sized("/v1/completions", prompt="hi")).most < 3000
 
