@@ -125,6 +125,12 @@ class Ceiling:
             waiting.call()
         return False
 
+    def lift(self) -> None:
+        """There is none any more: all who wait are called."""
+        for waiting in self.waiting:
+            for _ in range(waiting.live):
+                waiting.call()
+
     def good(self, inflight: int) -> None:
         """A request went well, of so many that were in flight."""
         if inflight >= self.limit * _USED and not self.slow and self._before is None:

@@ -278,6 +278,7 @@ class Live:
             own.host = self.acceptances.setdefault(address, before.get(address) or own.host)
         self.budgets = {model.name: self.budget(model) for model in models}
         self.hedges = {one.name: self.hedge(one.name, one.hedge) for one in models if one.hedge}
+        self._lift(models)
         self._group(models)
         self.hosts = hosts.gather(self.hosts, self.deployments.values(), self._host)
         for host in self.hosts.values():
@@ -308,6 +309,16 @@ class Live:
     def state(self, credential: Credential, model: str) -> CredentialState:
         """Of a credential, for one of its provider's models."""
         return self.account(credential).state(model)
+
+    def _lift(self, models: list[Model]) -> None:
+        """Take away ceilings that no model asks for any more; those that one does are found when it is asked for."""
+        limited = (tier for model in models if model.overload is not None for tier in model.tiers)
+        kept = {one.id for tier in limited for one in tier}
+        for state in self.deployments.values():
+            ceiling = state.ceiling
+            if ceiling is not None and state.id not in kept:
+                state.ceiling, state.full = None, False
+                ceiling.lift()
 
     def _group(self, models: list[Model]) -> None:
         self.groups = []

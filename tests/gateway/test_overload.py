@@ -160,6 +160,27 @@ async def test_who_waits_has_the_next_place_the_most_urgent_first() -> None:
     assert {answer.status for answer in answers} == {200}
 
 
+async def test_a_ceiling_ends_with_its_configuration_and_who_waits_goes_on() -> None:
+    one = Patient()
+    async with scripted(one) as url:
+        content = limited(url, queue=60.0)
+        async with serving(content) as served:
+            begun = [begin(served) for _ in range(2)]
+            await until(lambda: one.open == 2)
+            queue = served.state.live.waiting["m"]
+            begun += [begin(served) for _ in range(2)]
+            await until(lambda: queue.live == 2)
+            without = replace(content.models["m"], overload=None)
+            served.state.use(replace(content, models={"m": without}))
+            begun.append(begin(served))
+            await until(lambda: one.open == 5)
+            for _ in begun:
+                one.answer()
+            answers = await asyncio.gather(*begun)
+
+    assert {answer.status for answer in answers} == {200}
+
+
 async def test_nobody_waits_longer_than_the_client_does() -> None:
     one = Patient()
     async with scripted(one) as url, serving(limited(url, queue=60.0)) as served:

@@ -203,3 +203,13 @@ def test_other_bounds_keep_what_was_learned() -> None:
     assert one.limit == 20
     one.bound(2, 1000)
     assert one.limit == 20
+
+
+def test_whoever_waits_is_called_when_it_is_lifted() -> None:
+    one, waiting, called = Ceiling(2, 2, 2), Waiting(5.0, 10), list[int]()
+    one.waiting.append(waiting)
+    for number in range(3):
+        waiting.join(1, lambda number=number: called.append(number))  # type: ignore[misc]
+    one.lift()
+
+    assert called == [0, 1, 2]

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 
 from proxy.core.errors import Cause
-from proxy.core.model import Credential, Deployment, Health, Model, Provider, Snapshot
+from proxy.core.model import Credential, Deployment, Health, Model, Overload, Provider, Snapshot
 from proxy.core.secret import Secret
 from proxy.state import live as module
+from proxy.state.ceiling import Ceiling
 from proxy.state.credentials import Account, CredentialState
 from proxy.state.live import DeploymentState, Live, RetryBudget
 from proxy.state.rests import Refusal
@@ -112,6 +113,21 @@ def test_a_swap_brings_new_health_rules_and_drops_compiled_routes() -> None:
 
     assert live.deployments["m/0:p"].rules.max_errors == 1
     assert live.routes == {}
+
+
+def test_a_ceiling_stays_as_long_as_a_model_has_one() -> None:
+    content = snapshot()
+    one = content.models["m"]
+    limited = Model("n", one.tiers, overload=Overload())
+    live = Live(content)
+    state = live.deployments["m/0:p"]
+    state.ceiling, state.full = Ceiling(2, 2, 2), True
+
+    live.swap(Snapshot(models={"m": one, "n": limited}, providers=content.providers))
+    assert (state.ceiling is None, state.full) == (False, True)
+
+    live.swap(content)
+    assert (state.ceiling is None, state.full) == (True, False)
 
 
 def test_deployments_that_ask_a_provider_for_the_same_share_its_credentials() -> None:
