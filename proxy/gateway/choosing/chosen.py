@@ -42,6 +42,7 @@ def chosen(plan: Plan, exchange: Exchange, state: State) -> Plan:
     wanted = preferences.NONE
     if model.preferences or plan.model.preferences:
         wanted = preferences.read(exchange)
+        wanted = preferences.priced(wanted, model, matched, snapshot.prices)
         if wanted.strict:
             wanted = preferences.required(wanted, model, exchange)
     if wanted is preferences.NONE and model is plan.model:

@@ -26,10 +26,12 @@ from msgspec.structs import replace
 
 from proxy.core.errors import ProxyError
 from proxy.core.model import Deployment, Model, Strategy
+from proxy.state.prices import price_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from proxy.core.model import Price
     from proxy.gateway.exchange import Exchange
 
 PREFIX = "x-headrace-"
@@ -57,6 +59,8 @@ class Preferences(Struct, frozen=True):
     """None: those of the model."""
     most: tuple[float, float] | None = None
     """US dollars for a million tokens of (prompt, answer)."""
+    affordable: tuple[str, ...] = ()
+    """Ids of deployments that cost no more for what a wildcard matched."""
     private: bool = False
     """Nobody who keeps what it is sent."""
     strict: bool = False
@@ -92,6 +96,23 @@ def required(wanted: Preferences, model: Model, exchange: Exchange) -> Preferenc
         return wanted
     names = {name for one in _all(model) for name in _drops(one, dialect) if name in envelope}
     return replace(wanted, dropped=tuple(sorted(names))) if names else wanted
+
+
+def priced(
+    wanted: Preferences, model: Model, matched: str, prices: Mapping[str, Price]
+) -> Preferences:
+    """With those who are not too dear where the price depends on what a wildcard matched."""
+    if wanted.most is None:
+        return wanted
+    names = [
+        one.id
+        for one in _all(model)
+        if one.model.endswith("*")
+        and _is_within(
+            price_of(prices, one.provider, one.model[:-1] + matched, one.price), wanted.most
+        )
+    ]
+    return replace(wanted, affordable=tuple(names)) if names else wanted
 
 
 def _all(model: Model) -> Iterator[Deployment]:
@@ -149,11 +170,16 @@ def _may(deployment: Deployment, wanted: Preferences) -> bool:
 
 
 def _affordable(deployment: Deployment, wanted: Preferences) -> bool:
-    """What costs nobody knows what is dearer than anything."""
     if wanted.most is None:
         return True
-    price = deployment.price
-    return price is not None and price.input <= wanted.most[0] and price.output <= wanted.most[1]
+    if deployment.model.endswith("*"):
+        return deployment.id in wanted.affordable
+    return _is_within(deployment.price, wanted.most)
+
+
+def _is_within(price: Price | None, most: tuple[float, float]) -> bool:
+    """What costs nobody knows what is dearer than anything."""
+    return price is not None and price.input <= most[0] and price.output <= most[1]
 
 
 def _of_body(provider: Any, models: Any) -> dict[str, Any]:

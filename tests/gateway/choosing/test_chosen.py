@@ -8,7 +8,7 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from proxy.core.model import Deployment, Model, Rule, Shadow, Snapshot, When
+from proxy.core.model import Deployment, Model, Price, Rule, Shadow, Snapshot, When
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.served import Provider, serving, virtual_key, whole
 from tests.line.harness import Answer, scripted, until
@@ -119,6 +119,41 @@ async def test_where_it_may_not_the_body_is_left_as_it_is() -> None:
 
     assert two.asked == "aa"
     assert b"provider" in two.a.requests[0][1]
+
+
+async def test_what_a_wildcard_matched_has_its_own_price() -> None:
+    one, other = Provider(whole()), Provider(whole())
+    prices = {"cheap": Price(input=1.0, output=2.0), "dear": Price(input=9.0, output=9.0)}
+    async with scripted(one) as first, scripted(other) as second:
+        places = provider(first, "a"), provider(second, "b")
+        tiers = (
+            (Deployment("w-a", places[0], "*"),),
+            (Deployment("w-b", places[1], "*", price=Price(input=2.0, output=2.0)),),
+        )
+        made = replace(snapshot(*places), prices=prices)
+        wild = Model("w/*", tiers, preferences=True)
+        async with serving(replace(made, wildcards=(("w/", wild),))) as served:
+            for name, most, status, asked in (
+                ("w/cheap", {"prompt": 1, "completion": 2}, 200, "a"),
+                ("w/dear", {"prompt": 2}, 200, "b"),
+                ("w/cheap", {"prompt": 1}, 200, "a"),
+                ("w/dear", {"prompt": 1}, 400, ""),
+                ("w/nobody-knows", {"prompt": 1}, 400, ""),
+            ):
+                before = len(one.requests), len(other.requests)
+                answer = await served.ask(ask(model=name, provider={"max_price": most}))
+                after = len(one.requests), len(other.requests)
+
+                assert answer.status == status, name
+                assert "a" * (after[0] - before[0]) + "b" * (after[1] - before[1]) == asked
+            # Prices may change while all that leads to a provider stays as it is.
+            served.state.use(replace(served.state.snapshot, prices={"dear": prices["cheap"]}))
+            answers = [
+                await served.ask(ask(model=name, provider={"max_price": {"prompt": 1}}))
+                for name in ("w/dear", "w/cheap")
+            ]
+
+            assert [answer.status for answer in answers] == [200, 400]
 
 
 async def test_nobody_left_is_said() -> None:
