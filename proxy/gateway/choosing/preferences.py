@@ -264,9 +264,8 @@ def _most(value: Any) -> tuple[float, float]:
 def _value(raw: bytes | None) -> Any:
     try:
         return None if raw is None else orjson.loads(raw)
-    except (
-        orjson.JSONDecodeError
-    ):  # a number beyond any double, which the envelope lets pass in a long value
+    except orjson.JSONDecodeError:
+        # A number beyond any double, which the envelope lets pass in a long value.
         raise ProxyError("bad_json") from None
 
 
