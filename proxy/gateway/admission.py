@@ -172,7 +172,12 @@ def _met_by(candidate: Candidate, plan: Plan, state: State) -> tuple[Subject, ..
 
 def strict(exchange: Exchange, plan: Plan, state: State) -> bool:
     """Whether a budget that is never exceeded has to bear it."""
-    return exchange.hold is not None and limited.of(exchange.key, plan, state).strict
+    if exchange.hold is None:
+        return False
+    found: Limited | None = plan.route.limited.get((exchange.key, plan.matched))
+    if found is None or found.snapshot is not state.snapshot:
+        found = limited.of(exchange.key, plan, state)
+    return found.strict
 
 
 def leave(

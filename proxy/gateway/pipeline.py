@@ -166,7 +166,8 @@ async def _carry(
     attempt = await attempts.first_answer(exchange, plan, pool, meter)
     try:
         extra = meter.timing_headers() if exchange.timing else []
-        ladder = plan.model.continuation
+        # Both parts of an answer that goes on elsewhere are charged, and a strict budget has reserved one.
+        ladder = bool(plan.model.continuation) and not admission.strict(exchange, plan, meter.state)
         choose: response.Choose | None = may_leave_open if ladder else None
         if kept:
             homes.learn(meter.state, attempt)

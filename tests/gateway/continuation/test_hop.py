@@ -12,13 +12,14 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.core.errors import Cause
-from proxy.core.model import Limits, Price, Retry, Snapshot
+from proxy.core.model import Budget, Limits, Price, Retry, Snapshot
 from proxy.gateway.attempt import Attempt
 from proxy.gateway.continuation import hop
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.meter import Meter
 from proxy.gateway.relay import Relay
 from proxy.limits.accounts import Accounts
+from proxy.limits.subjects import of_everything
 from tests.gateway.asked import CHAT, provider, raw, snapshot
 from tests.gateway.fleet import Fleet, error, model
 from tests.gateway.fleet import provider as place
@@ -237,6 +238,33 @@ async def test_it_goes_on_within_the_limits_of_deployments(ledger: Ledger) -> No
             answer = await served.ask(raw("POST", CHAT, BODY))
             assert answer.text == "hello"
             await until(lambda count=count: len(ledger.ends) == count)  # type: ignore[misc]
+
+
+async def test_a_strict_budget_does_not_pay_for_two(ledger: Ledger) -> None:
+    long = CHUNK.replace(b"hello", b"a" * 40_000)
+    last = FINISH.replace(b'"completion_tokens":2', b'"completion_tokens":10000')
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(STREAM + chunk(long))
+
+    other = Provider(STREAM + chunk(long) + chunk(last) + LAST)
+    strict = Limits(budget=Budget(0.2, period="total", strict=True))
+    body = BODY.replace(b"{", b'{"max_tokens":10000,', 1)
+    async with scripted(half) as bad, scripted(other) as good:
+        content = replace(settings(bad, good), limits=strict)
+        async with recording(content, ledger) as served:
+            served.state.accounts = Accounts.memory()
+            answer = await served.ask(raw("POST", CHAT, body))
+            await ledger.end()
+            everything = of_everything(content)
+            assert everything is not None
+            view = served.state.accounts.view(everything)
+
+    assert (view.inflight, view.reserved) == (0, 0)
+    assert view.spent <= 200_000
+    assert not other.requests
+    assert b"upstream_truncated" in answer.body
 
 
 async def test_what_is_kept_of_an_answer_is_all_of_it(ledger: Ledger) -> None:
