@@ -276,6 +276,8 @@ class Provider(Struct, frozen=True, eq=False):
     """It may keep what it is sent, and learn from it."""
     json_edits: bool = False
     """It takes image edits as JSON; else they are put into a form."""
+    runs: bool = False
+    """It runs models itself: what that costs is in no price list."""
 
 
 class Deployment(Struct, frozen=True, eq=False):

@@ -21,8 +21,9 @@ from proxy.state.pricelist import PriceList, Seller
 _LONGEST = 256
 """Characters of the name of a model; nobody sells one with a longer name."""
 
-_NOBODY = frozenset({"ollama", "vllm", "llama.cpp", "lm-studio"})
-"""Presets of programs that run models: what that costs is in no list, even where the model has a namesake."""
+NOBODY = frozenset({"ollama", "vllm", "llama.cpp", "lm-studio", "sglang"})
+"""Presets of programs that run models, and providers called so: what that costs is in no list, even where the model has a
+namesake."""
 
 _DAY = 86400
 
@@ -51,7 +52,7 @@ def lookup(provider: Provider, upstream_model: str) -> Price | None:
     Where the price depends on the time of day, the dearest. Where a model makes pictures and its tokens are not told
     apart, all of them are priced as pictures.
     """
-    if len(upstream_model) > _LONGEST or provider.name in _NOBODY:
+    if len(upstream_model) > _LONGEST or provider.runs or provider.name in NOBODY:
         return None
     day = int(clock.now()) // _DAY
     return _lookup(
@@ -62,7 +63,7 @@ def lookup(provider: Provider, upstream_model: str) -> Price | None:
 def window(provider: Provider, upstream_model: str) -> int:
     """Tokens of a prompt and its answer, as the price list has it; 0 where it does not. Those who sell it are asked as for a
     price; where they differ, the least of them is said."""
-    if len(upstream_model) > _LONGEST or provider.name in _NOBODY:
+    if len(upstream_model) > _LONGEST or provider.runs or provider.name in NOBODY:
         return 0
     sellers = [
         (one, upstream_model)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from proxy.core import model, surfaces
 from proxy.state import usage
-from proxy.state.prices import load, price_of, window
+from proxy.state.prices import NOBODY, load, price_of, window
 
 if TYPE_CHECKING:
     # Only for its types: the data path imports this module, and must not bring pydantic with it.
@@ -288,6 +288,7 @@ def _provider(name: str, account: Account, defaults: schema.Defaults) -> model.P
         key_strategy=block.key_strategy,
         json_edits=block.json_edits,
         collects=block.data_collection,
+        runs=block.preset in NOBODY,
     )
 
 

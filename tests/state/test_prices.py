@@ -17,6 +17,7 @@ import pytest
 from genai_prices.data import providers
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.core import clock
 from proxy.core.model import Price, Provider
@@ -183,6 +184,8 @@ def test_the_seller_is_asked_or_else_the_maker(
         (OWN, "gpt-4o" + "x" * 300),
         (OWN, "\ud800"),
         (provider("ollama", "http://127.0.0.1:11434", ""), "gpt-4o"),
+        (provider("sglang", "http://127.0.0.1:30000", ""), "gpt-4o"),
+        (replace(OWN, runs=True), "gpt-4o"),
     ],
 )
 def test_where_nobody_can_be_asked_the_price_is_unknown(account: Provider, model: str) -> None:
@@ -313,6 +316,7 @@ def test_the_list_knows_how_much_a_model_reads(account: Provider, model: str, le
     [
         (provider("a", "https://api.openai.com/v1"), "no-such-model"),
         (provider("ollama", "http://10.0.0.1"), "gpt-4o"),
+        (replace(provider("a", "http://10.0.0.1"), runs=True), "gpt-4o"),
         (provider("a", "http://10.0.0.1"), "x" * 300),
     ],
 )

@@ -162,6 +162,25 @@ def test_another_price_is_another_deployment_and_no_other_provider() -> None:
     assert again.models["a"] is after.models["a"]
 
 
+def test_what_runs_models_itself_has_nobodys_price_whatever_it_is_called() -> None:
+    text = """
+providers:
+  other: {base_url: "http://10.0.0.8:8001", allow_private: true, auth: none}
+  keyless: {preset: vllm, base_url: "http://10.0.0.8:8001"}
+  local: {preset: ollama}
+models:
+  a: {deployments: [{provider: other, model: gpt-4o}, {provider: keyless, model: gpt-4o}, {provider: local, model: gpt-4o}]}
+  b: {deployments: [{provider: local, model: gpt-4o, price: {input: 2}}]}
+"""
+    found = build(Builder(), file(text))
+    other, keyless, local = (one for tier in found.models["a"].tiers for one in tier)
+
+    assert other.price is not None
+    assert other.window > 0
+    assert [(one.price, one.window) for one in (keyless, local)] == [(None, 0)] * 2
+    assert found.models["b"].tiers[0][0].price == Price(input=2.0)
+
+
 def test_a_second_attempt_is_begun_where_it_is_asked_for() -> None:
     def hedge(text: str) -> Hedge | None:
         content = FILE.replace("aliases: [b]", f"aliases: [b], hedge: {text}")
