@@ -172,8 +172,12 @@ def as_usual(exchange: Exchange, found: Tariff, spends: int) -> Ask | None:
 def _most(exchange: Exchange, size: Size, found: Tariff) -> int:
     """Tokens the answer cannot exceed."""
     operation = exchange.endpoint.operation
-    if operation in _MADE:
-        return _LONG * size.answers + len(exchange.body)
+    if operation == "images":
+        return _LONG * size.answers
+    if operation == "speech":
+        return _LONG + len(exchange.body)
+    if operation in sizing.HEARD:
+        return size.most  # what is said in a recording has no more than that itself
     if operation not in sizing.WRITES:
         return 0
     given = sizing.limits(exchange)
@@ -202,7 +206,6 @@ def _limit(given: Mapping[str, int | None], bounds: Bounds) -> int:
     return largest or bounds.named
 
 
-_MADE = frozenset({"images", "speech", "transcriptions", "translations"})
 _NAMES = {
     "openai.chat": "max_completion_tokens",
     "openai.responses": "max_output_tokens",

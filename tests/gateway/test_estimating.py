@@ -322,3 +322,22 @@ async def test_a_recording_is_reserved_by_its_length(price: Price) -> None:
     ask = estimating.ask(one, found, money=True, strict=True)
 
     assert ask.likely == ask.worst == 100 * 100
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect", "tokens"),
+    [
+        ("/v1/images/edits", "openai.images", 2 * 8_000),
+        ("/v1/audio/transcriptions", "openai.audio", 4_000_000 // 100 + 50_000),
+    ],
+)
+async def test_what_is_made_of_a_file_has_not_as_many_tokens_as_that_has_bytes(
+    path: str, dialect: str, tokens: int
+) -> None:
+    found = of(priced((HERE, Price(output=40.0))), dialect=dialect)
+    one = exchange(raw("POST", path, form(n=b"2"), FORM))
+    one.body = b"x" * 4_000_000
+
+    ask = estimating.ask(one, found, money=True, strict=True)
+
+    assert ask.worst == tokens * 40
