@@ -27,13 +27,15 @@ _QUERY = ("key", "api_key")
 def presented(headers: CIMultiDictProxy[str], query: str) -> str | None:
     """The key a request carries, wherever it is; None when it carries none.
 
+    A place with nothing in it holds none: some programs send the header of a variable that is set to nothing, too.
+
     Raises ProxyError no_auth when two places hold different keys, or a header is repeated: nobody may guess which
     one was meant.
     """
     found: set[str] = set()
     for value in headers.getall("authorization", ()):
         scheme, _, token = value.partition(" ")
-        if scheme.lower() != "bearer":
+        if scheme and scheme.lower() != "bearer":
             raise ProxyError("no_auth")
         found.add(token.strip())
     for name in _HEADERS:
@@ -41,6 +43,7 @@ def presented(headers: CIMultiDictProxy[str], query: str) -> str | None:
             found.update(headers.getall(name))
     if query and "key=" in query:
         found.update(value for name, value in parse_qsl(query) if name in _QUERY)
+    found.discard("")
     if len(found) > 1:
         raise ProxyError(
             "no_auth", "Two different API keys were given. Send one.", code="conflicting_keys"

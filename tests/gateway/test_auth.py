@@ -83,6 +83,26 @@ def test_a_repeated_header_with_another_key_is_refused() -> None:
         presented(CIMultiDictProxy(pairs), "")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Authorization": "Bearer sk-good", "x-api-key": ""},
+        {"Authorization": "Bearer", "x-api-key": "sk-good"},
+        {"Authorization": "Bearer ", "x-goog-api-key": "sk-good", "api-key": ""},
+        {"Authorization": "", "x-api-key": "sk-good"},
+    ],
+)
+def test_a_place_with_nothing_in_it_holds_no_other_key(fields: dict[str, str]) -> None:
+    """Programs that have a variable set to nothing (`ANTHROPIC_API_KEY=`) send its header all the same."""
+    assert presented(headers(fields), "") == "sk-good"
+    assert authenticate(headers(fields), "", snapshot(key())) is not None
+
+
+@pytest.mark.parametrize("fields", [{"Authorization": "Bearer "}, {"x-api-key": ""}])
+def test_nothing_is_no_key(fields: dict[str, str]) -> None:
+    assert presented(headers(fields), "") is None
+
+
 def test_another_scheme_than_bearer_is_no_key() -> None:
     with pytest.raises(ProxyError):
         presented(headers({"authorization": "Basic c2stZ29vZA=="}), "")
