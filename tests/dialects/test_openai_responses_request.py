@@ -87,6 +87,13 @@ def test_what_only_its_own_provider_has_must_not_be_left_out(
     assert list(asked(**fields).musts) == [name]
 
 
+def test_who_names_an_item_is_told_how_to_send_it() -> None:
+    """Vercel's AI SDK names whatever it was given an id for, unless `store` is false: so it does from the second turn on."""
+    why = asked(input=[{"type": "item_reference", "id": "msg_1"}]).musts["item_reference"]
+
+    assert "store: false" in why
+
+
 def test_what_is_so_everywhere_is_no_field_to_miss() -> None:
     request = asked(
         store=False,

@@ -29,7 +29,7 @@ _MUSTS: Mapping[str, str] = {
 }
 """Fields that are as good as absent when false."""
 _ITEM_MUSTS: Mapping[str, str] = {
-    "item_reference": "The item it names is kept by its own provider.",
+    "item_reference": "The item it names is kept by its own provider: send the item itself, as clients do that are told store: false.",
     "compaction": "Only its own provider can read what the conversation was shortened to.",
     "compaction_trigger": "Only its own provider shortens a conversation in this way.",
     "additional_tools": "Only its own provider takes tools in the middle of a conversation.",
