@@ -187,7 +187,13 @@ _STATIC: tuple[tuple[Endpoint, tuple[str, ...]], ...] = (
     ),
     (
         Endpoint("/v1beta/models", "GET", "gemini.generate", "models", body=Body.NONE),
-        ("/v1beta/models", "/gemini/v1beta/models"),
+        (
+            "/v1beta/models",
+            "/v1alpha/models",
+            "/gemini/v1beta/models",
+            "/gemini/v1alpha/models",
+            "/gemini/v1/models",
+        ),
     ),
 )
 
@@ -309,7 +315,7 @@ _AZURE_PATH = re.compile(rf"/openai/deployments/(.{{1,512}}?)({'|'.join(map(re.e
 # The last colon is the verb's: a model's name may hold others.
 _GEMINI_PATH = re.compile(r"(?:/gemini)?/v1(?:beta|alpha)?/models/(.{1,512}):([A-Za-z]+)")
 _MODEL_PATH = re.compile(
-    r"(/anthropic|/openai|/gemini)?/(v1beta|v1)/models/(.{1,512})|(?:/openai)?/models/(.{1,512})"
+    r"(/anthropic|/openai|/gemini)?/(v1beta|v1alpha|v1)/models/(.{1,512})|(?:/openai)?/models/(.{1,512})"
 )
 _AMBIGUOUS = re.compile(r"//|/(?:\.|%2e){1,2}(?:/|$)|%2e%2e|%5c|%00|\\|;", re.IGNORECASE)
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
@@ -339,7 +345,7 @@ def _match_pattern(method: str, path: str) -> Match | None:
     if found := _MODEL_PATH.fullmatch(path):
         if method != "GET":
             return None
-        family = (found[1] or "/openai")[1:] if found[2] != "v1beta" else "gemini"
+        family = "gemini" if found[2] in ("v1beta", "v1alpha") else (found[1] or "/openai")[1:]
         return _ONE_MODEL[family], {"model": unquote(found[3] or found[4])}
     if found := _AZURE_PATH.fullmatch(path):
         return (_AZURE[found[2]], {"model": unquote(found[1])}) if method == "POST" else None
@@ -392,7 +398,7 @@ def family_of(path: str) -> str:
         return "mcp"
     if "/messages" in path or path.startswith("/anthropic"):
         return "anthropic"
-    if path.startswith(("/v1beta", "/gemini")) or _GEMINI_PATH.match(path):
+    if path.startswith(("/v1beta", "/v1alpha", "/gemini")) or _GEMINI_PATH.match(path):
         return "gemini"
     return "openai"
 

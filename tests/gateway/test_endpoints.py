@@ -72,6 +72,18 @@ def test_a_model_id_may_hold_slashes_and_spaces() -> None:
     assert found[1] == {"model": "openai/gpt 4"}
 
 
+@pytest.mark.parametrize(
+    "root", ["/v1beta", "/v1alpha", "/gemini/v1beta", "/gemini/v1alpha", "/gemini/v1"]
+)
+def test_google_lists_models_wherever_it_is_asked_for_answers(root: str) -> None:
+    assert match("POST", f"{root}/models/g:generateContent") is not None
+    for path, route in (("", "/v1beta/models"), ("/g", "/v1beta/models/{model}")):
+        found = match("GET", f"{root}/models{path}")
+
+        assert found is not None
+        assert (found[0].route, found[0].family) == (route, "gemini")
+
+
 @pytest.mark.parametrize("path", ["/v1/models/llama:latest", "/v1beta/models/llama:latest"])
 def test_a_model_id_may_hold_colons(path: str) -> None:
     found = match("GET", path)
@@ -206,6 +218,7 @@ def test_a_path_of_ours_is_spelled_out_or_looks_like_one() -> None:
         ("/v1/messages", "anthropic"),
         ("/anthropic/v1/anything", "anthropic"),
         ("/v1beta/anything", "gemini"),
+        ("/v1alpha/anything", "gemini"),
         ("/v1/models/g:generateContent", "gemini"),
         ("/v1/chat/completions", "openai"),
         ("/nonsense", "openai"),

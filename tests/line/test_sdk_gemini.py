@@ -38,6 +38,20 @@ async def test_generate_content(proxy: Proxy, version: str) -> None:
     assert answer.usage_metadata is not None
 
 
+@pytest.mark.parametrize("version", ["v1beta", "v1", "v1alpha"])
+async def test_models(sim: Simulator, tmp_path: Path, version: str) -> None:
+    named = {"m": {"deployments": [{"provider": "p0", "model": "sim"}]}}
+    async with (
+        serving(config(sim.url, models=named), tmp_path) as proxy,
+        client(proxy, version).aio as models,
+    ):
+        listed = [model.name async for model in await models.models.list()]
+        one = await models.models.get(model="m")
+
+    assert listed == ["models/m"]
+    assert one.name == "models/m"
+
+
 async def test_generate_content_streamed(proxy: Proxy) -> None:
     async with client(proxy).aio as models:
         stream = await models.models.generate_content_stream(model="sim-n8", contents="Hello")
