@@ -242,7 +242,7 @@ def _refuse(
             wait = throttle.failed(exchange.request.remote or "", monotonic())
             error = ProxyError("auth_flood", retry_after=wait) if wait else error
         meter.rejected(error)
-        response.reject(exchange, error)
+        response.reject(exchange, error, _family(exchange))
     else:
         meter.passed_on(error)
         response.pass_on(exchange, error)
@@ -362,12 +362,18 @@ def _plan_other(exchange: Exchange, state: State) -> routing.Plan:
     return routing.plan_other(state.snapshot, state.live, state.rng, named, method)
 
 
-def _models(exchange: Exchange, state: State) -> bytes:
+def _family(exchange: Exchange) -> str:
+    """Whose client asks: the route says it, but for lists of models."""
     family = exchange.endpoint.family
-    if family == "openai":
+    if family == "openai" and exchange.endpoint.operation in _LISTS:
         # Three vendors have their list at one path: whose client asks shows in a header that the others' do not send.
         headers = exchange.request.headers
         family = next((whose for name, whose in _LISTED.items() if name in headers), family)
+    return family
+
+
+def _models(exchange: Exchange, state: State) -> bytes:
+    family = _family(exchange)
     if exchange.endpoint.operation == "models":
         return models.listing(state.snapshot, exchange.key, family)
     return models.one(state.snapshot, exchange.key, family, exchange.model)

@@ -139,14 +139,14 @@ def _listed(name: str) -> str:
     return _UNSAFE_NAME.sub("", _REMARK.sub("", name).replace(",", " or"))[:_LONGEST_NAME]
 
 
-def reject(exchange: Exchange, error: ProxyError) -> None:
-    """Answer with an error of our own, in the dialect of the route."""
+def reject(exchange: Exchange, error: ProxyError, family: str = "") -> None:
+    """Answer with an error of our own, in the dialect of the route, or as clients of `family` expect it."""
     if exchange.head_sent:
         _break_off(exchange, error.code, error.message)
         return
     if error.row.close:
         exchange.keep_alive = False
-    status, headers, body = render_error(exchange.endpoint.family, error, exchange.id)
+    status, headers, body = render_error(family or exchange.endpoint.family, error, exchange.id)
     exchange.respond(status, headers, body)
 
 

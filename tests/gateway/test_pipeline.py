@@ -88,6 +88,28 @@ async def test_models_are_listed_in_the_shape_of_who_asks(fields: list[str], fam
     assert ("has_more" in page) is (family == "anthropic")
 
 
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [
+        ("Anthropic-Version: 2023-06-01", ("anthropic", "authentication_error", "not_found_error")),
+        ("X-Goog-Api-Key: {}", ("gemini", "UNAUTHENTICATED", "NOT_FOUND")),
+    ],
+)
+async def test_who_is_shown_models_in_its_shape_is_refused_them_in_it(
+    field: str, kind: tuple[str, str, str]
+) -> None:
+    named = "type" if kind[0] == "anthropic" else "status"
+    async with serving(keyed(snapshot(provider()))) as served:
+        for path in ("/v1/models", "/v1/models/m"):
+            unknown = await served.ask(raw("GET", path, b"", field.format("sk-wrong")))
+            assert (unknown.status, unknown.json["error"][named]) == (401, kind[1])
+        missing = await served.ask(raw("GET", "/v1/models/none", b"", field.format(KEY), BEARER))
+        mine = await served.ask(raw("GET", "/v1/models/none", b"", BEARER))
+
+    assert (missing.status, missing.json["error"][named]) == (404, kind[2])
+    assert mine.json["error"]["code"] == "model_not_found"
+
+
 @pytest.mark.parametrize(("name", "status"), [("m", 200), ("none", 404)])
 async def test_one_model_is_shown(name: str, status: int) -> None:
     async with serving(snapshot(provider())) as served:
