@@ -149,6 +149,21 @@ async def test_of_an_error_the_head_alone_is_given_to_who_asks_for_it(
     assert following.body == b"sick"
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v1/models", "/v1/responses/resp_1"])
+async def test_a_page_of_another_origin_is_allowed_nothing(path: str) -> None:
+    """I15: no CORS header, whatever is asked; a preflight is refused."""
+    origin = "Origin: https://evil.example"
+    async with serving(NOTHING) as served:
+        asked = await served.ask(
+            raw("OPTIONS", path, b"", origin, "Access-Control-Request-Method: POST")
+        )
+        answer = await served.ask(raw("GET", path, b"", origin))
+
+    assert asked.status == 405
+    for said in (asked, answer):
+        assert not [name for name in said.headers if name.startswith("access-control-")]
+
+
 async def test_a_body_for_nothing_ends_the_connection() -> None:
     async with serving(NOTHING) as served:
         client = await served.client()
