@@ -36,11 +36,11 @@ def run(file: ConfigFile, announce: Callable[[str], None] | None = None, *, alon
     memory.share_heap()
     try:
         fixed, handed = handover.rehearsed(os.environ), handover.received(os.environ)
-        if fixed is not None:
-            return _rehearsed(file, fixed)
         settings = _settings(file)
         for warning in resources.check(settings.server):
             say(f"warning: {warning}")
+        if fixed is not None:
+            return _rehearsed(file, settings, fixed)
         _identify(file, settings)
         listeners = Listeners(settings, {} if handed is None else handed.listeners)
     except ValueError as error:
@@ -65,17 +65,20 @@ def run(file: ConfigFile, announce: Callable[[str], None] | None = None, *, alon
     return _supervised(settings, file, listeners, ready, made_up, handed)
 
 
-def _rehearsed(file: ConfigFile, fixed: dict[str, Any]) -> int:
-    """Whether a restart would do: everything is read and tried, and nothing is served. Raises ValueError."""
+def _rehearsed(file: ConfigFile, settings: Snapshot, fixed: dict[str, Any]) -> int:
+    """Whether a restart would do: everything is read and tried, and nothing is served. Raises ValueError, and OSError for a
+    log that cannot be written."""
     from proxy import worker
+    from proxy.core import log
 
-    settings = _settings(file)
     now = _fixed(settings)
     changed = [name for name, value in fixed.items() if now.get(name) != value]
     if changed:
         said = "\n".join(f"{name} was changed: that takes a stop and a start" for name in changed)
         raise ValueError(said)
     worker.rehearse(settings, file)
+    log.bare(settings.logging)
+    log.close()
     return 0
 
 

@@ -99,8 +99,10 @@ def test_systemd_opens_the_port_and_is_told_how_it_is(tmp_path: Path) -> None:
         ({"auth": {"require": False}}, 0, ""),
         ({"server": {"workers": 3}}, 2, "server.workers was changed: that takes a stop"),
         ({"models": {"m": {"deployments": [{"provider": "nobody"}]}}}, 2, "nobody"),
+        ({"server": {"memory_limit": "100MiB"}}, 2, "one needs 128 MiB"),
+        ({"logging": {"file": "/proc/nowhere/headrace.log"}}, 1, "/proc/nowhere"),
     ],
-    ids=["something", "workers", "broken"],
+    ids=["something", "workers", "broken", "this machine", "its log"],
 )
 def test_a_rehearsal_says_whether_a_restart_would_do(
     tmp_path: Path, changes: dict[str, object], code: int, said: str
