@@ -41,6 +41,15 @@ def run(path: Path, *, force: bool = False) -> int:
         made, secrets = answers(_ask, _ask_hidden)
     except (EOFError, ValueError) as error:
         return _fail(str(error) or "there are no more answers")
+    there = [
+        path.parent / FOLDER / name for name in secrets if (path.parent / FOLDER / name).exists()
+    ]
+    if there and not force:
+        # They may be those of another file beside this one, whose clients would be refused from then on.
+        listed = ", ".join(map(str, there))
+        return _fail(
+            f"{listed}: there already: name a file in another folder with --config, or replace them with --force"
+        )
     try:
         write(path, made, secrets)
     except OSError as error:

@@ -95,6 +95,21 @@ def test_what_is_there_stays_unless_it_is_said(
     assert "openai" in path.read_text()
 
 
+def test_secrets_of_another_configuration_stay_unless_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert setup(tmp_path / "one.yaml", monkeypatch, "", "sk-1", "", "", "", "") == 0
+    before = {file: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+
+    assert setup(tmp_path / "two.yaml", monkeypatch, "", "sk-2", "", "", "", "") == 2
+
+    assert {file: file.read_text() for file in (tmp_path / "secrets").iterdir()} == before
+    assert not (tmp_path / "two.yaml").exists()
+    assert f"{tmp_path / 'secrets' / 'client-key'}: there already" in capsys.readouterr().err
+    assert setup(tmp_path / "two.yaml", monkeypatch, "", "sk-2", "", "", "", "", force=True) == 0
+    assert (tmp_path / "secrets" / "openai").read_text() == "sk-2\n"
+
+
 @pytest.mark.parametrize("lines", [[], ["openai"], ["x"] * 9, ["", "sk-1", "", "", "eighty", ""]])
 def test_answers_that_are_none_write_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
