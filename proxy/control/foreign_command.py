@@ -34,16 +34,22 @@ def run(
     `file` may be `-` for standard input and `env:` for the variables of this process; None is the first of
     `foreign.FILES` that is there, else `env:`.
     """
+    named = _usual() if file is None else file
     try:
-        found = _read(file, program, env)
+        found = _read(named, program, env)
     except ConfigError as error:
         for problem in error.problems:
             tell(f"error: {problem}")
         return UNUSABLE
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        tell(f"{file}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}")
+        tell(f"{named}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}")
         return UNUSABLE
     if found is None:
+        if file is None:  # nobody said that it is a document of ours
+            tell(
+                f"{named}: it is not one of another program's; name the file that is to be imported"
+            )
+            return UNUSABLE
         return None
     for problem in found.warnings:
         tell(f"warning: {problem}")
@@ -64,10 +70,11 @@ def run(
     return OK
 
 
-def _read(file: str | None, program: str | None, env: Mapping[str, str]) -> foreign.Foreign | None:
-    if file is None:
-        file = next((name for name in foreign.FILES if Path(name).is_file()), None)
-        file = file or foreign.FROM_ENVIRONMENT
+def _usual() -> str:
+    return next((name for name in foreign.FILES if Path(name).is_file()), foreign.FROM_ENVIRONMENT)
+
+
+def _read(file: str, program: str | None, env: Mapping[str, str]) -> foreign.Foreign | None:
     if file == foreign.FROM_ENVIRONMENT:
         return foreign.from_environment(env)
     if file == "-":

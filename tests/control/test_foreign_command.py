@@ -120,6 +120,21 @@ def test_without_a_file_it_is_the_one_that_is_here(
     assert "made of config/provider.json (AI API Gateway)" in printed
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b'{"a": 1}', "it is not one of another program's"), (b"\xff", "it is not UTF-8 text")],
+)
+def test_without_a_file_one_that_is_here_for_something_else_is_named(
+    content: bytes, why: str, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "provider.json").write_bytes(content)
+
+    code, printed, told = run(capfd, None)
+
+    assert (code, printed) == (2, "")
+    assert told.startswith(f"provider.json: {why}")
+
+
 def test_without_any_it_is_the_environment(capfd: pytest.CaptureFixture[str]) -> None:
     code, printed, _ = run(capfd, None, AUTH_TOKEN="of-a-variable-of-a-variable")
 
