@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -79,11 +78,13 @@ def _run(host: str, port: int | None, read: Read, serve: Run) -> int:
 
 def _free_port(host: str, wanted: int) -> int:
     """`wanted` when nobody listens there, else 0."""
+    from proxy.worker import listen
+
     try:
-        with socket.create_server((host, wanted)):
-            return wanted
+        listen(host, wanted).close()
     except OSError:
         return 0
+    return wanted
 
 
 def _announce(address: str) -> None:

@@ -8,6 +8,7 @@ import re
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -167,6 +168,13 @@ def test_a_usual_port_that_is_taken_does_no_harm(tmp_path: Path) -> None:
     addresses = [line[2].partition("/v1")[0] for one in (first, second) for line in one.lines[:1]]
     assert len(set(addresses)) == 2
     assert [one.stop() for one in (first, second)] == [0, 0]
+
+
+def test_the_usual_port_is_looked_at_where_it_is_to_listen() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        assert demo._free_port("::1", port) == 0
+    assert demo._free_port("::1", port) == port
 
 
 def test_a_place_where_it_cannot_listen_is_a_failure(tmp_path: Path) -> None:
