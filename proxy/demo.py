@@ -43,7 +43,9 @@ def _run(host: str, port: int | None, read: Read, serve: Run) -> int:
 
     print("starting the simulated provider …", file=sys.stderr, flush=True)
     provider = subprocess.Popen(
-        [sys.executable, "-m", "proxy", "simulate", "--port", "0", "--tied"],
+        # This program, not what is called `proxy` in the folder that a person stands in.
+        [sys.executable, "-P", "-m", "proxy", "simulate", "--port", "0", "--tied"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=subprocess.PIPE,  # it ends when this does, however that was
         stderr=subprocess.PIPE,
         text=True,

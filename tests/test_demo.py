@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -26,12 +26,12 @@ from tests.line.harness import ROOT, children
 class Demo:
     """`headrace demo`, started anywhere."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, options: Sequence[str] = ()) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.said = ""
         with alone():
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "proxy", "demo", *arguments],
+                [sys.executable, *options, "-m", "proxy", "demo", *arguments],
                 cwd=folder,
                 env=environment,
                 stdout=subprocess.PIPE,
@@ -168,6 +168,16 @@ def test_a_usual_port_that_is_taken_does_no_harm(tmp_path: Path) -> None:
     addresses = [line[2].partition("/v1")[0] for one in (first, second) for line in one.lines[:1]]
     assert len(set(addresses)) == 2
     assert [one.stop() for one in (first, second)] == [0, 0]
+
+
+def test_a_folder_that_is_called_as_the_program_is_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "proxy").mkdir()
+    (tmp_path / "proxy" / "__init__.py").write_text("raise SystemExit('another program')\n")
+
+    one = Demo(tmp_path, "--port", "0", options=["-P"])  # as the script `headrace` is started
+
+    assert one.stop() == 0, one.said
+    assert "another program" not in one.said
 
 
 def test_the_usual_port_is_looked_at_where_it_is_to_listen() -> None:
