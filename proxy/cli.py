@@ -120,7 +120,7 @@ def _serve(options: argparse.Namespace) -> int:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     file = ConfigFile(
         config,
-        lambda: commands.read(path),
+        lambda: commands.reread(path),
         adjust,
         path=str(path.absolute()),
         watched=seen,

@@ -159,7 +159,11 @@ def leave(code: int, message: str) -> NoReturn:
     sys.exit(fail(code, message))
 
 
-def read(path: Path, *, quiet: bool = False) -> Config:
+def _warn(text: object) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def read(path: Path, *, quiet: bool = False, warn: Callable[[object], None] = _warn) -> Config:
     """The file. Raises ConfigError (a ValueError) that lists every problem. `quiet` is who does not serve it."""
     from proxy.core import redact
     from proxy.core.config import load
@@ -169,8 +173,15 @@ def read(path: Path, *, quiet: bool = False) -> Config:
         redact.register_all_of(secret.reveal())
     if not quiet:
         for warning in (*loaded.warnings, *further(loaded)):
-            print(f"warning: {warning}", file=sys.stderr)
+            warn(warning)
     return loaded.config
+
+
+def reread(path: Path) -> Config:
+    """The same by those who serve. They warn in the log: a pipe that nobody reads would stop them, or fail the reload."""
+    from proxy.core.log import logger
+
+    return read(path, warn=logger.warning)
 
 
 def further(loaded: Loaded) -> tuple[Problem, ...]:

@@ -381,3 +381,34 @@ def test_a_file_that_changed_is_served_by_every_worker(
     finally:
         assert one.stop() == 0
     assert "configuration reloaded" in "".join(one.lines)
+
+
+def test_a_reload_needs_nobody_who_reads_what_it_warns_of(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    log, file = tmp_path / "log", tmp_path / "short.yaml"
+    content |= {"admin": {"port": 0, "token": "short"}, "logging": {"file": str(log)}}
+    file.write_text(yaml.safe_dump({**content, "store": {"url": ""}}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proxy", "serve", "--config", str(file)],
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert any(line.startswith("dashboard at") for line in process.stderr)
+        process.stderr.close()
+
+        process.send_signal(signal.SIGHUP)
+
+        deadline = time.monotonic() + 20
+        while "configuration reloaded" not in log.read_text():
+            assert "task reload failed" not in log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert "than 16 characters: easy to guess" in log.read_text()
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
