@@ -45,7 +45,8 @@ def run(file: ConfigFile, announce: Callable[[str], None] | None = None, *, alon
         listeners = Listeners(settings, {} if handed is None else handed.listeners)
     except ValueError as error:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
-    file.adjust = _pinned(file.adjust, _fixed(settings) if handed is None else handed.fixed)
+    fixed = _fixed(settings) if handed is None else handed.fixed
+    file.adjust = _pinned(file.adjust, fixed, settings)
     made_up = None if handed is None else handed.token
     if made_up is None and listeners.admin is not None and settings.admin.token is None:
         made_up = secrets.token_urlsafe(32)
@@ -339,16 +340,26 @@ def _settings(file: ConfigFile) -> Snapshot:
     return file.adjust(compile_snapshot(file.config.model_copy(update=nothing)))
 
 
-def _pinned(adjust: Adjust, fixed: dict[str, Any]) -> Adjust:
-    """What all workers have in common is as it was at the start: a reload leaves it, and so does whoever starts later."""
-    workers, path = fixed["server.workers"], fixed["ledger.path"]
+def _pinned(adjust: Adjust, fixed: dict[str, Any], begun: Snapshot) -> Adjust:
+    """What all workers have in common is as it was at the start: a reload leaves it, and so does whoever starts later. Where
+    two of them counted in different places, each would give out all of a limit."""
 
     def adjusted(snapshot: Snapshot) -> Snapshot:
         snapshot = adjust(snapshot)
+        server, admin, ledger = snapshot.server, snapshot.admin, snapshot.ledger
         return replace(
             snapshot,
-            server=replace(snapshot.server, workers=workers),
-            ledger=replace(snapshot.ledger, path=path),
+            server=replace(
+                server,
+                host=fixed["server.host"],
+                port=fixed["server.port"],
+                workers=fixed["server.workers"],
+            ),
+            admin=replace(admin, host=fixed["admin.host"], port=fixed["admin.port"]),
+            ledger=replace(
+                ledger, path=fixed["ledger.path"], size=begun.ledger.size, sync=begun.ledger.sync
+            ),
+            shared=begun.shared,
         )
 
     return adjusted

@@ -15,18 +15,28 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from proxy import serving
 from proxy.control.sync import ConfigFile
 from proxy.core.clock import now
 from proxy.core.config import load
-from proxy.core.model import Ledger, Server, Snapshot
+from proxy.core.model import Admin, Ledger, Server, Shared, Snapshot
 from proxy.core.records import Kind, Record
 from proxy.store import objects
 from proxy.store.opening import open_store
 from proxy.supervisor.handover import REHEARSE
-from tests.line.harness import ROOT, Raw, config, merged, read_request, scripted, until
-from tests.supervisor.supervised import REQUEST, Supervised, get, two
+from tests.line.harness import (
+    ROOT,
+    Raw,
+    config,
+    free_port,
+    merged,
+    read_request,
+    scripted,
+    until,
+)
+from tests.supervisor.supervised import REQUEST, Supervised, get, two, wait
 
 pytestmark = pytest.mark.allow_blocking("waits for processes")
 
@@ -148,16 +158,49 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_reload_leaves_what_all_workers_have_in_common() -> None:
-    fixed = {"server.workers": 2, "ledger.path": "/one"}
-    adjust = serving._pinned(lambda snapshot: snapshot, fixed)
-
-    adjusted = adjust(Snapshot(server=Server(workers=5, drain=1.0), ledger=Ledger(path="/two")))
-
-    assert (adjusted.server.workers, adjusted.server.drain, adjusted.ledger.path) == (
-        2,
-        1.0,
-        "/one",
+    begun = Snapshot(
+        server=Server(host="127.0.0.1", port=80, workers=2),
+        admin=Admin(host="127.0.0.1", port=80),
+        ledger=Ledger(path="/one", size=1 << 30, sync=1.0),
+        shared=Shared(url="redis://one"),
     )
+    adjust = serving._pinned(lambda snapshot: snapshot, serving._fixed(begun), begun)
+
+    adjusted = adjust(
+        Snapshot(
+            server=Server(host="::", port=81, workers=5, drain=1.0),
+            admin=Admin(host="::", port=82, username="root"),
+            ledger=Ledger(path="/two", size=1 << 31, sync=2.0, client_gone="drain"),
+            shared=Shared(url="redis://two"),
+        )
+    )
+
+    assert adjusted.server == replace(begun.server, drain=1.0)
+    assert adjusted.admin == replace(begun.admin, username="root")
+    assert adjusted.ledger == replace(begun.ledger, client_gone="drain")
+    assert adjusted.shared == begun.shared
+
+
+def test_a_worker_that_is_started_after_a_reload_serves_the_listener_that_there_is(
+    tmp_path: Path,
+) -> None:
+    """One port for both. Whoever took another for the admin API's served it nowhere."""
+    port = free_port()
+    content = merged(
+        two(),
+        {"server": {"port": port, "workers": 1}, "admin": {"port": port}, "store": {"url": ""}},
+    )
+    with Supervised(content, tmp_path) as process:
+        [first] = process.up(1).workers()
+        (tmp_path / "process.yaml").write_text(
+            yaml.safe_dump(merged(content, {"admin": {"port": free_port()}}))
+        )
+        process.process.send_signal(signal.SIGHUP)
+        wait(lambda: process.reloaded == 1)
+        os.kill(first, signal.SIGKILL)
+        wait(lambda: first not in process.workers())
+
+        assert asyncio.run(get(process.up(1).port, "/admin/me")).status == 401
 
 
 @pytest.mark.parametrize("which", ["read", "settings"])
