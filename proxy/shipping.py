@@ -52,8 +52,9 @@ some thousand requests a second: what it does cannot come to nothing, as it migh
 
 
 def run(file: ConfigFile, ready: Callable[[], None] = lambda: None) -> None:
-    """Ship until told to stop: SIGTERM or SIGINT ships what is there, for a few seconds at most; SIGHUP reads the
-    configuration anew (for how long things are kept; another database or folder takes a new start).
+    """Ship until told to stop: SIGTERM ships what is there, for a few seconds at most; SIGHUP reads the configuration anew
+    (for how long things are kept; another database or folder takes a new start). SIGINT says nothing: a terminal sends it to
+    all of its processes, and workers still write down what they let end.
 
     The configuration has a store and a folder of the ledger, and whoever calls has no event loop. `ready` is called as
     soon as signals are obeyed. Waits as long as another process of this host ships; a database that is away is waited
@@ -81,8 +82,8 @@ async def _run(file: ConfigFile, ready: Callable[[], None]) -> None:
     stop = asyncio.Event()
     hung_up = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     ready()
     settings = _settings(file)

@@ -130,6 +130,23 @@ def test_it_ships_until_it_is_told_to_stop_and_ships_what_is_left_then(
     assert place.count(with_id) == 1
 
 
+def test_whoever_presses_ctrl_c_has_all_of_it_shipped(place: Place, wal: Spool) -> None:
+    """The terminal tells everybody, and workers go on writing until their last request is over."""
+    pid = place.start()
+    write(wal, end("before"))
+    until(lambda: place.count() == 1)
+
+    ignored = next(
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigIgn" in line
+    )
+    assert int(ignored.split()[1], 16) & 1 << signal.SIGINT - 1
+    os.kill(pid, signal.SIGINT)
+    write(wal, end("after"))
+
+    until(lambda: place.count() == 2)
+    assert place.stop(pid) == 0
+
+
 def test_whoever_serves_goes_first(place: Place) -> None:
     pid = place.start()
 
