@@ -16,6 +16,7 @@ import orjson
 from proxy.core.clock import now
 from proxy.core.errors import ProxyError
 from proxy.core.model import Auth, Credential, Provider
+from proxy.core.surfaces import MCP
 from proxy.core.url import join, variant
 from proxy.gateway import forms, sockets
 from proxy.upstream import presented
@@ -23,7 +24,7 @@ from proxy.upstream.sigv4 import Scope, sign
 from proxy.wire import multipart
 from proxy.wire.envelope import Envelope
 from proxy.wire.fitting import fit
-from proxy.wire.headers import Headers, to_upstream
+from proxy.wire.headers import Headers, arguments, to_upstream
 
 if TYPE_CHECKING:
     from proxy.gateway.deadline import Deadline
@@ -117,7 +118,7 @@ def _head(
     if query:
         target += b"?" + query
     theirs = _CONTEXT if upstream.provider.propagate and not context else _NO_CONTEXT
-    forwarded = to_upstream(exchange.request.raw_headers, theirs)
+    forwarded = _forwarded(exchange, theirs)
     if own_query is not None and endpoint.dialect != exchange.endpoint.dialect:
         forwarded = [header for header in forwarded if header[0] in _ANYBODYS]
         forwarded.append((b"content-type", b"application/json"))
@@ -140,6 +141,14 @@ def _head(
         parts.append(b"content-length: %d\r\n" % len(body))
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _forwarded(exchange: Exchange, theirs: frozenset[bytes]) -> Headers:
+    """The client's headers that a provider gets, `theirs` among them."""
+    headers = exchange.request.raw_headers
+    if exchange.endpoint.dialect == MCP:
+        theirs |= arguments(headers)
+    return to_upstream(headers, theirs)
 
 
 def _signed(

@@ -33,11 +33,15 @@ TO_UPSTREAM = frozenset(
         b"content-type",
         b"idempotency-key",
         b"last-event-id",
+        b"mcp-method",
+        b"mcp-name",
         b"mcp-protocol-version",
         b"mcp-session-id",
         b"openai-beta",
     }
 )
+_ARGUMENT = b"mcp-param-"
+"""What a tool is called with, said again in the head; the rest of the name is the tool's."""
 
 TO_CLIENT = frozenset(
     {
@@ -82,6 +86,12 @@ def to_upstream(headers: Iterable[tuple[bytes, bytes]], extra: frozenset[bytes] 
     return _fit(passed, connection, extra)
 
 
+def arguments(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """The names, in lower case, of those that repeat what a tool is called with: its server refuses a call without them."""
+    names = [name.lower() for name, _ in headers]
+    return frozenset(name for name in names if name.startswith(_ARGUMENT))
+
+
 def to_client(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The provider's headers that a client gets: TO_CLIENT. All names are in lower case already."""
     passed: Headers = []
@@ -103,11 +113,16 @@ def _fit(passed: Headers, connection: bytes, extra: frozenset[bytes]) -> Headers
     """`passed` without what `Connection` claims for this hop, odd names, and values that would end the line."""
     if connection or extra:
         listed = {token.strip().lower() for token in connection.split(b",")} | HOP_BY_HOP
-        passed = [pair for pair in passed if pair[0] not in listed and b"_" not in pair[0]]
+        passed = [pair for pair in passed if pair[0] not in listed and not _is_odd(pair[0])]
     for _, value in passed:
         if b"\n" in value or b"\r" in value or b"\0" in value:
             return [pair for pair in passed if not _ends_line(pair[1])]
     return passed
+
+
+def _is_odd(name: bytes) -> bool:
+    """Some servers take `_` for `-`: it may be another header to them. What a tool names so is the tool's."""
+    return b"_" in name and not name.startswith(_ARGUMENT)
 
 
 def _ends_line(value: bytes) -> bool:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import pytest
@@ -16,6 +16,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared._httpx_utils import create_mcp_http_client
+from pydantic import Field
 
 from tests.line.harness import KEY, Proxy, config, read_request, request, scripted, serving
 
@@ -39,6 +40,11 @@ class Tools:
         def add(a: int, b: int) -> int:
             """Add."""
             return a + b
+
+        @server.tool()
+        def greet(name: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Who_To"})]) -> str:
+            """Say hello."""
+            return f"hello {name}"
 
         @server.tool()
         async def slow(ctx: Context[Any, Any]) -> str:
@@ -93,11 +99,11 @@ async def proxy(tools: Tools, tmp_path: Path) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def client(proxy: Proxy, stack: AsyncExitStack) -> Client:
+async def client(proxy: Proxy, stack: AsyncExitStack, mode: str = "auto") -> Client:
     http = create_mcp_http_client(headers={"authorization": f"Bearer {KEY}"})
     await stack.enter_async_context(http)
     transport = streamable_http_client(f"{proxy.url}/mcp/tools", http_client=http)
-    return await stack.enter_async_context(Client(transport))
+    return await stack.enter_async_context(Client(transport, mode=mode))
 
 
 async def test_tools_are_listed_and_called(proxy: Proxy, tools: Tools) -> None:
@@ -106,9 +112,23 @@ async def test_tools_are_listed_and_called(proxy: Proxy, tools: Tools) -> None:
         listed = await session.list_tools()
         answer = await session.call_tool("add", {"a": 20, "b": 22})
 
-    assert {tool.name for tool in listed.tools} == {"add", "slow"}
+    assert {tool.name for tool in listed.tools} == {"add", "greet", "slow"}
     assert "42" in str(answer.content)
     assert proxy.metric("headrace_requests_total", route="/mcp/{name}", model="mcp/tools") >= 3
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_every_revision_is_spoken_through_it(proxy: Proxy, tools: Tools, mode: str) -> None:
+    async with AsyncExitStack() as stack:
+        session = await client(proxy, stack, mode)
+        await session.list_tools()
+        answer = await session.call_tool("greet", {"name": "Ann"})
+
+    assert "hello Ann" in str(answer.content)
+    said = [head for _, head in tools.heads if "mcp-param-who_to" in head]
+    assert [(head["mcp-method"], head["mcp-name"]) for head in said] == (
+        [] if mode == "legacy" else [("tools/call", "greet")]
+    )
 
 
 async def test_what_a_tool_says_meanwhile_arrives_meanwhile(proxy: Proxy, tools: Tools) -> None:

@@ -8,6 +8,7 @@ from proxy.wire.headers import (
     HOP_BY_HOP,
     TO_CLIENT,
     TO_UPSTREAM,
+    arguments,
     to_client,
     to_upstream,
     with_one_user_agent,
@@ -56,6 +57,15 @@ def test_a_route_may_let_more_pass() -> None:
     headers = [(b"X-Extra", b"1"), (b"X-Other", b"2")]
 
     assert to_upstream(headers, frozenset({b"x-extra"})) == [(b"x-extra", b"1")]
+
+
+def test_what_a_tool_is_called_with_may_be_called_as_the_tool_likes() -> None:
+    headers = [(b"Mcp-Param-Who_To", b"Ann"), (b"X_Extra", b"1"), (b"Mcp-Parameters", b"2")]
+    names = arguments(headers)
+
+    assert names == {b"mcp-param-who_to"}
+    assert to_upstream(headers, names | {b"x_extra"}) == [(b"mcp-param-who_to", b"Ann")]
+    assert to_upstream(headers) == []
 
 
 @pytest.mark.parametrize("name", [*sorted(HOP_BY_HOP), b"x_extra"])
