@@ -170,7 +170,7 @@ class TranslatingRelay(EventRelay):
                 self.first_content = now
         out = self._say(self.feed(name, data))
         if flags & ERROR and not self.failed and not self.finished:
-            out += self._say([_as_event(self.tap.error)])
+            out += self._say([as_event(self.tap.error)])
         if flags & FINISH and self.timer is not None:
             self._arm(AFTER_FINISH)
         return out
@@ -261,6 +261,7 @@ class TranslatingRelay(EventRelay):
         return self.exchange.frame(b"\n" if self.array else self.dialect.silence)
 
 
-def _as_event(error: UpstreamError | None) -> ir.StreamError:
+def as_event(error: UpstreamError | None) -> ir.StreamError:
+    """The error of a provider that the decoder has made nothing of."""
     status = error.status if error is not None and 400 <= error.status <= 599 else 502
     return ir.StreamError(status, "The provider reported an error.", "upstream_error")

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import ProxyError
 from proxy.core.tasks import spawn
 from proxy.dialects import ir
+from proxy.dialects.base import ERROR
 from proxy.gateway.attempt import End
 from proxy.gateway.event_relay import EventRelay
-from proxy.gateway.translating import TranslatingRelay
+from proxy.gateway.translating import TranslatingRelay, as_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,12 +87,21 @@ class ScreenedRelay(TranslatingRelay):
 
     def _feed(self, name: bytes, data: bytes) -> list[ir.Event]:
         """Nothing goes out at once."""
+        if self.broken:
+            return []
         self._waiting += self.decoder.feed(name, data)
         self._go()
         if len(self._waiting) > MANY and not self._clogged:
             self._clogged = True
             self.upstream.hold()
         return []
+
+    def _one(self, name: bytes, data: bytes, flags: int, now: float) -> bytes:
+        out = super()._one(name, data, flags & ~ERROR, now)
+        if flags & ERROR and not self.broken:  # it waits like all that came before it
+            self._waiting.append(as_event(self.tap.error))
+            self._go()
+        return out
 
     def _go(self) -> None:
         if self._task is None and not self.done.done():
@@ -175,6 +185,12 @@ class ScreenedRelay(TranslatingRelay):
             self.upstream.hold()
 
     # --- the end ---
+
+    def _check_end(self) -> None:
+        if self.broken and not self.failed and self._task is not None:
+            self._fate = self._check_end  # what came before it is told first
+        else:
+            super()._check_end()
 
     def end(self) -> None:
         """The provider's message ended: what waits comes first."""

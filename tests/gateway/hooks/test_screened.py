@@ -188,6 +188,43 @@ async def test_a_stream_that_breaks_off_is_told_as_far_as_it_came() -> None:
     assert b"upstream_truncated" in body
 
 
+async def test_what_a_provider_says_of_its_failure_comes_behind_the_text() -> None:
+    slow, more = Slow(), asyncio.Event()
+    failure = chunk(b'data: {"error": {"message": "no more today", "type": "server_error"}}\n\n')
+    parts = said("a"), said("b") + failure, LAST
+    async with behind(sending(*parts, after=more), slow.screen, timeout=20) as served:
+        client = await served.client()
+        client.send(ASK)
+        await client.head()
+        more.set()
+        await until(lambda: len(slow.windows) == 2)
+        slow.go.set()
+
+        body, complete = await client._chunks()
+
+    assert not complete
+    assert b'"content":"b"' in body.partition(b"no more today")[0]
+    assert body.count(b'"error"') == 1
+
+
+async def test_what_is_no_event_comes_behind_the_text() -> None:
+    slow, more = Slow(), asyncio.Event()
+    parts = said("a"), said("b") + chunk(b"data: {\n\n"), said("c")
+    async with behind(sending(*parts, after=more), slow.screen, timeout=20) as served:
+        client = await served.client()
+        client.send(ASK)
+        await client.head()
+        more.set()
+        await until(lambda: len(slow.windows) == 2)
+        slow.go.set()
+
+        body, complete = await client._chunks()
+
+    assert not complete
+    assert b'"content":"b"' in body.partition(b"upstream_bad_response")[0]
+    assert b'"content":"c"' not in body
+
+
 async def test_an_event_without_its_blank_line_is_the_last() -> None:
     tail = chunk(b"data: [DONE]")
 
