@@ -76,11 +76,14 @@ class Masking:
     def before_route(self, request: Request) -> None:
         """Put placeholders into all that is said in it."""
         words = list(request.words())
-        taken = {found for word in words for found in _PLACEHOLDER.findall(word.text)}
-        values = _Values(taken)
+        values = _Values(self._taken(words))
         for word in words:
             word.text = self._masked(word, values)
         request.notes[_NOTE] = values.of
+
+    def _taken(self, words: Iterable[Word]) -> set[str]:
+        """Placeholders that stand for nothing here: none, for one that a client sends is one that it was given."""
+        return set()
 
     def _masked(self, word: Word, values: _Values) -> str:
         text = word.text
@@ -127,6 +130,10 @@ class Restoring(Masking):
 
     needs = _LONGEST
     """Characters that it has to be able to hold back."""
+
+    def _taken(self, words: Iterable[Word]) -> set[str]:
+        """What the client writes itself: it was given values, not placeholders."""
+        return {found for word in words for found in _PLACEHOLDER.findall(word.text)}
 
     async def screen(self, request: Request, window: Window) -> Piece | None:
         """Put values into the place of their placeholders."""

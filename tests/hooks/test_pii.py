@@ -91,6 +91,17 @@ def test_another_turn_at_the_end_changes_no_number() -> None:
     assert [word.text for word in first.words()] == ["[EMAIL_1]"]
 
 
+def test_placeholders_that_stay_in_answers_change_no_number_either() -> None:
+    messages = (
+        b'[{"content":"a@b.example"},{"content":"Hello [EMAIL_1]"},{"content":"c@d.example"}]'
+    )
+    request = Request({"messages": messages})
+
+    hook(kinds=["email"], restore=False).before_route(request)
+
+    assert [word.text for word in request.words()] == ["[EMAIL_1]", "Hello [EMAIL_1]", "[EMAIL_2]"]
+
+
 def test_json_in_a_string_stays_json() -> None:
     arguments = '{"to":"a@b.example","number":4111111111111111,"list":[" (650) 253-0000"]}'
     call = [{"tool_calls": [{"function": {"name": "mail", "arguments": arguments}}]}]
