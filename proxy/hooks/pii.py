@@ -87,7 +87,7 @@ class Masking:
 
     def _masked(self, word: Word, values: _Values) -> str:
         text = word.text
-        if word.kind == "arguments" and text[:1] in ("{", "["):
+        if word.kind == "arguments" and text.lstrip()[:1] in ("{", "["):
             # JSON in a string: only its strings may become others.
             try:
                 found = msgspec.json.decode(text)
@@ -103,7 +103,10 @@ class Masking:
         if isinstance(value, list):
             return [self._inside(item, values) for item in value]
         if isinstance(value, dict):
-            return {name: self._inside(item, values) for name, item in value.items()}
+            return {
+                self._placed(name, values): self._inside(item, values)
+                for name, item in value.items()
+            }
         return value
 
     def _placed(self, text: str, values: _Values) -> str:

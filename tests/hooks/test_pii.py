@@ -103,7 +103,7 @@ def test_placeholders_that_stay_in_answers_change_no_number_either() -> None:
 
 
 def test_json_in_a_string_stays_json() -> None:
-    arguments = '{"to":"a@b.example","number":4111111111111111,"list":[" (650) 253-0000"]}'
+    arguments = '\n{"to":"a@b.example","number":4111111111111111,"list":[" (650) 253-0000"],"c@d.example":1}'
     call = [{"tool_calls": [{"function": {"name": "mail", "arguments": arguments}}]}]
     request = Request({"messages": msgspec.json.encode(call)})
 
@@ -114,6 +114,7 @@ def test_json_in_a_string_stays_json() -> None:
         "to": "[EMAIL_1]",
         "number": 4111111111111111,
         "list": [" [PHONE_1]"],
+        "[EMAIL_2]": 1,
     }
 
 
