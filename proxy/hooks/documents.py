@@ -46,7 +46,10 @@ class Word:
 
 
 class Document:
-    """The top level of a JSON object. Values are plain JSON: dict, list, str, int, float, bool, None."""
+    """The top level of a JSON object. Values are plain JSON: dict, list, str, int, float, bool, None.
+
+    A number beyond a double is infinite, and null where it is written again.
+    """
 
     __slots__ = ("_decoded", "_dirty", "raw")
 
@@ -71,7 +74,7 @@ class Document:
             raw = self.raw.get(name)
             if raw is None:
                 return None
-            self._decoded[name] = msgspec.json.decode(raw)
+            self._decoded[name] = _value(raw)
         return self._decoded.get(name)
 
     def set(self, name: str, value: Any) -> None:
@@ -188,4 +191,13 @@ def put_together(raw: Mapping[str, Any], changes: Mapping[str, bytes | None]) ->
     return msgspec.json.encode(fields)
 
 
+def _value(raw: Any) -> Any:
+    try:
+        return _decode(raw)
+    except msgspec.ValidationError:  # 1e999, say
+        return _decode_any_number(raw)
+
+
+_decode = msgspec.json.Decoder().decode
+_decode_any_number = msgspec.json.Decoder(float_hook=float).decode
 _decode_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from proxy.hooks import Request
@@ -35,6 +37,15 @@ def test_a_word_that_is_set_to_what_it_is_changes_nothing() -> None:
         word.text = "hi"
 
     assert request.changes() == {}
+
+
+def test_a_number_beyond_a_double_hides_nothing() -> None:
+    request = Request({"messages": b'[{"content":"hi","n":[1e999,-1e999,1.5]}]'})
+    (word,) = request.words()
+    word.text = "ho"
+
+    assert request.field("messages")[0]["n"] == [inf, -inf, 1.5]
+    assert request.changes() == {"messages": b'[{"content":"ho","n":[null,null,1.5]}]'}
 
 
 def test_what_is_no_json_is_found_when_it_is_written() -> None:

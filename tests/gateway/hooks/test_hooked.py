@@ -107,6 +107,15 @@ async def test_what_is_no_object_or_has_no_words_stays_as_it_is(body: bytes) -> 
     assert one.gate.held is body
 
 
+async def test_a_number_that_nobody_can_represent_is_no_hindrance() -> None:
+    exchange = request()
+    one = attempt(exchange, b'{"choices": [{"text": "a", "score": 1e999}]}')
+
+    await hooked(exchange, hook(Point.SCREEN, shout)).answered(one)
+
+    assert one.gate.held == b'{"choices":[{"text":"A","score":null}]}'
+
+
 @pytest.mark.parametrize(
     ("half", "mended"), [(rb"\ud83d", " "), (b"\xf0\x9f", "\N{REPLACEMENT CHARACTER}")]
 )
