@@ -6,6 +6,7 @@ offered: who counts tokens has to read what a provider says.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _MODEL = ("model", "deployment")
 _SUBPROTOCOL = "sec-websocket-protocol"
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+"""Sixteen bytes in base64."""
 
 
 def read(exchange: Exchange) -> None:
@@ -29,7 +32,7 @@ def read(exchange: Exchange) -> None:
         raise ProxyError(
             "bad_req", "This path takes WebSockets only.", code="upgrade_required", status=426
         )
-    if len(headers.get("sec-websocket-key", "")) != 24:
+    if not _KEY.fullmatch(headers.get("sec-websocket-key", "")):
         raise ProxyError(
             "bad_req", "The field 'sec-websocket-key' is no key.", code="bad_handshake"
         )

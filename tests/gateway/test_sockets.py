@@ -40,6 +40,8 @@ def test_the_model_is_in_the_query(query: str) -> None:
         ("model=m", {"Upgrade": "h2c"}, "upgrade_required"),
         ("model=m", {"Sec-WebSocket-Version": "8"}, "upgrade_required"),
         ("model=m", {"Sec-WebSocket-Key": "short"}, "bad_handshake"),
+        ("model=m", {"Sec-WebSocket-Key": "€" * 24}, "bad_handshake"),
+        ("model=m", {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ, "}, "bad_handshake"),
         ("model=", {}, "missing_field"),
     ],
 )
