@@ -74,9 +74,14 @@ async def call(made: Call, state: State, *arguments: Any) -> Any:
 
 def refusal(refuse: Refuse) -> ProxyError:
     """The error a client is told."""
-    message = refuse.message[:_LONGEST] or None
-    code = refuse.code if _CODE.fullmatch(refuse.code) else None
-    return ProxyError("hook_refused", message, code=code, status=refuse.status)
+    # Hooks are not always checked for types: `raise Refuse(error)` refuses, too.
+    message, code = str(refuse.message or "")[:_LONGEST], str(refuse.code or "")
+    return ProxyError(
+        "hook_refused",
+        message.encode(errors="replace").decode() or None,
+        code=code if _CODE.fullmatch(code) else None,
+        status=int(refuse.status),
+    )
 
 
 def blunder(made: Call, state: State, what: str) -> object:

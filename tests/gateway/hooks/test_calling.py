@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.errors import ProxyError
+from proxy.core.errors import ERRORS, ProxyError
 from proxy.gateway.hooks.calling import FAILED, blunder, call
 from proxy.hooks import Point, Refuse, Veto
 from proxy.state.state import State
@@ -127,6 +127,26 @@ async def test_a_refusal_is_no_failure(
     assert error.status == 451
     assert count(state, "refused") == 1
     assert state.metrics.hook_calls.child("h", "before_attempt", "refused").value == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (ValueError("too long"), "too long"),
+        (None, ERRORS["hook_refused"].message),
+        ("a\ud83d", "a?"),
+    ],
+)
+async def test_a_refusal_is_one_whatever_it_is_made_of(said: Any, told: str, state: State) -> None:
+    odd: Any = 403
+    refuse = Refuse(said, code=odd, status=float(odd))  # type: ignore[arg-type]
+
+    with pytest.raises(ProxyError) as raised:
+        await call(one(Point.BEFORE_ROUTE, raises(refuse), open=True), state)
+
+    error = raised.value
+    assert (error.ref, error.message, error.code) == ("hook_refused", told, "403")
+    assert str(error.status) == "403"
 
 
 @pytest.mark.parametrize("code", ["", "x" * 65, 'a"b', "ü"])
