@@ -220,7 +220,9 @@ def _query(
     if not query and not provider.query and (auth is None or auth.scheme != "query"):
         return b""
     own = presented.query(provider, endpoint.family, credential)
-    pairs = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in _OURS]
+    # Of a name given twice some servers take the first: what is configured is not the client's to say.
+    ours = _OURS.union(name for name, _ in own)
+    pairs = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in ours]
     return urlencode(pairs + own).encode()
 
 

@@ -658,6 +658,17 @@ async def test_the_providers_own_query_is_added() -> None:
     assert sent.target == CHAT + "?y=2&api-version=9&x=a+b"
 
 
+async def test_a_client_does_not_say_what_the_configuration_says() -> None:
+    own = provider(query={"tenant": "ours"}, auth={"openai": Auth("query", "token")})
+
+    sent = await send(
+        chat(b'{"model":"m"}', query="?tenant=a&y=2&token=b&tenant=c"),
+        snapshot(own, upstream_model="m"),
+    )
+
+    assert sent.target == CHAT + "?y=2&tenant=ours&token=upstream-secret"
+
+
 # --- forms ---
 
 
