@@ -82,7 +82,15 @@ def _is_piece(piece: Any) -> bool:
         return False
     text: Any = piece.text
     held: Any = piece.held
-    return isinstance(text, str) and isinstance(held, str)
+    return all(isinstance(one, str) and _is_whole(one) for one in (text, held))
+
+
+def _is_whole(text: str) -> bool:
+    """Without half of a surrogate pair, which no client can be written."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 class Stages:

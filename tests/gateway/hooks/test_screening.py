@@ -189,6 +189,19 @@ async def test_a_screen_that_fails_lets_all_go_where_that_is_wanted() -> None:
     )
 
 
+@pytest.mark.parametrize("said", [Piece("\ud83d"), Piece("", "a\ude00")])
+async def test_half_a_character_is_no_piece(said: Piece) -> None:
+    async def halves(request: Request, window: Window) -> Piece:
+        return said
+
+    words: list[ir.Event] = [START, ir.TextDelta(0, "abc"), END]
+
+    assert text(await told(screening(screen(halves, open=True)), *words)) == "abc"
+    with pytest.raises(ProxyError) as raised:
+        await told(screening(screen(halves)), *words)
+    assert raised.value.ref == "hook_failed"
+
+
 def test_pieces_of_one_text_that_follow_each_other_are_one() -> None:
     events: list[ir.Event] = [
         ir.TextDelta(0, "a"),
