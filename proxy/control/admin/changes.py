@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,7 +18,7 @@ from proxy.control.admin.draft import Draft, Note
 from proxy.control.admin.edits import Create, Delete, Edit, Rotate, Update, Written
 from proxy.control.admin.ground import Means
 from proxy.control.admin.overlay import Overlay
-from proxy.control.admin.refusal import Orphaned
+from proxy.control.admin.refusal import Orphaned, outrun
 from proxy.control.admin.services import needs_store
 from proxy.control.admin.shapes import audited
 from proxy.control.admin.trail import note
@@ -25,7 +26,7 @@ from proxy.control.admin.web import Fault, Problem
 from proxy.core.clock import monotonic
 from proxy.core.config.problem import printable
 from proxy.core.log import logger
-from proxy.core.records import Kind, Record
+from proxy.core.records import PARENTS, Kind, Record
 from proxy.state import unpriced
 from proxy.store import delta, objects
 from proxy.store.base import Duplicate, StoreDown
@@ -50,13 +51,17 @@ async def apply(
     *,
     dry_run: bool = False,
     places: Sequence[str] | None = None,
+    since: int | None = None,
 ) -> list[Written]:
     """Do all edits or none; one answer each, in order.
 
     `places` says where in the body each edit was, for the faults: without it that is `[row]`, and nothing for a
-    single edit. Raises Problem: 400 invalid, 403 (no right to this kind, or to another team's key), 404, 409 conflict
-    (a name that is taken), read_only (the file has it), referenced, no_master_key, 412 precondition_failed,
-    503 store_down or no_store.
+    single edit. `since`: what the edits were worked out from is the store up to this revision. One that has got a
+    credential or a deployment after it refuses them: these have no name, and would be made a second time.
+
+    Raises Problem: 400 invalid, 403 (no right to this kind, or to another team's key), 404, 409 conflict (a name that is
+    taken), read_only (the file has it), referenced, no_master_key, outrun, 412 precondition_failed, 503 store_down or
+    no_store.
     """
     store = needs_store(services)
     if places is None:
@@ -66,6 +71,8 @@ async def apply(
             revision = await objects.lock(session)
             mirror = services.sync.mirror
             seen = Overlay(mirror, await delta.read(session, mirror.revision))
+            if since is not None and any(map(partial(_has_more, seen, since), PARENTS)):
+                raise outrun()
             draft = Draft(seen, revision, _means(request, services))
             written = await _worked_out(draft, edits, places)
             if not dry_run and draft.records:
@@ -75,6 +82,11 @@ async def apply(
     if not dry_run and draft.records:
         await _serve(services, draft.revision)
     return _warned(written, services, log=not dry_run)
+
+
+def _has_more(seen: Overlay, since: int, kind: str) -> bool:
+    """Whether there is one that was made after a revision: its id is the one it was made with."""
+    return any(one.id > since for one in seen.all(kind))
 
 
 def _warned(written: list[Written], services: Services, *, log: bool) -> list[Written]:

@@ -143,9 +143,12 @@ async def carry_out(
 ) -> Report:
     """Take a document in. What is wrong with it is in the report, and nothing was written then.
 
-    Raises Problem for what has nothing to do with the document: 503 store_down, 409 no_master_key.
+    Raises Problem for what has nothing to do with the document: 503 store_down, 409 no_master_key or outrun.
     """
     sync = services.sync
+    # What another worker has just written is there, too: it is not to be made a second time.
+    await sync.refresh()
+    since = sync.mirror.revision
     stock = Stock.of(sync.mirror, sync.vault, sync.peppers)
     made = await asyncio.to_thread(plan, document, stock, mode)
     report = Report(problems=list(made.faults), warnings=list(made.warnings))
@@ -158,9 +161,10 @@ async def carry_out(
             [step.edit for step in made.steps],
             dry_run=dry_run or bool(report.problems),
             places=[step.place for step in made.steps],
+            since=since,
         )
     except Problem as problem:
-        if problem.status >= 500 or problem.code == "no_master_key":
+        if problem.status >= 500 or problem.code in ("no_master_key", "outrun"):
             raise
         found = problem.faults or (Fault("", problem.detail),)
         follows = set(_follows(made.steps))

@@ -78,6 +78,15 @@ def referred(record: Record, found: Sequence[Reference]) -> Problem:
     )
 
 
+def outrun() -> Problem:
+    """409: what was to be done was worked out for a store that is another by now."""
+    return Problem(
+        409,
+        "outrun",
+        "Others have just added to what is there. Nothing was changed: send it again.",
+    )
+
+
 def wrong(field: str, message: str) -> Problem:
     """400 for one field."""
     fault = Fault(field, message)

@@ -79,6 +79,20 @@ async def test_one_wrong_edit_stops_all(office: Office) -> None:
     assert "a" not in await office.names("/admin/models")
 
 
+async def test_what_was_worked_out_before_others_added_to_it_is_refused(office: Office) -> None:
+    await office.lab("m")
+    since = office.services.sync.mirror.revision
+    made = {"public_model": "m", "provider": "lab", "model": "n"}
+    await office.made("/admin/deployments", made)
+    edit = Create("deployment", "", {"provider": "lab", "model": "n"}, "m")
+
+    with pytest.raises(Problem) as refused:
+        await changes.apply(asked(), office.services, [edit], since=since)
+
+    assert (refused.value.status, refused.value.code) == (409, "outrun")
+    assert len(await changes.apply(asked(), office.services, [edit], since=since + 1)) == 1
+
+
 async def test_later_edits_see_earlier_ones(office: Office) -> None:
     edits: list[Edit] = [
         Create("provider", "p", {**LAB, "name": None}),

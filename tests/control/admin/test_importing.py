@@ -83,6 +83,20 @@ async def test_the_same_again_changes_nothing(desk: Desk) -> None:
     assert again.json["revision"] == first.json["revision"]
 
 
+async def test_the_same_again_by_another_worker_that_is_behind_changes_nothing(
+    desk: Desk, tmp_path: Path
+) -> None:
+    async with open_desk(tmp_path, ROUTES) as other:
+        await take(desk, CONTENT)
+        assert counts(await take(other, CONTENT, "dry_run=true")) == [0, 0, 0, 8]
+        more = CONTENT.replace("456789]", "456789, sk-third-0123456789]").replace(
+            "openai}]}\n  other", "openai}, {provider: openai, model: p}]}\n  other"
+        )
+        assert counts(await take(desk, more)) == [2, 0, 0, 8]
+
+        assert counts(await take(other, more)) == [0, 0, 0, 10]
+
+
 @pytest.mark.parametrize("mode", ["merge", "replace"])
 @pytest.mark.parametrize("secrets", ["references", "encrypted", "omit"])
 async def test_an_export_changes_nothing_where_it_comes_from(
