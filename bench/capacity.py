@@ -231,7 +231,16 @@ def need(cost: Measured, load: Given, streams: float) -> Need:
 
 
 def _most(cost: Measured, load: Given) -> float:
-    """Streams that fill a machine to a share of 1 in whatever is full first."""
+    """Streams that fill a machine to a share of 1 in whatever is full first. Raises PeerError for one that has no room for any."""
+    workers = load.cores - load.beside
+    if workers < 1:
+        raise PeerError(
+            f"cores: a machine of {load.cores} has none for a worker, with {load.beside:g} beside them"
+        )
     at = shares(cost, load, 0.0)
+    if at["memory"] >= 1.0:
+        raise PeerError(
+            f"memory: {workers:g} workers take {workers * load.worker:g} bytes, and a machine has {load.memory:g}"
+        )
     more = shares(cost, load, 1.0)
     return min((1.0 - at[name]) / (more[name] - at[name]) for name in at)

@@ -48,6 +48,19 @@ def test_what_is_short_is_what_counts() -> None:
     assert need(COST, replace(LOAD, network=1e7), 40_000).full[0][0] == "network"
 
 
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (replace(LOAD, cores=2), "cores: a machine of 2 has none for a worker"),
+        (replace(LOAD, cores=1), "cores: a machine of 1 has none for a worker"),
+        (replace(LOAD, memory=8e8), "memory: 8 workers take 8e\\+08 bytes"),
+    ],
+)
+def test_a_machine_without_room_for_a_stream_is_refused(load: Given, said: str) -> None:
+    with pytest.raises(PeerError, match=said):
+        need(COST, load, 40_000)
+
+
 def test_money_and_bytes_are_by_the_day() -> None:
     found = need(COST, replace(LOAD, core_hour=0.1, gigabyte=1.0, million=1.0), 40_000)
 
