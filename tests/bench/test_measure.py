@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -84,6 +85,23 @@ def test_who_takes_no_part_in_a_group_is_not_measured_there(diary: list[str]) ->
     }
 
 
+def test_a_group_in_which_nobody_takes_part_is_said(diary: list[str]) -> None:
+    said: list[str] = []
+
+    found = measure.measure(
+        [scenario("request")],
+        starters(diary),
+        NOWHERE,
+        Scale(rounds=1),
+        said.append,
+        takes_part=lambda name, group: False,
+    )
+
+    assert found == {"request": {}}
+    assert said == ["request: nobody takes part"]
+    assert diary == []
+
+
 def test_who_may_fail_is_left_out_when_it_does(
     diary: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,3 +141,19 @@ def test_the_quietest_is_kept_when_all_are_noisy() -> None:
     attempts = iter([noisy(50), noisy(20), noisy(30)])
 
     assert quiet(lambda: next(attempts), 3) == noisy(20)
+
+
+def test_an_answer_that_was_wrong_is_not_measured_away() -> None:
+    wrong = Outcome(requests=1, seconds=1.0, cpu_us=1.0, others_cpu_us=50e4, errors=1)
+    attempts = iter([wrong, noisy(2)])
+
+    assert quiet(lambda: next(attempts), 3) == wrong
+
+
+def test_a_load_may_go_on_for_as_long_as_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "LOAD_TIMEOUT_S", 0.0)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        nobody = Peer("nobody", "127.0.0.1", silent.getsockname()[1])
+        with pytest.raises(measure.LoadError, match="no result after 1 s"):
+            measure.run(Load(model="sim", seconds=0.5, warm=0.5), nobody, NOWHERE)
