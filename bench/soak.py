@@ -23,7 +23,7 @@ from bench import peers
 from bench.crowd import Size, fill
 from bench.load import Load, Outcome
 from bench.machine import pin
-from bench.peers import ROOT, running, wait_for_ready, workdir
+from bench.peers import ROOT, PeerError, running, wait_for_ready, workdir
 from bench.store import Figure, settings
 
 if TYPE_CHECKING:
@@ -114,18 +114,26 @@ async def _soak(plan: Plan, port: int, admin: int, cores: Cores) -> tuple[Seen, 
     )
     token = {"authorization": f"Bearer {peers.KEY}-admin"}
     connector = aiohttp.TCPConnector(limit=100)
-    async with aiohttp.ClientSession(
-        f"http://127.0.0.1:{admin}", headers=token, connector=connector
-    ) as http:
-        lookers = [
-            asyncio.ensure_future(_look(one, seen)) for one in await _one_for_each(plan, port)
-        ]
-        await _write(plan, http, seen, seconds)
-        await asyncio.sleep(2.0)
-        for one in lookers:
-            one.cancel()
-        await asyncio.gather(*lookers, return_exceptions=True)
-    stdout, _ = await process.communicate()
+    try:
+        async with aiohttp.ClientSession(
+            f"http://127.0.0.1:{admin}", headers=token, connector=connector
+        ) as http:
+            lookers = [
+                asyncio.ensure_future(_look(one, seen)) for one in await _one_for_each(plan, port)
+            ]
+            await _write(plan, http, seen, seconds)
+            await asyncio.sleep(2.0)
+            for one in lookers:
+                one.cancel()
+            await asyncio.gather(*lookers, return_exceptions=True)
+        stdout, _ = await process.communicate()
+    finally:
+        # It would go on asking for as long as it was told to.
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise PeerError(f"the load generator ended with {process.returncode}")
     return seen, msgspec.json.decode(stdout, type=Outcome)
 
 
@@ -151,8 +159,12 @@ async def _write(plan: Plan, http: aiohttp.ClientSession, seen: Seen, seconds: f
 async def _one(number: int, plan: Plan, http: aiohttp.ClientSession, seen: Seen) -> None:
     path = f"/admin/keys/key-{number % plan.size.keys}"
     began = perf_counter()
-    async with http.patch(path, json={"metadata": {"turn": str(number)}}) as answer:
-        raw = await answer.read()
+    try:
+        async with http.patch(path, json={"metadata": {"turn": str(number)}}) as answer:
+            raw = await answer.read()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        seen.refused.append(f"{type(error).__name__}: {error}")
+        return
     now = perf_counter()
     if answer.status != 200:
         seen.refused.append(f"{answer.status} {raw[:200]!r}")

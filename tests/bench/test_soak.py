@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import msgspec
+import psutil
 import pytest
+from msgspec.structs import replace
 
 from bench.load import Outcome
-from bench.peers import ROOT
-from bench.soak import QUICK, Seen, _figures, _lags, scaled
+from bench.machine import Cores
+from bench.peers import ROOT, free_port
+from bench.soak import QUICK, Seen, _figures, _lags, _one, _soak, scaled
 
 
 def seen() -> Seen:
@@ -38,6 +43,30 @@ def test_what_went_wrong_is_among_the_figures() -> None:
 
     assert figures["soak_refused"] == 1
     assert figures["soak_failed"] == 3
+
+
+async def test_a_write_without_an_answer_has_failed() -> None:
+    async def closed(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    one = Seen()
+    async with await asyncio.start_server(closed, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with aiohttp.ClientSession(url) as http:
+            await _one(0, QUICK, http, one)
+
+    assert one.writes == []
+    assert len(one.refused) == 1
+
+
+def test_the_load_ends_with_a_soak_that_cannot_go_on() -> None:
+    nobody = Cores(frozenset(), frozenset(), frozenset())
+
+    with pytest.raises(ConnectionRefusedError):
+        asyncio.run(_soak(replace(QUICK, minutes=5.0), free_port(), free_port(), nobody))
+
+    there = [one.cmdline() for one in psutil.Process().children()]
+    assert [words for words in there if "bench.load" in words] == []
 
 
 def test_its_length_can_be_chosen() -> None:
