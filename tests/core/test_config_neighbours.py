@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -39,6 +39,24 @@ def test_everybody_has_a_name() -> None:
         "wide/three/*": "wide/three/*", "odd": "odd",
         "mixed": "mixed",
     }  # fmt: skip
+
+
+class Copied(dict[str, str]):
+    """Fails whoever looks at each."""
+
+    def items(self) -> NoReturn:
+        raise AssertionError("each name was looked at")
+
+
+def test_whose_own_names_are_known_costs_a_copy_and_not_a_look_at_each() -> None:
+    known = Copied(one="one", uno="one", two="two", due="two", odd="odd")
+
+    owners = Neighbours(CONFIG, STORED, ("two", ""), known, ("two", "due", "odd")).owners
+
+    assert owners == {
+        "one": "one", "uno": "one", "odd": "odd", "main": "main", "also": "main", "wide/*": "wide/*"
+    }  # fmt: skip
+    assert known["due"] == "two"
 
 
 @pytest.mark.parametrize(

@@ -415,6 +415,10 @@ def test_what_works_and_is_perhaps_not_meant_is_said() -> None:
     assert setting.warnings == ("timeouts: the configuration file says it too, and wins",)
 
 
+def test_a_key_may_be_called_like_the_model_that_it_is_for() -> None:
+    assert check("key", {"models": ["m1", "a1"]}, "m1").warnings == ()
+
+
 # --- anything at all ---
 
 words = st.sampled_from(

@@ -138,6 +138,9 @@ class Ground:
             providers=self.seen.named(Kind.PROVIDER, but=but),
             models=self.seen.named(Kind.MODEL, but=but),
             owners=self.seen.owners(),
+            own=references.names(was, self.seen.spec(was))
+            if was is not None and kind == Kind.MODEL
+            else (),
         )
         above = parent.name if parent is not None else ""
         before = was.name if was is not None and was.name != name else ""

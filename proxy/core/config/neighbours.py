@@ -21,7 +21,7 @@ MAX_SHOWN = 8
 class Neighbours:
     """Every model of file and store but those that are left out. Nothing is worked out before it is asked for."""
 
-    __slots__ = ("_config", "_known", "_owners", "_stored", "_without")
+    __slots__ = ("_config", "_known", "_own", "_owners", "_stored", "_without")
 
     def __init__(
         self,
@@ -29,11 +29,14 @@ class Neighbours:
         stored: Mapping[str, Mapping[str, Any]],
         without: Collection[str],
         known: Mapping[str, str] | None = None,
+        own: Collection[str] | None = None,
     ) -> None:
+        """`own`: names in `known` of those that are left out; None: they are looked for."""
         self._config = config
         self._stored = stored
         self._without = frozenset(without)
         self._known = known
+        self._own = own
         self._owners: dict[str, str] | None = None
 
     @property
@@ -42,9 +45,13 @@ class Neighbours:
         if self._owners is None:
             known = _owners(self._stored) if self._known is None else self._known
             owners, gone = dict(known), self._without
-            # A new one is nowhere yet, and a copy is the cheapest by far.
-            if any(name in known for name in gone):
-                owners = {public: name for public, name in known.items() if name not in gone}
+            # To copy it is the cheapest by far, to look at each the dearest.
+            own = self._own
+            if own is None:
+                own = [public for public, name in known.items() if name in gone]
+            for public in own:
+                if owners.get(public) in gone:
+                    del owners[public]
             self._owners = owners
             for name, block in self._config.models.items():
                 owners[name] = name

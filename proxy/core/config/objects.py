@@ -71,6 +71,8 @@ class Around(Struct, frozen=True, eq=False):
     """Name in the store to its spec (aliases and fallbacks matter)."""
     owners: Mapping[str, str] | None = None
     """Their names, aliases and patterns, each to the name of the model; None: to be worked out of the specs."""
+    own: Collection[str] | None = None
+    """Of these the ones that the object has so far; None: to be looked for."""
 
 
 class Checked(Struct, frozen=True, eq=False):
@@ -123,7 +125,9 @@ class _Object:
         self.words = stored.Words(self.place, body)
         # A null is as good as leaving the field out.
         self.fields = {name: deepcopy(value) for name, value in body.items() if value is not None}
-        self.neighbours = Neighbours(around.config, around.models, {name, was}, around.owners)
+        # Of other kinds none is a model of its name.
+        gone = {name, was} if kind == "model" else frozenset[str]()
+        self.neighbours = Neighbours(around.config, around.models, gone, around.owners, around.own)
         self.kept = kept
         self.wrong: dict[str, str] = {}
         """Field to the first thing that is wrong with it: whatever else is follows from that."""
