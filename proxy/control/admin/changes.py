@@ -42,6 +42,8 @@ PATIENCE = 2.0
 """Seconds that an answer waits for a store which went away after the write: so long it is only late, not out of date."""
 AGAIN = 0.1
 """Seconds between two looks at it."""
+QUIET = 1.0
+"""Seconds without a word to a database that waits: one ends a transaction that seems to be abandoned (`store.postgres`)."""
 
 
 async def apply(
@@ -74,7 +76,7 @@ async def apply(
             if since is not None and any(map(partial(_has_more, seen, since), PARENTS)):
                 raise outrun()
             draft = Draft(seen, revision, _means(request, services))
-            written = await _worked_out(draft, edits, places)
+            written = await _worked_out(session, draft, edits, places)
             if not dry_run and draft.records:
                 await _write(session, request, draft)
     except Duplicate:
@@ -115,9 +117,12 @@ def _means(request: Request, services: Services) -> Means:
     return Means(request.who, sync.config, sync.vault, sync.peppers, known)
 
 
-async def _worked_out(draft: Draft, edits: Sequence[Edit], places: Sequence[str]) -> list[Written]:
+async def _worked_out(
+    session: Session, draft: Draft, edits: Sequence[Edit], places: Sequence[str]
+) -> list[Written]:
     written: list[Written] = []
     problems: list[tuple[str, Problem]] = []
+    asked = monotonic()
     for edit, place in zip(edits, places, strict=True):
         try:
             written.append(draft.do(edit))
@@ -126,6 +131,9 @@ async def _worked_out(draft: Draft, edits: Sequence[Edit], places: Sequence[str]
         except Problem as problem:
             problems.append((place, problem))
         await asyncio.sleep(0)  # others are served while a batch is worked out
+        if monotonic() - asked >= QUIET:
+            await objects.mark(session)
+            asked = monotonic()
     if problems:
         raise _together(problems, len(edits))
     # A later edit may have changed what an earlier one made.

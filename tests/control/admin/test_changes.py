@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proxy.control.admin import changes
 from proxy.control.admin.access import Principal, Role
+from proxy.control.admin.draft import Draft
 from proxy.control.admin.edits import Create, Delete, Edit, Update
+from proxy.control.admin.overlay import Overlay
 from proxy.control.admin.web import Problem, Request
 from proxy.core import virtual_key
 from proxy.store import delta, objects
+from proxy.store.base import Row, Session
 from tests.control.admin.office import CREDENTIAL, LAB, Office, open_office, problem
 from tests.control.syncing import until
 
@@ -91,6 +95,34 @@ async def test_what_was_worked_out_before_others_added_to_it_is_refused(office: 
 
     assert (refused.value.status, refused.value.code) == (409, "outrun")
     assert len(await changes.apply(asked(), office.services, [edit], since=since + 1)) == 1
+
+
+class Heard:
+    """A session that counts what it is asked."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.times = 0
+
+    async def fetch(self, sql: str, *values: Any) -> list[Row]:
+        self.times += 1
+        return await self.session.fetch(sql, *values)
+
+
+async def test_a_database_hears_of_who_works_out_much(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "QUIET", 0.0)
+    edits = [Create("model", f"m{number}", {}) for number in range(3)]
+    seen = Overlay(office.services.sync.mirror)
+    draft = Draft(seen, office.services.sync.revision, changes._means(asked(), office.services))
+
+    async with office.store.transaction() as session:
+        heard: Any = Heard(session)
+        written = await changes._worked_out(heard, draft, edits, ["", "", ""])
+
+    assert [one.record.name for one in written] == ["m0", "m1", "m2"]
+    assert heard.times == 3
 
 
 async def test_later_edits_see_earlier_ones(office: Office) -> None:
