@@ -62,6 +62,21 @@ async def test_as_many_answers_as_are_asked_for(
     assert awaited(of_body(path, orjson.dumps({"model": "m", **fields}))) == wanted
 
 
+@given(
+    st.one_of(
+        st.lists(st.text('a\\\\"[],{}é'), min_size=1),
+        st.lists(st.lists(st.integers(0, 99), min_size=1), min_size=1),
+    ),
+    st.sampled_from([None, 1]),
+)
+async def test_each_question_is_answered_however_it_is_written(
+    questions: list[Any], indent: int | None
+) -> None:
+    body = json.dumps({"model": "m", "prompt": questions}, indent=indent).encode()
+
+    assert awaited(of_body("/v1/completions", body)) == len(questions)
+
+
 def saying(content: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": content}]}
 
