@@ -495,6 +495,7 @@ def test_the_usual_parameters_have_their_places() -> None:
         (LLAMA, {"max_tokens": 0}, {"maxTokens": 1}, {"max_tokens"}),
         (SONNET, {"stop": ["\n", "x"]}, {"stopSequences": ["x"]}, {"stop"}),
         (NOVA, {"stop": ["\n"]}, {"stopSequences": ["\n"]}, set()),
+        (NOVA, {"stop": ["", "x"]}, {"stopSequences": ["x"]}, {"stop"}),
         (SONNET, {"seed": 1, "n": 2, "user": "u"}, None, {"seed", "n", "user"}),
         (SONNET, {"metadata": {"a": 1, "b": "x\0"}, "service_tier": "scale"}, None, {"metadata", "service_tier"}),
         (SONNET, {"service_tier": "auto"}, None, set()),

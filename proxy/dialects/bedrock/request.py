@@ -92,8 +92,8 @@ def _inference(request: ir.Request, taken: Model, thought: Plan, loss: Loss) -> 
             loss.drop("top_p")
         else:
             made["topP"] = _within_one("top_p", request.top_p, loss)
-    # What is but white space is refused.
-    stop = [text for text in request.stop if text.strip() or taken.claude is None]
+    # Nothing at all is refused, and for a Claude what is but white space.
+    stop = [text for text in request.stop if (text.strip() if taken.claude else text)]
     if len(stop) < len(request.stop):
         loss.drop("stop")
     if stop:
