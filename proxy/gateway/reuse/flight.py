@@ -30,6 +30,8 @@ MOST = 8 << 20
 """Bytes of an answer that are kept for those who come late."""
 _OWN = (b"date:", b"x-request-id:", b"connection:")
 """Lines of a head that are each client's own."""
+_TIMES = (b"server-timing:", b"x-headrace-overhead-ms:")
+"""Those that tell where the time of the request went that flies."""
 
 
 class Flight:
@@ -49,6 +51,7 @@ class Flight:
         "passengers",
         "status",
         "task",
+        "times",
     )
 
     def __init__(self, exchange: Exchange, meter: Meter) -> None:
@@ -60,6 +63,8 @@ class Flight:
         """When nothing more will be written."""
         self.status = 0
         self.lines = b""
+        self.times = b""
+        """Lines for whoever began it."""
         self.aborted = False
         """Its end is no end: nobody may take it for whole."""
         self.full = False
@@ -177,9 +182,9 @@ class Flight:
             head = head.replace(self._limits, b"", 1)
         first, _, lines = head.partition(b"\r\n")
         self.status = int(first.split(b" ", 2)[1])
-        self.lines = b"".join(
-            line for line in lines.splitlines(keepends=True) if not line.startswith(_OWN)
-        )
+        found = lines.splitlines(keepends=True)
+        self.times = b"".join(line for line in found if line.startswith(_TIMES))
+        self.lines = b"".join(line for line in found if not line.startswith((*_OWN, *_TIMES)))
         return rest
 
 
@@ -204,7 +209,8 @@ class Passenger:
 
     def begin(self, status: int, lines: bytes, body: bytes) -> None:
         """The head, and what there is of the body."""
-        head = self.exchange.repeat(status, self.extra + lines)
+        times = self.flight.times if self.leads else b""
+        head = self.exchange.repeat(status, self.extra + times + lines)
         self.write(head + body, len(head))
 
     def write(self, data: bytes, head: int = 0) -> None:

@@ -123,6 +123,8 @@ def _hurried(exchange: Exchange) -> bool:
 
 def _give(exchange: Exchange, meter: Meter, reply: Reply, age: float) -> None:
     extra = b"x-headrace-cache: hit\r\nage: %d\r\n" % age
+    if exchange.timing:
+        extra += b"".join(b"%b: %b\r\n" % header for header in meter.timing_headers())
     head = exchange.repeat(reply.status, extra + reply.lines)
     exchange.bytes_out += len(reply.body)
     meter.cause, meter.gift = CACHE, charging.NOTHING

@@ -158,6 +158,33 @@ async def test_what_is_for_somebody_else_is_not_the_same(
     assert [answer.body for answer in answers] == [b.answer, a.answer]
 
 
+async def test_where_the_time_went_is_told_of_ones_own_request(ledger: Ledger) -> None:
+    patient = Patient()
+    how = {"cache": Cache(60.0), "coalesce": Coalesce("all")}
+    timed = (*AUTHORIZED, "X-Headrace-Timing: 1")
+    async with (
+        scripted(patient) as url,
+        recording(shared(url, **how), ledger) as served,
+    ):
+        served.state.accounts = Accounts.memory()
+        asked = [asyncio.ensure_future(served.ask(raw("POST", CHAT, BODY, *timed)))]
+        await until(lambda: patient.asked == 1)
+        asked.append(asyncio.ensure_future(served.ask(raw("POST", CHAT, BODY, *AUTHORIZED))))
+        await until(lambda: any(len(f.passengers) == 2 for f in served.state.flights.values()))
+        patient.go.set()
+        first, joined = await asyncio.gather(*asked)
+        hit, asking = [
+            await served.ask(raw("POST", CHAT, BODY, *fields)) for fields in (AUTHORIZED, timed)
+        ]
+
+    for answer in (first, asking):
+        assert {"server-timing", "x-headrace-overhead-ms"} <= answer.headers.keys()
+    for answer in (joined, hit):
+        assert {"server-timing", "x-headrace-overhead-ms"}.isdisjoint(answer.headers)
+    assert not first.headers["server-timing"].startswith("upstream;dur=0.000,")
+    assert asking.headers["server-timing"].startswith("upstream;dur=0.000,")
+
+
 async def test_whoever_has_a_deadline_shares_with_nobody(ledger: Ledger) -> None:
     patient = Patient()
     async with (
