@@ -241,7 +241,9 @@ class Passenger:
         self.flight.steer()
 
     def gone(self) -> None:
-        """Its handler is cancelled besides, and leaves the flight."""
+        """Its handler is cancelled besides, but in another turn of the loop: what is written before that would meet a closed
+        transport, whose exception ends the answer for everybody."""
+        self.flight.leave(self)
 
     def restart(self) -> None:
         flight = self.flight

@@ -178,6 +178,23 @@ async def test_the_last_one_who_leaves_ends_it() -> None:
     assert flow.asked == ["gone"]
 
 
+async def test_to_whom_is_gone_nothing_is_written() -> None:
+    """A closed transport takes no bytes and says so by an exception, which would end the answer of all others."""
+    made, leader = flight()
+    other = passenger(made)
+    begin(made, leader)
+    first = made.passengers[0]
+    before = seen(first)
+
+    first.gone()
+    made.write(leader.frame(b"second"))
+    made.leave(first)  # as its handler does later
+
+    assert seen(first) == before
+    assert b"second" in seen(other)
+    assert made.passengers == [other]
+
+
 async def test_after_it_has_landed_nothing_is_cancelled() -> None:
     made, _ = flight()
     made.task = asyncio.get_running_loop().create_task(asyncio.sleep(0))
