@@ -167,9 +167,10 @@ def _config_check(options: argparse.Namespace) -> int:
 def _config_show(options: argparse.Namespace) -> int:
     from proxy.core.config import ConfigError, load
     from proxy.state.show import show
+    from proxy.store.console import answer
 
     try:
-        print(show(load(commands.config_path(options.config)), as_json=options.json))
+        answer(show(load(commands.config_path(options.config)), as_json=options.json))
     except ConfigError as error:
         return commands.fail(CONFIGURATION, f"the configuration cannot be used\n{error}")
     return 0

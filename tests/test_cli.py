@@ -166,6 +166,36 @@ def test_it_is_shown_as_json_to_programs(good: Path) -> None:
     assert SECRET not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "name", "text"),
+    [
+        (("config", "show", "--config"), "h.yaml", "keys: [{name: Schlüssel, key: sk-0123456789}]"),
+        (
+            ("config", "import"),
+            "config.yaml",
+            "model_list: [{model_name: Schlüssel, litellm_params: {model: openai/x, api_key: k}}]",
+        ),
+    ],
+    ids=["show", "import"],
+)
+def test_it_is_printed_as_utf_8_whatever_the_terminal_speaks(
+    command: tuple[str, ...], name: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", *command, name],
+        cwd=tmp_path,
+        env=environment(PYTHONIOENCODING="latin-1"),
+        capture_output=True,
+        check=False,
+        timeout=20,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "Schlüssel" in done.stdout.decode("utf-8")
+
+
 def test_of_a_bad_one_there_is_nothing_to_show(bad: Path) -> None:
     done = run("config", "show", "--config", str(bad))
 

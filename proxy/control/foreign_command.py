@@ -13,7 +13,7 @@ from pathlib import Path
 
 from proxy.core.config import ConfigError, foreign, parse
 from proxy.core.config.loading import MASTER_KEY
-from proxy.store.console import OK, UNUSABLE, tell
+from proxy.store.console import OK, UNUSABLE, answer, tell
 
 LIMIT = 64 * 1024 * 1024
 """Bytes of a file."""
@@ -66,7 +66,7 @@ def run(
         for problem in error.problems:
             if "${" not in lines[problem.line - 1]:
                 tell(f"warning: to be put right: {problem}")
-    sys.stdout.write(text)
+    answer(text.removesuffix("\n"))
     return OK
 
 
