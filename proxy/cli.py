@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = every.add_parser("serve", help="serve the API from a configuration file")
     commands.config_option(serve)
-    serve.add_argument("--host", help="listen address (server.host)")
+    serve.add_argument("--host", type=_host, help="listen address (server.host)")
     serve.add_argument("--port", type=_port, help="API port (server.port); 0 picks a free one")
     serve.add_argument("--workers", help="number of worker processes, or 'auto' (server.workers)")
     serve.add_argument(
@@ -60,12 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = every.add_parser(
         "demo", help="serve a built-in simulated provider: no keys, no configuration"
     )
-    demo.add_argument("--host", default="127.0.0.1")
+    demo.add_argument("--host", type=_host, default="127.0.0.1")
     demo.add_argument("--port", type=_port, help="API port (default 8000, or a free one)")
     demo.set_defaults(run=_demo)
 
     simulate = every.add_parser("simulate", help="run the simulated provider alone")
-    simulate.add_argument("--host", default="127.0.0.1")
+    simulate.add_argument("--host", type=_host, default="127.0.0.1")
     simulate.add_argument("--port", type=_port, default=9100, help="0 picks a free one")
     simulate.add_argument("--tied", action="store_true", help=argparse.SUPPRESS)  # the demo's
     simulate.set_defaults(run=_simulate)
@@ -85,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.register(every)
     return parser
+
+
+def _host(text: str) -> str:
+    """An address of the command line. An empty one, of a variable that is not set, would mean all there are."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an address is expected, such as 127.0.0.1; this is empty")
+    return text
 
 
 def _port(text: str) -> int:

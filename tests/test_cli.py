@@ -112,6 +112,9 @@ def test_the_version_is_printed() -> None:
         ("serve", "--port", "65536"),
         ("simulate", "--port", "-1"),
         ("demo", "--port", "99999"),
+        ("serve", "--host", ""),
+        ("demo", "--host", " "),
+        ("simulate", "--host", ""),
     ],
     ids=" ".join,
 )
