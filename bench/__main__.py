@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import math
 import os
 import signal
 import subprocess
@@ -70,11 +71,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="an empty database that store and soak may fill and read ('own' starts a server)",
     )
-    add("--minutes", type=float, help="length of soak (default 5; 10 with --ledger) or fleet (3)")
+    add(
+        "--minutes",
+        type=_above_zero,
+        help="length of soak (default 5; 10 with --ledger) or fleet (3)",
+    )
     add(
         "--ledger", action="store_true", help="soak: kill everything in turn, and compare the books"
     )
-    add("--outage", type=float, metavar="SECONDS", help="soak: the database is dead for so long")
+    add(
+        "--outage",
+        type=_above_zero,
+        metavar="SECONDS",
+        help="soak: the database is dead for so long",
+    )
     add("--valkey", metavar="URL", help="soak: a server of shared limits ('own' starts one)")
     add(
         "--set",
@@ -85,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--rate",
-        type=float,
+        type=_above_zero,
         help=f"soak --ledger: requests a second (default {ledger.Plan().rate:g})",
     )
     add(
@@ -93,8 +103,12 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         help="soak --ledger, trials, capacity: another one for what is left to chance (default 1)",
     )
-    add("--rounds", type=int, help=f"interleaved rounds (default {Scale().rounds})")
-    add("--seconds", type=float, help=f"length of one measurement (default {Scale().seconds:g})")
+    add("--rounds", type=_one_or_more, help=f"interleaved rounds (default {Scale().rounds})")
+    add(
+        "--seconds",
+        type=_above_zero,
+        help=f"length of one measurement (default {Scale().seconds:g})",
+    )
     add("--quick", action="store_true", help="one short, small round: does everything work?")
     add(
         "--peers",
@@ -135,9 +149,42 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _above_zero(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return value
+
+
+def _one_or_more(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, found {text!r}")
+    return int(text)
+
+
+def _check(path: Path) -> None:
+    """That it can be written: not to be found out behind twenty minutes of measuring. Raises PeerError."""
+    if str(path) == "-":
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise PeerError(f"{path} cannot be written: {error.strerror}") from None
+
+
 def _measure(options: argparse.Namespace) -> int:
+    for path in filter(None, (options.json, options.chart)):
+        _check(path)
     machine.raise_file_limit()
-    os.nice(options.nice)
+    try:
+        os.nice(options.nice)
+    except PermissionError:
+        raise PeerError(f"--nice {options.nice} needs privileges, or leave it out") from None
     cores = machine.share_out_cores()
     if not cores.measured:
         say("bench: only one core: nothing is pinned, and the figures disturb each other")
@@ -228,11 +275,19 @@ def _starters(
     starters = {name: known[name] for name in names}
     for text in options.peer:
         name, _, command = text.partition("=")
+        if not command.strip():
+            raise PeerError(f"--peer: expected NAME=COMMAND, found {text!r}")
         starters[name] = partial(peers.command, name, command, upstream, cores)
     for text in options.target:
         name, equals, rest = text.partition("=")
         url, _, pid = (rest if equals else text).partition(",")
         name = name if equals else "target"
+        if pid and not pid.isdecimal():
+            raise PeerError(
+                f"--target {text}: expected the number of a process after ',', found {pid!r}"
+            )
+        if not url.startswith("http://"):
+            raise PeerError(f"--target {text}: expected http://HOST:PORT, found {url!r}")
         starters[name] = partial(peers.target, name, url, int(pid) if pid else None, options.key)
     if not starters:
         raise PeerError("nothing to measure")
@@ -241,6 +296,8 @@ def _starters(
 
 def _address(text: str) -> Upstream:
     host, _, port = text.rpartition(":")
+    if not port.isdecimal():
+        raise PeerError(f"--upstream: expected HOST:PORT, found {text!r}")
     return Upstream(host or "127.0.0.1", int(port))
 
 

@@ -33,12 +33,33 @@ def test_a_quick_run_against_the_simulator_writes_figures_and_a_chart(tmp_path: 
     assert ElementTree.fromstring(drawing.read_text()).tag.endswith("svg")
 
 
+NOBODY = ("--peers", "", "--upstream", "127.0.0.1:9")
+
+
+@pytest.mark.parametrize("name", ["--seconds", "--minutes", "--rate", "--outage", "--rounds"])
+def test_a_number_that_measures_nothing_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in ("0", "-1", "nan", "x"):
+        with pytest.raises(SystemExit):
+            main([name, number])
+
+        assert f"argument {name}: expected " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nonsense"], "no such group: nonsense"),
         (["--peers", "apache", "--upstream", "127.0.0.1:9"], "no such peer: apache"),
         (["--peers", "", "--upstream", "127.0.0.1:9"], "nothing to measure"),
+        (["--upstream", "localhost"], "--upstream: expected HOST:PORT, found 'localhost'"),
+        ([*NOBODY, "--peer", "other"], "--peer: expected NAME=COMMAND, found 'other'"),
+        ([*NOBODY, "--target", "x=http://a:1,b"], "the number of a process after ',', found 'b'"),
+        ([*NOBODY, "--target", "x=localhost:8000"], "http://HOST:PORT, found 'localhost:8000'"),
+        ([*NOBODY, "--target", "https://a"], "http://HOST:PORT, found 'https://a'"),
+        (["--json", "/dev/null/a.json"], "/dev/null/a.json cannot be written: "),
+        (["--chart", "/"], "/ cannot be written: Is a directory"),
     ],
 )
 def test_a_wrong_word_is_named(
