@@ -47,7 +47,7 @@ def chart(result: Report) -> str:
         for row in result.rows
         if row.baseline == BASELINE
         and row.is_cost
-        and not row.metric.endswith("_p99")
+        and not row.metric.endswith(("_p99", "_p999"))
         and _bars(row)
     ]
     scale = (WIDTH - LEFT - RIGHT) / max((_reach(row) for row in rows), default=1.0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.chart import WIDTH, chart
-from bench.load import Outcome
+from bench.load import Latency, Outcome
 from bench.report import Report, report
 from bench.scenarios import SCENARIOS
 
@@ -47,6 +47,18 @@ def test_bars_are_as_long_as_their_ratios_and_stay_inside() -> None:
 
     assert bars["other"] == pytest.approx(2 * bars["subject"], rel=0.01)
     assert bars["other"] < WIDTH
+
+
+def test_tails_are_in_the_table_alone() -> None:
+    peers = {
+        name: [Outcome(requests=1, seconds=1.0, latency=Latency(p50=1.0, p99=2.0, p999=300.0))]
+        for name in ("nginx", "headrace")
+    }
+
+    said = chart(report(SCENARIOS, {"latency": peers}, {}))
+
+    assert "latency p50" in said
+    assert "p99" not in said
 
 
 def test_a_chart_has_words_for_those_who_do_not_see_it() -> None:
