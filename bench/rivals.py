@@ -151,7 +151,11 @@ def takes_part(name: str, group: str) -> bool:
 
 
 def install(names: Iterable[str], say: Callable[[str], None]) -> None:
-    """Each into an environment of its own, unless it is there. Raises PeerError with the client's last words."""
+    """Each into an environment of its own, unless it is there. Raises PeerError with the client's last words.
+
+    One whose client is not there keeps none of the others away.
+    """
+    missing: list[str] = []
     for name in names:
         if is_there(name):
             say(f"{name}: {_wanted(name)} is there")
@@ -159,13 +163,20 @@ def install(names: Iterable[str], say: Callable[[str], None]) -> None:
         say(f"{name}: installing {_wanted(name)} into {home(name)} ...")
         home(name).mkdir(parents=True, exist_ok=True)
         for words in _steps(name):
-            done = subprocess.run(
-                words, cwd=home(name), capture_output=True, text=True, check=False
-            )
+            try:
+                done = subprocess.run(
+                    words, cwd=home(name), capture_output=True, text=True, check=False
+                )
+            except OSError as error:
+                missing.append(f"{name} could not be installed: {words[0]}: {error.strerror}")
+                break
             if done.returncode:
                 last = (done.stderr or done.stdout)[-2000:]
                 raise PeerError(f"{name} could not be installed: {' '.join(words)}\n{last}")
-        (home(name) / "installed").write_text(_wanted(name))
+        else:
+            (home(name) / "installed").write_text(_wanted(name))
+    if missing:
+        raise PeerError("\n".join(missing))
 
 
 def _steps(name: str) -> list[list[str]]:

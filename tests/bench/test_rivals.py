@@ -76,3 +76,18 @@ def test_lines_of_a_rival_are_in_the_head_of_its_requests() -> None:
     head, _, _ = request_bytes(Load(model="sim", headers=["x-to: there"])).partition(b"\r\n\r\n")
 
     assert head.endswith(b"\r\nx-to: there")
+
+
+def test_one_whose_client_is_not_there_keeps_no_other_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rivals, "HOME", tmp_path)
+    monkeypatch.setattr(
+        rivals, "RIVALS", {name: Rival((name,), "x", "", (), is_npm=True) for name in ("a", "b")}
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(peers.PeerError, match=r"(?s)a could not .*: npm: No such.*\nb could not"):
+        rivals.install(["a", "b"], lambda line: None)
+
+    assert rivals.left_out(["a", "b"]) == ["a", "b"]
