@@ -13,7 +13,7 @@ RUN ["python", "-m", "venv", "--without-pip", "/opt/headrace"]
 RUN ["python", "-m", "pip", "--python", "/opt/headrace/bin/python", "install", "--require-hashes", "--only-binary", ":all:", "--requirement", "requirements-image.txt"]
 
 COPY pyproject.toml README.md LICENSE ./
-COPY conf/providers.yaml conf/
+COPY conf/demo.yaml conf/providers.yaml conf/
 COPY proxy/ proxy/
 RUN ["python", "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheels", "."]
 RUN ["python", "-m", "pip", "--python", "/opt/headrace/bin/python", "install", "--no-deps", "--no-index", "--find-links", "/wheels", "headrace"]

@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import tomllib
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -88,6 +89,13 @@ def test_nothing_is_let_in_that_is_not_copied() -> None:
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
 
     assert {line[1:].rstrip("/") for line in ignore if line.startswith("!")} == set(sources())
+
+
+def test_all_of_the_wheel_is_copied() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    parts = wheel["targets"]["wheel"]["only-include"]
+
+    assert set(parts) <= set(sources())
 
 
 def test_no_instruction_needs_a_shell() -> None:
