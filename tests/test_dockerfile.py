@@ -8,7 +8,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import tomllib
 import threading
 import tomllib
 from collections.abc import Iterator
