@@ -210,7 +210,7 @@ async def test_a_frozen_server_is_left_alone_and_comes_back(
     hosts: Hosts, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "headrace")
-    a, b = await hosts.start("a", "b", timeout=0.05)
+    a, b = await hosts.start("a", "b", timeout=0.25)
     await until(lambda: a.shares.hosts == 2)
     who = of(Limits(rpm=6_000, burst=100))
     await a.take(who)
@@ -240,7 +240,7 @@ async def test_a_frozen_server_is_left_alone_and_comes_back(
 async def test_without_the_server_each_host_holds_its_part(
     hosts: Hosts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    a, b = await hosts.start("a", "b", timeout=0.05)
+    a, b = await hosts.start("a", "b", timeout=0.25)
     await until(lambda: a.shares.hosts == 2)
     rated, slots = of(Limits(rpm=1_200, tpm=60_000), "r"), of(Limits(concurrency=4), "c")
     strict = of(Limits(budget=Budget(1.0, "total", strict=True)), "s")
@@ -275,7 +275,7 @@ async def test_a_server_that_forgot_what_was_leased_gives_no_money_until_it_was_
     hosts: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared, "SETTLES", 0.0)
-    a, b = await hosts.start("a", "b", timeout=0.05)
+    a, b = await hosts.start("a", "b", timeout=0.25)
     who = of(Limits(budget=Budget(1.0, "total", strict=True)))
     for hold in await a.takes(who, 6, DIME):
         a.accounts.settle(hold, Used(0, 100_000))

@@ -71,7 +71,7 @@ def test_status_makes_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ("url", "code"),
     [
         ("postgresql://me:a-river@127.0.0.1:1/x", DOWN),
-        ("postgresql://me:a/river@127.0.0.1/x", UNUSABLE),
+        ("postgresql://me:a-river@[127.0.0.1/x", UNUSABLE),
         ("mysql://me:a-river@127.0.0.1/x", UNUSABLE),
     ],
 )
