@@ -46,6 +46,8 @@ OPENAI = tuple(
     name for name in DIALECTS if name.startswith("openai.") and name not in (OTHER, REALTIME)
 )
 
+BEHIND: Mapping[str, str] = {name: DIALECTS[name].removeprefix("/v1") for name in OPENAI}
+"""The paths of `openai.*` behind an address that has a version of its own."""
 _VERSION = re.compile(r"v\d+[a-z0-9]*")
 
 AUTH: Mapping[str, Auth] = {
@@ -64,7 +66,7 @@ def behind(base_url: str) -> dict[str, str] | None:
     last = base_url.partition("://")[2].rstrip("/").partition("/")[2].rpartition("/")[2]
     if last == "v1" or not _VERSION.fullmatch(last):
         return None
-    return {name: DIALECTS[name].removeprefix("/v1") for name in OPENAI}
+    return dict(BEHIND)
 
 
 def family(dialect: str) -> str:

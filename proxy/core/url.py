@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 MASK = "***"
 CHOICE = re.compile(r"\{(\w+)\|(\w+)\}")
@@ -36,6 +36,16 @@ def masked(url: str) -> str:
         return f"{scheme}{separator}{MASK}" if separator else MASK
     place, question, _ = place.partition("?")
     return f"{scheme}{separator}{MASK + at if at else ''}{place}{question and question + MASK}"
+
+
+def sqlite_file(url: str) -> str:
+    """Path of the file that a URL of SQLite names, `sqlite:///relative` or `sqlite:////absolute`; empty: it names none."""
+    try:
+        parts = urlsplit(url, allow_fragments=False)  # a name may have a `#`
+    except ValueError:
+        return ""
+    path = unquote(parts.path)[1:]
+    return "" if parts.netloc or parts.query or path == ":memory:" else path
 
 
 def login_encoded(url: str) -> str:

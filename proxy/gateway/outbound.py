@@ -117,8 +117,10 @@ def _head(
     query = _query(asked, upstream.provider, endpoint, candidate.credential)
     if query:
         target += b"?" + query
+    headers = exchange.request.raw_headers
     theirs = _CONTEXT if upstream.provider.propagate and not context else _NO_CONTEXT
-    forwarded = _forwarded(exchange, theirs)
+    theirs = theirs | arguments(headers) if exchange.endpoint.dialect == MCP else theirs
+    forwarded = to_upstream(headers, theirs)
     if own_query is not None and endpoint.dialect != exchange.endpoint.dialect:
         forwarded = [header for header in forwarded if header[0] in _ANYBODYS]
         forwarded.append((b"content-type", b"application/json"))
@@ -141,14 +143,6 @@ def _head(
         parts.append(b"content-length: %d\r\n" % len(body))
     parts.append(b"\r\n")
     return b"".join(parts)
-
-
-def _forwarded(exchange: Exchange, theirs: frozenset[bytes]) -> Headers:
-    """The client's headers that a provider gets, `theirs` among them."""
-    headers = exchange.request.raw_headers
-    if exchange.endpoint.dialect == MCP:
-        theirs |= arguments(headers)
-    return to_upstream(headers, theirs)
 
 
 def _signed(

@@ -65,7 +65,7 @@ async def respond(
             reject(exchange, refusal)
             return None
     if translation is None:
-        headers = _passed(gate) + extra
+        headers = (_compressed(gate) if gate.encoding else to_client(gate.headers)) + extra
         if gate.kind is Kind.WHOLE or _is_nothing(gate):
             held = gate.held if exchange.alias is None else named(gate.held, exchange.alias)
             if exchange.endpoint.operation == "rerank":
@@ -95,10 +95,10 @@ async def respond(
     return relay
 
 
-def _passed(gate: Gate) -> Headers:
+def _compressed(gate: Gate) -> Headers:
     """The provider's. What is not looked into may be compressed in a way that nobody here can undo."""
     passed = to_client(gate.headers)
-    if gate.encoding and gate.endpoint.opaque:
+    if gate.endpoint.opaque:
         passed.append((b"content-encoding", gate.encoding))
     return passed
 

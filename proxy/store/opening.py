@@ -13,9 +13,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
 
-from proxy.core.url import login_encoded
+from proxy.core.url import login_encoded, sqlite_file
 from proxy.store import bulk, migrations, objects
 from proxy.store.base import CALL_TIMEOUT, Row, Session, StoreBroken, StoreDown, Unusable
 
@@ -64,9 +63,8 @@ def open_store(url: str) -> Database:
 
 def sqlite_path(url: str) -> Path:
     """`sqlite:///relative`, `sqlite:////absolute`. Raises ValueError for one without a file."""
-    parts = urlsplit(url, allow_fragments=False)  # a name may have a `#`
-    path = unquote(parts.path)[1:]
-    if parts.netloc or parts.query or not path or path == ":memory:":
+    path = sqlite_file(url)
+    if not path:
         raise ValueError(
             "a store in SQLite is a file: sqlite:///relative/path or sqlite:////absolute/path"
         )

@@ -2,7 +2,23 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.url import join, login_encoded, masked, variant
+from proxy.core.url import join, login_encoded, masked, sqlite_file, variant
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///a/b.db", "a/b.db"),
+        ("sqlite:////a%20b#c/d.db", "/a b#c/d.db"),
+        ("sqlite:///", ""),
+        ("sqlite://a.db", ""),
+        ("sqlite:///:memory:", ""),
+        ("sqlite:///a.db?mode=rw", ""),
+        ("sqlite://[a", ""),
+    ],
+)
+def test_a_file_of_sqlite_is_named_in_one_way(url: str, path: str) -> None:
+    assert sqlite_file(url) == path
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import ValidationError
@@ -24,6 +23,7 @@ from proxy.core.config.problem import Fault, Path, Problem, Written, printable, 
 from proxy.core.config.schema import Admin, Server
 from proxy.core.config.values import HEADER_NAME
 from proxy.core.secret import Secret
+from proxy.core.url import sqlite_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -160,7 +160,7 @@ class Check:
         if scheme in ("postgresql", "postgres"):
             return
         if scheme == "sqlite":
-            if not _is_file(url):
+            if not sqlite_file(url):
                 usual = "a file, as in sqlite:///data/headrace.db or sqlite:////var/lib/headrace.db"
                 self._report(
                     ("store", "url"), usual, "another URL", "write it without a host and options"
@@ -531,15 +531,6 @@ class Check:
         self._report(
             path, f"{what} of its own", f"the one of keys[{first}] on line {line}", "change one"
         )
-
-
-def _is_file(url: str) -> bool:
-    """Whether a URL of SQLite names one, as whoever opens it wants it: no host, no options, and not the memory."""
-    try:
-        parts = urlsplit(url, allow_fragments=False)
-    except ValueError:
-        return False
-    return not (parts.netloc or parts.query) and parts.path not in ("", "/", "/:memory:")
 
 
 def _port(section: type[Admin | Server], block: Table) -> int | None:

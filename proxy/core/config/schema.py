@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -63,6 +62,7 @@ from proxy.core.config.usage import (
     Shared,
     Teams,
 )
+from proxy.core.url import sqlite_file
 
 _SERVER = model.Server()
 _OPS = model.Ops()
@@ -227,8 +227,8 @@ class Store(Section):
     @property
     def file(self) -> PurePath | None:
         """The SQLite file, where it is one."""
-        scheme, _, place = self.url.partition(":///")
-        return PurePath(unquote(place)) if scheme.casefold() == "sqlite" else None
+        found = sqlite_file(self.url) if self.url[:7].casefold() == "sqlite:" else ""
+        return PurePath(found) if found else None
 
 
 class Source(Section):

@@ -155,4 +155,4 @@ def _paths(endpoint: str) -> dict[str, Said] | None:
     _, slash, path = endpoint.partition("://")[2].rstrip("/").partition("/")
     if not slash or path.rpartition("/")[2] == "v1":
         return None
-    return {name: usual(surfaces.DIALECTS[name].removeprefix("/v1")) for name in surfaces.OPENAI}
+    return {name: usual(path) for name, path in surfaces.BEHIND.items()}

@@ -121,23 +121,14 @@ def _key(
     enabled = None if blocked is None else blocked.as_(not blocked.value)
     named = [one for one in given.texts("models") if one.value != "all-proxy-models"]
     models = [one for one in named if one.value not in _GROUPS]
-    if len(models) < len(named):
-        message = "names of groups of models are not known here"
-        if not models:
-            # No list is a list of all.
-            message += ": the key is off, as without models it would open all of them"
-            enabled = Said(False, given.origin("models"))
-        sheet.warn(given.origin("models"), message)
+    if _left_out(given, "models", named, models):
+        enabled = Said(False, given.origin("models"))
     routes = given.texts("allowed_routes")
     listed = [one for one in routes if not str(one.value).endswith("_routes")]
     if any(one.value == _ALL_ROUTES for one in routes):
         listed = []
-    elif len(listed) < len(routes):
-        message = "names of groups of routes are not known here"
-        if not listed:
-            message += ": the key is off, as without routes it would open all of them"
-            enabled = Said(False, given.origin("allowed_routes"))
-        sheet.warn(given.origin("allowed_routes"), message)
+    elif _left_out(given, "allowed_routes", routes, listed):
+        enabled = Said(False, given.origin("allowed_routes"))
     key = {
         "name": name if alias is None else alias.as_(name),
         "key": secret,
@@ -164,6 +155,18 @@ def _key(
             given.take(field)
     given.done()
     return key
+
+
+def _left_out(given: Given, field: str, said: list[Said], kept: list[Said]) -> bool:
+    """Tell that names of groups are left out; whether the key is off for that, as nothing is left: no list is a list of all."""
+    if len(kept) == len(said):
+        return False
+    what = field.removeprefix("allowed_")
+    message = f"names of groups of {what} are not known here"
+    if not kept:
+        message += f": the key is off, as without {what} it would open all of them"
+    given.sheet.warn(given.origin(field), message)
+    return not kept
 
 
 def _metadata(given: Given) -> dict[str, Any]:
