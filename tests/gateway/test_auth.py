@@ -242,6 +242,7 @@ def test_no_wrong_key_costs_less_than_another() -> None:
     def cost(guess: str) -> list[str]:
         return calls_of(lambda: authenticate(headers({"x-api-key": guess}), "", known))
 
+    cost("the first of all, for which each pepper is made a key of, once")
     costs = {kind: cost(guess) for kind, guess in wrong.items()}
     right = cost(text)
 
